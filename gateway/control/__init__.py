@@ -1,0 +1,1 @@
+"""The control process of a gateway: configuration, supervision, index, admin API, pages."""

@@ -1,0 +1,126 @@
+"""Where things lie in a gateway's directory (DESIGN section 3, "Gateway directory")."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFiles:
+    """A private key, its certificate (chain, leaf first) and the request that asked for it."""
+
+    key: Path
+    certificate: Path
+    request: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayDirectory:
+    """One gateway on disk: the directory that holds its ``gateway.toml``."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, settings_file: Path) -> "GatewayDirectory":
+        """The directory that a ``gateway.toml`` belongs to."""
+        return cls(settings_file.resolve().parent)
+
+    @property
+    def settings(self) -> Path:
+        """``gateway.toml``."""
+        return self.root / "gateway.toml"
+
+    @property
+    def anchor(self) -> Path:
+        """The roots this gateway starts from."""
+        return self.root / "anchor.pem"
+
+    @property
+    def keys(self) -> Path:
+        """Directory of the private keys, 0700."""
+        return self.root / "keys"
+
+    @property
+    def auth(self) -> KeyFiles:
+        """TLS towards peers, registry and adapters."""
+        return self._key_files("auth")
+
+    @property
+    def seal(self) -> KeyFiles:
+        """Signs tree heads."""
+        return self._key_files("seal")
+
+    @property
+    def programs(self) -> KeyFiles:
+        """The member's own CA for its programs, its adapters and the server side of the programs' port."""
+        return self._key_files("programs")
+
+    @property
+    def programs_server(self) -> KeyFiles:
+        """Server certificate of the programs' port and of the admin port, issued by the programs CA."""
+        return self._key_files("programs-server")
+
+    def log(self, worker: int) -> Path:
+        """Segments of one worker's log."""
+        return self.root / "log" / str(worker)
+
+    def bodies(self, worker: int) -> Path:
+        """Day keys and slots of one worker's bodies."""
+        return self.root / "bodies" / str(worker)
+
+    @property
+    def index(self) -> Path:
+        """SQLite index over all logs; can always be rebuilt."""
+        return self.root / "index.sqlite"
+
+    @property
+    def configuration(self) -> Path:
+        """Everything about the global configuration."""
+        return self.root / "configuration"
+
+    @property
+    def tuf(self) -> Path:
+        """Trusted TUF metadata, kept by python-tuf."""
+        return self.configuration / "tuf"
+
+    @property
+    def mirror(self) -> Path:
+        """Raw files as the registry served them; read when it is away."""
+        return self.configuration / "mirror"
+
+    @property
+    def current(self) -> Path:
+        """The verified configuration in force, as workers read it."""
+        return self.configuration / "current.json"
+
+    @property
+    def versions(self) -> Path:
+        """One index file per version ever in force, for evidence."""
+        return self.configuration / "versions"
+
+    @property
+    def state(self) -> Path:
+        """Small files that are renamed in place."""
+        return self.root / "state"
+
+    @property
+    def pinned_programs(self) -> Path:
+        """The programs admitted, by certificate thumbprint."""
+        return self.state / "programs.json"
+
+    def head(self, worker: int) -> Path:
+        """Newest signed head of one worker, for people; never synced."""
+        return self.state / ("head.json" if worker == 0 else f"head-{worker}.json")
+
+    @property
+    def admin_socket(self) -> Path:
+        """Local admin API, 0600."""
+        return self.root / "admin.sock"
+
+    def wrapping_key(self, settings: GatewaySettings) -> Path:
+        """The key that wraps the day keys of bodies."""
+        return self.root / settings.log.wrapping_key_file
+
+    def _key_files(self, name: str) -> KeyFiles:
+        return KeyFiles(self.keys / f"{name}.key", self.keys / f"{name}.crt", self.keys / f"{name}.csr")

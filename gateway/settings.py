@@ -1,0 +1,319 @@
+"""``gateway.toml``: what the operator of one gateway decides.
+
+Both kinds of process read the file once, through ``rpc.settings.load_settings``, into the frozen structs below; unknown
+keys are refused with their place. Nothing here imports grpcio, SQLAlchemy or tuf, so that workers can use it.
+
+Paths are relative to the directory of ``gateway.toml``; ``gateway.layout`` resolves them.
+"""
+
+import ipaddress
+import re
+from datetime import timedelta
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+
+KIB = 1024
+MIB = 1024 * KIB
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# The same in every JWS header: SHA-256, base64url, unpadded (PROTOCOL M8).
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
+_GATEWAY_ID = re.compile(r"[A-Za-z0-9'()+,\-.=?]+(/[A-Za-z0-9'()+,\-.=?]+){3}")
+
+# Never dialled unless ``allowed_networks`` names them: a registered address must not turn a gateway into a way to its
+# own machine, to the cloud's metadata service or to the local link (RELIABILITY, threat "SSRF").
+_FORBIDDEN_NETWORKS: tuple[IPNetwork, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/3",
+        "::/128",
+        "::1/128",
+        "fe80::/10",
+        "fd00:ec2::/32",
+        "ff00::/8",
+    )
+)
+
+
+class SettingsError(ValueError):
+    """A value of ``gateway.toml`` cannot be used; the text names it."""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host`` is a loopback address; names other than ``localhost`` are not."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parse_network(text: str) -> IPNetwork:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise SettingsError(f"allowed_networks: {error}") from error
+
+
+class HostPort(msgspec.Struct, frozen=True):
+    """Where something listens or is reached, written ``127.0.0.1:8443`` or ``[::1]:8443``."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "HostPort":
+        """Read the written form.
+
+        Raises:
+            SettingsError: There is no port, or it is not in 0-65535, or the host is empty.
+        """
+        host, colon, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise SettingsError(f"an IPv6 host is written in brackets, not {text!r}")
+        if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+            raise SettingsError(f"an address is written host:port, not {text!r}")
+        return cls(host=host, port=int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the global configuration comes from.
+
+    Attributes:
+        id: Identifier that the registry's certificate must carry, ``BJ/GOV/ASIN/registre``.
+        address: ``host:port`` of its gRPC API.
+    """
+
+    id: str
+    address: str
+
+    def __post_init__(self) -> None:
+        HostPort.parse(self.address)
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The addresses this gateway listens on.
+
+    Attributes:
+        programs: Port of the ministry's programs, shared by all workers.
+        road: One road port per worker, in order of their numbers.
+        admin: Admin API and Directory, mutual TLS.
+        http: Metrics, health and ``/etat``; loopback only.
+    """
+
+    programs: str = "0.0.0.0:8443"
+    road: tuple[str, ...] = ("0.0.0.0:7444",)
+    admin: str = "0.0.0.0:7445"
+    http: str = "127.0.0.1:9444"
+
+    def __post_init__(self) -> None:
+        for address in (self.programs, self.admin, *self.road):
+            HostPort.parse(address)
+        host = HostPort.parse(self.http).host
+        if not is_loopback(host):
+            raise SettingsError(f"listen.http serves without authentication and must be loopback, not {host}")
+
+
+class Adapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The one way in to a subsystem of this member.
+
+    Attributes:
+        subsystem: ``BJ/GOV/ANIP/RNPP``.
+        address: ``host:port`` of its adapter; mutual TLS under the member's programs CA.
+    """
+
+    subsystem: str
+    address: str
+
+    def __post_init__(self) -> None:
+        HostPort.parse(self.address)
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Every bound of the data plane (DESIGN sections 4 and 5, invariant 9). Bytes, counts, milliseconds.
+
+    Attributes:
+        message_bytes: Longest message, as it travels.
+        member_bytes: Bytes held for one member, in sum over its exchanges.
+        worker_bytes: Bytes held by one worker, in sum.
+        connection_window_bytes: HTTP/2 window of a connection.
+        stream_window_bytes: HTTP/2 window of a stream.
+        stream_queue_bytes: Whole messages queued for one stream before its reader is held back.
+        segment_messages: Messages after which a signed segment of a stream closes.
+        segment_bytes: Bytes after which a signed segment of a stream closes.
+        credit_bytes: Credit with which each direction of an exchange starts.
+        header_bytes: Header list of one request or response.
+        program_calls: Calls in flight on one connection of a program.
+        member_calls: Calls in flight of one member on one worker.
+        worker_calls: Calls in flight on one worker.
+        connections: Connections of programs on one worker.
+        reset_burst: Streams that a program may reset at once.
+        resets_per_s: Streams that a program may reset each second after that.
+        handshake_ms: TLS handshake and first request of a connection.
+        peer_wait_ms: How long a call waits for a stream to its provider, at most.
+        keepalive_ms: Silence on a road stream before a PING asks for an answer.
+        keepalive_timeout_ms: How long that answer may take.
+        drain_ms: How long a stopping worker lets calls in flight finish.
+        entries_per_s: Refusals that one member may make us log each second (PROTOCOL M17).
+        entries_burst: The same at once; past both, refusals are summed in one note.
+    """
+
+    message_bytes: int = 4 * MIB
+    member_bytes: int = 32 * MIB
+    worker_bytes: int = 128 * MIB
+    connection_window_bytes: int = 16 * MIB
+    stream_window_bytes: int = 256 * KIB
+    stream_queue_bytes: int = 256 * KIB
+    segment_messages: int = 64
+    segment_bytes: int = 256 * KIB
+    credit_bytes: int = 256 * KIB
+    header_bytes: int = 16 * KIB
+    program_calls: int = 1000
+    member_calls: int = 4000
+    worker_calls: int = 8000
+    connections: int = 1024
+    reset_burst: int = 2000
+    resets_per_s: int = 500
+    handshake_ms: int = 3000
+    peer_wait_ms: int = 3000
+    keepalive_ms: int = 2000
+    keepalive_timeout_ms: int = 1000
+    drain_ms: int = 10_000
+    entries_per_s: int = 100
+    entries_burst: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"limits.{name} must be at least 1")
+        if not self.message_bytes <= self.member_bytes <= self.worker_bytes:
+            raise SettingsError("limits: message_bytes <= member_bytes <= worker_bytes does not hold")
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The append-only log and the bodies beside it.
+
+    Attributes:
+        segment_bytes: Size at which a segment file closes.
+        reserve_bytes: Free space below which new exchanges are refused, before a write can fail.
+        wrapping_key_file: Key that wraps the day keys of bodies; refused inside the log directory.
+        bodies_days: How long bodies can be read (PROTOCOL M12).
+        head_ms: Age of the oldest unsigned commit at which a head is signed without a frame.
+    """
+
+    segment_bytes: int = 64 * MIB
+    reserve_bytes: int = 1_000_000_000
+    wrapping_key_file: str = "keys/wrapping.key"
+    bodies_days: int = 90
+    head_ms: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.segment_bytes < MIB:
+            raise SettingsError("log.segment_bytes must be at least 1 MiB")
+        if self.reserve_bytes < 0 or self.bodies_days < 1 or not 1 <= self.head_ms <= 1000:
+            raise SettingsError(
+                "log: reserve_bytes >= 0, bodies_days >= 1 and 1 <= head_ms <= 1000 must hold"
+            )
+
+
+class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How old the global configuration may be (DESIGN section 6). Seconds.
+
+    Attributes:
+        fresh_s: Up to this age the configuration is fresh.
+        expires_s: From this age on every exchange is refused; between the two it is stale and counted down.
+        refresh_s: How often it is fetched although ``Watch`` is silent.
+    """
+
+    fresh_s: int = 600
+    expires_s: int = 72 * 3600
+    refresh_s: int = 60
+
+    def __post_init__(self) -> None:
+        if not 0 < self.refresh_s <= self.fresh_s <= self.expires_s <= 72 * 3600:
+            raise SettingsError("configuration: 0 < refresh_s <= fresh_s <= expires_s <= 72 h does not hold")
+
+    @property
+    def expires(self) -> timedelta:
+        """Age at which the configuration no longer lets anything through."""
+        return timedelta(seconds=self.expires_s)
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
+    """One ``gateway.toml``.
+
+    Attributes:
+        gateway: This gateway, ``BJ/GOV/ANIP/gw1``.
+        member_key: Thumbprint of its own member's key, read out of band; trust starts here (PROTOCOL M8).
+        workers: Number of worker processes; each has a road address and a log of its own.
+        lang: Language of status messages and pages.
+        allowed_networks: Networks that peers and adapters may be dialled in although they are loopback, link-local or
+            metadata addresses. Empty in production; the demo sets ``127.0.0.0/8``.
+        registry: Where the global configuration comes from.
+        listen: What this gateway listens on.
+        adapter: Subsystems of this member that provide services.
+        limits: Bounds of the data plane.
+        log: The log and the bodies.
+        configuration: Ages of the global configuration.
+    """
+
+    gateway: str
+    member_key: str
+    registry: Registry
+    workers: int = 1
+    lang: Literal["fr", "en"] = "fr"
+    allowed_networks: tuple[str, ...] = ()
+    listen: Listen = Listen()
+    adapter: tuple[Adapter, ...] = ()
+    limits: Limits = Limits()
+    log: LogSettings = LogSettings()
+    configuration: Configuration = Configuration()
+
+    def __post_init__(self) -> None:
+        if not _GATEWAY_ID.fullmatch(self.gateway):
+            raise SettingsError(f"gateway is written BJ/GOV/ANIP/gw1, not {self.gateway!r}")
+        if not _THUMBPRINT.fullmatch(self.member_key):
+            raise SettingsError("member_key is a thumbprint of 43 base64url characters")
+        if not 1 <= self.workers <= 64:
+            raise SettingsError(f"workers must be 1 to 64, not {self.workers}")
+        if len(self.listen.road) != self.workers:
+            raise SettingsError(
+                f"listen.road has {len(self.listen.road)} addresses for {self.workers} workers"
+            )
+        for text in self.allowed_networks:
+            _parse_network(text)
+        subsystems = [adapter.subsystem for adapter in self.adapter]
+        for subsystem in subsystems:
+            if subsystem.rsplit("/", 1)[0] != self.member:
+                raise SettingsError(f"adapter {subsystem} does not belong to {self.member}")
+        if len(set(subsystems)) != len(subsystems):
+            raise SettingsError("adapter: a subsystem is named twice")
+
+    @property
+    def member(self) -> str:
+        """The member this gateway works for, ``BJ/GOV/ANIP``."""
+        return self.gateway.rsplit("/", 1)[0]
+
+    @cached_property
+    def networks(self) -> tuple[IPNetwork, ...]:
+        """``allowed_networks``, parsed."""
+        return tuple(_parse_network(text) for text in self.allowed_networks)
+
+    def is_dialable(self, address: IPAddress) -> bool:
+        """Tell whether peers and adapters may be reached at this resolved address."""
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if any(address in network for network in self.networks):
+            return True
+        return not any(address in network for network in _FORBIDDEN_NETWORKS)

@@ -109,8 +109,8 @@ ToWorker = ConfigurationChanged | ConfigurationConfirmed | Drain
 FromWorker = WorkerReport | FetchConfiguration
 
 _encoder = msgspec.json.Encoder()
-_to_worker = msgspec.json.Decoder(ToWorker)
-_from_worker = msgspec.json.Decoder(FromWorker)
+_to_worker: msgspec.json.Decoder[ToWorker] = msgspec.json.Decoder(ToWorker)
+_from_worker: msgspec.json.Decoder[FromWorker] = msgspec.json.Decoder(FromWorker)
 
 
 class MalformedMessageError(ValueError):

@@ -1,0 +1,160 @@
+"""The documents of the global configuration, as the registry publishes and gateways read them.
+
+Trust does not come from these documents alone: what is granted in them is signed by member keys, and every
+gateway checks those signatures itself. The registry's own words are state: in force, suspended, revoked.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from core.agreements import Bilingual
+
+COMMON_TARGET: Final = "common.json"
+
+MemberState = Literal["active", "suspended"]
+KeyState = Literal["active", "superseded", "revoked"]
+GrantState = Literal["active", "suspended", "revoked"]
+AgreementState = Literal["active", "suspended", "revoked", "superseded"]
+
+
+def member_target(member: object) -> str:
+    """Name of a member's target, ``members/BJ.GOV.ANIP.json``."""
+    return f"members/{str(member).replace('/', '.')}.json"
+
+
+def descriptors_target(digest: str) -> str:
+    """Name of a FileDescriptorSet's target, ``descriptors/<sha256>.binpb``."""
+    return f"descriptors/{digest}.binpb"
+
+
+class Purpose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A purpose code and its label."""
+
+    code: str
+    label: Bilingual
+
+
+class RegistryParty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The registry itself: id, its logs, and the certificates its heads are signed with (PEM chains)."""
+
+    id: str
+    logs: list[str]
+    certificates: list[str]
+
+
+class Authorities(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Certificates of the issuing CAs (PEM) under the anchor's root."""
+
+    auth: list[str]
+    seal: list[str]
+
+
+class CommonDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for all members (target ``common.json``)."""
+
+    v: int
+    instance: str
+    registry: RegistryParty
+    purposes: list[Purpose]
+    authorities: Authorities
+    crls: list[str]
+    personal_number_pattern: str
+
+
+class MemberKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A member key: thumbprint, SubjectPublicKeyInfo as PEM, and its state."""
+
+    thumbprint: str
+    public_key: str
+    state: KeyState
+
+
+class RegistrationEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A gateway's registration, signed by the member key, with the registry's word on it."""
+
+    jws: str
+    state: GrantState
+
+
+class ServiceMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One method of a service, as its descriptor tells it."""
+
+    name: str
+    client_streaming: bool
+    server_streaming: bool
+    idempotent: bool
+
+
+class ServiceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A gRPC service of a subsystem and the digest of its FileDescriptorSet."""
+
+    subsystem: str
+    service: str
+    descriptors: str
+    methods: list[ServiceMethod]
+    state: Literal["active", "retired"]
+
+
+class AgreementEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An agreement with both signatures, and its state, which stands outside the signed bytes.
+
+    ``changed_at`` is when the state last changed, UTC milliseconds: a superseded version is honoured for
+    60 s more, a revoked one never (PROTOCOL M2).
+    """
+
+    consumer_jws: str
+    provider_jws: str
+    state: AgreementState
+    changed_at: int
+
+
+class MemberDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One member; agreements stand in the provider's document."""
+
+    v: int
+    member: str
+    name: Bilingual
+    state: MemberState
+    member_keys: list[MemberKey]
+    successors: list[str]
+    registrations: list[RegistrationEntry]
+    subsystems: list[str]
+    services: list[ServiceEntry]
+    agreements: list[AgreementEntry]
+
+
+class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program of the gateway's own member, admitted by the pinned thumbprint of its certificate."""
+
+    id: str
+    thumbprint: str
+    state: Literal["active", "removed"]
+
+
+class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What control hands to its workers (``configuration/current.json``), verified.
+
+    Every registration and agreement in ``members`` has valid signatures and chains; what had not was left out.
+
+    Attributes:
+        v: Format version, 1.
+        version: Version of ``targets.json``.
+        digest: SHA-256 of its bytes.
+        fresh_at: When a verified timestamp of the registry was last seen, UTC milliseconds.
+        expires_at: When exchanges stop without a newer one, UTC milliseconds.
+        common: The common document.
+        members: All members, in the order of their ids.
+        programs: The programs of the gateway's own member.
+    """
+
+    v: int
+    version: int
+    digest: str
+    fresh_at: int
+    expires_at: int
+    common: CommonDocument
+    members: list[MemberDocument]
+    programs: list[ProgramEntry]

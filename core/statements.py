@@ -1,0 +1,277 @@
+"""Statements: what a gateway says to a peer about one call (PROTOCOL M2, M13, M15).
+
+The bytes of a statement are its meaning: fixed key order, no blanks, ASCII without escapes, and equal to
+their own re-encoding. They are logged, hashed and verified as received; nothing is re-serialised.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+
+from core.heads import ConfigurationMark
+from core.identifiers import (
+    MethodName,
+    SubsystemId,
+    require_exchange_id,
+    require_handle,
+    require_log_id,
+    require_purpose,
+)
+from core.reasons import Delivery, MalformedError, Reason
+
+MAX_STATEMENT_BYTES: Final = 16 * 1024
+MAX_PAYLOADS: Final = 66  # 64 messages of a segment, initial and trailing metadata
+
+Kind = Literal["request", "response", "refusal", "cancel", "deadline", "abandon", "outcome"]
+Basis = Literal["claimed", "verified"]
+
+_CALLER = re.compile(r"mtls:[A-Za-z0-9_-]{43}|jwt:[A-Za-z0-9_-]{43}|loopback")
+_DOOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_ENCODING = re.compile(r"[a-z0-9-]{1,16}")
+_NONCE = re.compile(r"[0-9a-f]{32}")
+_AGREEMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_SENSITIVITY = re.compile(r"S[0-3]")
+
+
+class MalformedStatementError(MalformedError):
+    """Bytes that are no statement, or values that no statement may hold."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(Reason.STATEMENT_INVALID, why)
+
+    def __reduce__(self) -> tuple[type[MalformedError], tuple[Reason, str]]:
+        return (MalformedError, (self.reason, str(self)))
+
+
+class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who acts, as an opaque handle; ``claimed`` by the program or ``verified`` by the gateway."""
+
+    id: str
+    basis: Basis
+
+
+class AgreementMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which agreement the sender acted under: id, version, SHA-256 of its payload bytes."""
+
+    id: str
+    version: int
+    digest: str
+
+
+class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What was cut from a response (M11): mask digest, number of fields, salted digest of the original."""
+
+    mask: str
+    count: int
+    original: str
+
+
+class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """One statement. Field order is the order of the keys on the wire and in the log.
+
+    Attributes:
+        v: Format version, 1.
+        kind: What is said.
+        from_: Log id of the log that says it.
+        to: Log id of the log it is said to; null in refusals at one's own gateway.
+        exchange: UUIDv7 of the exchange, minted by the consumer's gateway.
+        reference: The program's own reference (``x-road-id``), a handle.
+        attempt: 1 for the first sending, rising with each new statement for the same call.
+        previous: Leaf hash of the previous attempt's statement.
+        sequence: Number of the segment in its direction, from 0.
+        final: Whether it is the last segment of its direction.
+        client: Consumer subsystem.
+        service: Provider subsystem.
+        method: ``bj.identity.v1.IdentityService/GetPerson``.
+        represented: Represented party, a handle or a member.
+        purpose: Purpose code, ``P01``.
+        issue: Dossier reference, a handle.
+        user: Who acts.
+        caller: How the program was authenticated: ``mtls:`` or ``jwt:`` with a thumbprint, or ``loopback``.
+        door: ``grpc``, ``json`` or a route's name.
+        agreement: The agreement acted under.
+        configuration: The global configuration in force at the sender.
+        descriptors: SHA-256 of the service's FileDescriptorSet.
+        issued_at: UTC milliseconds at the sender; informative.
+        deadline_us: What remained of the deadline when this was written, microseconds.
+        encoding: grpc-encoding of the messages.
+        payloads: Salted digests in order: initial metadata (in segment 0), messages, trailing metadata
+            (in a final response).
+        nonce: 16 random bytes, hex.
+        request: Leaf hash of the request statement that is answered or ended.
+        heard: Sequence of the last request segment heard.
+        status: gRPC status code.
+        reason: Why, in a refusal.
+        delivery: Whether the adapter has got the request, in a refusal or an ending.
+        cut: What was cut from the response.
+        records: Number of records returned, where the service tells it.
+        sensitivity: Highest sensitivity class returned.
+        fields: Reserved for per-field commitments; null.
+    """
+
+    v: int
+    kind: Kind
+    from_: str
+    to: str | None
+    exchange: str | None
+    reference: str | None
+    attempt: int
+    previous: str | None
+    sequence: int
+    final: bool
+    client: str | None
+    service: str | None
+    method: str | None
+    represented: str | None
+    purpose: str | None
+    issue: str | None
+    user: User | None
+    caller: str | None
+    door: str
+    agreement: AgreementMark | None
+    configuration: ConfigurationMark | None
+    descriptors: str | None
+    issued_at: int
+    deadline_us: int | None
+    encoding: str | None
+    payloads: list[str]
+    nonce: str
+    request: str | None = None
+    heard: int | None = None
+    status: int | None = None
+    reason: str | None = None
+    delivery: Delivery | None = None
+    cut: Cut | None = None
+    records: int | None = None
+    sensitivity: str | None = None
+    fields: None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Statement)
+
+
+def encode_statement(statement: Statement) -> bytes:
+    """The bytes of ``statement``. The caller has checked its values: what cannot be read back must not be said."""
+    return _encoder.encode(statement)
+
+
+def parse_statement(data: bytes) -> Statement:
+    """Read a statement's bytes.
+
+    Raises:
+        MalformedStatementError: Not canonical (M15), or a value out of its grammar.
+    """
+    if len(data) > MAX_STATEMENT_BYTES:
+        raise MalformedStatementError("statement is too long")
+    try:
+        statement = _decoder.decode(data)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedStatementError(f"not a statement: {ascii(str(error)[:120])}") from None
+    # Duplicate keys, blanks, other orders and number forms all fail to re-encode to the same bytes.
+    if not data.isascii() or b"\\" in data or b"\x7f" in data or _encoder.encode(statement) != data:
+        raise MalformedStatementError("statement is not canonical")
+    check_statement(statement)
+    return statement
+
+
+def check_statement(statement: Statement) -> None:
+    """Check every value against its grammar; raises ``MalformedStatementError``."""
+    try:
+        _check(statement)
+    except MalformedStatementError:
+        raise
+    except ValueError as error:
+        raise MalformedStatementError(str(error)) from None
+
+
+# Names recur from call to call: each is parsed once. What is unique to a call is matched every time.
+_subsystem = lru_cache(4096)(SubsystemId.parse)
+_method = lru_cache(4096)(MethodName.parse)
+_purpose = lru_cache(256)(require_purpose)
+_log = lru_cache(4096)(require_log_id)
+
+
+def _check(s: Statement) -> None:
+    if s.v != 1 or s.attempt < 1 or s.sequence < 0 or s.issued_at < 0:
+        raise MalformedStatementError("value out of range")
+    _log(s.from_)
+    _optional(s.to, _log)
+    _optional(s.exchange, require_exchange_id)
+    _optional(s.reference, require_handle)
+    _optional(s.previous, require_log_id)
+    _optional(s.client, _subsystem)
+    _optional(s.service, _subsystem)
+    _optional(s.method, _method)
+    _optional(s.represented, require_handle)
+    _optional(s.purpose, _purpose)
+    _optional(s.issue, require_handle)
+    if s.user:
+        require_handle(s.user.id)
+    _matches(_CALLER, s.caller, "caller")
+    _matches(_DOOR, s.door, "door")
+    _matches(_ENCODING, s.encoding, "encoding")
+    _matches(_NONCE, s.nonce, "nonce")
+    _matches(_SENSITIVITY, s.sensitivity, "sensitivity")
+    _check_marks(s)
+    if len(s.payloads) > MAX_PAYLOADS:
+        raise MalformedStatementError("too many payloads")
+    for digest in s.payloads:
+        require_log_id(digest)
+    _check_kind(s)
+
+
+def _check_marks(s: Statement) -> None:
+    if s.agreement:
+        _matches(_AGREEMENT_ID, s.agreement.id, "agreement")
+        _log(s.agreement.digest)
+        if s.agreement.version < 1:
+            raise MalformedStatementError("agreement version out of range")
+    if s.configuration:
+        _log(s.configuration.digest)
+        if s.configuration.version < 1:
+            raise MalformedStatementError("configuration version out of range")
+    _optional(s.descriptors, _log)
+    if s.cut:
+        require_log_id(s.cut.mask)
+        require_log_id(s.cut.original)
+
+
+def _check_kind(s: Statement) -> None:
+    """What each kind must and must not say."""
+    _optional(s.request, require_log_id)
+    if s.deadline_us is not None and s.deadline_us < 0:
+        raise MalformedStatementError("deadline out of range")
+    if s.status is not None and not 0 <= s.status <= 16:
+        raise MalformedStatementError("status out of range")
+    if s.reason is not None and s.reason not in Reason.__members__:
+        raise MalformedStatementError("unknown reason")
+    if s.kind == "request":
+        wanted = (s.to, s.exchange, s.client, s.service, s.method, s.caller, s.agreement, s.configuration)
+        if None in wanted or not s.payloads:
+            raise MalformedStatementError("a request lacks a field")
+        if s.request or s.status is not None or s.reason or s.heard is not None or s.cut or s.delivery:
+            raise MalformedStatementError("a request has a response's field")
+    elif s.kind == "response":
+        if s.request is None or s.to is None or s.heard is None or (s.final and s.status is None) or s.reason:
+            raise MalformedStatementError("a response lacks a field, or has a refusal's")
+    elif s.kind == "refusal":
+        if s.reason is None or s.status is None or (s.to is not None and s.request is None):
+            raise MalformedStatementError("a refusal lacks a field")
+    elif s.request is None:
+        raise MalformedStatementError(f"{s.kind} names no request")
+
+
+def _optional(value: str | None, require: Callable[[str], object]) -> None:
+    if value is not None:
+        require(value)
+
+
+def _matches(pattern: re.Pattern[str], value: str | None, name: str) -> None:
+    if value is not None and not pattern.fullmatch(value):
+        raise MalformedStatementError(f"malformed {name}")

@@ -1,0 +1,26 @@
+"""Times in documents: RFC 3339 in UTC to the second, ``2026-11-23T09:14:07Z``, written one way only."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from core.reasons import MalformedError, Reason
+
+_FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+def parse_time_ms(text: str) -> int:
+    """UTC milliseconds of a document's time; raises ``MalformedError``."""
+    try:
+        if not _FORM.fullmatch(text):
+            raise ValueError
+        moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise MalformedError(Reason.DOCUMENT_INVALID, f"not a UTC time: {ascii(text[:40])}") from None
+    return int(moment.timestamp()) * 1000
+
+
+def format_time_ms(now_ms: int) -> str:
+    """The written form of UTC milliseconds, cut to the second."""
+    return datetime.fromtimestamp(now_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

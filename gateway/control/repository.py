@@ -169,7 +169,7 @@ class Repository:
         )
 
 
-class _Fetcher(FetcherInterface):  # type: ignore[misc]  # tuf ships no type for its base class in strict mode
+class _Fetcher(FetcherInterface):
     """Hands python-tuf the files of a source and remembers what it read."""
 
     def __init__(self, source: FileSource) -> None:

@@ -1,0 +1,289 @@
+"""Starts the workers, starts them again when they die, and keeps what they last reported.
+
+A worker outlives control: when control is started again, it asks the worker that still runs to drain, waits until
+it is gone (only one process may hold a log) and starts a new one. Workers end with the same lifeline as control.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from gateway.channel import (
+    MAX_LINE_BYTES,
+    FetchConfiguration,
+    MalformedMessageError,
+    ToWorker,
+    WorkerReport,
+    decode_for_control,
+    encode_line,
+)
+
+_log = structlog.get_logger("gateway.control.supervisor")
+
+# A worker that lived this long was healthy: its next death is not part of a crash loop.
+_HEALTHY_S = 30.0
+_FIRST_DELAY_S = 0.1
+_LONGEST_DELAY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker as control knows it.
+
+    Attributes:
+        number: From 0.
+        pid: Process id; 0 when it does not run.
+        restarts: Times it was started again.
+        report: What it last reported; ``None`` before the first report of this process.
+        silent_s: Seconds since then, or since it was started.
+    """
+
+    number: int
+    pid: int
+    restarts: int
+    report: WorkerReport | None
+    silent_s: float
+
+
+def worker_command(settings_file: Path, lifeline: int | None, worker: int, channel: int) -> list[str]:
+    """The command line of a worker, whose end of the channel is the file descriptor ``channel``."""
+    command = [sys.executable, "-m", "gateway.worker", "--config", str(settings_file)]
+    command += ["--worker", str(worker), "--channel", str(channel)]
+    if lifeline is not None:
+        command += ["--lifeline", str(lifeline)]
+    return command
+
+
+class Supervisor:
+    """Runs the workers of one gateway.
+
+    Args:
+        command: Gives the command line of a worker from its number and its end of the channel.
+        workers: How many.
+        pid_directory: Where ``worker-<n>.pid`` lies.
+        drain_s: How long a worker may take to finish calls in flight.
+        greeting: What a worker is told when it starts; the configuration in force, if there is one.
+        on_report: Called on the worker's thread with each report.
+        on_fetch: Called when a worker asks for a newer configuration.
+        inherited: More file descriptors that workers inherit: the lifeline.
+    """
+
+    def __init__(
+        self,
+        command: Callable[[int, int], list[str]],
+        workers: int,
+        pid_directory: Path,
+        *,
+        drain_s: float,
+        greeting: Callable[[], Sequence[ToWorker]],
+        on_report: Callable[[int, WorkerReport], None],
+        on_fetch: Callable[[], None],
+        inherited: tuple[int, ...] = (),
+    ) -> None:
+        self._greeting = greeting
+        self._on_report = on_report
+        self._on_fetch = on_fetch
+        self._drain_s = drain_s
+        self._stopping = threading.Event()
+        self._slots = [
+            _Slot(number, pid_directory / f"worker-{number}.pid", command, inherited)
+            for number in range(workers)
+        ]
+        self._threads = [
+            threading.Thread(target=self._run, args=(slot,), name=f"worker-{slot.number}", daemon=True)
+            for slot in self._slots
+        ]
+
+    def start(self) -> None:
+        """Start every worker and watch it."""
+        for thread in self._threads:
+            thread.start()
+
+    def states(self) -> list[WorkerState]:
+        """What is known of each worker, in order of number."""
+        return [slot.state() for slot in self._slots]
+
+    def broadcast(self, message: ToWorker) -> None:
+        """Tell every worker that runs; one that cannot be told is started again by its own watcher."""
+        for slot in self._slots:
+            slot.send(message)
+
+    def stop(self) -> None:
+        """Drain every worker, wait until all are gone, kill those that take too long."""
+        self._stopping.set()
+        for slot in self._slots:
+            slot.signal(signal.SIGTERM)
+        deadline = time.monotonic() + self._drain_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for slot in self._slots:
+            slot.signal(signal.SIGKILL)
+        for thread in self._threads:
+            thread.join(5)
+
+    def _run(self, slot: "_Slot") -> None:
+        slot.end_leftover(self._drain_s)
+        delay = _FIRST_DELAY_S
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            slot.spawn()
+            # A stop that came while the process started did not reach it.
+            if self._stopping.is_set():
+                slot.signal(signal.SIGTERM)
+            _log.info("worker_started", worker=slot.number, pid=slot.pid)
+            for message in self._greeting():
+                slot.send(message)
+            for line in slot.lines():
+                self._receive(slot, line)
+            code = slot.wait()
+            if self._stopping.is_set():
+                break
+            lived = time.monotonic() - started
+            delay = _FIRST_DELAY_S if lived > _HEALTHY_S else min(delay * 2, _LONGEST_DELAY_S)
+            _log.error(
+                "worker_died", worker=slot.number, code=code, lived_s=round(lived, 1), restart_in_s=delay
+            )
+            self._stopping.wait(delay)
+            slot.restarts += 1
+
+    def _receive(self, slot: "_Slot", line: bytes) -> None:
+        try:
+            message = decode_for_control(line)
+        except MalformedMessageError as error:
+            _log.error("worker_message_malformed", worker=slot.number, error=str(error))
+            return
+        if isinstance(message, FetchConfiguration):
+            self._on_fetch()
+        else:
+            slot.hear(message)
+            self._on_report(slot.number, message)
+
+
+class _Slot:
+    """The process that is, or will be, worker ``number``."""
+
+    def __init__(
+        self,
+        number: int,
+        pid_file: Path,
+        command: Callable[[int, int], list[str]],
+        inherited: tuple[int, ...],
+    ) -> None:
+        self.number = number
+        self.restarts = 0
+        self.report: WorkerReport | None = None
+        self._heard_at = time.monotonic()
+        self._pid_file = pid_file
+        self._command = command
+        self._inherited = inherited
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    @property
+    def pid(self) -> int:
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else 0
+
+    def state(self) -> WorkerState:
+        report = self.report if self.pid else None
+        return WorkerState(self.number, self.pid, self.restarts, report, time.monotonic() - self._heard_at)
+
+    def hear(self, report: WorkerReport) -> None:
+        self.report, self._heard_at = report, time.monotonic()
+
+    def spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.report, self._heard_at = None, time.monotonic()
+            process = subprocess.Popen(
+                self._command(self.number, theirs.fileno()),
+                pass_fds=(theirs.fileno(), *self._inherited),
+                stdin=subprocess.DEVNULL,
+                # A signal to control's terminal must not reach workers: control drains them in order.
+                start_new_session=True,
+            )
+        ours.settimeout(None)
+        with self._lock:
+            self._process, self._channel = process, ours
+        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+        self._pid_file.write_text(str(process.pid), encoding="ascii")
+
+    def lines(self) -> Iterator[bytes]:
+        """Lines from the worker until it closes the channel or writes nonsense."""
+        channel = self._channel
+        if channel is None:
+            return
+        # A worker killed with unread messages resets the channel; either way it ends here.
+        with channel.makefile("rb") as stream, contextlib.suppress(ConnectionResetError):
+            while line := stream.readline(MAX_LINE_BYTES):
+                yield line
+
+    def send(self, message: ToWorker) -> None:
+        with self._lock:
+            if self._channel is None:
+                return
+            line = encode_line(message)
+            try:
+                whole = self._channel.send(line, socket.MSG_DONTWAIT) == len(line)
+            except OSError:
+                whole = False
+            if not whole:
+                # Its buffer holds hundreds of messages: it reads no more, so it would miss a revocation.
+                _log.error("worker_channel_blocked", worker=self.number, pid=self.pid)
+                self.signal(signal.SIGKILL)
+
+    def wait(self) -> int:
+        process = self._process
+        code = process.wait() if process is not None else 0
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+            self._channel = None
+        self._pid_file.unlink(missing_ok=True)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
+    def end_leftover(self, drain_s: float) -> None:
+        """End a worker that outlived the control process before this one."""
+        try:
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+        except (FileNotFoundError, ValueError):
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not _is_worker(pid):
+                return
+            _log.warning("worker_left_over", worker=self.number, pid=pid, signal=number.name)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            _wait_until_gone(pid, drain_s)
+
+
+def _is_worker(pid: int) -> bool:
+    # A pid may have been given to another process since; only ours has this command line.
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"gateway.worker" in command
+
+
+def _wait_until_gone(pid: int, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while _is_worker(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)

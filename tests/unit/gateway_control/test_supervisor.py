@@ -1,0 +1,242 @@
+"""Workers are started, told, restarted and stopped; real processes, a small script in the worker's place."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from gateway.channel import ConfigurationConfirmed, Drain, ToWorker, WorkerReport
+from gateway.control.supervisor import Supervisor, worker_command
+
+# Says what a worker says; "gateway.worker" on its command line makes it recognisable, as a real one is.
+_WORKER = """
+import json, os, signal, socket, sys
+mode, number, fd = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+channel = socket.socket(fileno=fd)
+stream = channel.makefile("rb")
+def say(**message):
+    channel.sendall(json.dumps(message).encode() + b"\\n")
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if mode != "stubborn" else None)
+if mode == "nonsense":
+    channel.sendall(b"nonsense\\n")
+say(type="status", state="ready", size=number)
+if mode == "asks":
+    say(type="fetch", version=7)
+if mode == "dies":
+    os._exit(3)
+for line in stream:
+    say(type="status", state=json.loads(line)["type"], size=number)
+signal.pause()
+"""
+
+
+def _command(mode: str, worker: int, channel: int) -> list[str]:
+    return [sys.executable, "-c", _WORKER, "gateway.worker", mode, str(worker), str(channel)]
+
+
+class Heard:
+    """What the supervisor was told, with waiting that never sleeps for a fixed time."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, WorkerReport]] = []
+        self.fetches = 0
+        self._changed = threading.Condition()
+
+    def report(self, number: int, report: WorkerReport) -> None:
+        with self._changed:
+            self.reports.append((number, report))
+            self._changed.notify_all()
+
+    def fetch(self) -> None:
+        with self._changed:
+            self.fetches += 1
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, timeout=20)
+
+    def states(self) -> list[str]:
+        return [report.state for _, report in self.reports]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+@pytest.fixture
+def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor]]:
+    started: list[Supervisor] = []
+
+    def start(mode: str = "obedient", workers: int = 1, greeting: tuple[ToWorker, ...] = ()) -> Supervisor:
+        supervisor = Supervisor(
+            partial(_command, mode),
+            workers,
+            tmp_path,
+            drain_s=0.5 if mode == "stubborn" else 10,
+            greeting=lambda: greeting,
+            on_report=heard.report,
+            on_fetch=heard.fetch,
+        )
+        supervisor.start()
+        started.append(supervisor)
+        return supervisor
+
+    yield start
+    for supervisor in started:
+        supervisor.stop()
+
+
+def test_each_worker_reports_under_its_number(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """Two workers, two reports, two states."""
+    supervisor = supervise(workers=2)
+
+    heard.wait_for(lambda: len(heard.reports) == 2)
+
+    assert sorted((number, report.size) for number, report in heard.reports) == [(0, 0), (1, 1)]
+    assert all(state.pid and state.report and state.restarts == 0 for state in supervisor.states())
+
+
+def test_a_new_worker_is_greeted(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """A worker that starts is told the configuration in force."""
+    supervise(greeting=(ConfigurationConfirmed(version=1, fetched_at=2, expires_at=3),))
+
+    heard.wait_for(lambda: "confirmed" in heard.states())
+
+
+def test_a_broadcast_reaches_all(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """What one worker is told, all are told."""
+    supervisor = supervise(workers=2)
+    heard.wait_for(lambda: len(heard.reports) == 2)
+
+    supervisor.broadcast(Drain())
+
+    heard.wait_for(lambda: heard.states().count("drain") == 2)
+
+
+def test_a_worker_that_dies_is_started_again(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """Without anybody's help, and counted."""
+    supervisor = supervise("dies")
+
+    heard.wait_for(lambda: len(heard.reports) >= 2)
+
+    assert supervisor.states()[0].restarts >= 1
+
+
+def test_a_killed_worker_is_started_again(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """kill -9 included."""
+    supervisor = supervise()
+    heard.wait_for(lambda: len(heard.reports) == 1)
+
+    os.kill(supervisor.states()[0].pid, signal.SIGKILL)
+
+    heard.wait_for(lambda: len(heard.reports) == 2)
+
+
+def test_a_worker_may_ask_for_a_newer_configuration(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """A peer that has a newer version wakes one fetch."""
+    supervise("asks")
+
+    heard.wait_for(lambda: heard.fetches == 1)
+
+
+def test_nonsense_on_the_channel_is_passed_over(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """One bad line costs one line."""
+    supervise("nonsense")
+
+    heard.wait_for(lambda: heard.states() == ["ready"])
+
+
+def test_stop_ends_workers_and_removes_their_pid_files(
+    supervise: Callable[..., Supervisor], heard: Heard, tmp_path: Path
+) -> None:
+    """Nothing is left behind."""
+    supervisor = supervise(workers=2)
+    heard.wait_for(lambda: len(heard.reports) == 2)
+
+    supervisor.stop()
+
+    assert [state.pid for state in supervisor.states()] == [0, 0]
+    assert list(tmp_path.glob("*.pid")) == []
+
+
+def test_a_worker_that_does_not_drain_is_killed(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """Draining is bounded."""
+    supervisor = supervise("stubborn")
+    heard.wait_for(lambda: len(heard.reports) == 1)
+
+    supervisor.stop()
+
+    assert supervisor.states()[0].pid == 0
+
+
+def test_a_worker_that_reads_no_more_is_replaced(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """It would miss the next revocation."""
+    supervisor = supervise()
+    heard.wait_for(lambda: len(heard.reports) == 1)
+    pid = supervisor.states()[0].pid
+
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 20
+    while supervisor.states()[0].pid == pid and time.monotonic() < deadline:
+        supervisor.broadcast(Drain())
+
+    assert supervisor.states()[0].pid != pid
+
+
+def test_a_worker_left_over_from_a_control_that_died_is_ended_first(
+    supervise: Callable[..., Supervisor], heard: Heard, tmp_path: Path
+) -> None:
+    """Only one process may hold a log."""
+    script = "import signal, sys; print('up', flush=True); signal.pause()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "gateway.worker"], stdout=subprocess.PIPE
+    ) as leftover:
+        assert leftover.stdout is not None
+        leftover.stdout.readline()
+        (tmp_path / "worker-0.pid").write_text(str(leftover.pid), encoding="ascii")
+        # The test is its parent: reap it, so that it does not linger as a zombie.
+        reaper = threading.Thread(target=leftover.wait)
+        reaper.start()
+
+        supervise()
+        heard.wait_for(lambda: len(heard.reports) == 1)
+        reaper.join(20)
+
+        assert leftover.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("content", ["", "not a pid", str(os.getpid())])
+def test_a_stale_pid_file_harms_nobody(
+    content: str, supervise: Callable[..., Supervisor], heard: Heard, tmp_path: Path
+) -> None:
+    """A pid that belongs to another program now is left alone."""
+    (tmp_path / "worker-0.pid").write_text(content, encoding="ascii")
+
+    supervise()
+
+    heard.wait_for(lambda: len(heard.reports) == 1)
+
+
+def test_the_command_line_of_a_worker() -> None:
+    """As the worker's own main reads it."""
+    command = worker_command(Path("/g/gateway.toml"), 7, 1, 9)
+
+    assert command[1:3] == ["-m", "gateway.worker"]
+    assert command[3:] == [
+        *("--config", "/g/gateway.toml"),
+        *("--worker", "1"),
+        *("--channel", "9"),
+        *("--lifeline", "7"),
+    ]
+    assert "--lifeline" not in worker_command(Path("/g/gateway.toml"), None, 0, 9)

@@ -1,7 +1,7 @@
 """What control and a worker say to each other over their socketpair: one JSON object per line.
 
-Control dies, the worker lives on: an end of file on the channel is not an order to stop (the lifeline is). Fields that
-one side does not know yet are ignored, so that control can be replaced before its workers are.
+Control dies, the worker lives on: an end of file on the channel is not an order to stop (the lifeline is).
+Fields that one side does not know yet are ignored, so that control can be replaced before its workers are.
 """
 
 from typing import Final
@@ -44,7 +44,8 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dr
 
 
 class FetchConfiguration(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="fetch"):
-    """Worker to control: a peer has a newer configuration, or a log that this one does not name; ask the registry once.
+    """Worker to control: a peer has a newer configuration, or a log that this one does not name; ask the
+    registry once.
 
     Attributes:
         version: The version that the peer has; 0 when it is not known.

@@ -86,18 +86,12 @@ class GatewayDirectory:
 
     @property
     def mirror(self) -> Path:
-        """Raw files as the registry served them; read when it is away."""
-        return self.configuration / "mirror"
+        """Raw files of every version: for a start without registry, and for evidence.""" return self.configuration / "mirror"
 
     @property
     def current(self) -> Path:
         """The verified configuration in force, as workers read it."""
         return self.configuration / "current.json"
-
-    @property
-    def versions(self) -> Path:
-        """One index file per version ever in force, for evidence."""
-        return self.configuration / "versions"
 
     @property
     def state(self) -> Path:
@@ -112,6 +106,10 @@ class GatewayDirectory:
     def head(self, worker: int) -> Path:
         """Newest signed head of one worker, for people; never synced."""
         return self.state / ("head.json" if worker == 0 else f"head-{worker}.json")
+
+    def worker_pid(self, worker: int) -> Path:
+        """Process id of a running worker."""
+        return self.state / f"worker-{worker}.pid"
 
     @property
     def admin_socket(self) -> Path:

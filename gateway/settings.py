@@ -1,7 +1,8 @@
 """``gateway.toml``: what the operator of one gateway decides.
 
-Both kinds of process read the file once, through ``rpc.settings.load_settings``, into the frozen structs below; unknown
-keys are refused with their place. Nothing here imports grpcio, SQLAlchemy or tuf, so that workers can use it.
+Both kinds of process read the file once, through ``rpc.settings.load_settings``, into the frozen structs
+below; unknown keys are refused with their place. Nothing here imports grpcio, SQLAlchemy or tuf, so that
+workers can use it.
 
 Paths are relative to the directory of ``gateway.toml``; ``gateway.layout`` resolves them.
 """
@@ -14,6 +15,8 @@ from typing import Literal
 
 import msgspec
 
+from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -22,10 +25,9 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # The same in every JWS header: SHA-256, base64url, unpadded (PROTOCOL M8).
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
-_GATEWAY_ID = re.compile(r"[A-Za-z0-9'()+,\-.=?]+(/[A-Za-z0-9'()+,\-.=?]+){3}")
 
-# Never dialled unless ``allowed_networks`` names them: a registered address must not turn a gateway into a way to its
-# own machine, to the cloud's metadata service or to the local link (RELIABILITY, threat "SSRF").
+# Never dialled unless ``allowed_networks`` names them: a registered address must not turn a gateway into a
+# way to its own machine, to the cloud's metadata service or to the local link (RELIABILITY, threat "SSRF").
 _FORBIDDEN_NETWORKS: tuple[IPNetwork, ...] = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -99,6 +101,7 @@ class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     address: str
 
     def __post_init__(self) -> None:
+        RegistryId.parse(self.id)
         HostPort.parse(self.address)
 
 
@@ -137,7 +140,13 @@ class Adapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     address: str
 
     def __post_init__(self) -> None:
+        SubsystemId.parse(self.subsystem)
         HostPort.parse(self.address)
+
+    @property
+    def subsystem_id(self) -> SubsystemId:
+        """``subsystem``, parsed."""
+        return SubsystemId.parse(self.subsystem)
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -258,8 +267,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         member_key: Thumbprint of its own member's key, read out of band; trust starts here (PROTOCOL M8).
         workers: Number of worker processes; each has a road address and a log of its own.
         lang: Language of status messages and pages.
-        allowed_networks: Networks that peers and adapters may be dialled in although they are loopback, link-local or
-            metadata addresses. Empty in production; the demo sets ``127.0.0.0/8``.
+        allowed_networks: Networks that peers and adapters may be dialled in although they are loopback,
+            link-local or metadata addresses. Empty in production; the demo sets ``127.0.0.0/8``.
         registry: Where the global configuration comes from.
         listen: What this gateway listens on.
         adapter: Subsystems of this member that provide services.
@@ -281,8 +290,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     configuration: Configuration = Configuration()
 
     def __post_init__(self) -> None:
-        if not _GATEWAY_ID.fullmatch(self.gateway):
-            raise SettingsError(f"gateway is written BJ/GOV/ANIP/gw1, not {self.gateway!r}")
+        GatewayId.parse(self.gateway)
         if not _THUMBPRINT.fullmatch(self.member_key):
             raise SettingsError("member_key is a thumbprint of 43 base64url characters")
         if not 1 <= self.workers <= 64:
@@ -293,17 +301,22 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             )
         for text in self.allowed_networks:
             _parse_network(text)
-        subsystems = [adapter.subsystem for adapter in self.adapter]
+        subsystems = [adapter.subsystem_id for adapter in self.adapter]
         for subsystem in subsystems:
-            if subsystem.rsplit("/", 1)[0] != self.member:
+            if subsystem.member != self.member:
                 raise SettingsError(f"adapter {subsystem} does not belong to {self.member}")
         if len(set(subsystems)) != len(subsystems):
             raise SettingsError("adapter: a subsystem is named twice")
 
     @property
-    def member(self) -> str:
+    def gateway_id(self) -> GatewayId:
+        """``gateway``, parsed."""
+        return GatewayId.parse(self.gateway)
+
+    @property
+    def member(self) -> MemberId:
         """The member this gateway works for, ``BJ/GOV/ANIP``."""
-        return self.gateway.rsplit("/", 1)[0]
+        return self.gateway_id.member
 
     @cached_property
     def networks(self) -> tuple[IPNetwork, ...]:

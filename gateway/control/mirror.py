@@ -1,7 +1,8 @@
 """Raw files of the global configuration, kept as the registry served them.
 
-Two uses: a restart needs no registry, and the documents of every version ever in force stay at hand for evidence. Only
-files that were verified are put here, so that a hostile or broken registry cannot spoil what a restart needs. Names
+Two uses: a restart needs no registry, and the documents of every version ever in force stay at hand for
+evidence. Only files that were verified are put here, so that a hostile or broken registry cannot spoil what a
+restart needs. Names
 are TUF's own: ``metadata/7.targets.json``, ``targets/members/<sha256>.BJ.GOV.ANIP.json``.
 """
 

@@ -1,7 +1,8 @@
 """The global configuration as signed files: fetched and verified by python-tuf, one refresh at a time.
 
-What this module guarantees: a :class:`TrustedVersion` was reached from the root in the anchor through signatures alone,
-its metadata had not expired, and none of its versions is below what was seen before (TUF specification 1.0.34,
+What this module guarantees: a :class:`TrustedVersion` was reached from the root in the anchor through
+signatures alone, its metadata had not expired, and none of its versions is below what was seen before (TUF
+specification 1.0.34,
 section 5). What the documents *say* is not judged here.
 """
 
@@ -54,8 +55,9 @@ class TrustedVersion:
         version: Version of ``targets.json``.
         digest: SHA-256 of its bytes, hex.
         expires_at: When the first of its metadata files expires, UTC milliseconds.
-        renewed: The timestamp is newer than the one held before. A registry, or whoever stands in its place, that
-            serves the same timestamp again and again confirms nothing: the configuration grows old (freeze attack).
+        renewed: The timestamp is newer than the one held before. A registry, or whoever stands in its place,
+            that serves the same timestamp again and again confirms nothing: the configuration grows old
+            (freeze attack).
         targets: Its files, by target path.
     """
 

@@ -1,7 +1,8 @@
 """Starts the workers, starts them again when they die, and keeps what they last reported.
 
-A worker outlives control: when control is started again, it asks the worker that still runs to drain, waits until
-it is gone (only one process may hold a log) and starts a new one. Workers end with the same lifeline as control.
+A worker outlives control: when control is started again, it asks the worker that still runs to drain, waits
+until it is gone (only one process may hold a log) and starts a new one. Workers end with the same lifeline as
+control.
 """
 
 import contextlib
@@ -70,7 +71,7 @@ class Supervisor:
     Args:
         command: Gives the command line of a worker from its number and its end of the channel.
         workers: How many.
-        pid_directory: Where ``worker-<n>.pid`` lies.
+        pid_file: Where the process id of a worker is kept.
         drain_s: How long a worker may take to finish calls in flight.
         greeting: What a worker is told when it starts; the configuration in force, if there is one.
         on_report: Called on the worker's thread with each report.
@@ -82,7 +83,7 @@ class Supervisor:
         self,
         command: Callable[[int, int], list[str]],
         workers: int,
-        pid_directory: Path,
+        pid_file: Callable[[int], Path],
         *,
         drain_s: float,
         greeting: Callable[[], Sequence[ToWorker]],
@@ -95,10 +96,7 @@ class Supervisor:
         self._on_fetch = on_fetch
         self._drain_s = drain_s
         self._stopping = threading.Event()
-        self._slots = [
-            _Slot(number, pid_directory / f"worker-{number}.pid", command, inherited)
-            for number in range(workers)
-        ]
+        self._slots = [_Slot(number, pid_file(number), command, inherited) for number in range(workers)]
         self._threads = [
             threading.Thread(target=self._run, args=(slot,), name=f"worker-{slot.number}", daemon=True)
             for slot in self._slots

@@ -80,7 +80,7 @@ def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor
         supervisor = Supervisor(
             partial(_command, mode),
             workers,
-            tmp_path,
+            lambda number: tmp_path / f"worker-{number}.pid",
             drain_s=0.5 if mode == "stubborn" else 10,
             greeting=lambda: greeting,
             on_report=heard.report,

@@ -86,7 +86,8 @@ class GatewayDirectory:
 
     @property
     def mirror(self) -> Path:
-        """Raw files of every version: for a start without registry, and for evidence.""" return self.configuration / "mirror"
+        """Raw files of every version: for a start without registry, and for evidence."""
+        return self.configuration / "mirror"
 
     @property
     def current(self) -> Path:

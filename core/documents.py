@@ -59,7 +59,7 @@ def decode_strict(document: bytes, kind: type[_T], *, max_bytes: int = MAX_DOCUM
     except MalformedDocumentError:
         raise
     except (ValueError, RecursionError) as error:
-        raise MalformedDocumentError(f"not a {kind.__name__}: {ascii(str(error)[:200])}") from None
+        raise MalformedDocumentError(f"not a {kind.__name__}: {str(error)[:200]!a}") from None
 
 
 def _depth(document: bytes) -> int:

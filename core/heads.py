@@ -136,7 +136,7 @@ def _parse_payload(payload: bytes) -> TreeHead:
             require_log_id(head.cfg.digest)
         GatewayId.parse(head.gateway)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise MalformedHeadError(f"payload: {ascii(str(error)[:120])}") from None
+        raise MalformedHeadError(f"payload: {str(error)[:120]!a}") from None
     if head.v != 1 or not 1 <= head.size <= MAX_SIZE or head.iat < 0:
         raise MalformedHeadError("payload: value out of range")
     if _encoder.encode(head) != payload:

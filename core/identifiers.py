@@ -38,7 +38,7 @@ class MalformedIdentifierError(MalformedError):
 
     def __init__(self, text: str, why: str) -> None:
         # What was refused is shown shortened and as ASCII: it may be a peer's bytes.
-        super().__init__(Reason.IDENTIFIER_INVALID, f"malformed identifier {ascii(text[:80])}: {why}")
+        super().__init__(Reason.IDENTIFIER_INVALID, f"malformed identifier {text[:80]!a}: {why}")
 
     def __reduce__(self) -> tuple[type[MalformedError], tuple[Reason, str]]:
         return (MalformedError, (self.reason, str(self)))
@@ -55,7 +55,7 @@ def _split(text: str, parts: int) -> list[str]:
 
 def _require(pattern: re.Pattern[str], part: str, whole: str, name: str) -> None:
     if not pattern.fullmatch(part):
-        raise MalformedIdentifierError(whole, f"invalid {name} {ascii(part[:40])}")
+        raise MalformedIdentifierError(whole, f"invalid {name} {part[:40]!a}")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -231,7 +231,7 @@ def _parse_body(body: bytes, kind: type[_Body]) -> _Body:
     try:
         parsed = msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise MalformedLeafError(f"not a {kind.__name__}: {ascii(str(error)[:120])}") from None
+        raise MalformedLeafError(f"not a {kind.__name__}: {str(error)[:120]!a}") from None
     if not body.isascii() or b"\\" in body or _encoder.encode(parsed) != body or getattr(parsed, "v", 0) != 1:
         raise MalformedLeafError(f"{kind.__name__} is not canonical")
     return parsed

@@ -70,7 +70,7 @@ def parse_address(text: str) -> tuple[str, int]:
     """Split ``host:port``; raises ``MalformedDocumentError``."""
     found = _ADDRESS.fullmatch(text)
     if not found or not 1 <= int(found[2]) <= 65535:
-        raise MalformedDocumentError(f"not an address: {ascii(text[:80])}")
+        raise MalformedDocumentError(f"not an address: {text[:80]!a}")
     return found[1].strip("[]"), int(found[2])
 
 

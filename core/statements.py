@@ -172,7 +172,7 @@ def parse_statement(data: bytes) -> Statement:
     try:
         statement = _decoder.decode(data)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise MalformedStatementError(f"not a statement: {ascii(str(error)[:120])}") from None
+        raise MalformedStatementError(f"not a statement: {str(error)[:120]!a}") from None
     # Duplicate keys, blanks, other orders and number forms all fail to re-encode to the same bytes.
     if not data.isascii() or b"\\" in data or b"\x7f" in data or _encoder.encode(statement) != data:
         raise MalformedStatementError("statement is not canonical")

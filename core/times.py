@@ -17,7 +17,7 @@ def parse_time_ms(text: str) -> int:
             raise ValueError
         moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise MalformedError(Reason.DOCUMENT_INVALID, f"not a UTC time: {ascii(text[:40])}") from None
+        raise MalformedError(Reason.DOCUMENT_INVALID, f"not a UTC time: {text[:40]!a}") from None
     return int(moment.timestamp()) * 1000
 
 

@@ -1,0 +1,181 @@
+"""``/etat``: the state of a gateway on one page that only tells, in French or English.
+
+No script, no form, no file from elsewhere; every value is escaped. It holds no personal data and no key.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from typing import Final
+
+from core.language import Language, Text
+from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState
+
+# The one style sheet of the page, allowed by its hash.
+STYLE: Final = """
+body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;
+color:#111;background:#fff}
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #bbb}
+.state{font-weight:bold;padding:.1rem .5rem;border:2px solid}
+.ready{color:#0a5c2b}.degraded,.waiting{color:#7a4b00}.closed{color:#9b1c1c}
+code{overflow-wrap:anywhere}
+"""
+
+_CONDITIONS: Final = {
+    Condition.WAITING: Text("EN ATTENTE", "WAITING"),
+    Condition.READY: Text("EN SERVICE", "IN SERVICE"),
+    Condition.DEGRADED: Text("EN SERVICE, ATTENTION REQUISE", "IN SERVICE, NEEDS ATTENTION"),
+    Condition.CLOSED: Text("À L'ARRÊT : TOUT ÉCHANGE EST REFUSÉ", "CLOSED: EVERY EXCHANGE IS REFUSED"),
+}
+_FRESHNESS: Final = {
+    Freshness.FRESH: Text("à jour", "up to date"),
+    Freshness.STALE: Text("ancienne", "stale"),
+    Freshness.EXPIRED: Text("expirée", "expired"),
+}
+_TITLE = Text("État de la passerelle", "State of the gateway")
+_OTHER: Final = {"fr": Text("English", "English"), "en": Text("Français", "Français")}
+_NONE = Text("aucune", "none")
+_NO_CONFIGURATION = Text("aucune configuration reçue", "no configuration received")
+_FAULTS = Text("À traiter", "To attend to")
+_CONFIGURATION = Text("Configuration", "Configuration")
+_WORKERS = Text("Processus et journaux", "Processes and logs")
+_PEERS = Text("Liaisons", "Links")
+_ADAPTERS = Text("Adaptateurs", "Adapters")
+_REGISTRY = Text("Registre", "Registry")
+
+
+def render_page(state: GatewayState, language: Language) -> str:
+    """The page as HTML."""
+    other: Language = "en" if language == "fr" else "fr"
+    body = [
+        f"<h1>{_say(_TITLE, language)} <code>{escape(state.gateway)}</code></h1>",
+        f'<p><span class="state {state.condition}">{_say(_CONDITIONS[state.condition], language)}</span> '
+        f'· {_time(state.now_ms)} · <a href="/etat?lang={other}" lang="{other}">'
+        f"{escape(_OTHER[language].in_(language))}</a></p>",
+        _section(_FAULTS, language, _faults(state, language)),
+        _section(_CONFIGURATION, language, _configuration(state, language)),
+        _section(_WORKERS, language, _workers(state, language)),
+        _section(_PEERS, language, _peers(state, language)),
+        _section(_ADAPTERS, language, _adapters(state, language)),
+    ]
+    return (
+        f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{_say(_TITLE, language)} {escape(state.gateway)}</title><style>{STYLE}</style></head>"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _faults(state: GatewayState, language: Language) -> str:
+    if not state.faults:
+        return f"<p>{_say(_NONE, language)}</p>"
+    items = "".join(f"<li><code>{escape(code)}</code></li>" for code in state.faults)
+    return f"<ul>{items}</ul>"
+
+
+def _configuration(state: GatewayState, language: Language) -> str:
+    registry = f"<p>{_say(_REGISTRY, language)} <code>{escape(state.registry.address)}</code>"
+    registry += f" · {escape(state.registry.problem)}</p>" if state.registry.problem else " · OK</p>"
+    configuration = state.configuration
+    if configuration is None:
+        return f"<p>{_say(_NO_CONFIGURATION, language)}</p>{registry}"
+    return _configuration_table(configuration, state.freshness, language) + registry
+
+
+def _configuration_table(configuration: ConfigurationState, freshness: Freshness, language: Language) -> str:
+    table = _table(
+        (
+            Text("version", "version"),
+            Text("état", "state"),
+            Text("confirmée à", "confirmed at"),
+            Text("arrêt sans nouvelle à", "stops without news at"),
+            Text("membres", "members"),
+        ),
+        [
+            (
+                str(configuration.version),
+                _FRESHNESS[freshness].in_(language),
+                _time(configuration.fresh_at),
+                _time(configuration.expires_at),
+                str(configuration.members),
+            )
+        ],
+        language,
+    )
+    left_out = "".join(
+        f"<li><code>{escape(one.target)}</code> {escape(one.part)}: {escape(one.why)}</li>"
+        for one in configuration.left_out
+    )
+    return table + (f"<ul>{left_out}</ul>" if left_out else "")
+
+
+def _workers(state: GatewayState, language: Language) -> str:
+    header = (
+        Text("n°", "no."),
+        Text("pid", "pid"),
+        Text("état", "state"),
+        Text("entrées", "entries"),
+        Text("signées", "signed"),
+        Text("en cours", "in flight"),
+        Text("en doute", "in doubt"),
+        Text("libre (Go)", "free (GB)"),
+        Text("relances", "restarts"),
+    )
+    rows = []
+    for worker in state.workers:
+        report = worker.report
+        values = (
+            ("–",) * 6
+            if report is None
+            else (
+                report.state,
+                str(report.size),
+                str(report.signed_size),
+                str(report.in_flight),
+                str(report.in_doubt),
+                f"{report.free_bytes / 1e9:.1f}",
+            )
+        )
+        rows.append((str(worker.number), str(worker.pid or "–"), *values, str(worker.restarts)))
+    return _table(header, rows, language)
+
+
+def _peers(state: GatewayState, language: Language) -> str:
+    rows = [
+        (peer.gateway, str(worker.number), peer.state, str(peer.size))
+        for worker in state.workers
+        for peer in (worker.report.peers if worker.report else ())
+    ]
+    header = (
+        Text("passerelle", "gateway"),
+        Text("processus", "process"),
+        Text("état", "state"),
+        Text("taille vérifiée", "verified size"),
+    )
+    return _table(header, sorted(rows), language) if rows else f"<p>{_say(_NONE, language)}</p>"
+
+
+def _adapters(state: GatewayState, language: Language) -> str:
+    rows = [(adapter.subsystem, adapter.address, adapter.state) for adapter in state.adapters]
+    header = (Text("sous-système", "subsystem"), Text("adresse", "address"), Text("état", "state"))
+    return _table(header, rows, language) if rows else f"<p>{_say(_NONE, language)}</p>"
+
+
+def _section(title: Text, language: Language, content: str) -> str:
+    return f"<section><h2>{_say(title, language)}</h2>{content}</section>"
+
+
+def _table(header: Iterable[Text], rows: Iterable[Iterable[str]], language: Language) -> str:
+    head = "".join(f'<th scope="col">{_say(text, language)}</th>' for text in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _say(text: Text, language: Language) -> str:
+    return escape(text.in_(language))
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,157 @@
+"""What a gateway knows of itself at one moment: for health, metrics, ``/etat`` and the admin API."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.reasons import Reason
+from gateway.control.supervisor import WorkerState
+
+# Workers report once a second.
+_SILENT_AFTER_S = 10.0
+
+
+class Freshness(StrEnum):
+    """How old the configuration is (DESIGN section 6)."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
+class Condition(StrEnum):
+    """A gateway in one word."""
+
+    WAITING = "waiting"
+    READY = "ready"
+    DEGRADED = "degraded"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A document of the configuration that did not verify.
+
+    Attributes:
+        target: Target that holds it, ``members/BJ.GOV.ANIP.json``.
+        part: What in it: ``document``, ``registration``, ``agreement``, ``successor`` or ``descriptors``.
+        why: One sentence in English.
+    """
+
+    target: str
+    part: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationState:
+    """The configuration in force; times are UTC milliseconds."""
+
+    version: int
+    digest: str
+    fresh_at: int
+    expires_at: int
+    members: int
+    left_out: tuple[LeftOut, ...] = ()
+
+    def freshness(self, now_ms: int, fresh_s: int) -> Freshness:
+        """How old it is; a clock that was stepped back makes nothing fresher than fresh."""
+        if now_ms >= self.expires_at:
+            return Freshness.EXPIRED
+        return Freshness.FRESH if now_ms - self.fresh_at <= fresh_s * 1000 else Freshness.STALE
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryState:
+    """The registry as seen from here; ``problem`` is empty when it answered the last attempt."""
+
+    address: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterState:
+    """An adapter as its worker sees it: ``up``, ``down`` or ``unknown``."""
+
+    subsystem: str
+    address: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """Everything at one moment.
+
+    Attributes:
+        gateway: ``BJ/GOV/ANIP/gw1``.
+        now_ms: The moment, UTC milliseconds.
+        started_at: When control started, UTC milliseconds.
+        configuration: The configuration in force, or ``None`` before the first.
+        freshness: How old that is; ``EXPIRED`` before the first.
+        registry: The registry.
+        workers: In order of number.
+        adapters: In the order of the settings.
+        indexed: Entries that the index has read, by log id.
+    """
+
+    gateway: str
+    now_ms: int
+    started_at: int
+    configuration: ConfigurationState | None
+    freshness: Freshness
+    registry: RegistryState
+    workers: tuple[WorkerState, ...]
+    adapters: tuple[AdapterState, ...]
+    indexed: Mapping[str, int]
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Codes of what needs attention, each once, most severe first."""
+        return tuple(dict.fromkeys(self._faults()))
+
+    @property
+    def condition(self) -> Condition:
+        """The gateway in one word."""
+        if self.configuration is None:
+            return Condition.WAITING
+        if self.freshness is Freshness.EXPIRED:
+            return Condition.CLOSED
+        states = {worker.report.state if worker.report else "starting" for worker in self.workers}
+        if "ready" not in states:
+            return Condition.WAITING if states == {"starting"} else Condition.CLOSED
+        return Condition.DEGRADED if self.faults else Condition.READY
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether exchanges are carried at all."""
+        return self.condition in (Condition.READY, Condition.DEGRADED)
+
+    def _faults(self) -> Iterator[str]:
+        if self.configuration is None:
+            yield Reason.CONFIG_MISSING
+        elif self.freshness is Freshness.EXPIRED:
+            yield Reason.CONFIG_EXPIRED
+        for worker in self.workers:
+            yield from _worker_faults(worker)
+        for adapter in self.adapters:
+            if adapter.state == "down":
+                yield Reason.ADAPTER_DOWN
+        if self.freshness is Freshness.STALE:
+            yield Reason.CONFIG_STALE
+        if self.registry.problem:
+            yield Reason.REGISTRY_UNREACHABLE
+        if self.configuration is not None and self.configuration.left_out:
+            yield Reason.DOCUMENT_INVALID
+
+
+def _worker_faults(worker: WorkerState) -> Iterator[str]:
+    if not worker.pid:
+        yield "WORKER_DOWN"
+        return
+    if worker.silent_s > _SILENT_AFTER_S:
+        yield "WORKER_SILENT"
+    if worker.report is not None:
+        # A log that had to stop reports its reason as its state: FORKED, LOG_BEHIND_PEERS.
+        if worker.report.state.isupper():
+            yield worker.report.state
+        yield from worker.report.faults

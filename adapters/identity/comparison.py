@@ -1,0 +1,163 @@
+"""How a claim is compared with the register: what counts as the same name, the same date.
+
+People write their names with and without accents, in any case and order, with hyphens and apostrophes as
+they come. None of that may turn a YES into a NO; a different name must.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from adapters.identity.person import Person
+
+# Letters of Fon, Yoruba, Bariba and French that have no decomposition into a base letter and a mark.
+_LETTERS: Final = str.maketrans({
+    "ɖ": "d", "ɗ": "d", "đ": "d", "ɛ": "e", "ǝ": "e", "ə": "e", "ɔ": "o", "ø": "o", "ŋ": "n", "ɲ": "n",
+    "ɣ": "g", "ɩ": "i", "ı": "i", "ʋ": "v", "ł": "l", "œ": "oe", "æ": "ae",
+})  # fmt: skip
+# N'TCHA is also written NTCHA and N’Tcha: an apostrophe joins, every other mark separates.
+_JOINING: Final = re.compile("['\u2018\u2019\u02bc\u02bb`\u00b4]")
+_WORD: Final = re.compile(r"\w+")
+
+_DATE: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+
+
+class Match(Enum):
+    """The outcome for one claim."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+    NOT_COMPARED = "not compared"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What somebody says about a person; empty where nothing is said."""
+
+    last_name: str = ""
+    first_names: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    mother_last_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The outcome claim by claim, and their weight in sum (0 to 100)."""
+
+    last_name: Match
+    first_names: Match
+    birth_date: Match
+    sex: Match
+    mother_last_name: Match
+    score: int
+
+
+def fold(name: str) -> tuple[str, ...]:
+    """Take from ``name`` what writing adds, case, accents and punctuation; its words stay in their order."""
+    # Case is folded on both sides of the decomposition: some capitals only decompose once they are small,
+    # some small letters only show their base once they are decomposed.
+    text = _JOINING.sub("", name)
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(letter for letter in text if not unicodedata.combining(letter))
+    return tuple(_WORD.findall(bare.translate(_LETTERS)))
+
+
+def is_same_name(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether two folded names have the same words in any order, or the same letters, however divided."""
+    return sorted(one) == sorted(other) or "".join(one) == "".join(other)
+
+
+def is_date(text: str) -> bool:
+    """Whether ``text`` is a day, a month or a year that the calendar has."""
+    found = _DATE.fullmatch(text)
+    if not found:
+        return False
+    year, month, day = (int(part) if part else 1 for part in found.groups())
+    try:
+        datetime.date(year, month, day)
+    except ValueError:
+        return False
+    return True
+
+
+def compare_dates(claimed: str, registered: str) -> Match:
+    """Compare two dates as far as both are known; what the register cannot confirm is unknown."""
+    if not claimed:
+        return Match.NOT_COMPARED
+    if not registered:
+        return Match.UNKNOWN
+    common = min(len(claimed), len(registered))
+    if claimed[:common] != registered[:common]:
+        return Match.NO
+    return Match.YES if len(claimed) == common else Match.UNKNOWN
+
+
+def compare(claim: Claim, person: Person) -> Comparison:
+    """Compare every claim with ``person``; last and first names may stand in each other's place."""
+    names = _compare_names(claim, person.last_name, person.marital_name, person.first_names)
+    # One record in twenty has them exchanged, and more of the forms that people fill in.
+    exchanged = _compare_names(claim, person.first_names, "", person.last_name)
+    if exchanged.agreements > names.agreements:
+        names = exchanged
+    birth_date = compare_dates(claim.birth_date, person.birth_date)
+    sex = _compare_words(claim.sex, person.sex)
+    mother = _compare_words(claim.mother_last_name, person.mother_last_name)
+    score = _score(
+        (30, names.last, 1.0),
+        (25, names.first, names.coverage),
+        (25, birth_date, 1.0),
+        (15, mother, 1.0),
+        (5, sex, 1.0),
+    )
+    return Comparison(names.last, names.first, birth_date, sex, mother, score)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Outcome for last and first names; ``coverage`` is the share of the registered first names claimed."""
+
+    last: Match
+    first: Match
+    coverage: float
+
+    @property
+    def agreements(self) -> int:
+        return (self.last is Match.YES) + (self.first is Match.YES)
+
+
+def _compare_names(claim: Claim, last_name: str, marital_name: str, first_names: str) -> _Names:
+    last = _compare_words(claim.last_name, last_name)
+    if last is Match.NO and marital_name:
+        others = (marital_name, f"{last_name} {marital_name}")
+        if any(_compare_words(claim.last_name, other) is Match.YES for other in others):
+            last = Match.YES
+    first = _compare_words(claim.first_names, first_names)
+    if first is not Match.NO:
+        return _Names(last, first, 1.0)
+    claimed, known = set(fold(claim.first_names)), set(fold(first_names))
+    if claimed <= known:
+        return _Names(last, Match.YES, len(claimed) / len(known))
+    return _Names(last, Match.NO, 0.0)
+
+
+def _compare_words(claimed: str, registered: str) -> Match:
+    words, known = fold(claimed), fold(registered)
+    if not words:
+        return Match.NOT_COMPARED
+    if not known:
+        return Match.UNKNOWN
+    return Match.YES if is_same_name(words, known) else Match.NO
+
+
+def _score(*outcomes: tuple[int, Match, float]) -> int:
+    compared = sum(weight for weight, match, _ in outcomes if match in (Match.YES, Match.NO))
+    agreed = sum(weight * share for weight, match, share in outcomes if match is Match.YES)
+    return round(100 * agreed / compared) if compared else 0

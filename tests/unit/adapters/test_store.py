@@ -1,0 +1,116 @@
+"""The register on disk: found by number, migrated, never seeded over real people."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from adapters.identity.person import RecordState
+from adapters.identity.personas import record_of
+from adapters.identity.seed import population
+from adapters.identity.store import METADATA, PERSONS, PersonStore, migrate, open_store
+from core.reasons import ExchangeError, Reason
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A register with today's schema and nobody in it."""
+    url = f"sqlite:///{tmp_path}/rnpp.sqlite"
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def store(url: str) -> PersonStore:
+    """The same, opened."""
+    return open_store(url)
+
+
+def test_a_seeded_person_is_found_field_by_field(store: PersonStore) -> None:
+    """What went in comes out, whatever the state of the record."""
+    store.replace_all(population(size=100))
+
+    for npi in ("0000000001", "0000000010", "0000000012", "0000000019"):
+        assert store.find(npi) == record_of(npi)
+
+
+def test_nobody_is_found_under_a_number_that_is_not_there(store: PersonStore) -> None:
+    """Unknown, malformed or hostile numbers find nothing."""
+    store.replace_all(population(size=100))
+
+    for npi in ("0000000003", "", "1", "0000000001 ", "%", "' OR 1=1 --"):
+        assert store.find(npi) is None
+
+
+def test_seeding_tells_its_progress_and_replaces_the_last_seed(store: PersonStore) -> None:
+    """A seed can be written again; nothing of the former one stays."""
+    told: list[int] = []
+    store.replace_all(population(1, 300))
+
+    assert store.replace_all(population(2, 200), told.append) == 200
+
+    assert sum(told) == 200
+    assert store.count() == 200
+
+
+def test_a_failed_seed_leaves_the_former_one(store: PersonStore) -> None:
+    """All or nothing: a seed that breaks off changes nobody."""
+    store.replace_all(population(size=50))
+    first = record_of("0000000001")
+
+    with pytest.raises(sa.exc.IntegrityError):
+        store.replace_all([first, first])
+
+    assert store.count() == 50
+
+
+def test_a_register_of_real_people_is_never_seeded(url: str, store: PersonStore) -> None:
+    """One number outside the reserved range is enough to stop it."""
+    store.replace_all(population(size=50))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(PERSONS.update().where(PERSONS.c.npi == "0000000001").values(npi="1000000001"))
+
+    with pytest.raises(ExchangeError) as refused:
+        store.replace_all(population(size=50))
+
+    assert refused.value.reason is Reason.STATE_CONFLICT
+    assert "1000000001" not in str(refused.value)
+    assert store.count() == 50
+
+
+def test_a_store_without_schema_is_refused_and_told_the_remedy(tmp_path: Path) -> None:
+    """An adapter does not start on a store that it would misread."""
+    with pytest.raises(ExchangeError, match="passerelle adapter migrate") as refused:
+        open_store(f"sqlite:///{tmp_path}/empty.sqlite")
+
+    assert refused.value.reason is Reason.STATE_CONFLICT
+
+
+def test_migrating_twice_changes_nothing(url: str, store: PersonStore) -> None:
+    """A restart migrates again without harm."""
+    store.replace_all(population(size=50))
+
+    migrate(url)
+
+    assert open_store(url).count() == 50
+
+
+def test_migrations_end_at_the_schema_that_the_code_uses(url: str) -> None:
+    """What Alembic built is what the tables in the code say."""
+    with sa.create_engine(url).connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
+
+    assert differences == []
+
+
+def test_the_database_itself_refuses_a_half_merged_record(store: PersonStore) -> None:
+    """A merged record names the one that stands, and no other record does."""
+    for state, merged_into in ((RecordState.MERGED, ""), (RecordState.ACTIVE, "0000000002")):
+        broken = replace(record_of("0000000001"), state=state, merged_into=merged_into)
+
+        with pytest.raises(sa.exc.IntegrityError):
+            store.replace_all([broken])

@@ -44,8 +44,7 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dr
 
 
 class FetchConfiguration(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="fetch"):
-    """Worker to control: a peer has a newer configuration, or a log that this one does not name; ask the
-    registry once.
+    """Worker to control: a peer has a newer configuration or an unknown log; ask the registry once.
 
     Attributes:
         version: The version that the peer has; 0 when it is not known.

@@ -267,6 +267,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         member_key: Thumbprint of its own member's key, read out of band; trust starts here (PROTOCOL M8).
         workers: Number of worker processes; each has a road address and a log of its own.
         lang: Language of status messages and pages.
+        hosts: Names and addresses under which peers and programs reach this gateway; they stand in its
+            certificates, and the first stands in its registration.
         allowed_networks: Networks that peers and adapters may be dialled in although they are loopback,
             link-local or metadata addresses. Empty in production; the demo sets ``127.0.0.0/8``.
         registry: Where the global configuration comes from.
@@ -282,6 +284,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     registry: Registry
     workers: int = 1
     lang: Literal["fr", "en"] = "fr"
+    hosts: tuple[str, ...] = ("127.0.0.1",)
     allowed_networks: tuple[str, ...] = ()
     listen: Listen = Listen()
     adapter: tuple[Adapter, ...] = ()
@@ -299,6 +302,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise SettingsError(
                 f"listen.road has {len(self.listen.road)} addresses for {self.workers} workers"
             )
+        if not self.hosts:
+            raise SettingsError("hosts must name at least one host")
         for text in self.allowed_networks:
             _parse_network(text)
         subsystems = [adapter.subsystem_id for adapter in self.adapter]

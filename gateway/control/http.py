@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import BaseServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,14 +96,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     server_version = "passerelle"
     sys_version = ""
     timeout = _TIMEOUT_S
-
-    def __init__(self, request: Any, client_address: Any, server: BaseServer) -> None:
-        assert isinstance(server, _Server)
-        self._pages = server
-        super().__init__(request, client_address, server)
 
     def do_GET(self) -> None:
         """Answer one of the four pages."""
@@ -117,19 +112,19 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path == "/readyz":
             self._readiness()
         elif url.path == "/metrics":
-            page = render_metrics(self._pages.state)
+            page = render_metrics(self.server.state)
             self._answer(HTTPStatus.OK, "text/plain; version=0.0.4", page)
         elif url.path in ("/", "/etat"):
-            page = render_page(self._pages.state(), self._language(url.query)).encode()
+            page = render_page(self.server.state(), self._language(url.query)).encode()
             self._answer(HTTPStatus.OK, "text/html", page)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"not found\n")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Requests are not logged: a scrape each few seconds tells nothing."""
 
     def _readiness(self) -> None:
-        state = self._pages.state()
+        state = self.server.state()
         document = {"state": state.condition, "freshness": state.freshness, "faults": state.faults}
         status = HTTPStatus.OK if state.is_serving else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", json.dumps(document).encode() + b"\n")
@@ -141,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             case ["en"]:
                 return "en"
             case _:
-                return self._pages.language
+                return self.server.language
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -37,7 +37,7 @@ class Mirror:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise UnsafeNameError(f"a file of the configuration cannot be named {ascii(name[:80])}")
+            raise UnsafeNameError(f"a file of the configuration cannot be named {name[:80]!a}")
         return self._directory / name
 
 

@@ -63,10 +63,17 @@ class ConfigurationState:
 
 @dataclass(frozen=True, slots=True)
 class RegistryState:
-    """The registry as seen from here; ``problem`` is empty when it answered the last attempt."""
+    """The registry as seen from here.
+
+    Attributes:
+        address: Where it is reached.
+        problem: What the last attempt said; empty when it answered with something that holds.
+        reason: The reason code of ``problem``.
+    """
 
     address: str
     problem: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +145,8 @@ class GatewayState:
                 yield Reason.ADAPTER_DOWN
         if self.freshness is Freshness.STALE:
             yield Reason.CONFIG_STALE
-        if self.registry.problem:
-            yield Reason.REGISTRY_UNREACHABLE
+        if self.registry.reason:
+            yield self.registry.reason
         if self.configuration is not None and self.configuration.left_out:
             yield Reason.DOCUMENT_INVALID
 

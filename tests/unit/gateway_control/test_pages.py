@@ -128,7 +128,10 @@ def test_what_stops_exchanges_makes_the_gateway_not_ready(
     ("change", "fault"),
     [
         ({"freshness": Freshness.STALE}, "CONFIG_STALE"),
-        ({"registry": RegistryState("127.0.0.1:42000", "connection refused")}, "REGISTRY_UNREACHABLE"),
+        (
+            {"registry": RegistryState("127.0.0.1:42000", "refused", "REGISTRY_UNREACHABLE")},
+            "REGISTRY_UNREACHABLE",
+        ),
         ({"adapters": (AdapterState("BJ/GOV/PNS/PORTAIL", "127.0.0.1:1", "down"),)}, "ADAPTER_DOWN"),
         ({"workers": (replace(WORKER, silent_s=11.0),)}, "WORKER_SILENT"),
         (

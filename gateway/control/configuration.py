@@ -1,0 +1,346 @@
+"""Keeps the global configuration in force: fetched, verified, judged, handed to the workers.
+
+Promises:
+
+- Only a version whose signatures hold and whose common document holds comes into force; anything else is an
+event
+  and the version before stays.
+- The version never goes down, and one version never has two digests, not even across a restart.
+- What workers read is complete: written, synced and renamed before they are told.
+- The registry may be away: the mirror brings the last version back at a start, and its age is counted from
+the
+  last moment at which a new timestamp of the registry was seen.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from core.clock import Clock
+from core.configuration import CurrentConfiguration
+from core.documents import MalformedDocumentError, decode_strict, encode
+from core.reasons import ExchangeError, Reason
+from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, ToWorker
+from gateway.control.mirror import Mirror, replace_file
+from gateway.control.programs import PinnedPrograms
+from gateway.control.repository import Repository, TrustedVersion, UntrustedConfigurationError
+from gateway.control.state import ConfigurationState, LeftOut, RegistryState
+from gateway.control.verification import Judge, JudgedConfiguration
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings
+
+_log = structlog.get_logger("gateway.control.configuration")
+
+# How often the file of pinned programs is looked at.
+_TICK_S = 0.5
+_FIRST_RETRY_S = 0.2
+_LONGEST_RETRY_S = 30.0
+# Certificates expire and revocation lists grow old without a new version.
+_JUDGE_AGAIN_MS = 10 * 60 * 1000
+_MAX_CURRENT_BYTES = 256 * 1024 * 1024
+
+
+class RegistrySource(Protocol):
+    """The registry, as far as the configuration needs it."""
+
+    def fetch(self, path: str) -> Iterator[bytes]:
+        """One raw file; raises ``FileMissingError`` or ``RegistryAwayError``."""
+        ...
+
+    def watch(self, version: int) -> Iterator[int]:
+        """Versions that can be fetched, the newest at once; raises ``RegistryAwayError`` at its end."""
+        ...
+
+    def cancel(self) -> None:
+        """End a ``watch`` that waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The version in force: where it came from and what it says."""
+
+    trusted: TrustedVersion
+    judged: JudgedConfiguration
+    judged_at: int
+    current: CurrentConfiguration
+
+
+class ConfigurationKeeper:
+    """Looks after the configuration of one gateway, on two threads of its own.
+
+    Args:
+        settings: The gateway's settings.
+        directory: Its directory.
+        judge: What the gateway takes as given.
+        registry: The registry.
+        clock: The clock.
+        tell: Tells all workers.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        directory: GatewayDirectory,
+        judge: Judge,
+        registry: RegistrySource,
+        clock: Clock,
+        tell: Callable[[ToWorker], None],
+    ) -> None:
+        self._ages = settings.configuration
+        self._directory = directory
+        self._judge = judge
+        self._registry = registry
+        self._clock = clock
+        self._tell = tell
+        self._repository = Repository(judge.anchor.tuf_root, directory.tuf, Mirror(directory.mirror))
+        self._programs = PinnedPrograms(directory.pinned_programs)
+        self._in_force: InForce | None = None
+        self._before = _read_current(directory)
+        self._registry_state = RegistryState(settings.registry.address, "not asked yet", "")
+        self._hinted = 0
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._threads = (
+            threading.Thread(target=self._keep, name="configuration", daemon=True),
+            threading.Thread(target=self._watch, name="configuration-watch", daemon=True),
+        )
+
+    @property
+    def in_force(self) -> InForce | None:
+        """The version in force, or ``None`` before the first."""
+        return self._in_force
+
+    @property
+    def registry(self) -> RegistryState:
+        """How the last attempt to ask the registry ended."""
+        return self._registry_state
+
+    @property
+    def state(self) -> ConfigurationState | None:
+        """The version in force, for people."""
+        in_force = self._in_force
+        if in_force is None:
+            return None
+        current = in_force.current
+        return ConfigurationState(
+            version=current.version,
+            digest=current.digest,
+            fresh_at=current.fresh_at,
+            expires_at=current.expires_at,
+            members=len(current.members),
+            left_out=in_force.judged.left_out,
+        )
+
+    def greeting(self) -> tuple[ToWorker, ...]:
+        """What a worker that starts is told."""
+        in_force = self._in_force
+        return () if in_force is None else (self._changed(in_force.current),)
+
+    def descriptors(self, target: str) -> bytes:
+        """A target of the version in force, from the mirror."""
+        in_force = self._in_force
+        if in_force is None:
+            raise ExchangeError(Reason.CONFIG_MISSING)
+        return self._repository.read_mirrored(in_force.trusted, target)
+
+    def start(self) -> None:
+        """Bring back what the mirror holds, then keep up with the registry."""
+        self.restore()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop keeping up; the last version stays on the disk."""
+        self._stopping.set()
+        self._wake.set()
+        self._registry.cancel()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(10)
+
+    def ask_again(self) -> None:
+        """Ask the registry soon: a peer has something that we do not."""
+        self._wake.set()
+
+    def restore(self) -> None:
+        """Put the last version in force from the mirror alone, verified like any other."""
+        try:
+            self._take(self._repository.refresh_from_mirror(), self._repository.read_mirrored)
+        except ExchangeError as error:
+            _log.info("configuration_not_restored", reason=error.reason, error=str(error))
+
+    def refresh(self) -> None:
+        """Ask the registry once; whatever goes wrong leaves the version in force as it is.
+
+        Raises:
+            ExchangeError: The registry is away, or what it serves does not hold.
+        """
+        try:
+            trusted = self._repository.refresh(self._registry.fetch)
+            self._take(
+                trusted, lambda version, target: self._repository.read(version, target, self._registry.fetch)
+            )
+        except ExchangeError as error:
+            self._note_registry(error.reason, str(error))
+            raise
+        self._note_registry("", "")
+
+    def refresh_programs(self) -> None:
+        """Hand over the pinned programs if they changed."""
+        in_force = self._in_force
+        if in_force is not None and self._programs.entries() != in_force.current.programs:
+            self._put_in_force(
+                in_force.trusted, in_force.judged, in_force.judged_at, in_force.current.fresh_at
+            )
+
+    def _keep(self) -> None:
+        retry = _FIRST_RETRY_S
+        due = 0.0
+        while not self._stopping.is_set():
+            if due <= 0 or self._wake.is_set():
+                self._wake.clear()
+                try:
+                    self.refresh()
+                    behind = self._hinted > (self._in_force.current.version if self._in_force else 0)
+                except ExchangeError as error:
+                    _log.warning("configuration_not_refreshed", reason=error.reason, error=str(error))
+                    behind = True
+                except Exception:
+                    # The configuration in force must outlive any fault of this loop.
+                    _log.exception("configuration_refresh_failed")
+                    behind = True
+                retry = min(retry * 2, _LONGEST_RETRY_S) if behind else _FIRST_RETRY_S
+                due = retry if behind else float(self._ages.refresh_s)
+            try:
+                self.refresh_programs()
+            except ExchangeError as error:
+                _log.error("programs_not_read", error=str(error))
+            self._wake.wait(min(_TICK_S, due))
+            due -= _TICK_S
+
+    def _watch(self) -> None:
+        delay = _FIRST_RETRY_S
+        while not self._stopping.is_set():
+            try:
+                held = self._in_force.current.version if self._in_force else 0
+                for version in self._registry.watch(held):
+                    delay = _FIRST_RETRY_S
+                    self._hinted = version
+                    self._wake.set()
+            except ExchangeError as error:
+                _log.info("configuration_watch_ended", reason=error.reason, error=str(error))
+            self._stopping.wait(delay)
+            delay = min(delay * 2, _LONGEST_RETRY_S)
+
+    def _take(self, trusted: TrustedVersion, read: Callable[[TrustedVersion, str], bytes]) -> None:
+        """Put a trusted version in force, or confirm the one that is."""
+        self._require_forward(trusted)
+        in_force = self._in_force
+        now = self._clock.now_ms()
+        if (
+            in_force is not None
+            and in_force.trusted.version == trusted.version
+            and now - in_force.judged_at < _JUDGE_AGAIN_MS
+        ):
+            self._confirm(in_force, trusted)
+            return
+        documents = {target: read(trusted, target) for target in trusted.targets}
+        judged = self._judge.judge(documents, now)
+        self._report_left_out(judged.left_out)
+        self._put_in_force(trusted, judged, now, self._fresh_at(trusted, now))
+
+    def _require_forward(self, trusted: TrustedVersion) -> None:
+        before = self._before
+        if before is None:
+            return
+        if trusted.version < before.version:
+            raise UntrustedConfigurationError(
+                f"version {trusted.version} would go back behind {before.version}", Reason.CONFIG_SPLIT
+            )
+        if trusted.version == before.version and trusted.digest != before.digest:
+            raise UntrustedConfigurationError(
+                f"version {trusted.version} has a second digest: {trusted.digest}, not {before.digest}",
+                Reason.CONFIG_SPLIT,
+            )
+
+    def _put_in_force(
+        self, trusted: TrustedVersion, judged: JudgedConfiguration, judged_at: int, fresh_at: int
+    ) -> None:
+        current = CurrentConfiguration(
+            v=1,
+            version=trusted.version,
+            digest=trusted.digest,
+            fresh_at=fresh_at,
+            expires_at=min(trusted.expires_at, fresh_at + self._ages.expires_s * 1000),
+            common=judged.common,
+            members=judged.members,
+            programs=self._programs.entries(),
+        )
+        self._write(current)
+        self._in_force = InForce(trusted, judged, judged_at, current)
+        self._tell(self._changed(current))
+        _log.info("configuration_in_force", version=current.version, digest=current.digest)
+
+    def _confirm(self, in_force: InForce, trusted: TrustedVersion) -> None:
+        if not trusted.renewed:
+            return
+        now = self._clock.now_ms()
+        current = msgspec.structs.replace(
+            in_force.current,
+            fresh_at=now,
+            expires_at=min(trusted.expires_at, now + self._ages.expires_s * 1000),
+        )
+        self._write(current)
+        self._in_force = InForce(trusted, in_force.judged, in_force.judged_at, current)
+        self._tell(
+            ConfigurationConfirmed(
+                version=current.version, fetched_at=current.fresh_at, expires_at=current.expires_at
+            )
+        )
+
+    def _fresh_at(self, trusted: TrustedVersion, now: int) -> int:
+        if trusted.renewed:
+            return now
+        if self._before is not None:
+            return self._before.fresh_at
+        # Nothing tells when it was fetched; it was signed so long before it expires.
+        return trusted.expires_at - self._ages.expires_s * 1000
+
+    def _write(self, current: CurrentConfiguration) -> None:
+        replace_file(self._directory.current, encode(current))
+        self._before = current
+
+    def _changed(self, current: CurrentConfiguration) -> ConfigurationChanged:
+        return ConfigurationChanged(
+            path=str(self._directory.current), version=current.version, digest=current.digest
+        )
+
+    def _report_left_out(self, left_out: tuple[LeftOut, ...]) -> None:
+        known = self._in_force.judged.left_out if self._in_force is not None else ()
+        for one in left_out:
+            if one not in known:
+                _log.error("configuration_left_out", target=one.target, part=one.part, why=one.why)
+
+    def _note_registry(self, reason: str, problem: str) -> None:
+        before = self._registry_state
+        self._registry_state = RegistryState(before.address, problem, reason)
+        if bool(problem) != bool(before.problem):
+            _log.info("registry_reachable" if not problem else "registry_failed", error=problem)
+
+
+def _read_current(directory: GatewayDirectory) -> CurrentConfiguration | None:
+    """What was in force when control last ran: the floor below which no version may go."""
+    try:
+        return decode_strict(
+            directory.current.read_bytes(), CurrentConfiguration, max_bytes=_MAX_CURRENT_BYTES
+        )
+    except FileNotFoundError:
+        return None
+    except MalformedDocumentError as error:
+        _log.error("current_configuration_unreadable", error=str(error))
+        return None

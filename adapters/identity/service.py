@@ -1,0 +1,163 @@
+"""``bj.identity.v1.IdentityService``: a plain servicer over the register.
+
+It reads who calls from ``current_caller`` and refuses by raising ``ProviderError``; identity of the
+gateway, form of the request and status on the wire are the business of ``adapters.server``. Numbers of
+persons stand in messages only.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+
+from adapters.context import current_caller
+from adapters.identity.comparison import Claim, Match, compare, is_date
+from adapters.identity.person import FEMALE, MALE, Person, RecordState
+from adapters.identity.store import PersonStore
+from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
+from bj.identity.v1 import identity_pb2, identity_pb2_grpc
+
+SERVICE_NAME: Final = "bj.identity.v1.IdentityService"
+
+# Purposes of DOMAIN 4.1.
+SERVICE_DELIVERY: Final = "P01"
+REGISTRATION: Final = "P02"
+PRIVATE_CHECK: Final = "P03"
+JUDICIAL: Final = "P05"
+
+_MAY_READ: Final = frozenset({SERVICE_DELIVERY, REGISTRATION, JUDICIAL})
+_MAY_VERIFY: Final = frozenset({SERVICE_DELIVERY, PRIVATE_CHECK})
+_MAY_READ_THE_DECEASED: Final = frozenset({REGISTRATION, JUDICIAL})
+
+_PRECISION: Final = {
+    0: identity_pb2.DATE_PRECISION_UNSPECIFIED,
+    4: identity_pb2.DATE_PRECISION_YEAR,
+    7: identity_pb2.DATE_PRECISION_MONTH,
+    10: identity_pb2.DATE_PRECISION_DAY,
+}
+_SEX: Final = {"": identity_pb2.SEX_UNSPECIFIED, MALE: identity_pb2.SEX_MALE, FEMALE: identity_pb2.SEX_FEMALE}
+_SEX_LETTER: Final = {number: letter for letter, number in _SEX.items()}
+_MATCH: Final = {
+    Match.YES: identity_pb2.MATCH_RESULT_YES,
+    Match.NO: identity_pb2.MATCH_RESULT_NO,
+    Match.UNKNOWN: identity_pb2.MATCH_RESULT_UNKNOWN,
+    Match.NOT_COMPARED: identity_pb2.MATCH_RESULT_NOT_COMPARED,
+}
+
+
+class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
+    """Answers from one register."""
+
+    def __init__(self, store: PersonStore) -> None:
+        self._store = store
+
+    def GetPerson(
+        self, request: identity_pb2.GetPersonRequest, context: grpc.ServicerContext
+    ) -> identity_pb2.GetPersonResponse:
+        """One record, as far as the profile reaches."""
+        purpose = _require_purpose(_MAY_READ)
+        person = self._find(request.npi)
+        if person.state == RecordState.LOCKED and purpose != JUDICIAL:
+            raise ProviderError(ProviderReason.RECORD_LOCKED)
+        if person.is_deceased and purpose not in _MAY_READ_THE_DECEASED:
+            raise ProviderError(ProviderReason.DECEASED)
+        merged_npi = request.npi if request.npi != person.npi else ""
+        return _answer(
+            person, merged_npi, with_filiation=request.profile == identity_pb2.PERSON_PROFILE_CIVIL
+        )
+
+    def VerifyPerson(
+        self, request: identity_pb2.VerifyPersonRequest, context: grpc.ServicerContext
+    ) -> identity_pb2.VerifyPersonResponse:
+        """Whether the claims agree with the record, and nothing else."""
+        purpose = _require_purpose(_MAY_VERIFY)
+        if purpose == PRIVATE_CHECK and not request.consent_ref:
+            raise ProviderError(ProviderReason.CONSENT_REQUIRED)
+        if request.birth_date and not is_date(request.birth_date):
+            raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
+        person = self._find(request.npi)
+        if person.state == RecordState.LOCKED:
+            # That ANIP examines a record is nobody's business in private: it looks like no record at all.
+            private = purpose == PRIVATE_CHECK
+            raise ProviderError(ProviderReason.NOT_FOUND if private else ProviderReason.RECORD_LOCKED)
+        if person.is_deceased:
+            raise ProviderError(ProviderReason.DECEASED)
+        return _outcome(request, person)
+
+    def _find(self, npi: str) -> Person:
+        """The record of a number, or the one that it was merged into."""
+        person = self._store.find(npi)
+        if person and person.state == RecordState.MERGED:
+            person = self._store.find(person.merged_into)
+        # A record that leads to another merged one is a fault of the register; nobody is served from it.
+        if person is None or person.state == RecordState.MERGED:
+            raise ProviderError(ProviderReason.NOT_FOUND)
+        return person
+
+
+def _require_purpose(granted: frozenset[str]) -> str:
+    """The call's purpose, if the method is open to it. Checked before the register is read."""
+    purpose = current_caller().require_purpose()
+    if purpose not in granted:
+        raise ProviderError(ProviderReason.PURPOSE_NOT_ALLOWED)
+    return purpose
+
+
+def _answer(person: Person, merged_npi: str, *, with_filiation: bool) -> identity_pb2.GetPersonResponse:
+    deceased = identity_pb2.LIFE_STATUS_DECEASED
+    return identity_pb2.GetPersonResponse(
+        npi=person.npi,
+        last_name=person.last_name,
+        first_names=person.first_names,
+        marital_name=person.marital_name,
+        birth_date=person.birth_date,
+        birth_date_precision=_PRECISION[len(person.birth_date)],
+        birth_country=person.birth_country,
+        birth_place=person.birth_place,
+        residence=identity_pb2.Residence(
+            country=person.residence_country,
+            department=person.residence_department,
+            town=person.residence_town,
+            district=person.residence_district,
+            village=person.residence_village,
+            address=person.residence_address,
+        ),
+        phone_cc=person.phone_cc,
+        phone=person.phone,
+        email=person.email,
+        nationality=person.nationality,
+        sex=_SEX[person.sex],
+        life_status=deceased if person.is_deceased else identity_pb2.LIFE_STATUS_ALIVE,
+        record_version=person.record_version,
+        merged_npi=merged_npi,
+        filiation=_filiation(person) if with_filiation else None,
+    )
+
+
+def _filiation(person: Person) -> identity_pb2.Filiation:
+    return identity_pb2.Filiation(
+        father_last_name=person.father_last_name,
+        father_first_names=person.father_first_names,
+        mother_last_name=person.mother_last_name,
+        mother_first_names=person.mother_first_names,
+    )
+
+
+def _outcome(request: identity_pb2.VerifyPersonRequest, person: Person) -> identity_pb2.VerifyPersonResponse:
+    claim = Claim(
+        last_name=request.last_name,
+        first_names=request.first_names,
+        birth_date=request.birth_date,
+        sex=_SEX_LETTER[request.sex],
+        mother_last_name=request.mother_last_name,
+    )
+    found = compare(claim, person)
+    return identity_pb2.VerifyPersonResponse(
+        last_name=_MATCH[found.last_name],
+        first_names=_MATCH[found.first_names],
+        birth_date=_MATCH[found.birth_date],
+        sex=_MATCH[found.sex],
+        mother_last_name=_MATCH[found.mother_last_name],
+        score=found.score,
+    )

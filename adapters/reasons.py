@@ -1,0 +1,117 @@
+"""Why a register refuses: the ministries' own reasons, beside those of the layer in ``core.reasons``.
+
+Names: DOMAIN section 3. They travel in ``ErrorInfo`` with the provider's service id as domain, so that a
+    caller never
+takes a refusal of the register for one of the layer. ``docs/adapters.md`` has a row for each; a test
+compares the two.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from core.language import Text
+from core.reasons import Code, ReasonEntry, Retry
+
+
+class ProviderReason(StrEnum):
+    """A named cause at the provider, stable for ever; ``entry`` holds its code and texts."""
+
+    FORMAT_INVALID = "FORMAT_INVALID"
+    NOT_FOUND = "NOT_FOUND"
+    PURPOSE_NOT_ALLOWED = "PURPOSE_NOT_ALLOWED"
+    CONSENT_REQUIRED = "CONSENT_REQUIRED"
+    RECORD_LOCKED = "RECORD_LOCKED"
+    DECEASED = "DECEASED"
+    UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
+    NOT_THROUGH_GATEWAY = "NOT_THROUGH_GATEWAY"
+
+    @property
+    def entry(self) -> ReasonEntry:
+        """Code, texts and retry advice of this reason."""
+        return _ENTRIES[self]
+
+
+class ProviderError(Exception):
+    """A register refuses. The text is the reason's own: it never repeats what was asked, or about whom."""
+
+    def __init__(self, reason: ProviderReason) -> None:
+        super().__init__(reason.entry.text.en)
+        self.reason = reason
+
+
+class InvalidFieldsError(ProviderError):
+    """A request with malformed fields: per field its path and what it must be, never the value it has."""
+
+    def __init__(self, violations: dict[str, str]) -> None:
+        super().__init__(ProviderReason.FORMAT_INVALID)
+        self.violations = violations
+
+
+def _entry(code: Code, retry: Retry, text: Text, remedy: Text) -> ReasonEntry:
+    return ReasonEntry(code, text, remedy, retry)
+
+
+_ENTRIES: dict[ProviderReason, ReasonEntry] = {
+    ProviderReason.FORMAT_INVALID: _entry(
+        Code.INVALID_ARGUMENT,
+        "no",
+        Text("un champ de la demande est mal formé", "a field of the request is malformed"),
+        Text("corriger les champs nommés dans BadRequest", "correct the fields that BadRequest names"),
+    ),
+    ProviderReason.NOT_FOUND: _entry(
+        Code.NOT_FOUND,
+        "no",
+        Text("aucune fiche ne répond à cette demande", "no record answers this request"),
+        Text("vérifier le numéro avec la personne", "check the number with the person"),
+    ),
+    ProviderReason.PURPOSE_NOT_ALLOWED: _entry(
+        Code.PERMISSION_DENIED,
+        "no",
+        Text("cette méthode n'est pas ouverte à cette finalité", "this method is not open to this purpose"),
+        Text(
+            "utiliser la méthode prévue pour la finalité, par exemple VerifyPerson",
+            "use the method meant for the purpose, for example VerifyPerson",
+        ),
+    ),
+    ProviderReason.CONSENT_REQUIRED: _entry(
+        Code.PERMISSION_DENIED,
+        "no",
+        Text("la finalité P03 exige la référence d'un consentement", "purpose P03 needs a consent reference"),
+        Text(
+            "recueillir le consentement, puis remplir consent_ref", "obtain consent, then fill in consent_ref"
+        ),
+    ),
+    ProviderReason.RECORD_LOCKED: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text("la fiche est verrouillée par le registre", "the record is locked by the register"),
+        Text("orienter la personne vers l'ANIP", "send the person to ANIP"),
+    ),
+    ProviderReason.DECEASED: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text("un décès est enregistré pour cette personne", "a death is registered for this person"),
+        Text(
+            "clore la démarche ; une succession relève de la finalité P02",
+            "close the matter; an inheritance comes under purpose P02",
+        ),
+    ),
+    ProviderReason.UPSTREAM_UNAVAILABLE: _entry(
+        Code.UNAVAILABLE,
+        "safe",
+        Text("la base du registre ne répond pas", "the register's database does not answer"),
+        Text(
+            "réessayer ; si cela dure, prévenir le fournisseur", "try again; if it lasts, tell the provider"
+        ),
+    ),
+    ProviderReason.NOT_THROUGH_GATEWAY: _entry(
+        Code.UNAUTHENTICATED,
+        "no",
+        Text(
+            "l'appel n'est pas venu par une passerelle de ce membre",
+            "the call did not come through a gateway of this member",
+        ),
+        Text("appeler par sa propre passerelle", "call through your own gateway"),
+    ),
+}

@@ -1,0 +1,1 @@
+"""Evidence: lists, containers, and the verifier that needs no one's database."""

@@ -1,0 +1,1 @@
+"""The command line: one entry point, sub-commands live in the package that they drive."""

@@ -1,0 +1,1 @@
+"""The append-only log on disk: segments, group commit, recovery, tree and proofs."""

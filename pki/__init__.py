@@ -1,0 +1,1 @@
+"""Keys, certificate profiles, chains and revocation, signatures, authorities on files."""

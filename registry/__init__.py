@@ -1,0 +1,1 @@
+"""The registry: members, services and agreements, published as a signed configuration."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.agreements import Agreement, parse_agreement
-from core.configuration import MemberDocument, ServiceEntry
+from core.configuration import AgreementEntry, MemberDocument, ServiceEntry
 from core.identifiers import SubsystemId
+from core.jws import DocumentKind, parse_document
 from core.reasons import ExchangeError, Reason
 from core.times import parse_time_ms
-from gateway.control.verification import unverified_payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,12 @@ class Directory:
 
     def _grants(self, member: MemberDocument) -> Iterator[Agreement]:
         for entry in member.agreements:
-            agreement = parse_agreement(unverified_payload(entry.consumer_jws))
+            agreement = _terms(entry)
             in_time = parse_time_ms(agreement.not_before) <= self._now_ms < parse_time_ms(agreement.not_after)
             if entry.state == "active" and in_time and agreement.consumer.subsystem == str(self._caller):
                 yield agreement
+
+
+def _terms(entry: AgreementEntry) -> Agreement:
+    # Its signatures were verified when the configuration was judged.
+    return parse_agreement(parse_document(DocumentKind.AGREEMENT, entry.consumer_jws).unverified_payload)

@@ -13,8 +13,8 @@ nothing"):
 6. An agreement of our own member is one sequence of bytes signed by both keys that it names, each a key of
    the member it speaks for; ours is the key in ``gateway.toml``, or its successor.
 
-What fails at 1 refuses the whole version: the one before stays in force. What fails later is left out, with its
-reason; the rest goes on.
+What fails at 1 refuses the whole version: the one before stays in force. What fails later is left out, with
+its reason; the rest goes on.
 """
 
 import hashlib
@@ -44,15 +44,15 @@ from core.configuration import (
     member_target,
 )
 from core.documents import decode_strict
-from core.heads import unb64url
 from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId, urn
+from core.jws import DocumentKind, parse_document
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredCertificate, Registration, parse_registration, parse_successor
 from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.state import LeftOut
 from pki.anchor import Anchor
 from pki.chain import verify_chain
-from pki.documents import DocumentKind, unverified_kid, verify_document
+from pki.documents import verify_document
 from pki.keys import certificate_thumbprint, key_thumbprint
 from pki.profiles import Profile
 
@@ -217,7 +217,7 @@ def _with_successors(member: MemberDocument, left_out: _LeftOutList) -> MemberDo
     keys = _usable_keys(member)
 
     def accept(jws: str) -> str:
-        old = unverified_kid(jws)
+        old = parse_document(DocumentKind.MEMBER_SUCCESSOR, jws).kid
         successor = parse_successor(_verified(DocumentKind.MEMBER_SUCCESSOR, jws, keys))
         if (successor.member, successor.old_key) != (member.member, old) or successor.new_key not in keys:
             raise RejectedError("a successor speaks of another member or of keys that are not listed")
@@ -344,7 +344,7 @@ def _with_agreements(
     own_keys = _succession(judge.member_key, members.get(str(judge.member)))
 
     def accept(entry: AgreementEntry) -> AgreementEntry | None:
-        payload = unverified_payload(entry.consumer_jws)
+        payload = parse_document(DocumentKind.AGREEMENT, entry.consumer_jws).unverified_payload
         agreement = parse_agreement(payload)
         sides = (agreement.consumer, agreement.provider)
         # Agreements between others are their own affair.
@@ -370,7 +370,7 @@ def _require_consent(
     """Require that the key which ``side`` names belongs to its member and signed exactly ``payload``."""
     member = members.get(_member_of(side))
     keys = _usable_keys(member) if member is not None else {}
-    if unverified_kid(jws) != side.member_key:
+    if parse_document(DocumentKind.AGREEMENT, jws).kid != side.member_key:
         raise RejectedError(
             f"agreement {agreement.id} is not signed with the key that it names for {side.subsystem}"
         )
@@ -384,7 +384,8 @@ def _succession(pinned: str, member: MemberDocument | None) -> frozenset[str]:
     Only forward: a key that merely claims the pinned one as its successor has shown nothing.
     """
     links = [
-        parse_successor(unverified_payload(jws)) for jws in (member.successors if member is not None else ())
+        parse_successor(parse_document(DocumentKind.MEMBER_SUCCESSOR, jws).unverified_payload)
+        for jws in (member.successors if member is not None else ())
     ]
     reached = {pinned}
     for _ in links:
@@ -405,18 +406,10 @@ def _public_key(key: MemberKey) -> ec.EllipticCurvePublicKey:
 
 def _verified(kind: DocumentKind, jws: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> bytes:
     """The payload of a document signed by one of ``keys``."""
-    thumbprint = unverified_kid(jws)
+    thumbprint = parse_document(kind, jws).kid
     if thumbprint not in keys:
         raise RejectedError(f"signed with {thumbprint}, which is no usable key of the member")
     return verify_document(kind, jws, keys[thumbprint])
-
-
-def unverified_payload(jws: str) -> bytes:
-    """The payload of a compact JWS that was, or will be, verified elsewhere."""
-    try:
-        return unb64url(jws.split(".")[1].encode())
-    except (IndexError, ValueError) as error:
-        raise RejectedError("not a compact JWS") from error
 
 
 def _certificates(chain_pem: str) -> list[x509.Certificate]:
@@ -428,4 +421,5 @@ def _member_of(side: Party) -> str:
 
 
 def _logs(entry: RegistrationEntry) -> list[str]:
-    return [log.id for log in parse_registration(unverified_payload(entry.jws)).logs]
+    payload = parse_document(DocumentKind.REGISTRATION, entry.jws).unverified_payload
+    return [log.id for log in parse_registration(payload).logs]

@@ -80,13 +80,18 @@ class FrameRecord:
         """Size of the head."""
         return parse_head(self.head).unverified.size
 
+    def edge_after(self) -> Edge:
+        """The receiver's edge once the frame was believed; raises ``MalformedFrameRecordError``."""
+        edge, _ = self._replay()
+        return edge
+
     def nodes(self) -> Callable[[int, int], bytes]:
         """A lookup of tree nodes, enough for proofs of this frame's leaves at the head's size.
 
         Raises:
             MalformedFrameRecordError: The pieces do not add up to the head's root.
         """
-        tiles = self._tiles()
+        _, tiles = self._replay()
 
         def node(level: int, index: int) -> bytes:
             found = tiles.get((level, index))
@@ -98,7 +103,7 @@ class FrameRecord:
 
         return node
 
-    def _tiles(self) -> dict[tuple[int, int], bytes]:
+    def _replay(self) -> tuple[Edge, dict[tuple[int, int], bytes]]:
         try:
             head = parse_head(self.head).unverified
         except MalformedHeadError as error:
@@ -118,7 +123,7 @@ class FrameRecord:
             raise MalformedFrameRecordError(f"frame record: {error}") from None
         if edge.root().hex() != head.root or head.log != self.log:
             raise MalformedFrameRecordError("frame record: it does not add up to its head")
-        return tiles
+        return edge, tiles
 
 
 def _hashes(data: bytes) -> list[bytes]:

@@ -1,0 +1,132 @@
+"""The metadata of a call: what the program claims, what the adapter is told, what passes through untouched.
+
+Reserved names (``x-road-*``) never pass a border: the consumer's gateway takes them off the program's call, the
+provider's gateway writes its own from the verified statement (DESIGN, invariant 7).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from core.identifiers import SubsystemId, require_handle, require_purpose
+from core.payloads import Metadata
+from core.reasons import Reason
+from core.statements import Statement, User
+
+RESERVED: Final = b"x-road-"
+
+# Of the HTTP request itself, or consumed at the door; everything else belongs to the two programs.
+_OWN: Final = frozenset(
+    {b"te", b"content-type", b"grpc-timeout", b"grpc-encoding", b"authorization", b"connection", b"host"}
+)
+
+_CLIENT = b"x-road-client"
+_SERVICE = b"x-road-service"
+_PURPOSE = b"x-road-purpose"
+_ISSUE = b"x-road-issue"
+_USER = b"x-road-userid"
+_REFERENCE = b"x-road-id"
+_REPRESENTED = b"x-road-represented-party"
+_KNOWN: Final = frozenset({_CLIENT, _SERVICE, _PURPOSE, _ISSUE, _USER, _REFERENCE, _REPRESENTED})
+
+_subsystem = lru_cache(4096)(SubsystemId.parse)
+_purpose = lru_cache(256)(require_purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a program says of its call. ``client`` still has to be the program's own."""
+
+    client: str | None
+    service: str | None
+    purpose: str | None
+    issue: str | None
+    user: User | None
+    reference: str | None
+    represented: str | None
+    objection: Reason | None = None
+
+
+def passed_on(metadata: Iterable[tuple[bytes, bytes]]) -> Metadata:
+    """What travels to the other side: all but reserved names, the call's own headers and credentials."""
+    return tuple(one for one in metadata if one[0] not in _OWN and not one[0].startswith(RESERVED))
+
+
+def read_claims(metadata: Iterable[tuple[bytes, bytes]], personal_number: re.Pattern[str]) -> Claims:
+    """Read the reserved entries of a program's call, strictly: known ones once each, each in its grammar.
+
+    A value that is refused is not kept: it must not be logged (PROTOCOL M2).
+    """
+    found: dict[bytes, str] = {}
+    objection = None
+    for name, value in metadata:
+        if name not in _KNOWN:
+            continue
+        if name in found:
+            objection = Reason.METADATA_INVALID
+        found[name] = value.decode("ascii", "replace")
+    kept: dict[bytes, str] = {}
+    for name, text in found.items():
+        reason = _check(name, text, personal_number)
+        if reason is None:
+            kept[name] = text
+        objection = objection or reason
+    if _CLIENT not in found:
+        objection = objection or Reason.METADATA_INVALID
+    user = kept.get(_USER)
+    return Claims(
+        client=kept.get(_CLIENT),
+        service=kept.get(_SERVICE),
+        purpose=kept.get(_PURPOSE),
+        issue=kept.get(_ISSUE),
+        user=User(user, "claimed") if user else None,
+        reference=kept.get(_REFERENCE),
+        represented=kept.get(_REPRESENTED),
+        objection=objection,
+    )
+
+
+def _check(name: bytes, text: str, personal_number: re.Pattern[str]) -> Reason | None:
+    try:
+        if name in (_CLIENT, _SERVICE):
+            _subsystem(text)
+        elif name == _PURPOSE:
+            _purpose(text)
+        else:
+            require_handle(text)
+            if personal_number.search(text):
+                return Reason.PERSONAL_NUMBER_IN_METADATA
+    except ValueError:
+        return Reason.METADATA_INVALID
+    return None
+
+
+def has_personal_number(statement: Statement, personal_number: re.Pattern[str]) -> bool:
+    """Whether a handle of a peer's statement holds what looks like a personal number (PROTOCOL M13)."""
+    user = statement.user.id if statement.user else None
+    handles = (statement.reference, statement.issue, statement.represented, user)
+    return any(one is not None and personal_number.search(one) for one in handles)
+
+
+def caller_context(statement: Statement, request_hash: str) -> list[tuple[bytes, bytes]]:
+    """What the adapter is told of the caller, from the verified request statement."""
+    entries = [
+        (_CLIENT, statement.client),
+        (_SERVICE, statement.service),
+        (_PURPOSE, statement.purpose),
+        (_ISSUE, statement.issue),
+        (_REFERENCE, statement.reference),
+        (_REPRESENTED, statement.represented),
+        (b"x-road-exchange-id", statement.exchange),
+        (b"x-road-request-hash", request_hash),
+        (b"x-road-issued-at", str(statement.issued_at)),
+    ]
+    if statement.user:
+        entries += [(_USER, statement.user.id), (b"x-road-userid-basis", statement.user.basis)]
+    if statement.agreement:
+        entries.append((b"x-road-agreement", f"{statement.agreement.id}/{statement.agreement.version}"))
+    return [(name, value.encode("ascii")) for name, value in entries if value is not None]

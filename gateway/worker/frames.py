@@ -1,0 +1,228 @@
+"""Messages of the road as bytes (``docs/protocol/frame.md``). Nothing here is believed: that is ``peerlog``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from core.payloads import Payload
+from core.reasons import MalformedError, Reason
+from passerelle.gateway.v1 import road_pb2
+
+MAX_ENTRIES: Final = 4096
+MAX_RUNS: Final = 1024
+MAX_SUBTREE_HASHES: Final = 64 * 128
+
+_SAID = road_pb2.ENTRY_KIND_SAID
+_HEARD = road_pb2.ENTRY_KIND_HEARD
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedEntry:
+    """One entry as it came.
+
+    Attributes:
+        is_said: Whether the body is a statement; else it is a receipt.
+        body: The leaf's body.
+        payloads: What came with it.
+        chunked: Position and length of the payloads whose bytes came ahead.
+        withheld: Why bytes that came ahead were not kept.
+    """
+
+    is_said: bool
+    body: bytes
+    payloads: tuple[Payload, ...]
+    chunked: tuple[tuple[int, int], ...] = ()
+    withheld: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedRun:
+    """Neighbouring entries as they came."""
+
+    first: int
+    before: bytes
+    entries: tuple[UnverifiedEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedFrame:
+    """A frame as it came."""
+
+    runs: tuple[UnverifiedRun, ...]
+    after: bytes
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who speaks, and what each side holds of the other's log."""
+
+    versions: tuple[int, ...]
+    log: str
+    head: bytes
+    held: bytes
+    configuration_version: int
+    configuration_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Further bytes that may be sent of one body."""
+
+    leaf: bytes
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes of one payload, ahead of its frame."""
+
+    leaf: bytes
+    payload: int
+    total: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The sender takes no new exchanges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A question about a statement, or the answer; ``answer`` is 0 in a question."""
+
+    index: int
+    leaf: bytes
+    answer: int
+
+
+Message = Hello | UnverifiedFrame | Credit | Chunk | Drain | Outcome
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """Bytes of a RoadMessage with ``hello``."""
+    return road_pb2.RoadMessage(
+        hello=road_pb2.Hello(
+            versions=hello.versions,
+            log=hello.log,
+            head=hello.head,
+            held=hello.held,
+            configuration_version=hello.configuration_version,
+            configuration_digest=hello.configuration_digest,
+        )
+    ).SerializeToString()
+
+
+def encode_frame(frame: UnverifiedFrame) -> bytes:
+    """Bytes of a RoadMessage with ``frame``."""
+    runs = [
+        road_pb2.Run(first=run.first, before=run.before, entries=[_encode_entry(one) for one in run.entries])
+        for run in frame.runs
+    ]
+    return road_pb2.RoadMessage(
+        frame=road_pb2.Frame(runs=runs, after=frame.after, head=frame.head)
+    ).SerializeToString()
+
+
+def _encode_entry(entry: UnverifiedEntry) -> road_pb2.Entry:
+    payloads = [road_pb2.Payload(salt=salt, flag=flag, data=data) for salt, flag, data in entry.payloads]
+    for position, length in entry.chunked:
+        payloads[position].ClearField("data")
+        payloads[position].chunked = length
+    return road_pb2.Entry(kind=_SAID if entry.is_said else _HEARD, body=entry.body, payloads=payloads)
+
+
+def encode_credit(leaf: bytes, amount: int) -> bytes:
+    """Bytes of a RoadMessage that lets the peer send ``amount`` further bytes of a body."""
+    return road_pb2.RoadMessage(credit=road_pb2.Credit(leaf=leaf, bytes=amount)).SerializeToString()
+
+
+def encode_chunk(chunk: Chunk) -> bytes:
+    """Bytes of a RoadMessage with ``chunk``."""
+    return road_pb2.RoadMessage(
+        chunk=road_pb2.Chunk(leaf=chunk.leaf, payload=chunk.payload, total=chunk.total, data=chunk.data)
+    ).SerializeToString()
+
+
+def encode_drain() -> bytes:
+    """Bytes of a RoadMessage that asks for no new exchanges."""
+    return road_pb2.RoadMessage(drain=road_pb2.Drain()).SerializeToString()
+
+
+def decode_message(data: bytes) -> Message:
+    """Read one message of the road.
+
+    Raises:
+        MalformedError: No RoadMessage, nothing set in it, or out of its bounds.
+    """
+    try:
+        message = road_pb2.RoadMessage.FromString(data)
+    except DecodeError:
+        raise MalformedError(Reason.FRAME_INVALID, "not a message of the road") from None
+    match message.WhichOneof("message"):
+        case "frame":
+            return _decode_frame(message.frame)
+        case "hello":
+            return _decode_hello(message.hello)
+        case "credit":
+            return Credit(_hash(message.credit.leaf), message.credit.bytes)
+        case "chunk":
+            chunk = message.chunk
+            return Chunk(_hash(chunk.leaf), chunk.payload, chunk.total, chunk.data)
+        case "drain":
+            return Drain()
+        case "outcome":
+            return Outcome(message.outcome.index, _hash(message.outcome.leaf), message.outcome.answer)
+        case _:
+            raise MalformedError(Reason.FRAME_INVALID, "a message of the road without content")
+
+
+def _decode_hello(hello: road_pb2.Hello) -> Hello:
+    if len(hello.versions) > 16:
+        raise MalformedError(Reason.FRAME_INVALID, "too many versions")
+    return Hello(
+        tuple(hello.versions),
+        hello.log,
+        hello.head,
+        hello.held,
+        hello.configuration_version,
+        hello.configuration_digest,
+    )
+
+
+def _decode_frame(frame: road_pb2.Frame) -> UnverifiedFrame:
+    if len(frame.runs) > MAX_RUNS or sum(len(run.entries) for run in frame.runs) > MAX_ENTRIES:
+        raise MalformedError(Reason.FRAME_INVALID, "too many entries in a frame")
+    if sum(len(run.before) for run in frame.runs) + len(frame.after) > MAX_SUBTREE_HASHES * 32:
+        raise MalformedError(Reason.FRAME_INVALID, "too many subtree hashes in a frame")
+    return UnverifiedFrame(
+        tuple(
+            UnverifiedRun(run.first, run.before, tuple(_decode_entry(one) for one in run.entries))
+            for run in frame.runs
+        ),
+        frame.after,
+        frame.head,
+    )
+
+
+def _decode_entry(entry: road_pb2.Entry) -> UnverifiedEntry:
+    if entry.kind not in (_SAID, _HEARD):
+        raise MalformedError(Reason.FRAME_INVALID, "an entry of an unknown kind")
+    payloads: Sequence[road_pb2.Payload] = entry.payloads
+    chunked = tuple((position, one.chunked) for position, one in enumerate(payloads) if one.chunked)
+    if any(one.flag > 1 or (one.chunked and one.data) for one in payloads):
+        raise MalformedError(Reason.FRAME_INVALID, "a malformed payload")
+    return UnverifiedEntry(
+        entry.kind == _SAID, entry.body, tuple((one.salt, one.flag, one.data) for one in payloads), chunked
+    )
+
+
+def _hash(value: bytes) -> bytes:
+    if len(value) != 32:
+        raise MalformedError(Reason.FRAME_INVALID, "a leaf hash has 32 bytes")
+    return value

@@ -1,0 +1,67 @@
+"""The newest signed head of our own log (PROTOCOL M6, M19). Signed only over what is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from core.clock import Clock
+from core.heads import ConfigurationMark, TreeHead, parse_head
+from core.reasons import ExchangeError, Reason
+
+MAX_BACKSTEP_S: Final = 60
+
+
+class RootSource(Protocol):
+    """The tree of our log."""
+
+    def root(self, size: int | None = None) -> bytes:
+        """Merkle root over the first ``size`` leaves."""
+
+
+class HeadKeeper:
+    """Signs a head when one is needed and remembers it."""
+
+    def __init__(
+        self, log: str, gateway: str, tree: RootSource, sign: Callable[[TreeHead], bytes], clock: Clock
+    ) -> None:
+        self._log = log
+        self._gateway = gateway
+        self._tree = tree
+        self._sign = sign
+        self._clock = clock
+        self.newest = b""
+        self.size = 0
+        self._iat = 0
+
+    def restore(self, jws: bytes) -> None:
+        """Take over the head that the log kept from before; its time binds us, its signature is not checked again."""
+        head = parse_head(jws).unverified
+        self.newest, self.size, self._iat = jws, head.size, head.iat
+
+    def over(self, durable_size: int, configuration: ConfigurationMark | None) -> bytes:
+        """A signed head over the first ``durable_size`` leaves, which the caller knows to be on disk.
+
+        The clock may have been set back: up to 60 s the last time is used again, beyond that nothing is signed.
+
+        Raises:
+            ExchangeError: ``CLOCK_SKEW``, naming both times.
+        """
+        if durable_size == self.size:
+            return self.newest
+        now = self._clock.now_ms() // 1000
+        if now < self._iat - MAX_BACKSTEP_S:
+            raise ExchangeError(
+                Reason.CLOCK_SKEW, f"the clock says {now} s, the last signed head {self._iat} s: nothing is signed"
+            )
+        head = TreeHead(
+            v=1,
+            log=self._log,
+            gateway=self._gateway,
+            size=durable_size,
+            root=self._tree.root(durable_size).hex(),
+            iat=max(now, self._iat),
+            cfg=configuration,
+        )
+        self.newest, self.size, self._iat = self._sign(head), durable_size, head.iat
+        return self.newest

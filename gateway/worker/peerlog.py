@@ -1,0 +1,179 @@
+"""Our edge of a peer's log: the one place where a frame is believed or not (PROTOCOL M3, M4, M6).
+
+``PeerLog.accept`` turns a frame into ``VerifiedEntry`` values, in this order, and no other code makes them:
+
+1. the head has the one allowed form, is about this log, and its size is not below our edge;
+2. it is signed by a certificate that the peer's member registered for the gateway that owns the log;
+3. its time neither fell nor differs from our clock by more than 60 s;
+4. our own edge, moved by the frame's runs and hashes, has the root that the head signs;
+5. every statement and receipt is written in its one canonical form.
+
+If any of it fails, nothing of the frame is heard and our edge stays where it was. Since an entry is accepted at or
+above our edge only, and the edge becomes durable together with the ``heard`` leaf, no statement is taken twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from core.frames import FrameRecord, FrameRun
+from core.heads import TreeHead, head_digest, parse_head
+from core.leaves import HEARD, SAID, Heard, parse_heard, prefix
+from core.merkle import HASH_BYTES, Edge
+from core.payloads import SALT_BYTES, Payload, payload_digest
+from core.reasons import ExchangeError, MalformedError, Reason
+from core.statements import Statement, parse_statement
+from gateway.worker.frames import UnverifiedEntry, UnverifiedFrame
+from gateway.worker.trust import TrustView
+from pki.heads import VerifiedHead, verify_head
+
+MAX_SKEW_MS: Final = 60_000
+
+_sha256 = hashlib.sha256
+
+
+class FrameRefusedError(ExchangeError):
+    """A frame of which nothing may be heard; the stream it came on ends."""
+
+
+@dataclass(slots=True)
+class VerifiedEntry:
+    """A leaf of a peer's log that a verified head commits to.
+
+    Attributes:
+        index: Where it stands in the peer's log.
+        leaf_hash: Its leaf hash, 32 bytes.
+        head: SHA-256 of the head's JWS, hex.
+        body: The very bytes of its body.
+        statement: What is said, in a ``said`` leaf.
+        receipt: What was heard, in a ``heard`` leaf.
+        payloads: What came with it; ``objection`` tells whether they are what the digests say.
+        objection: Why the statement must be refused although its frame is authentic.
+    """
+
+    index: int
+    leaf_hash: bytes
+    head: str
+    body: bytes
+    statement: Statement | None
+    receipt: Heard | None
+    payloads: tuple[Payload, ...]
+    objection: Reason | None = None
+
+
+class PeerLog:
+    """What we hold of one peer's log; starts at its genesis leaf, whose hash is the log's name."""
+
+    def __init__(self, log: str, edge: Edge | None = None, head: bytes = b"") -> None:
+        self.log = log
+        self.edge = edge or Edge()
+        self.head = head
+        self._iat = parse_head(head).unverified.iat if head else 0
+        self._said = prefix(SAID, log)
+        self._heard = prefix(HEARD, log)
+
+    @classmethod
+    def restored(cls, record: FrameRecord) -> PeerLog:
+        """The log as our own records left it."""
+        return cls(record.log, record.edge_after(), record.head)
+
+    def accept(
+        self, frame: UnverifiedFrame, trust: TrustView, now_ms: int
+    ) -> tuple[list[VerifiedEntry], FrameRecord]:
+        """Believe a frame, or none of it.
+
+        Returns:
+            Its entries, and the record that proves them later; the edge has moved to the frame's head.
+
+        Raises:
+            FrameRefusedError: With the reason for which the stream ends.
+        """
+        try:
+            verified = self._verify_head(frame.head, trust, now_ms)
+            edge = self.edge.copy()
+            first_contact = edge.size == 0
+            runs = []
+            entries: list[VerifiedEntry] = []
+            for run in frame.runs:
+                before = run.before
+                if edge.size == 0:
+                    before = self._require_genesis(before, edge)
+                edge.extend(run.first, before)
+                hashes = [self._add(edge, one, verified.digest, entries) for one in run.entries]
+                runs.append(FrameRun(run.first, before, b"".join(hashes)))
+            if not entries:
+                raise FrameRefusedError(Reason.FRAME_INVALID, "a frame without entries")
+            edge.extend(verified.head.size, frame.after)
+        except FrameRefusedError:
+            raise
+        except MalformedError as error:
+            raise FrameRefusedError(error.reason, str(error)) from None
+        if edge.root().hex() != verified.head.root:
+            raise FrameRefusedError(Reason.FRAME_INVALID, "the frame does not add up to its head")
+        known = Edge(1, [bytes.fromhex(self.log)]) if first_contact else self.edge
+        record = FrameRecord(
+            self.log, known.size, b"".join(known.hashes), tuple(runs), frame.after, frame.head
+        )
+        self.edge, self.head, self._iat = edge, frame.head, verified.head.iat
+        return entries, record
+
+    def check_newest(self, jws: bytes, trust: TrustView, now_ms: int) -> TreeHead:
+        """Verify a head that a peer shows of its own log in Hello, without moving the edge."""
+        try:
+            return self._verify_head(jws, trust, now_ms).head
+        except FrameRefusedError:
+            raise
+        except MalformedError as error:
+            raise FrameRefusedError(error.reason, str(error)) from None
+
+    def _verify_head(self, jws: bytes, trust: TrustView, now_ms: int) -> VerifiedHead:
+        gateway = trust.by_log.get(self.log)
+        if gateway is None:
+            raise FrameRefusedError(Reason.LOG_NOT_REGISTERED)
+        if not gateway.admitted:
+            raise FrameRefusedError(Reason.GATEWAY_SUSPENDED)
+        verified = verify_head(jws, gateway.seal)
+        head = verified.head
+        if head.log != self.log or head.gateway != gateway.id:
+            raise FrameRefusedError(Reason.HEAD_INVALID, "the head is about another log")
+        if head.size < self.edge.size:
+            raise FrameRefusedError(Reason.FORKED, "the head is smaller than one that we hold")
+        if head.iat < self._iat or abs(head.iat * 1000 - now_ms) > MAX_SKEW_MS:
+            raise FrameRefusedError(
+                Reason.CLOCK_SKEW, f"the peer's head says {head.iat} s, our clock {now_ms // 1000} s"
+            )
+        return verified
+
+    def _require_genesis(self, before: bytes, edge: Edge) -> bytes:
+        """At first contact leaf 0 comes alone, and is the log id."""
+        if before[:HASH_BYTES].hex() != self.log:
+            raise FrameRefusedError(Reason.FRAME_INVALID, "the first leaf is not the log id")
+        edge.append(before[:HASH_BYTES])
+        return before[HASH_BYTES:]
+
+    def _add(self, edge: Edge, entry: UnverifiedEntry, head: str, entries: list[VerifiedEntry]) -> bytes:
+        index, body, payloads = edge.size, entry.body, entry.payloads
+        hashed = _sha256(b"\x00" + (self._said if entry.is_said else self._heard) + body).digest()
+        edge.append(hashed)
+        if entry.is_said:
+            statement = parse_statement(body)
+            if statement.from_ != self.log:
+                raise FrameRefusedError(Reason.STATEMENT_INVALID, "the statement is another log's")
+            objection = entry.withheld or _objection(statement, payloads)
+            entries.append(VerifiedEntry(index, hashed, head, body, statement, None, payloads, objection))
+        else:
+            entries.append(VerifiedEntry(index, hashed, head, body, None, parse_heard(body), ()))
+        return hashed
+
+
+def _objection(statement: Statement, payloads: tuple[Payload, ...]) -> Reason | None:
+    """What is signed must be what is delivered (PROTOCOL M11)."""
+    digests = statement.payloads
+    if len(digests) != len(payloads):
+        return Reason.STATEMENT_INVALID
+    for digest, (salt, flag, data) in zip(digests, payloads, strict=True):
+        if len(salt) != SALT_BYTES or payload_digest(salt, flag, data) != digest:
+            return Reason.STATEMENT_INVALID
+    return None

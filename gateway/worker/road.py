@@ -1,0 +1,303 @@
+"""The road to one peer log: what we hold of it, what it still has to hear, and the stream between (PROTOCOL, "The road").
+
+A frame to a peer passes over nothing that concerns this peer: every leaf of ours that does goes into the first frame
+that covers its index. So a peer never has to be told later, with a proof of its own, what it has been led past.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+from core.payloads import Payload
+from core.reasons import MalformedError, Reason
+from gateway.worker.budget import Budget
+from gateway.worker.frames import (
+    Chunk,
+    Credit,
+    UnverifiedEntry,
+    UnverifiedFrame,
+    UnverifiedRun,
+    encode_chunk,
+    encode_credit,
+    encode_frame,
+)
+from gateway.worker.peerlog import PeerLog
+from ledger.records import AttachmentKind
+
+CHUNK_BYTES: Final = 64 * 1024
+MAX_ASSEMBLIES: Final = 1024
+MAX_UNRECEIPTED: Final = 65_536
+
+
+class Channel(Protocol):
+    """One gRPC stream between two gateways; ``edges`` provides it."""
+
+    def send_message(self, message: bytes) -> None:
+        """Queue one message; it goes out with the turn's write."""
+
+    def close(self, reason: str) -> None:
+        """End the stream, telling the peer why."""
+
+
+class OwnLog(Protocol):
+    """What a road needs of our own log."""
+
+    def cover(self, begin: int, end: int) -> bytes:
+        """Concatenated subtree hashes that tile leaves ``[begin, end)``."""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A committed leaf of ours that concerns the peer.
+
+    Attributes:
+        index: Where it stands in our log.
+        leaf_hash: Its leaf hash.
+        is_said: Whether it is a statement; else a receipt.
+        body: Its body.
+        payloads: What goes with it.
+        on_sent: Called when bytes of it may have been given to TLS.
+    """
+
+    index: int
+    leaf_hash: bytes
+    is_said: bool
+    body: bytes
+    payloads: tuple[Payload, ...] = ()
+    on_sent: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
+class _Assembly:
+    """A long body on its way in."""
+
+    payloads: dict[int, bytearray] = field(default_factory=dict)
+    totals: dict[int, int] = field(default_factory=dict)
+    received: int = 0
+    granted: int = 0
+    held: int = 0
+    withheld: Reason | None = None
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A frame that waits until the chunks ahead of it have gone."""
+
+    chunks: deque[Chunk]
+    frame: bytes
+    leaves: list[Outgoing]
+
+
+class Road:
+    """One peer log, whether or not a stream to it is open."""
+
+    def __init__(self, peer: PeerLog, member: str, *, credit: int, max_message: int, budget: Budget) -> None:
+        self.peer = peer
+        self.member = member
+        self.channel: Channel | None = None
+        self.dialled_by = ""
+        self.draining = False
+        self.state = "lost"
+        self.outgoing: list[Outgoing] = []
+        self.unreceipted: dict[bytes, Outgoing] = {}
+        self.records: list[tuple[AttachmentKind, bytes]] = []
+        self.sent_size = 0
+        self.receipt_due_us: int | None = None
+        self._credit = credit
+        self._max_message = max_message
+        self._budget = budget
+        self._credits: dict[bytes, int] = {}
+        self._sending: deque[_Sending] = deque()
+        self._assemblies: dict[bytes, _Assembly] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether Hello was verified on both sides."""
+        return self.channel is not None
+
+    def open(self, channel: Channel, dialled_by: str, held_size: int) -> None:
+        """Take a stream whose Hello was verified; the first frame starts at what the peer holds.
+
+        Leaves of ours at or above that size whose word still counts go out again, unchanged: no new attempt.
+        """
+        self.channel, self.dialled_by, self.draining, self.state = channel, dialled_by, False, "open"
+        self.sent_size = held_size
+        again = {one.index: one for one in (*self.unreceipted.values(), *self.outgoing)}
+        # What lies below counts as passed: only Outcome can tell what became of it (PROTOCOL M4).
+        self.outgoing = [again[index] for index in sorted(again) if index >= held_size]
+
+    def lose(self, state: str) -> None:
+        """Forget the stream. What it left unsent waits for the next one."""
+        self.channel = None
+        self.state = state
+        unsent = [leaf for sending in self._sending for leaf in sending.leaves]
+        self.outgoing = unsent + self.outgoing
+        self._sending.clear()
+        self._credits.clear()
+        for assembly in self._assemblies.values():
+            self._budget.give_bytes(self.member, assembly.held)
+        self._assemblies.clear()
+
+    def add(self, leaf: Outgoing) -> None:
+        """Note a committed leaf of ours that the peer is to hear with the next frame."""
+        self.outgoing.append(leaf)
+        if leaf.is_said:
+            self.unreceipted[leaf.leaf_hash] = leaf
+            if len(self.unreceipted) > MAX_UNRECEIPTED:
+                # What is pushed out stays in the log; only its re-sending after a lost stream is given up.
+                del self.unreceipted[next(iter(self.unreceipted))]
+
+    def withdraw(self, leaf_hash: bytes) -> None:
+        """The peer need not hear this statement any more: its receipt came, or its exchange ended unsent."""
+        self.unreceipted.pop(leaf_hash, None)
+        if self.outgoing:
+            self.outgoing = [one for one in self.outgoing if one.leaf_hash != leaf_hash]
+
+    # --- out ---
+
+    def send_frame(self, log: OwnLog, size: int, head: bytes) -> None:
+        """Put everything outgoing into one frame under ``head`` and send it, long bodies ahead in chunks."""
+        chunks: deque[Chunk] = deque()
+        runs: list[UnverifiedRun] = []
+        entries: list[UnverifiedEntry] = []
+        reached = self.sent_size
+        first = before = None
+        for leaf in self.outgoing:
+            if first is None or leaf.index != reached:
+                if first is not None:
+                    runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
+                first, before, entries = leaf.index, _cover(log, reached, leaf.index), []
+            entries.append(self._entry(leaf, chunks))
+            reached = leaf.index + 1
+        if first is None:
+            return
+        runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
+        frame = encode_frame(UnverifiedFrame(tuple(runs), log.cover(reached, size), head))
+        leaves, self.outgoing = self.outgoing, []
+        self.sent_size = size
+        self.receipt_due_us = None
+        self._sending.append(_Sending(chunks, frame, leaves))
+        # From here on bytes may leave, chunks first: whoever asks is told that it may have been sent.
+        for leaf in leaves:
+            if leaf.on_sent is not None:
+                leaf.on_sent()
+        self.pump()
+
+    def _entry(self, leaf: Outgoing, chunks: deque[Chunk]) -> UnverifiedEntry:
+        payloads = leaf.payloads
+        if sum(len(data) for _, _, data in payloads) <= self._credit:
+            return UnverifiedEntry(leaf.is_said, leaf.body, payloads)
+        chunked = []
+        for position, (_, _, data) in enumerate(payloads):
+            if len(data) > CHUNK_BYTES:
+                chunked.append((position, len(data)))
+                for at in range(0, len(data), CHUNK_BYTES):
+                    chunks.append(Chunk(leaf.leaf_hash, position, len(data), data[at : at + CHUNK_BYTES]))
+        self._credits[leaf.leaf_hash] = self._credit
+        return UnverifiedEntry(leaf.is_said, leaf.body, payloads, tuple(chunked))
+
+    def pump(self) -> None:
+        """Send what credit allows, in order: a frame never overtakes the chunks that belong to it."""
+        channel = self.channel
+        while channel is not None and self._sending:
+            sending = self._sending[0]
+            while sending.chunks:
+                chunk = sending.chunks[0]
+                credit = self._credits.get(chunk.leaf, 0)
+                if credit < len(chunk.data):
+                    return
+                self._credits[chunk.leaf] = credit - len(chunk.data)
+                channel.send_message(encode_chunk(chunk))
+                sending.chunks.popleft()
+                if not sending.chunks or sending.chunks[0].leaf != chunk.leaf:
+                    del self._credits[chunk.leaf]
+            channel.send_message(sending.frame)
+            self._sending.popleft()
+
+    # --- in ---
+
+    def on_credit(self, credit: Credit) -> None:
+        """The peer takes further bytes of one body; credit for a body that is not on its way is void."""
+        if credit.leaf in self._credits:
+            self._credits[credit.leaf] += min(credit.bytes, self._max_message)
+            self.pump()
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Keep bytes of a body whose frame is still to come.
+
+        Raises:
+            MalformedError: The peer sent more than its credit, or out of order.
+        """
+        assembly = self._assemblies.get(chunk.leaf)
+        if assembly is None:
+            if len(self._assemblies) >= MAX_ASSEMBLIES:
+                raise MalformedError(Reason.FRAME_INVALID, "too many bodies under way")
+            assembly = self._assemblies[chunk.leaf] = _Assembly(granted=self._credit)
+        kept = assembly.payloads.setdefault(chunk.payload, bytearray())
+        total = assembly.totals.setdefault(chunk.payload, chunk.total)
+        assembly.received += len(chunk.data)
+        if assembly.received > assembly.granted or total != chunk.total or not chunk.data:
+            raise MalformedError(Reason.FRAME_INVALID, "a chunk beyond its credit")
+        self._keep(assembly, kept, chunk)
+        wanted = sum(assembly.totals.values())
+        if assembly.granted - assembly.received < self._credit and assembly.granted < wanted and self.channel:
+            assembly.granted += self._credit
+            self.channel.send_message(encode_credit(chunk.leaf, self._credit))
+
+    def _keep(self, assembly: _Assembly, kept: bytearray, chunk: Chunk) -> None:
+        """Hold the bytes, or let them pass by: what is too much is refused by name once its frame verifies."""
+        if assembly.withheld is None:
+            if sum(assembly.totals.values()) > self._max_message + CHUNK_BYTES:
+                assembly.withheld = Reason.MESSAGE_TOO_LARGE
+            elif not self._budget.take_bytes(self.member, len(chunk.data)):
+                assembly.withheld = Reason.LIMIT_EXCEEDED
+            else:
+                assembly.held += len(chunk.data)
+                kept += chunk.data
+                return
+            for one in assembly.payloads.values():
+                one.clear()
+
+    def join_chunks(
+        self, frame: UnverifiedFrame, hash_of: Callable[[UnverifiedEntry], bytes]
+    ) -> UnverifiedFrame:
+        """Fill in the bytes that came ahead.
+
+        Raises:
+            MalformedError: Chunks that were announced did not all come.
+        """
+        if not any(entry.chunked for run in frame.runs for entry in run.entries):
+            return frame
+        runs = tuple(
+            replace(
+                run,
+                entries=tuple(
+                    self._join(entry, hash_of) if entry.chunked else entry for entry in run.entries
+                ),
+            )
+            for run in frame.runs
+        )
+        return replace(frame, runs=runs)
+
+    def _join(self, entry: UnverifiedEntry, hash_of: Callable[[UnverifiedEntry], bytes]) -> UnverifiedEntry:
+        assembly = self._assemblies.pop(hash_of(entry), None)
+        if assembly is None:
+            raise MalformedError(Reason.FRAME_INVALID, "a body was announced and did not come")
+        self._budget.give_bytes(self.member, assembly.held)
+        payloads = list(entry.payloads)
+        for position, length in entry.chunked:
+            data = bytes(assembly.payloads.get(position, b""))
+            if assembly.withheld is None and len(data) != length:
+                raise MalformedError(Reason.FRAME_INVALID, "a body came cut short")
+            payloads[position] = (payloads[position][0], payloads[position][1], data)
+        return replace(entry, payloads=tuple(payloads), withheld=assembly.withheld)
+
+
+def _cover(log: OwnLog, begin: int, end: int) -> bytes:
+    """Subtree hashes for a receiver; at first contact leaf 0 stands alone: it is the log id (PROTOCOL M1)."""
+    if begin == 0 and end > 0:
+        return log.cover(0, 1) + log.cover(1, end)
+    return log.cover(begin, end)

@@ -1,0 +1,381 @@
+"""The roads to all peers: dialling, Hello, and which of two streams stays (PROTOCOL M5, "The road").
+
+Nothing but Hello is read from a stream before it is verified: the log must be registered for the gateway whose pinned
+certificate TLS presented, and the head of our own log that the peer holds must be one that we can extend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from core.clock import Clock
+from core.heads import parse_head
+from core.identifiers import require_log_id
+from core.reasons import ExchangeError, MalformedError, Reason
+from core.registrations import RegisteredLog, parse_address
+from gateway.worker.frames import (
+    Chunk,
+    Credit,
+    Drain,
+    Hello,
+    Message,
+    Outcome,
+    UnverifiedFrame,
+    decode_message,
+    encode_hello,
+)
+from gateway.worker.peerlog import FrameRefusedError, PeerLog
+from gateway.worker.road import Road
+from gateway.worker.trust import Grant, RegisteredGateway, TrustView
+from pki.heads import verify_head
+
+VERSIONS: Final = (1,)
+REDIAL_FIRST_US: Final = 200_000
+REDIAL_LONGEST_US: Final = 5_000_000
+UNREGISTERED_WAIT_US: Final = 2_000_000
+
+_events = structlog.get_logger("gateway.worker.roads")
+
+
+class RoadChannel(Protocol):
+    """One gRPC stream to a peer's worker."""
+
+    peer_thumbprint: str
+    on_message: Callable[[bytes], None]
+    on_closed: Callable[[str], None]
+
+    def send_message(self, message: bytes) -> None:
+        """Queue one message."""
+
+    def close(self, reason: str) -> None:
+        """End the stream, telling the peer why."""
+
+
+class Dialler(Protocol):
+    """Reaches a peer's road port; ``edges`` provides it."""
+
+    def dial(
+        self, host: str, port: int, on_open: Callable[[RoadChannel], None], on_failed: Callable[[str], None]
+    ) -> None:
+        """Connect and open the stream; exactly one of the two is called, later."""
+
+
+class OwnTree(Protocol):
+    """What Hello needs of our own log."""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+
+    def root(self, size: int | None = None) -> bytes:
+        """Merkle root over the first ``size`` leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Self:
+    """Who we are towards peers."""
+
+    log: str
+    gateway: str
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """A stream before and after its Hello."""
+
+    channel: RoadChannel
+    dialled: str | None
+    opened_us: int
+    road: Road | None = None
+    pending: Hello | None = None
+
+
+@dataclass(slots=True)
+class _Dialling:
+    """When a peer may be dialled again."""
+
+    under_way: bool = False
+    not_before_us: int = 0
+    delay_us: int = REDIAL_FIRST_US
+
+
+class RoadTable:
+    """Every peer log we know, with its road."""
+
+    def __init__(
+        self,
+        me: Self,
+        *,
+        clock: Clock,
+        tree: OwnTree,
+        newest_head: Callable[[], bytes],
+        new_road: Callable[[str, str], Road],
+        dialler: Dialler,
+        on_open: Callable[[Road], None],
+        on_lost: Callable[[Road], None],
+        on_frame: Callable[[Road, UnverifiedFrame], None],
+        stop_log: Callable[[Reason], None],
+        fetch_configuration: Callable[[int], None],
+    ) -> None:
+        self._me = me
+        self._clock = clock
+        self._tree = tree
+        self._newest_head = newest_head
+        self._new_road = new_road
+        self._dialler = dialler
+        self._on_open = on_open
+        self._on_lost = on_lost
+        self._on_frame = on_frame
+        self._stop_log = stop_log
+        self._fetch_configuration = fetch_configuration
+        self._dialling: dict[str, _Dialling] = {}
+        self._sessions: dict[int, _Session] = {}
+        self._next = 0
+        self.trust: TrustView | None = None
+        self.roads: dict[str, Road] = {}
+
+    # --- use ---
+
+    def to(self, grant: Grant) -> Road | None:
+        """An open road to the grant's provider, each gateway in turn; else dial all of them."""
+        view = self.trust
+        if view is None:
+            return None
+        found = view.provider_logs(grant)
+        ready = [
+            road
+            for _, log in found
+            if (road := self.roads.get(log.id)) is not None and road.is_open and not road.draining
+        ]
+        if ready:
+            self._next += 1
+            return ready[self._next % len(ready)]
+        for gateway, log in found:
+            self.dial(gateway, log)
+        return None
+
+    def dial(self, gateway: RegisteredGateway, log: RegisteredLog) -> None:
+        """Dial a peer's worker unless that is under way or was tried a moment ago."""
+        dialling = self._dialling.setdefault(log.id, _Dialling())
+        now_us = self._clock.monotonic_us()
+        if dialling.under_way or now_us < dialling.not_before_us:
+            return
+        dialling.under_way = True
+        host, port = parse_address(log.address)
+
+        def opened(channel: RoadChannel) -> None:
+            dialling.under_way = False
+            session = self._begin(channel, log.id)
+            if channel.peer_thumbprint not in gateway.auth:
+                self._refuse(session, Reason.LOG_NOT_REGISTERED)
+                return
+            road = self.road(log.id, gateway.member)
+            channel.send_message(encode_hello(self._hello(road)))
+
+        def failed(why: str) -> None:
+            dialling.under_way = False
+            dialling.not_before_us = self._clock.monotonic_us() + dialling.delay_us
+            dialling.delay_us = min(2 * dialling.delay_us, REDIAL_LONGEST_US)
+            self.road(log.id, gateway.member).state = "lost"
+            _events.warning("road.unreachable", peer=gateway.id, log=log.id, why=why)
+
+        self._dialler.dial(host, port, opened, failed)
+
+    def accept(self, channel: RoadChannel) -> None:
+        """A peer opened a stream to us; it must say Hello first."""
+        self._begin(channel, None)
+
+    def road(self, log: str, member: str) -> Road:
+        """The road to a peer log, made at first need."""
+        found = self.roads.get(log)
+        if found is None:
+            found = self.roads[log] = self._new_road(log, member)
+        return found
+
+    def swap(self, view: TrustView) -> None:
+        """A new configuration: streams of gateways that are no longer admitted end; waiting Hellos are judged."""
+        self.trust = view
+        for session in list(self._sessions.values()):
+            if session.pending is not None:
+                self._judge(session, session.pending)
+            elif session.road is not None:
+                gateway = view.by_log.get(session.road.peer.log)
+                if gateway is None or not gateway.admitted or session.channel.peer_thumbprint not in gateway.auth:
+                    self._refuse(session, Reason.GATEWAY_SUSPENDED)
+
+    def on_tick(self) -> None:
+        """Hellos that waited in vain for a newer configuration are refused."""
+        now_us = self._clock.monotonic_us()
+        for session in list(self._sessions.values()):
+            if session.road is None and now_us - session.opened_us > UNREGISTERED_WAIT_US:
+                self._refuse(session, Reason.LOG_NOT_REGISTERED if session.pending else Reason.FRAME_INVALID)
+
+    # --- Hello ---
+
+    def _begin(self, channel: RoadChannel, dialled: str | None) -> _Session:
+        session = _Session(channel, dialled, self._clock.monotonic_us())
+        self._sessions[id(session)] = session
+        channel.on_message = lambda data: self._on_message(session, data)
+        channel.on_closed = lambda why: self._on_closed(session, why)
+        return session
+
+    def _hello(self, road: Road) -> Hello:
+        mark = self.trust.mark if self.trust else None
+        return Hello(
+            versions=VERSIONS,
+            log=self._me.log,
+            head=self._newest_head(),
+            held=road.peer.head,
+            configuration_version=mark.version if mark else 0,
+            configuration_digest=mark.digest if mark else "",
+        )
+
+    def _judge(self, session: _Session, hello: Hello) -> None:
+        """Believe a Hello, wait for the configuration that would explain it, or end the stream."""
+        view = self.trust
+        gateway = view.by_log.get(hello.log) if view else None
+        if view is None or gateway is None:
+            if session.pending is None:
+                session.pending = hello
+                self._fetch_configuration(0)
+            return
+        session.pending = None
+        try:
+            held_size = self._verify_hello(session, hello, gateway, view)
+        except ExchangeError as error:
+            _events.warning("road.refused", peer=gateway.id, reason=str(error.reason), why=str(error))
+            self._refuse(session, error.reason)
+            return
+        self._open(session, self.road(hello.log, gateway.member), held_size)
+
+    def _verify_hello(self, session: _Session, hello: Hello, gateway: RegisteredGateway, view: TrustView) -> int:
+        if not set(hello.versions) & set(VERSIONS):
+            raise ExchangeError(Reason.VERSION_NOT_SUPPORTED)
+        if session.channel.peer_thumbprint not in gateway.auth:
+            raise ExchangeError(Reason.LOG_NOT_REGISTERED, "TLS presented another gateway than the log's")
+        if not gateway.admitted:
+            raise ExchangeError(Reason.GATEWAY_SUSPENDED)
+        if session.dialled is not None and session.dialled != hello.log:
+            raise ExchangeError(Reason.LOG_NOT_REGISTERED, "another log answered than was dialled")
+        if hello.log == self._me.log:
+            raise ExchangeError(Reason.LOG_NOT_REGISTERED, "a stream to ourselves")
+        mark = view.mark
+        if hello.configuration_version > mark.version:
+            self._fetch_configuration(hello.configuration_version)
+        elif hello.configuration_version == mark.version and hello.configuration_digest != mark.digest:
+            raise ExchangeError(Reason.CONFIG_SPLIT)
+        if hello.head:
+            self.road(hello.log, gateway.member).peer.check_newest(hello.head, view, self._clock.now_ms())
+        return self._verify_held(hello.held, view)
+
+    def _verify_held(self, held: bytes, view: TrustView) -> int:
+        """The head of ours that the peer holds counts only if our own seal signed it (PROTOCOL M5)."""
+        if not held:
+            return 0
+        own = view.by_log.get(self._me.log)
+        unverified = parse_head(held).unverified
+        if own is None or unverified.log != self._me.log:
+            raise ExchangeError(Reason.HEAD_INVALID, "the held head is not one of ours")
+        head = verify_head(held, own.seal).head
+        if head.size > self._tree.size:
+            self._stop_log(Reason.LOG_BEHIND_PEERS)
+            raise ExchangeError(
+                Reason.LOG_BEHIND_PEERS, f"this log has {self._tree.size} entries, the peer holds a head over {head.size}"
+            )
+        if self._tree.root(head.size).hex() != head.root:
+            self._stop_log(Reason.FORKED)
+            raise ExchangeError(Reason.FORKED, f"the peer holds another root over {head.size} entries")
+        return head.size
+
+    def _open(self, session: _Session, road: Road, held_size: int) -> None:
+        """Both dialled: the stream dialled by the smaller log id stays; the same dialled anew: the newer stays."""
+        dialled_by = self._me.log if session.dialled is not None else road.peer.log
+        older = next((one for one in self._sessions.values() if one.road is road), None)
+        if older is not None:
+            if road.dialled_by < dialled_by:
+                self._forget(session)
+                session.channel.close("another stream stays")
+                return
+            self._forget(older)
+            older.channel.close("a newer stream took over")
+            self._lose(road, "connecting")
+        session.road = road
+        if session.dialled is None:
+            session.channel.send_message(encode_hello(self._hello(road)))
+        self._dialling.pop(road.peer.log, None)
+        road.open(session.channel, dialled_by, held_size)
+        _events.info("road.open", log=road.peer.log, held=held_size)
+        self._on_open(road)
+
+    # --- messages ---
+
+    def _on_message(self, session: _Session, data: bytes) -> None:
+        try:
+            message = decode_message(data)
+            if session.road is None:
+                if not isinstance(message, Hello) or session.pending is not None:
+                    raise MalformedError(Reason.FRAME_INVALID, "only one Hello may come first")
+                require_log_id(message.log)
+                self._judge(session, message)
+            else:
+                self._on_road_message(session.road, message)
+        except MalformedError as error:
+            _events.warning("road.malformed", why=str(error), reason=str(error.reason))
+            self._refuse(session, error.reason)
+
+    def _on_road_message(self, road: Road, message: Message) -> None:
+        match message:
+            case UnverifiedFrame():
+                self._on_frame(road, message)
+            case Credit():
+                road.on_credit(message)
+            case Chunk():
+                road.on_chunk(message)
+            case Drain():
+                road.draining = True
+            case Outcome():
+                # Answered when in-doubt exchanges are resolved; until then a question stays without an answer.
+                return
+            case Hello():
+                raise MalformedError(Reason.FRAME_INVALID, "a second Hello")
+
+    def end_with(self, road: Road, error: FrameRefusedError) -> None:
+        """Nothing of a frame was heard: end the stream it came on, naming the reason."""
+        _events.warning("frame.refused", log=road.peer.log, reason=str(error.reason), why=str(error))
+        if error.reason is Reason.FORKED:
+            _events.error("peer.forked", log=road.peer.log)
+        for session in list(self._sessions.values()):
+            if session.road is road:
+                self._refuse(session, error.reason)
+
+    def _refuse(self, session: _Session, reason: Reason) -> None:
+        self._forget(session)
+        session.channel.close(str(reason))
+        if session.road is not None:
+            self._lose(session.road, str(reason))
+        elif session.dialled is not None:
+            dialling = self._dialling.setdefault(session.dialled, _Dialling())
+            dialling.not_before_us = self._clock.monotonic_us() + REDIAL_LONGEST_US
+
+    def _on_closed(self, session: _Session, why: str) -> None:
+        known = self._sessions.get(id(session)) is session
+        self._forget(session)
+        if known and session.road is not None:
+            _events.warning("road.lost", log=session.road.peer.log, why=why)
+            self._lose(session.road, "lost")
+
+    def _forget(self, session: _Session) -> None:
+        self._sessions.pop(id(session), None)
+
+    def _lose(self, road: Road, state: str) -> None:
+        road.lose(state)
+        self._on_lost(road)
+
+
+def restored_peers(records: list[PeerLog]) -> dict[str, PeerLog]:
+    """Peer logs by id, as our own log left them."""
+    return {one.log: one for one in records}

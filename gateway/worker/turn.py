@@ -1,0 +1,192 @@
+"""One turn: what a wake-up gathered from all lanes, one commit, one signature, one write per peer (DESIGN section 5).
+
+A turn plans leaves; nothing of it has an effect before its commit. Then, and only then: requests and responses go to
+peers, requests to the adapter, responses to programs. A crash before the commit leaves no trace and no promise; a
+crash after it leaves leaves whose exchange is taken up at the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from core.payloads import Payload, encode_payloads
+from core.statements import Statement, encode_statement
+from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.road import Outgoing, Road
+from ledger.commit import Committed, Entry
+from ledger.records import AttachmentKind
+
+MAX_TURN_ENTRIES: Final = 1024
+MAX_TURN_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Planned:
+    """A leaf that the turn will commit, whom it concerns, and what happens once it is durable."""
+
+    entry: Entry
+    outgoing: Outgoing | None
+    then: Callable[[int], None] | None
+
+
+class LeafWriter(Protocol):
+    """Makes leaves of our own log; ``station`` provides it."""
+
+    def said(self, statement: bytes) -> tuple[bytes, bytes]:
+        """The ``said`` leaf of a statement's bytes, and its leaf hash."""
+
+    def heard(self, role: str, peer: str, entry: VerifiedEntry, verdict: str) -> tuple[bytes, bytes, bytes]:
+        """Body, leaf and leaf hash that record a peer's statement."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """What is planned so far, by the peer it concerns: entries of one commit are ordered by peer (PROTOCOL M3)."""
+
+    leaves: LeafWriter
+    own: list[Planned] = field(default_factory=list)
+    by_road: dict[int, tuple[Road, list[Planned]]] = field(default_factory=dict)
+    entries: int = 0
+    bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the rest must wait for the next turn."""
+        return self.entries >= MAX_TURN_ENTRIES or self.bytes >= MAX_TURN_BYTES
+
+    def say(
+        self,
+        statement: Statement,
+        road: Road | None,
+        payloads: tuple[Payload, ...] = (),
+        then: Callable[[int], None] | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> bytes:
+        """Plan a statement of ours; with ``road`` it goes to that peer. Returns its leaf hash."""
+        body = encode_statement(statement)
+        leaf, leaf_hash = self.leaves.said(body)
+        kept = encode_payloads(payloads) if payloads else None
+        entry = Entry(leaf, leaf_hash, (), kept, statement.service or "")
+        outgoing = Outgoing(-1, leaf_hash, True, body, payloads, on_sent) if road else None
+        self._plan(Planned(entry, outgoing, then), road)
+        return leaf_hash
+
+    def hear(
+        self,
+        road: Road,
+        peer_entry: VerifiedEntry,
+        role: str,
+        verdict: str,
+        then: Callable[[int], None] | None = None,
+    ) -> None:
+        """Plan the record of a peer's statement, with its bytes beside it; the peer gets it as its receipt."""
+        body, leaf, leaf_hash = self.leaves.heard(role, road.peer.log, peer_entry, verdict)
+        service = peer_entry.statement.service or "" if peer_entry.statement else ""
+        kept = (
+            encode_payloads(peer_entry.payloads)
+            if peer_entry.payloads and peer_entry.objection is None
+            else None
+        )
+        attachments = ((AttachmentKind.STATEMENT, peer_entry.body),)
+        entry = Entry(leaf, leaf_hash, attachments, kept, service)
+        self._plan(Planned(entry, Outgoing(-1, leaf_hash, False, body), then), road)
+
+    def note(self, leaf: bytes, leaf_hash: bytes) -> None:
+        """Plan a note."""
+        self._plan(Planned(Entry(leaf, leaf_hash), None, None), None)
+
+    def _plan(self, planned: Planned, road: Road | None) -> None:
+        self.entries += 1
+        self.bytes += len(planned.entry.leaf) + len(planned.entry.body or b"")
+        if road is None:
+            self.own.append(planned)
+        else:
+            self.by_road.setdefault(id(road), (road, []))[1].append(planned)
+
+    def in_order(self) -> list[Planned]:
+        """All that is planned, in the order in which it is appended.
+
+        What was learnt of a peer's log goes beside the first leaf that concerns this peer: its edge becomes durable
+        with what it was believed for.
+        """
+        planned = list(self.own)
+        for road, found in self.by_road.values():
+            if road.records:
+                first = found[0].entry
+                learnt = first.attachments + tuple(road.records)
+                found[0].entry = Entry(first.leaf, first.leaf_hash, learnt, first.body, first.service)
+                road.records = []
+            planned += found
+        return planned
+
+
+class Commit(Protocol):
+    """The one door to the disk; ``ledger.commit.GroupCommit`` is it."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a commit is under way."""
+
+    def submit(
+        self, entries: list[Entry], done: Callable[[Committed], None], head: bytes | None = None
+    ) -> int:
+        """Append, make durable, then call ``done`` on the loop."""
+
+
+class Turns:
+    """Runs turn after turn: one commits while the next fills; when idle, at once."""
+
+    def __init__(
+        self,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        commit: Commit,
+        leaves: LeafWriter,
+        gather: Callable[[Turn], None],
+        committed: Callable[[Committed, list[Road]], None],
+        newest_head: Callable[[], bytes | None],
+    ) -> None:
+        self._call_soon = call_soon
+        self._commit = commit
+        self._leaves = leaves
+        self._gather = gather
+        self._committed = committed
+        self._newest_head = newest_head
+        self._scheduled = False
+        self.stopped = False
+
+    def wake(self) -> None:
+        """There is work in a lane."""
+        if not self._scheduled and not self._commit.busy:
+            self._scheduled = True
+            self._call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        if self._commit.busy or self.stopped:
+            return
+        turn = Turn(self._leaves)
+        self._gather(turn)
+        planned = turn.in_order()
+        if not planned:
+            return
+        roads = [road for road, _ in turn.by_road.values()]
+
+        def done(committed: Committed) -> None:
+            for index, one in enumerate(planned, committed.first):
+                if one.outgoing is not None:
+                    one.outgoing.index = index
+            for road, found in turn.by_road.values():
+                for one in found:
+                    if one.outgoing is not None:
+                        road.add(one.outgoing)
+            # Durable now: only from here on may anything leave, be delivered or be released.
+            for index, one in enumerate(planned, committed.first):
+                if one.then is not None:
+                    one.then(index)
+            self._committed(committed, roads)
+            self.wake()
+
+        self._commit.submit([one.entry for one in planned], done, self._newest_head())

@@ -28,7 +28,8 @@ OPTIONAL = {
 
 def test_a_full_context_is_read_entry_by_entry() -> None:
     """Each entry lands where its name says, as a type of the domain."""
-    metadata = [("user-agent", "grpc"), *OPTIONAL.items(), *REQUIRED.items(), ("trace-bin", b"\x00")]
+    ours = (OPTIONAL | REQUIRED).items()
+    metadata: list[tuple[str, str | bytes]] = [("user-agent", "grpc"), *ours, ("trace-bin", b"\x00")]
 
     caller = parse_context(GATEWAY, metadata)
 
@@ -118,15 +119,17 @@ def test_a_user_and_the_basis_of_the_claim_go_together(lone: str) -> None:
         parse_context(GATEWAY, (REQUIRED | {lone: OPTIONAL[lone]}).items())
 
 
-@given(
-    st.dictionaries(st.sampled_from([*REQUIRED, *OPTIONAL]), st.text(max_size=80) | st.binary(max_size=80))
-)
-def test_whatever_comes_in_is_read_or_refused(entries: dict[str, str | bytes]) -> None:
+@given(st.sampled_from([*REQUIRED, *OPTIONAL]), st.text(max_size=80) | st.binary(max_size=80))
+def test_whatever_comes_in_is_read_or_refused(key: str, value: str | bytes) -> None:
     """No metadata makes the parser fail in another way than by its own refusal."""
+    reasons = set()
+
     try:
-        parse_context(GATEWAY, (REQUIRED | entries).items())
+        parse_context(GATEWAY, [*(REQUIRED | OPTIONAL | {key: value}).items()])
     except ExchangeError as refused:
-        assert refused.reason is Reason.METADATA_INVALID
+        reasons.add(refused.reason)
+
+    assert reasons <= {Reason.METADATA_INVALID}
 
 
 def test_a_servicer_sees_the_caller_of_its_own_call_only() -> None:

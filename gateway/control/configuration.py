@@ -13,7 +13,7 @@ the
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,7 @@ import msgspec
 import structlog
 
 from core.clock import Clock
-from core.configuration import CurrentConfiguration
+from core.configuration import CurrentConfiguration, ProgramEntry
 from core.documents import MalformedDocumentError, decode_strict, encode
 from core.reasons import ExchangeError, Reason
 from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, ToWorker
@@ -29,7 +29,7 @@ from gateway.control.mirror import Mirror, replace_file
 from gateway.control.programs import PinnedPrograms
 from gateway.control.repository import Repository, TrustedVersion, UntrustedConfigurationError
 from gateway.control.state import ConfigurationState, LeftOut, RegistryState
-from gateway.control.verification import Judge, JudgedConfiguration
+from gateway.control.verification import JudgedConfiguration
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 
@@ -76,7 +76,8 @@ class ConfigurationKeeper:
     Args:
         settings: The gateway's settings.
         directory: Its directory.
-        judge: What the gateway takes as given.
+        anchor_root: Root metadata from the anchor.
+        judge: Judges the documents of a version at a moment.
         registry: The registry.
         clock: The clock.
         tell: Tells all workers.
@@ -86,7 +87,8 @@ class ConfigurationKeeper:
         self,
         settings: GatewaySettings,
         directory: GatewayDirectory,
-        judge: Judge,
+        anchor_root: bytes,
+        judge: Callable[[Mapping[str, bytes], int], JudgedConfiguration],
         registry: RegistrySource,
         clock: Clock,
         tell: Callable[[ToWorker], None],
@@ -97,11 +99,13 @@ class ConfigurationKeeper:
         self._registry = registry
         self._clock = clock
         self._tell = tell
-        self._repository = Repository(judge.anchor.tuf_root, directory.tuf, Mirror(directory.mirror))
+        self._repository = Repository(anchor_root, directory.tuf, Mirror(directory.mirror))
         self._programs = PinnedPrograms(directory.pinned_programs)
         self._in_force: InForce | None = None
         self._before = _read_current(directory)
-        self._registry_state = RegistryState(settings.registry.address, "not asked yet", "")
+        self._programs_problem = ""
+        self._last_programs = self._before.programs if self._before is not None else []
+        self._registry_state = RegistryState(settings.registry.address)
         self._hinted = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -193,7 +197,7 @@ class ConfigurationKeeper:
     def refresh_programs(self) -> None:
         """Hand over the pinned programs if they changed."""
         in_force = self._in_force
-        if in_force is not None and self._programs.entries() != in_force.current.programs:
+        if in_force is not None and self._admitted() != in_force.current.programs:
             self._put_in_force(
                 in_force.trusted, in_force.judged, in_force.judged_at, in_force.current.fresh_at
             )
@@ -216,10 +220,7 @@ class ConfigurationKeeper:
                     behind = True
                 retry = min(retry * 2, _LONGEST_RETRY_S) if behind else _FIRST_RETRY_S
                 due = retry if behind else float(self._ages.refresh_s)
-            try:
-                self.refresh_programs()
-            except ExchangeError as error:
-                _log.error("programs_not_read", error=str(error))
+            self.refresh_programs()
             self._wake.wait(min(_TICK_S, due))
             due -= _TICK_S
 
@@ -250,7 +251,7 @@ class ConfigurationKeeper:
             self._confirm(in_force, trusted)
             return
         documents = {target: read(trusted, target) for target in trusted.targets}
-        judged = self._judge.judge(documents, now)
+        judged = self._judge(documents, now)
         self._report_left_out(judged.left_out)
         self._put_in_force(trusted, judged, now, self._fresh_at(trusted, now))
 
@@ -279,7 +280,7 @@ class ConfigurationKeeper:
             expires_at=min(trusted.expires_at, fresh_at + self._ages.expires_s * 1000),
             common=judged.common,
             members=judged.members,
-            programs=self._programs.entries(),
+            programs=self._admitted(),
         )
         self._write(current)
         self._in_force = InForce(trusted, judged, judged_at, current)
@@ -310,6 +311,18 @@ class ConfigurationKeeper:
             return self._before.fresh_at
         # Nothing tells when it was fetched; it was signed so long before it expires.
         return trusted.expires_at - self._ages.expires_s * 1000
+
+    def _admitted(self) -> list[ProgramEntry]:
+        problem = ""
+        try:
+            self._last_programs = self._programs.entries()
+        except ExchangeError as error:
+            # A slip of the administrator's pen must neither lock programs out nor hold up a revocation.
+            problem = str(error)
+        if problem and problem != self._programs_problem:
+            _log.error("programs_not_read", error=problem)
+        self._programs_problem = problem
+        return self._last_programs
 
     def _write(self, current: CurrentConfiguration) -> None:
         replace_file(self._directory.current, encode(current))

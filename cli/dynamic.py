@@ -1,0 +1,63 @@
+"""Calls of methods for which there is no generated code: descriptors at run time, JSON in and out."""
+
+from dataclasses import dataclass
+
+from google.protobuf import descriptor_pb2, json_format
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from core.identifiers import MethodName
+from core.reasons import ExchangeError, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicMethod:
+    """One method with the types of its messages, made from descriptors at run time."""
+
+    name: MethodName
+    request: type[Message]
+    response: type[Message]
+    client_streaming: bool
+    server_streaming: bool
+
+    def parse_request(self, text: str) -> Message:
+        """A request from its JSON form.
+
+        Raises:
+            ExchangeError: The text is not JSON, or has fields that the message has not.
+        """
+        try:
+            return json_format.Parse(text, self.request())
+        except json_format.ParseError as error:
+            kind = self.request.DESCRIPTOR.name
+            raise ExchangeError(Reason.DOCUMENT_INVALID, f"the data is no {kind}: {error}") from error
+
+    def show_response(self, response: Message) -> str:
+        """A response as JSON on one line, with the names of the JSON form."""
+        return json_format.MessageToJson(response, indent=None, ensure_ascii=False)
+
+
+def find_method(name: MethodName, file_descriptor_set: bytes) -> DynamicMethod:
+    """The method of this name.
+
+    Raises:
+        ExchangeError: The descriptors are damaged or have no such method.
+    """
+    pool = DescriptorPool()
+    try:
+        for file in descriptor_pb2.FileDescriptorSet.FromString(file_descriptor_set).file:
+            pool.Add(file)
+        method: MethodDescriptor = pool.FindMethodByName(str(name).replace("/", "."))
+    except KeyError as error:
+        raise ExchangeError(Reason.NOT_FOUND, f"the service has no method {name.method}") from error
+    except (DecodeError, TypeError) as error:
+        raise ExchangeError(Reason.DOCUMENT_INVALID, f"descriptors of {name.service} are damaged") from error
+    return DynamicMethod(
+        name,
+        GetMessageClass(method.input_type),
+        GetMessageClass(method.output_type),
+        method.client_streaming,
+        method.server_streaming,
+    )

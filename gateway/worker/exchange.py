@@ -34,6 +34,7 @@ from gateway.worker.budget import Budget
 from gateway.worker.context import Claims, caller_context, has_personal_number, passed_on, read_claims
 from gateway.worker.frames import UnverifiedFrame
 from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending, Refusals, Side
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, TrustView, method_name, refusal_of_terms
@@ -45,7 +46,7 @@ Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
 
 
 class ProgramCall(Protocol):
-    """A program's call at the edge, complete: unary, all messages are there."""
+    """A program's call at the edge, complete: unary, all messages are there. ``deadline_us`` is on our clock."""
 
     path: bytes
     metadata: Metadata
@@ -109,6 +110,9 @@ class Roads(Protocol):
 
     def to(self, grant: Grant) -> Road | None:
         """An open road to the grant's provider; if there is none, one is dialled and ``None`` returned."""
+
+    def known(self, log: str) -> Road | None:
+        """The road to a peer log that the configuration knows, open or not."""
 
 
 class Phase(IntEnum):
@@ -263,7 +267,7 @@ class Pipeline:
             # Another's subsystem is not even logged as client: ``caller`` names the program.
             claims = Claims(None, None, None, None, None, None, None)
             objection = Reason.CLIENT_NOT_YOURS
-        deadline = call.deadline_us
+        latest = now_us + MAX_DEADLINE_US
         exchange = Exchange(
             call=call,
             messages=messages,
@@ -272,7 +276,7 @@ class Pipeline:
             id=new_exchange_id(self._clock.now_ms(), self._random(10)),
             method=method_name(call.path),
             arrived_us=now_us,
-            deadline_us=None if deadline is None else now_us + min(deadline, MAX_DEADLINE_US),
+            deadline_us=None if call.deadline_us is None else min(call.deadline_us, latest),
             waiting_until_us=now_us + self._terms.peer_wait_us,
         )
         self._calls[call] = exchange
@@ -368,7 +372,11 @@ class Pipeline:
         self, exchange: Exchange, kind: Kind, to: str | None, payloads: tuple[Payload, ...]
     ) -> Statement:
         claims, grant, view = exchange.claims, exchange.grant, self._trust
-        left = None if exchange.deadline_us is None else max(0, exchange.deadline_us - self._clock.monotonic_us())
+        left = (
+            None
+            if exchange.deadline_us is None
+            else max(0, exchange.deadline_us - self._clock.monotonic_us())
+        )
         return Statement(
             v=1,
             kind=kind,
@@ -399,7 +407,9 @@ class Pipeline:
             nonce=self._random(16).hex(),
         )
 
-    def _payloads(self, metadata: Metadata, messages: Messages, trailing: Metadata | None = None) -> tuple[Payload, ...]:
+    def _payloads(
+        self, metadata: Metadata, messages: Messages, trailing: Metadata | None = None
+    ) -> tuple[Payload, ...]:
         """Initial metadata, messages, trailing metadata: each with a salt of its own (PROTOCOL M11)."""
         random = self._random
         found = [(random(16), 0, encode_metadata(metadata))]
@@ -537,6 +547,29 @@ class Pipeline:
         )
         call.release((), [], ending)
 
+    # ------------------------------------------------------------------ after a restart
+
+    def take_up(self, turn: Turn, left: Unfinished) -> None:
+        """Say what became of an exchange that a restart cut: ours is given up, a peer's is answered."""
+        statement = left.statement
+        peer = statement.to if left.role == "request" else statement.from_
+        road = self._roads.known(peer or "")
+        if left.role == "taken" and road is not None:
+            self._say_refusal(turn, road, left.leaf, statement, Reason.INTERRUPTED, "unknown")
+        elif left.role == "request":
+            abandoned = _replace(
+                statement,
+                kind="abandon",
+                payloads=[],
+                encoding=None,
+                issued_at=self._clock.now_ms(),
+                nonce=self._random(16).hex(),
+                request=left.leaf.hex(),
+                reason=str(Reason.INTERRUPTED),
+                delivery="unknown",
+            )
+            turn.say(abandoned, road)
+
     # ------------------------------------------------------------------ the turn
 
     def gather(self, turn: Turn) -> None:
@@ -630,7 +663,12 @@ class Pipeline:
     def _authorise(self, road: Road, statement: Statement) -> Grant | Reason:
         """8 By our own configuration: party, method, purpose, dossier, validity."""
         view = self._trust
-        client, provider, method, mark = statement.client, statement.service, statement.method, statement.agreement
+        client, provider, method, mark = (
+            statement.client,
+            statement.service,
+            statement.method,
+            statement.agreement,
+        )
         if view is None or client is None or provider is None or method is None or mark is None:
             return Reason.CONFIG_MISSING if view is None else Reason.STATEMENT_INVALID
         now_ms = self._clock.now_ms()
@@ -726,7 +764,9 @@ class Pipeline:
             delivery: Delivered = "delivered" if service.handle is not None else "not_sent"
             if reason is Reason.ADAPTER_DOWN:
                 delivery = "not_sent"
-            self._say_refusal(turn, service.road, service.request.leaf_hash, service.statement, reason, delivery)
+            self._say_refusal(
+                turn, service.road, service.request.leaf_hash, service.statement, reason, delivery
+            )
             return
         payloads = self._payloads(passed_on(answer.initial), answer.messages, passed_on(answer.trailing))
         statement = self._response(service.statement, service.request.leaf_hash, "response")
@@ -749,7 +789,10 @@ class Pipeline:
         self._counters[f"refused_{reason}"] += 1
         statement = self._response(asked, request, "refusal")
         turn.say(
-            _replace(statement, status=int(reason.entry.code), reason=str(reason), delivery=delivery, heard=0), road
+            _replace(
+                statement, status=int(reason.entry.code), reason=str(reason), delivery=delivery, heard=0
+            ),
+            road,
         )
 
     def _response(self, asked: Statement, request: bytes, kind: Kind) -> Statement:
@@ -828,7 +871,9 @@ class Pipeline:
             return Reason.STATEMENT_INVALID
         return None
 
-    def _release(self, call: ProgramCall, exchange: Exchange, entry: VerifiedEntry, statement: Statement) -> None:
+    def _release(
+        self, call: ProgramCall, exchange: Exchange, entry: VerifiedEntry, statement: Statement
+    ) -> None:
         """14 Everything is durable: the program gets its answer."""
         request_hash = exchange.leaf_hash.hex()
         if statement.kind == "refusal":

@@ -153,9 +153,13 @@ class PeerLog:
         edge.append(before[:HASH_BYTES])
         return before[HASH_BYTES:]
 
+    def hash_of(self, entry: UnverifiedEntry) -> bytes:
+        """The leaf hash that an entry of this log has."""
+        return _sha256(b"\x00" + (self._said if entry.is_said else self._heard) + entry.body).digest()
+
     def _add(self, edge: Edge, entry: UnverifiedEntry, head: str, entries: list[VerifiedEntry]) -> bytes:
         index, body, payloads = edge.size, entry.body, entry.payloads
-        hashed = _sha256(b"\x00" + (self._said if entry.is_said else self._heard) + body).digest()
+        hashed = self.hash_of(entry)
         edge.append(hashed)
         if entry.is_said:
             statement = parse_statement(body)

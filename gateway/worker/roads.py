@@ -196,6 +196,11 @@ class RoadTable:
             found = self.roads[log] = self._new_road(log, member)
         return found
 
+    def known(self, log: str) -> Road | None:
+        """The road to a peer log that the configuration knows, open or not."""
+        gateway = self.trust.by_log.get(log) if self.trust else None
+        return self.road(log, gateway.member) if gateway else self.roads.get(log)
+
     def swap(self, view: TrustView) -> None:
         """A new configuration: streams of gateways that are no longer admitted end; waiting Hellos are judged."""
         self.trust = view
@@ -204,7 +209,11 @@ class RoadTable:
                 self._judge(session, session.pending)
             elif session.road is not None:
                 gateway = view.by_log.get(session.road.peer.log)
-                if gateway is None or not gateway.admitted or session.channel.peer_thumbprint not in gateway.auth:
+                if (
+                    gateway is None
+                    or not gateway.admitted
+                    or session.channel.peer_thumbprint not in gateway.auth
+                ):
                     self._refuse(session, Reason.GATEWAY_SUSPENDED)
 
     def on_tick(self) -> None:
@@ -252,7 +261,9 @@ class RoadTable:
             return
         self._open(session, self.road(hello.log, gateway.member), held_size)
 
-    def _verify_hello(self, session: _Session, hello: Hello, gateway: RegisteredGateway, view: TrustView) -> int:
+    def _verify_hello(
+        self, session: _Session, hello: Hello, gateway: RegisteredGateway, view: TrustView
+    ) -> int:
         if not set(hello.versions) & set(VERSIONS):
             raise ExchangeError(Reason.VERSION_NOT_SUPPORTED)
         if session.channel.peer_thumbprint not in gateway.auth:
@@ -284,7 +295,8 @@ class RoadTable:
         if head.size > self._tree.size:
             self._stop_log(Reason.LOG_BEHIND_PEERS)
             raise ExchangeError(
-                Reason.LOG_BEHIND_PEERS, f"this log has {self._tree.size} entries, the peer holds a head over {head.size}"
+                Reason.LOG_BEHIND_PEERS,
+                f"this log has {self._tree.size} entries, the peer holds a head over {head.size}",
             )
         if self._tree.root(head.size).hex() != head.root:
             self._stop_log(Reason.FORKED)
@@ -374,8 +386,3 @@ class RoadTable:
     def _lose(self, road: Road, state: str) -> None:
         road.lose(state)
         self._on_lost(road)
-
-
-def restored_peers(records: list[PeerLog]) -> dict[str, PeerLog]:
-    """Peer logs by id, as our own log left them."""
-    return {one.log: one for one in records}

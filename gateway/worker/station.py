@@ -1,0 +1,336 @@
+"""One worker's parts, joined: log, heads, roads, pipeline and turns.
+
+The station owns the order of effects. A turn is gathered, committed, then signed and sent; nothing in here waits, and
+only the commit's own thread runs beside the loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import structlog
+
+from core.clock import Clock
+from core.heads import TreeHead
+from core.language import Language
+from core.leaves import Note
+from core.reasons import ExchangeError, MalformedError, Reason
+from gateway.channel import PeerState
+from gateway.worker.budget import Budget, BudgetLimits
+from gateway.worker.exchange import Adapters, Pipeline, Terms
+from gateway.worker.frames import UnverifiedFrame, encode_drain
+from gateway.worker.headkeeper import HeadKeeper
+from gateway.worker.leaves import Leaves
+from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
+from gateway.worker.recovery import Unfinished
+from gateway.worker.refusal import Refusals
+from gateway.worker.road import Outgoing, Road
+from gateway.worker.roads import Dialler, RoadTable, Self
+from gateway.worker.trust import TrustView
+from gateway.worker.turn import Commit, Turn, Turns
+from ledger.commit import Committed
+from ledger.records import AttachmentKind
+
+RECEIPT_US: Final = 900_000
+MAX_KEPT_RECORDS: Final = 64
+
+State = Literal["starting", "ready", "draining", "closed", "FORKED", "LOG_BEHIND_PEERS"]
+
+_events = structlog.get_logger("gateway.worker")
+
+
+class OwnLog(Protocol):
+    """What the station needs of the log beside its commits."""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves, those of a commit under way included."""
+
+    def root(self, size: int | None = None) -> bytes:
+        """Merkle root over the first ``size`` leaves."""
+
+    def cover(self, begin: int, end: int) -> bytes:
+        """Concatenated subtree hashes that tile ``[begin, end)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StationLimits:
+    """Bounds of one worker, from ``gateway.toml``."""
+
+    budget: BudgetLimits
+    message_bytes: int
+    credit_bytes: int
+    peer_wait_us: int
+    head_us: int
+
+
+class Station:
+    """One worker's data plane, without sockets: those are handed in."""
+
+    def __init__(
+        self,
+        *,
+        log_id: str,
+        gateway: str,
+        language: Language,
+        limits: StationLimits,
+        log: OwnLog,
+        commit: Commit,
+        is_reserve_reached: Callable[[], bool],
+        sign_head: Callable[[TreeHead], bytes],
+        newest_head: bytes,
+        peers: dict[str, PeerLog],
+        unfinished: list[Unfinished],
+        clock: Clock,
+        random: Callable[[int], bytes],
+        call_soon: Callable[[Callable[[], None]], object],
+        dialler: Dialler,
+        adapters: Adapters,
+        fetch_configuration: Callable[[int], None],
+    ) -> None:
+        self.state: State = "starting"
+        self.log_id = log_id
+        self.counters: Counter[str] = Counter()
+        self._log = log
+        self._clock = clock
+        self._random = random
+        self._limits = limits
+        self._peers = peers
+        self._is_reserve_reached = is_reserve_reached
+        self._leaves = Leaves(log_id)
+        self._stored_head = newest_head
+        self._uncovered_since_us: int | None = None
+        self.durable_size = log.size
+        self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
+        if newest_head:
+            self.heads.restore(newest_head)
+        self.budget = Budget(limits.budget)
+        self.roads = RoadTable(
+            Self(log_id, gateway),
+            clock=clock,
+            tree=log,
+            newest_head=lambda: self.heads.newest,
+            new_road=self._new_road,
+            dialler=dialler,
+            on_open=self._road_opened,
+            on_lost=self._road_lost,
+            on_frame=self._frame_came,
+            stop_log=self._stop,
+            fetch_configuration=fetch_configuration,
+        )
+        self.pipeline = Pipeline(
+            Terms(log_id, gateway, gateway.rpartition("/")[0], limits.message_bytes, limits.peer_wait_us),
+            clock=clock,
+            random=random,
+            budget=self.budget,
+            roads=self.roads,
+            adapters=adapters,
+            refusals=Refusals(language, self._count),
+            may_start=self._may_start,
+            wake=self._wake,
+            accept=self._accept,
+            fetch_configuration=fetch_configuration,
+            counters=self.counters,
+        )
+        self.turns = Turns(
+            call_soon=call_soon,
+            commit=commit,
+            leaves=self._leaves,
+            gather=self.pipeline.gather,
+            committed=self._committed,
+            newest_head=self._head_to_store,
+        )
+        for one in unfinished:
+            self.pipeline.lanes.startup.append(lambda turn, one=one: self.pipeline.take_up(turn, one))
+
+    # --- what drives it ---
+
+    def start(self, view: TrustView) -> None:
+        """Begin with a first configuration: sign over what is durable, take up what was left unfinished."""
+        self.swap(view)
+        self._sign()
+        if self.state == "starting":
+            self.state = "ready"
+        self._wake()
+
+    def swap(self, view: TrustView) -> None:
+        """Use another configuration from now on, whole."""
+        self.roads.trust = view
+        self.pipeline.trust = view
+        self.roads.swap(view)
+
+    def tick(self) -> None:
+        """Called every few milliseconds: deadlines, receipts that are due, heads that are due."""
+        self.pipeline.on_tick()
+        self.roads.on_tick()
+        now_us = self._clock.monotonic_us()
+        due = [
+            road
+            for road in self.roads.roads.values()
+            if road.is_open and road.receipt_due_us is not None and road.receipt_due_us <= now_us
+        ]
+        if due:
+            self._send(due)
+        since = self._uncovered_since_us
+        if since is not None and now_us - since >= self._limits.head_us:
+            self._sign()
+        if any(len(road.records) > MAX_KEPT_RECORDS for road in self.roads.roads.values()):
+            self._note("receipts-kept")
+
+    def drain(self) -> None:
+        """Take no new calls; those in flight are finished."""
+        self.state = "draining"
+        for road in self.roads.roads.values():
+            if road.channel is not None:
+                road.channel.send_message(encode_drain())
+
+    def failed(self, error: BaseException) -> None:
+        """The disk refused: no acknowledgement uses this log again (invariant 4). The process ends after this."""
+        self.state = "closed"
+        self.turns.stopped = True
+        _events.error("log.failed", why=str(error))
+
+    def peer_states(self) -> tuple[PeerState, ...]:
+        """Roads, as control shows them."""
+        view = self.roads.trust
+        return tuple(
+            PeerState(
+                gateway=view.by_log[log].id if view and log in view.by_log else "",
+                log=log,
+                state=road.state,
+                size=road.peer.edge.size,
+            )
+            for log, road in self.roads.roads.items()
+        )
+
+    # --- between the parts ---
+
+    def _wake(self) -> None:
+        self.turns.wake()
+
+    def _count(self, name: str) -> None:
+        self.counters[name] += 1
+
+    def _may_start(self) -> Reason | None:
+        """Whether new exchanges may begin; those under way are finished in any case."""
+        if self.state == "ready":
+            return Reason.DISK_RESERVE if self._is_reserve_reached() else None
+        if self.state in ("FORKED", "LOG_BEHIND_PEERS"):
+            return Reason(self.state)
+        return Reason.SHUTTING_DOWN if self.state == "draining" else Reason.RECORDING_FAILED
+
+    def _new_road(self, log: str, member: str) -> Road:
+        peer = self._peers.pop(log, None) or PeerLog(log)
+        limits = self._limits
+        return Road(
+            peer, member, credit=limits.credit_bytes, max_message=limits.message_bytes, budget=self.budget
+        )
+
+    def _road_opened(self, road: Road) -> None:
+        if road.outgoing:
+            self._send([road])
+        self.pipeline.retry_waiting()
+
+    def _road_lost(self, road: Road) -> None:
+        self.pipeline.on_road_lost(road)
+
+    def _frame_came(self, road: Road, frame: UnverifiedFrame) -> None:
+        try:
+            joined = road.join_chunks(frame, road.peer.hash_of)
+        except MalformedError as error:
+            self.roads.end_with(road, FrameRefusedError(error.reason, str(error)))
+            return
+        self.pipeline.lanes.frames.append((road, joined))
+        self._wake()
+
+    def _accept(self, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
+        """Step 7 and 12, first half: believe a frame or end its stream; receipts are kept beside what they are about."""
+        view = self.roads.trust
+        if view is None or not road.is_open:
+            return []
+        try:
+            entries, record = road.peer.accept(frame, view, self._clock.now_ms())
+        except FrameRefusedError as error:
+            self.counters[f"frames_refused_{error.reason}"] += 1
+            self.roads.end_with(road, error)
+            return []
+        road.records.append((AttachmentKind.FRAME, record.encode()))
+        for entry in entries:
+            receipt = entry.receipt
+            if receipt is None or receipt.log != self.log_id:
+                continue
+            said = road.unreceipted.pop(bytes.fromhex(receipt.leaf), None)
+            if said is not None and said.index == receipt.index:
+                road.records.append((AttachmentKind.RECEIPT, _receipt_record(said, entry)))
+        return entries
+
+    def _committed(self, committed: Committed, roads: list[Road]) -> None:
+        """What was planned is durable. Statements leave at once; receipts wait for the next frame, 0.9 s at most."""
+        self.durable_size = committed.size
+        now_us = self._clock.monotonic_us()
+        if self._uncovered_since_us is None:
+            self._uncovered_since_us = now_us
+        ready = []
+        for road in roads:
+            if any(leaf.is_said for leaf in road.outgoing):
+                ready.append(road)
+            elif road.outgoing and road.receipt_due_us is None:
+                road.receipt_due_us = now_us + RECEIPT_US
+        if ready:
+            self._send(ready)
+
+    def _send(self, roads: list[Road]) -> None:
+        """One signature, then one frame per peer, over what is durable."""
+        open_roads = [road for road in roads if road.is_open]
+        if not open_roads:
+            return
+        head = self._sign()
+        if head is not None:
+            for road in open_roads:
+                road.send_frame(self._log, self.heads.size, head)
+
+    def _sign(self) -> bytes | None:
+        try:
+            head = self.heads.over(self.durable_size, self.roads.trust.mark if self.roads.trust else None)
+        except ExchangeError as error:
+            self.counters["heads_refused"] += 1
+            _events.error("head.refused", reason=str(error.reason), why=str(error))
+            return None
+        self._uncovered_since_us = None
+        return head
+
+    def _head_to_store(self) -> bytes | None:
+        """The newest head goes into the log with the next commit, once."""
+        newest = self.heads.newest
+        if newest == self._stored_head:
+            return None
+        self._stored_head = newest
+        return newest
+
+    def _note(self, event: str, detail: str = "", count: int = 1) -> None:
+        note = Note(1, self._random(16).hex(), self._clock.now_ms(), event, detail, count)
+
+        def plan(turn: Turn) -> None:
+            turn.note(*self._leaves.note(note))
+
+        self.pipeline.lanes.startup.append(plan)
+        self._wake()
+
+    def _stop(self, reason: Reason) -> None:
+        """This log cannot go on: reads only, until the operator opens a successor (PROTOCOL M5)."""
+        self.state = "FORKED" if reason is Reason.FORKED else "LOG_BEHIND_PEERS"
+        self.turns.stopped = True
+        _events.error("log.stopped", reason=str(reason))
+
+
+def _receipt_record(said: Outgoing, entry: VerifiedEntry) -> bytes:
+    """RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body."""
+    return (
+        said.index.to_bytes(8, "little")
+        + entry.index.to_bytes(8, "little")
+        + bytes.fromhex(entry.head)
+        + entry.body
+    )

@@ -145,7 +145,7 @@ class ConfigurationKeeper:
         in_force = self._in_force
         return () if in_force is None else (self._changed(in_force.current),)
 
-    def descriptors(self, target: str) -> bytes:
+    def read_target(self, target: str) -> bytes:
         """A target of the version in force, from the mirror."""
         in_force = self._in_force
         if in_force is None:

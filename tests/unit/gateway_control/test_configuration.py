@@ -272,7 +272,7 @@ def test_a_start_with_nothing_waits(keepers: Keepers, told: Told) -> None:
     assert keeper.greeting() == ()
     assert told.messages == []
     with pytest.raises(ExchangeError) as refused:
-        keeper.descriptors("descriptors/x.binpb")
+        keeper.read_target("descriptors/x.binpb")
     assert refused.value.reason is Reason.CONFIG_MISSING
 
 
@@ -377,7 +377,7 @@ def test_documents_of_every_version_stay_at_hand(keepers: Keepers, registry: Sim
     mirrored = [path.read_bytes() for path in (keepers.directory.mirror / "targets" / "members").iterdir()]
     assert sorted(mirrored) == [b"new", b"old"]
     assert (keepers.directory.mirror / "metadata" / "2.targets.json").is_file()
-    assert keeper.descriptors("members/BJ.GOV.X.json") == b"new"
+    assert keeper.read_target("members/BJ.GOV.X.json") == b"new"
 
 
 @pytest.fixture

@@ -1,0 +1,192 @@
+"""The admin API of a gateway: Directory and Status as servicers; Log is in ``gateway.control.log_service``.
+
+Each servicer is told how to learn who calls. On the admin port that is the caller's certificate, checked on
+every call; on the local socket it is whoever may open the file.
+"""
+
+from collections.abc import Callable
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from core.clock import Clock
+from core.configuration import descriptors_target
+from core.documents import encode
+from core.identifiers import SubsystemId
+from core.reasons import ExchangeError, Reason
+from gateway.control.configuration import ConfigurationKeeper, InForce
+from gateway.control.directory import Directory, VisibleService
+from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState, LeftOut
+from gateway.control.supervisor import WorkerState
+from passerelle.gateway.v1 import directory_pb2, directory_pb2_grpc, status_pb2, status_pb2_grpc
+
+# Who calls the Directory: a subsystem, or None for the administrator on the machine. Raises ExchangeError.
+ProgramCheck = Callable[[grpc.ServicerContext], SubsystemId | None]
+# Raises ExchangeError unless the caller has the role that the service asks for.
+RoleCheck = Callable[[grpc.ServicerContext], None]
+
+_CONDITIONS = {
+    Condition.WAITING: status_pb2.STATE_WAITING,
+    Condition.READY: status_pb2.STATE_READY,
+    Condition.DEGRADED: status_pb2.STATE_DEGRADED,
+    Condition.CLOSED: status_pb2.STATE_CLOSED,
+}
+_FRESHNESS = {
+    Freshness.FRESH: status_pb2.FRESHNESS_FRESH,
+    Freshness.STALE: status_pb2.FRESHNESS_STALE,
+    Freshness.EXPIRED: status_pb2.FRESHNESS_EXPIRED,
+}
+
+
+class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
+    """What a program may find out."""
+
+    def __init__(self, keeper: ConfigurationKeeper, clock: Clock, caller: ProgramCheck) -> None:
+        self._keeper = keeper
+        self._clock = clock
+        self._caller = caller
+
+    def ListServices(
+        self, request: directory_pb2.ListServicesRequest, context: grpc.ServicerContext
+    ) -> directory_pb2.ListServicesResponse:
+        """Every service that the caller may know of."""
+        found = self._directory(context).services(name=request.service)
+        return directory_pb2.ListServicesResponse(services=map(_directory_entry, found))
+
+    def GetDescriptors(
+        self, request: directory_pb2.GetDescriptorsRequest, context: grpc.ServicerContext
+    ) -> directory_pb2.GetDescriptorsResponse:
+        """The descriptors of one of them."""
+        visible = self._directory(context).require(request.service, request.provider)
+        data = self._keeper.read_target(descriptors_target(visible.entry.descriptors))
+        return directory_pb2.GetDescriptorsResponse(
+            provider=visible.entry.subsystem, file_descriptor_set=data, digest=visible.entry.descriptors
+        )
+
+    def _directory(self, context: grpc.ServicerContext) -> Directory:
+        caller = self._caller(context)
+        return Directory(require_in_force(self._keeper).current.members, self._clock.now_ms(), caller)
+
+
+class StatusServicer(status_pb2_grpc.StatusServiceServicer):
+    """What the gateway knows of itself."""
+
+    def __init__(
+        self, keeper: ConfigurationKeeper, state: Callable[[], GatewayState], check: RoleCheck
+    ) -> None:
+        self._keeper = keeper
+        self._state = state
+        self._check = check
+
+    def GetStatus(
+        self, request: status_pb2.GetStatusRequest, context: grpc.ServicerContext
+    ) -> status_pb2.GetStatusResponse:
+        """Everything at this moment."""
+        self._check(context)
+        return _status(self._state())
+
+    def GetConfiguration(
+        self, request: status_pb2.GetConfigurationRequest, context: grpc.ServicerContext
+    ) -> status_pb2.GetConfigurationResponse:
+        """The configuration in force."""
+        self._check(context)
+        in_force = require_in_force(self._keeper)
+        return status_pb2.GetConfigurationResponse(
+            document=encode(in_force.current), left_out=map(_left_out, in_force.judged.left_out)
+        )
+
+
+def require_in_force(keeper: ConfigurationKeeper) -> InForce:
+    """The configuration in force; raises ``ExchangeError`` before the first."""
+    in_force = keeper.in_force
+    if in_force is None:
+        raise ExchangeError(Reason.CONFIG_MISSING)
+    return in_force
+
+
+def timestamp(ms: int) -> Timestamp:
+    """UTC milliseconds as the APIs write them."""
+    return Timestamp(seconds=ms // 1000, nanos=ms % 1000 * 1_000_000)
+
+
+def _directory_entry(visible: VisibleService) -> directory_pb2.DirectoryEntry:
+    return directory_pb2.DirectoryEntry(
+        provider=visible.entry.subsystem,
+        service=visible.entry.service,
+        descriptors=visible.entry.descriptors,
+        methods=[
+            directory_pb2.DirectoryMethod(
+                name=method.name,
+                client_streaming=method.client_streaming,
+                server_streaming=method.server_streaming,
+                idempotent=method.idempotent,
+                granted=method.name in visible.granted,
+            )
+            for method in visible.entry.methods
+        ],
+    )
+
+
+def _status(state: GatewayState) -> status_pb2.GetStatusResponse:
+    return status_pb2.GetStatusResponse(
+        gateway=state.gateway,
+        state=_CONDITIONS[state.condition],
+        faults=state.faults,
+        configuration=_configuration(state.configuration, state.freshness) if state.configuration else None,
+        workers=[_worker(worker, state) for worker in state.workers],
+        peers=[
+            status_pb2.PeerStatus(
+                gateway=peer.gateway, log=peer.log, worker=worker.number, state=peer.state, size=peer.size
+            )
+            for worker in state.workers
+            for peer in sorted(worker.report.peers if worker.report else (), key=lambda one: one.gateway)
+        ],
+        adapters=[
+            status_pb2.AdapterStatus(subsystem=one.subsystem, address=one.address, state=one.state)
+            for one in state.adapters
+        ],
+        registry=status_pb2.RegistryStatus(
+            address=state.registry.address,
+            reachable=not state.registry.problem,
+            problem=state.registry.problem,
+        ),
+        started_at=timestamp(state.started_at),
+    )
+
+
+def _configuration(configuration: ConfigurationState, freshness: Freshness) -> status_pb2.ConfigurationStatus:
+    return status_pb2.ConfigurationStatus(
+        version=configuration.version,
+        digest=configuration.digest,
+        fetched_at=timestamp(configuration.fresh_at),
+        expires_at=timestamp(configuration.expires_at),
+        freshness=_FRESHNESS[freshness],
+        members=configuration.members,
+        left_out=map(_left_out, configuration.left_out),
+    )
+
+
+def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus:
+    status = status_pb2.WorkerStatus(
+        worker=worker.number,
+        pid=worker.pid,
+        restarts=worker.restarts,
+        state="starting" if worker.pid else "stopped",
+    )
+    report = worker.report
+    if report is not None:
+        status.state = report.state
+        status.log = report.log
+        status.size = report.size
+        status.signed_size = report.signed_size
+        status.in_flight = report.in_flight
+        status.free_bytes = report.free_bytes
+        status.indexed_size = state.indexed.get(report.log, 0)
+        status.in_doubt = report.in_doubt
+        status.counters.update(report.counters)
+        status.configuration_version = report.configuration_version
+    return status
+
+
+def _left_out(one: LeftOut) -> status_pb2.LeftOut:
+    return status_pb2.LeftOut(target=one.target, part=one.part, why=one.why)

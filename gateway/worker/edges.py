@@ -1,0 +1,750 @@
+"""The two edges of a gateway: programs that call come in, the ministry's own programs that serve are called.
+
+``ProgramEdge`` accepts connections and turns streams into ``Call``; ``AdapterEdge`` reaches one adapter.
+Both know HTTP/2,
+gRPC and windows, and nothing of trust: that belongs to ``exchange``. Callbacks per event, no task per
+message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from core.clock import Clock
+from core.payloads import Metadata
+from core.reasons import ExchangeError, Reason
+from gateway.worker.call import Call, CallHandler
+from gateway.worker.exchange import AdapterAnswer
+from gateway.worker.http2 import (
+    ClosedBecause,
+    ErrorCode,
+    Headers,
+    Http2Connection,
+    Http2Limits,
+    StreamSink,
+    Sweep,
+)
+from gateway.worker.wire import (
+    DEFAULT_MAX_MESSAGE_BYTES,
+    Message,
+    MessageReader,
+    NotGrpcError,
+    RequestHead,
+    code_of_reset,
+    frame_message,
+    read_encoding,
+    read_metadata,
+    read_request,
+    read_status,
+    request_headers,
+    require_grpc,
+)
+
+ADAPTER_HTTP2_LIMITS: Final = Http2Limits(idle_seconds=None)
+MAX_DEADLINE_US: Final = 100 * 365 * 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramLimits:
+    """Bounds of the programs' port."""
+
+    http2: Http2Limits = field(default_factory=Http2Limits)
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    max_connections: int = 1_024
+    max_connections_per_program: int = 64
+    max_assembly_bytes: int = 128 * 1024 * 1024
+    """Bytes of messages under assembly over all calls."""
+    max_assembly_bytes_per_program: int = 32 * 1024 * 1024
+
+
+class ProgramEdge:
+    """The port that programs call.
+
+    Args:
+        handler: Receives the calls.
+        clock: Deadlines are counted on its monotonic time.
+        limits: Bounds.
+
+    Attributes:
+        counters: ``connections_opened``, ``connections_refused``, ``calls_started``, ``calls_malformed``,
+            ``peer_abuse`` and ``closed_<reason>``, as plain integers.
+    """
+
+    def __init__(self, handler: CallHandler, *, clock: Clock, limits: ProgramLimits | None = None) -> None:
+        self.limits = limits or ProgramLimits()
+        self.counters: Counter[str] = Counter()
+        self.connections: set[Http2Connection] = set()
+        self._handler = handler
+        self._clock = clock
+        self._sweep = Sweep()
+        self._servers: list[asyncio.Server] = []
+        self._by_program: Counter[str] = Counter()
+        self._assembling = 0
+        self._assembling_by_program: Counter[str] = Counter()
+
+    async def serve(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, reuse_port: bool = False
+    ) -> tuple[str, int]:
+        """Listen; returns the address bound to. Several workers share one port with ``reuse_port``."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: self._new_connection(loop),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=self.limits.http2.silence_seconds if tls else None,
+            ssl_shutdown_timeout=1.0 if tls else None,
+            backlog=512,
+            reuse_port=reuse_port or None,
+        )
+        self._servers.append(server)
+        bound = server.sockets[0].getsockname()
+        return bound[0], bound[1]
+
+    def drain(self) -> None:
+        """Stop listening, say GOAWAY on every connection; open calls may end."""
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self.connections):
+            connection.drain()
+
+    def close(self) -> None:
+        """Stop at once; open calls see their connection go."""
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self.connections):
+            connection.close()
+
+    def disconnect(self, thumbprint: str) -> None:
+        """Drain the connections of one program, whose certificate is no longer admitted."""
+        for connection in tuple(self.connections):
+            if connection.peer_thumbprint == thumbprint:
+                connection.drain()
+
+    # Inside
+
+    def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Http2Connection:
+        connection = Http2Connection(
+            loop,
+            self.limits.http2,
+            self._sweep,
+            accept=self._accept,
+            on_ready=self._admit,
+            on_closed=self._forget,
+        )
+        self.connections.add(connection)
+        self.counters["connections_opened"] += 1
+        return connection
+
+    def _admit(self, connection: Http2Connection) -> None:
+        program = connection.peer_thumbprint or ""
+        self._by_program[program] += 1
+        too_many = len(self.connections) > self.limits.max_connections
+        if too_many or self._by_program[program] > self.limits.max_connections_per_program:
+            self.counters["connections_refused"] += 1
+            connection.close(ClosedBecause.TOO_MANY_CONNECTIONS)
+
+    def _forget(self, connection: Http2Connection) -> None:
+        self.connections.discard(connection)
+        if connection.is_ready:
+            program = connection.peer_thumbprint or ""
+            self._by_program[program] -= 1
+            if not self._by_program[program]:
+                del self._by_program[program]
+        if connection.closed_because is ClosedBecause.PEER_ABUSE:
+            self.counters["peer_abuse"] += 1
+        self.counters[f"closed_{connection.closed_because}".replace(" ", "_")] += 1
+
+    def _accept(
+        self, connection: Http2Connection, stream_id: int, headers: Headers, end_stream: bool
+    ) -> StreamSink:
+        self.counters["calls_started"] += 1
+        refusal: ExchangeError | None = None
+        try:
+            head = read_request(headers)
+        except ExchangeError as error:
+            refusal = error
+            head = RequestHead(b"", (), None, "identity")
+        deadline_us = None
+        if head.timeout_us is not None:
+            deadline_us = self._clock.monotonic_us() + min(head.timeout_us, MAX_DEADLINE_US)
+        call = Call(
+            connection, stream_id, head, deadline_us, self._handler, self, self.limits.max_message_bytes
+        )
+        connection.streams[stream_id] = call
+        if refusal is None:
+            self._handler.on_call(call)
+            if end_stream:
+                call.on_data(b"", True)
+        elif isinstance(refusal, NotGrpcError):
+            self.counters["calls_malformed"] += 1
+            call.refuse_http(refusal.http_status)
+        else:
+            self.counters["calls_malformed"] += 1
+            self._handler.on_malformed(call, refusal)
+        return call
+
+    def resize(self, call: Call, by: int) -> bool:
+        """Keep count of bytes under assembly, in sum and per program."""
+        program = call.peer_thumbprint
+        self._assembling += by
+        self._assembling_by_program[program] += by
+        if not self._assembling_by_program[program]:
+            del self._assembling_by_program[program]
+        return by <= 0 or (
+            self._assembling <= self.limits.max_assembly_bytes
+            and self._assembling_by_program[program] <= self.limits.max_assembly_bytes_per_program
+        )
+
+
+class WholeRequests:
+    """A ``CallHandler`` for unary work: hands up a call once its request is complete.
+
+    Args:
+        on_request: Called with the call and all its messages.
+        on_cancel: Called when a program goes away after ``on_request`` and before the call was finished.
+        on_malformed: Ends a call that broke the rules; by default with the bare reason and its text.
+        max_messages: More messages than this end the call as malformed.
+        max_request_bytes: As many bytes may a request have in sum.
+    """
+
+    def __init__(
+        self,
+        on_request: Callable[[Call, list[Message]], None],
+        on_cancel: Callable[[Call], None],
+        on_malformed: Callable[[Call, ExchangeError], None] | None = None,
+        *,
+        max_messages: int = 64,
+        max_request_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
+    ) -> None:
+        self._on_request = on_request
+        self._on_cancel = on_cancel
+        self._on_malformed = on_malformed or finish_plainly
+        self._max_messages = max_messages
+        self._max_request_bytes = max_request_bytes
+
+    def on_call(self, call: Call) -> None:
+        """Wait for the messages."""
+
+    def on_message(self, call: Call, flag: int, data: bytes) -> None:
+        """Gather, within bounds."""
+        messages = call.messages
+        messages.append((flag, data))
+        if len(messages) > 1 and (
+            len(messages) > self._max_messages
+            or sum(len(one) for _, one in messages) > self._max_request_bytes
+        ):
+            messages.clear()
+            raise ExchangeError(
+                Reason.MESSAGE_TOO_LARGE, "the messages of one request are over the limit in sum"
+            )
+
+    def on_half_close(self, call: Call) -> None:
+        """The request is complete."""
+        messages, call.messages = call.messages, []
+        call.owner = self
+        self._on_request(call, messages)
+
+    def on_cancel(self, call: Call) -> None:
+        """Whoever took the request is told; an unfinished one is just forgotten."""
+        call.messages.clear()
+        if call.owner is not None:
+            self._on_cancel(call)
+
+    def on_malformed(self, call: Call, error: ExchangeError) -> None:
+        """End the call with the reason."""
+        call.messages.clear()
+        self._on_malformed(call, error)
+
+
+def finish_plainly(call: Call, error: ExchangeError) -> None:
+    """End a call with the code and text of ``error``."""
+    call.finish(int(error.reason.entry.code), f"{error.reason}: {error}")
+
+
+# --- The adapter ---
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterLimits:
+    """Bounds towards one adapter."""
+
+    http2: Http2Limits = ADAPTER_HTTP2_LIMITS
+    max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
+    max_connections: int = 2
+    """A second connection is opened when the first one's streams are all in use."""
+    max_waiting: int = 1_024
+    """Calls that wait for a connection or a free stream; the next is refused (``LIMIT_EXCEEDED``)."""
+    connect_seconds: float = 3.0
+    backoff_first_seconds: float = 0.1
+    backoff_longest_seconds: float = 1.0
+
+
+class AnswerHandler(Protocol):
+    """What comes back from the adapter for one call; ``on_end`` is called once and last."""
+
+    def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
+        """Its initial metadata. Left out if it answers with trailers only."""
+
+    def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
+        """One whole message."""
+
+    def on_end(
+        self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
+    ) -> None:
+        """Its status and trailing metadata, or why there is none.
+
+        ``ADAPTER_DOWN``: no byte of the call can have been acted on. ``ADAPTER_LOST``: it may have been.
+        """
+
+
+class AdapterCall:
+    """A call under way at an adapter: one stream, or a place in the queue for one."""
+
+    __slots__ = (
+        "_edge",
+        "_ended",
+        "_half_closed",
+        "_handler",
+        "_held",
+        "_opened_at",
+        "_queue",
+        "_reader",
+        "_stream_id",
+        "_unacknowledged",
+        "connection",
+        "headers",
+    )
+
+    def __init__(
+        self, edge: AdapterEdge, headers: Headers, handler: AnswerHandler, max_message_bytes: int
+    ) -> None:
+        self.headers = headers
+        self.connection: Http2Connection | None = None
+        self._edge = edge
+        self._handler = handler
+        self._reader = MessageReader(max_message_bytes)
+        self._queue: list[bytes] = []
+        self._stream_id = 0
+        self._opened_at = 0
+        self._half_closed = False
+        self._ended = False
+        self._held = False
+        self._unacknowledged = 0
+
+    # Down to the adapter
+
+    def send(self, flag: int, data: bytes) -> None:
+        """Send one message; without effect once the call has ended."""
+        self._send(frame_message(flag, data), end=False)
+
+    def half_close(self) -> None:
+        """No more messages follow."""
+        self._half_closed = True
+        if self.connection is not None and not self._ended:
+            self.connection.end_stream(self._stream_id)
+
+    def send_last(self, flag: int, data: bytes) -> None:
+        """Send a message and half-close."""
+        self._half_closed = True
+        self._send(frame_message(flag, data), end=True)
+
+    def cancel(self) -> None:
+        """Tell the adapter at once that nobody waits any more. ``on_end`` is not called."""
+        if self._ended:
+            return
+        self._ended = True
+        if self.connection is None:
+            self._edge.withdraw(self)
+        else:
+            self.connection.reset(self._stream_id, ErrorCode.CANCEL)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes towards the adapter that wait for a connection, its window or the socket."""
+        if self.connection is None:
+            return sum(map(len, self._queue))
+        return self.connection.queued_bytes(self._stream_id)
+
+    def when_below(self, size: int, callback: Callable[[], None]) -> None:
+        """Call back once fewer than ``size`` bytes are queued on the stream."""
+        if self.connection is not None:
+            self.connection.when_below(self._stream_id, size, callback)
+
+    def hold(self) -> None:
+        """Let the adapter's window shut."""
+        self._held = True
+
+    def resume(self) -> None:
+        """Open the adapter's window again."""
+        self._held = False
+        if self._unacknowledged and self.connection is not None:
+            size, self._unacknowledged = self._unacknowledged, 0
+            self.connection.acknowledge(self._stream_id, size)
+
+    # Between the edge and the stream
+
+    def open(self, connection: Http2Connection) -> bool:
+        """Begin on ``connection``; false if it takes no more streams."""
+        stream_id = connection.open_stream(self.headers, self)
+        if stream_id is None:
+            return False
+        self.connection = connection
+        self._stream_id = stream_id
+        self._opened_at = connection.turns_written
+        queue, self._queue = self._queue, []
+        for data in queue[:-1]:
+            connection.send(stream_id, data)
+        if queue:
+            connection.send(stream_id, queue[-1], end_stream=self._half_closed)
+        elif self._half_closed:
+            connection.end_stream(stream_id)
+        return True
+
+    def fail(self, reason: Reason) -> None:
+        """End without an answer."""
+        self._end(None, (), reason)
+
+    def _send(self, data: bytes, *, end: bool) -> None:
+        if self._ended:
+            return
+        if self.connection is None:
+            self._queue.append(data)
+        else:
+            self.connection.send(self._stream_id, data, end_stream=end)
+
+    def _end(self, status: int | None, trailing: Metadata, failure: Reason | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._handler.on_end(self, status, trailing, failure)
+
+    # What the stream says
+
+    def on_headers(self, headers: Headers, end_stream: bool) -> None:
+        """Initial metadata, or a response of trailers only."""
+        if self._ended:
+            return
+        try:
+            found = dict(headers)
+            if found.get(b":status") != b"200":
+                raise NotGrpcError(502, "the adapter answered with an HTTP error")
+            require_grpc(found.get(b"content-type", b""))
+            if end_stream:
+                self._conclude(headers)
+                return
+            encoding = read_encoding(found.get(b"grpc-encoding", b"identity"))
+            self._handler.on_start(self, read_metadata(headers), encoding)
+        except ExchangeError:
+            self._break_off()
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        """Cut into messages and hand them up."""
+        if self._held:
+            self._unacknowledged += len(data)
+        elif data and self.connection is not None:
+            self.connection.acknowledge(self._stream_id, len(data))
+        if self._ended:
+            return
+        try:
+            for flag, message in self._reader.feed(data):
+                self._handler.on_message(self, flag, message)
+        except ExchangeError as error:
+            too_large = error.reason is Reason.MESSAGE_TOO_LARGE
+            self._break_off(Reason.MESSAGE_TOO_LARGE if too_large else Reason.ADAPTER_PROTOCOL)
+            return
+        if end_stream:
+            self._break_off()
+
+    def on_trailers(self, headers: Headers) -> None:
+        """Status and trailing metadata."""
+        if self._ended:
+            return
+        if self._reader.pending:
+            self._break_off()
+            return
+        try:
+            self._conclude(headers)
+        except ExchangeError:
+            self._break_off()
+
+    def on_closed(self, error_code: int) -> None:
+        """The stream is gone; if that is all there was, say what may have happened."""
+        if self._unacknowledged:
+            self.resume()
+        self._edge.stream_closed(self)
+        if self._ended:
+            return
+        connection = self.connection
+        unsent = connection is not None and connection.turns_written == self._opened_at
+        if unsent or error_code == ErrorCode.REFUSED_STREAM:
+            # Never written, refused, or above the last stream of a GOAWAY: not processed (RFC 9113, section
+            # 8.7).
+            self._end(None, (), Reason.ADAPTER_DOWN)
+        elif error_code == ErrorCode.CONNECTION_LOST:
+            self._end(None, (), Reason.ADAPTER_LOST)
+        else:
+            self._end(int(code_of_reset(error_code)), (), None)
+
+    def _conclude(self, headers: Headers) -> None:
+        status = read_status(headers)
+        if status is None:
+            self._break_off()
+        else:
+            self._end(status, read_metadata(headers), None)
+            if not self._half_closed and self.connection is not None:
+                self.connection.reset(self._stream_id, ErrorCode.NO_ERROR)
+
+    def _break_off(self, reason: Reason = Reason.ADAPTER_PROTOCOL) -> None:
+        """The adapter does not speak gRPC as it should: nothing more is believed of this stream."""
+        if self.connection is not None:
+            self.connection.reset(self._stream_id, ErrorCode.CANCEL)
+        self._end(None, (), reason)
+
+
+class _WholeAnswer:
+    """Gathers what an adapter answers to a unary call."""
+
+    __slots__ = ("_bytes", "_encoding", "_initial", "_limit", "_messages", "_on_answer")
+
+    def __init__(self, on_answer: Callable[[AdapterAnswer], None], limit: int) -> None:
+        self._on_answer = on_answer
+        self._initial: Metadata = ()
+        self._encoding = "identity"
+        self._messages: list[Message] = []
+        self._bytes = 0
+        self._limit = limit
+
+    def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
+        """Keep the initial metadata."""
+        self._initial = metadata
+        self._encoding = encoding
+
+    def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
+        """Keep the message, within the limit of one."""
+        self._bytes += len(data)
+        if self._bytes > self._limit or len(self._messages) >= 64:
+            raise ExchangeError(Reason.MESSAGE_TOO_LARGE)
+        self._messages.append((flag, data))
+
+    def on_end(
+        self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
+    ) -> None:
+        """Hand all of it up."""
+        self._on_answer(
+            AdapterAnswer(self._initial, self._messages, trailing, status, self._encoding, failure)
+        )
+
+
+class AdapterEdge:
+    """The way to one adapter: a few connections, opened at first need, reopened with back-off.
+
+    A call made while the adapter is known to be away fails at once; the first call after the back-off tries
+    again.
+
+    Attributes:
+        counters: ``connections_opened``, ``connections_failed``, ``calls_started``, ``calls_refused`` as
+        integers.
+        last_error: Why the last attempt to connect failed; empty when it did not.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        server_name: str | None = None,
+        limits: AdapterLimits | None = None,
+        accepts: Callable[[str], bool] = lambda thumbprint: True,
+    ) -> None:
+        """``accepts`` judges the adapter's certificate by its x5t#S256, beyond what the TLS context verified."""
+        self.host = host
+        self.port = port
+        self.limits = limits or AdapterLimits()
+        self.counters: Counter[str] = Counter()
+        self.last_error = ""
+        self._tls = tls
+        self._server_name = server_name or host
+        self._authority = f"{self._server_name}:{port}".encode("ascii")
+        self._accepts = accepts
+        self._sweep = Sweep()
+        self._connections: list[Http2Connection] = []
+        self._waiting: deque[AdapterCall] = deque()
+        self._connecting: asyncio.Task[None] | None = None
+        self._backoff = self.limits.backoff_first_seconds
+        self._closed_until = 0.0
+        self._closed = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a connection is open now."""
+        return any(connection.is_ready and connection.is_open for connection in self._connections)
+
+    def call(
+        self,
+        path: bytes,
+        metadata: Metadata,
+        encoding: str,
+        timeout_us: int | None,
+        messages: list[Message],
+        on_answer: Callable[[AdapterAnswer], None],
+    ) -> AdapterCall:
+        """Make a unary call; ``on_answer`` is called once, later, unless the call is cancelled."""
+        call = self.open(
+            path, metadata, encoding, timeout_us, _WholeAnswer(on_answer, self.limits.max_message_bytes)
+        )
+        for flag, data in messages[:-1]:
+            call.send(flag, data)
+        if messages:
+            call.send_last(*messages[-1])
+        else:
+            call.half_close()
+        return call
+
+    def open(
+        self, path: bytes, metadata: Metadata, encoding: str, timeout_us: int | None, handler: AnswerHandler
+    ) -> AdapterCall:
+        """Begin a call of any kind; messages follow with ``send``."""
+        self.counters["calls_started"] += 1
+        headers = request_headers(path, self._authority, metadata, encoding, timeout_us)
+        call = AdapterCall(self, headers, handler, self.limits.max_message_bytes)
+        if not self._place(call):
+            self._queue(call)
+        return call
+
+    def withdraw(self, call: AdapterCall) -> None:
+        """Forget a call that still waits."""
+        if call in self._waiting:
+            self._waiting.remove(call)
+
+    def stream_closed(self, call: AdapterCall) -> None:
+        """A stream is free again: the longest waiting call takes it."""
+        while self._waiting and self._place(self._waiting[0]):
+            self._waiting.popleft()
+
+    def drain(self) -> None:
+        """Take no more calls; open ones may end."""
+        self._closed = True
+        for connection in tuple(self._connections):
+            connection.drain()
+
+    def close(self) -> None:
+        """Give everything up at once."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for connection in tuple(self._connections):
+            connection.close()
+        self._fail_waiting()
+
+    # Inside
+
+    def _place(self, call: AdapterCall) -> bool:
+        for connection in self._connections:
+            if not connection.is_ready or not connection.is_open or connection.draining:
+                continue
+            room = min(connection.peer_max_streams, self.limits.http2.max_streams)
+            if len(connection.streams) < room and call.open(connection):
+                return True
+        return False
+
+    def _queue(self, call: AdapterCall) -> None:
+        loop = asyncio.get_running_loop()
+        busy = any(c.is_open and not c.draining for c in self._connections)
+        if self._closed or (not busy and self._connecting is None and loop.time() < self._closed_until):
+            loop.call_soon(call.fail, Reason.ADAPTER_DOWN)
+        elif len(self._waiting) >= self.limits.max_waiting:
+            self.counters["calls_refused"] += 1
+            loop.call_soon(call.fail, Reason.LIMIT_EXCEEDED)
+        else:
+            self._waiting.append(call)
+            if self._connecting is None and len(self._connections) < self.limits.max_connections:
+                self._connecting = loop.create_task(self._connect(loop))
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Open one connection; one task per connection, never per call."""
+        connection = Http2Connection(
+            loop, self.limits.http2, self._sweep, on_ready=self._on_ready, on_closed=self._on_closed
+        )
+        try:
+            async with asyncio.timeout(self.limits.connect_seconds):
+                await loop.create_connection(
+                    lambda: connection,
+                    self.host,
+                    self.port,
+                    ssl=self._tls,
+                    server_hostname=self._server_name if self._tls else None,
+                    ssl_shutdown_timeout=1.0 if self._tls else None,
+                )
+            if not self._accepts(connection.peer_thumbprint or ""):
+                connection.close()
+                raise ConnectionRefusedError("another certificate than the adapter's")
+        except (OSError, TimeoutError) as error:
+            self._connecting = None
+            self._failed(loop, str(error) or type(error).__name__)
+            return
+        self._connections.append(connection)
+        self._connecting = None
+        if connection.is_ready:
+            self._on_ready(connection)
+
+    def _on_ready(self, connection: Http2Connection) -> None:
+        if connection in self._connections:
+            self.counters["connections_opened"] += 1
+            self.last_error = ""
+            self._backoff = self.limits.backoff_first_seconds
+            while self._waiting and self._place(self._waiting[0]):
+                self._waiting.popleft()
+
+    def _on_closed(self, connection: Http2Connection) -> None:
+        if connection in self._connections:
+            self._connections.remove(connection)
+            if not connection.is_ready:
+                self._failed(connection.loop, str(connection.closed_because))
+            elif self._waiting and self._connecting is None and not self._closed:
+                self._connecting = connection.loop.create_task(self._connect(connection.loop))
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
+        self.counters["connections_failed"] += 1
+        self.last_error = why
+        if self._connections:
+            return
+        # Jitter, so that many gateways do not come back to a restarted adapter in step.
+        self._closed_until = loop.time() + self._backoff * random.uniform(0.8, 1.2)  # noqa: S311
+        self._backoff = min(2 * self._backoff, self.limits.backoff_longest_seconds)
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for call in waiting:
+            call.fail(Reason.ADAPTER_DOWN)
+
+
+class AdapterTable:
+    """The ministry's adapters by subsystem."""
+
+    def __init__(self, edges: Mapping[str, AdapterEdge]) -> None:
+        self.edges = dict(edges)
+
+    def serves(self, subsystem: str) -> bool:
+        """Whether this gateway is the way in to ``subsystem``."""
+        return subsystem in self.edges
+
+    def call(
+        self,
+        subsystem: str,
+        path: bytes,
+        metadata: Metadata,
+        encoding: str,
+        timeout_us: int | None,
+        messages: list[Message],
+        on_answer: Callable[[AdapterAnswer], None],
+    ) -> AdapterCall:
+        """Deliver a request to the subsystem's adapter; ``on_answer`` is called once, later."""
+        return self.edges[subsystem].call(path, metadata, encoding, timeout_us, messages, on_answer)

@@ -1,0 +1,312 @@
+"""The stream between two gateways: one long-lived gRPC call that carries whole messages both ways.
+
+``LinkListener`` accepts it on the road's port, ``LinkDialler`` opens it. What the messages say is ``road``'s
+business;
+nothing here is believed about the peer but the thumbprint of the certificate that TLS verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from core.reasons import Code, ExchangeError
+from gateway.worker.http2 import (
+    ROAD_LIMITS,
+    ErrorCode,
+    Headers,
+    Http2Connection,
+    Http2Limits,
+    StreamSink,
+    Sweep,
+)
+from gateway.worker.wire import (
+    MessageReader,
+    NotGrpcError,
+    decode_status_message,
+    frame_message,
+    read_request,
+    request_headers,
+    response_headers,
+    trailers_for,
+)
+
+ROAD_PATH: Final = b"/passerelle.gateway.v1.RoadService/Exchange"
+MAX_FRAME_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+CONNECT_SECONDS: Final = 3.0
+
+
+class LinkChannel:
+    """One end of the stream.
+
+    Attributes:
+        peer_thumbprint: x5t#S256 of the peer's TLS certificate.
+        peer_certificate_der: That certificate.
+        on_message: Called with each message, in order; set it before control returns to the loop.
+        on_closed: Called once with a sentence that says why the stream ended, unless it was closed here.
+    """
+
+    def __init__(self, connection: Http2Connection, *, is_server: bool) -> None:
+        self.peer_thumbprint = connection.peer_thumbprint or ""
+        self.peer_certificate_der = connection.peer_certificate_der or b""
+        self.on_message: Callable[[bytes], None] = _ignore
+        self.on_closed: Callable[[str], None] = _ignore
+        self.stream_id = 0
+        self._connection = connection
+        self._is_server = is_server
+        self._reader = MessageReader(MAX_FRAME_MESSAGE_BYTES)
+        self._open = True
+        self._why = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages may still get through."""
+        return self._open
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the peer has not made room for yet."""
+        return self._connection.queued_bytes(self.stream_id)
+
+    def send_message(self, message: bytes) -> None:
+        """Queue one message; it goes out with the turn's write. Without effect once the stream has ended."""
+        if self._open:
+            self._connection.send(self.stream_id, frame_message(0, message))
+
+    def when_below(self, size: int, callback: Callable[[], None]) -> None:
+        """Call back once fewer than ``size`` bytes are queued."""
+        self._connection.when_below(self.stream_id, size, callback)
+
+    def close(self, reason: str) -> None:
+        """End the stream, telling the peer why. ``on_closed`` is not called."""
+        if not self._open:
+            return
+        self._open = False
+        if self._is_server:
+            self._connection.send_trailers(
+                self.stream_id, trailers_for(int(Code.PERMISSION_DENIED), reason, ())
+            )
+            self._connection.stop_reading(self.stream_id)
+        else:
+            # A client has no trailers to say it with: the peer sees the stream cancelled.
+            self._connection.reset(self.stream_id, ErrorCode.CANCEL)
+        self._connection.drain()
+
+    def on_headers(self, headers: Headers, end_stream: bool) -> None:
+        """The peer took the call, or refused it at once."""
+        found = dict(headers)
+        if found.get(b":status") != b"200" or end_stream:
+            self._refused(headers)
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        """Bytes of the road are taken in at once: credits bound them, not the window (DESIGN section 5)."""
+        if data:
+            self._connection.acknowledge(self.stream_id, len(data))
+        try:
+            for flag, message in self._reader.feed(data):
+                if not self._open:
+                    return
+                if flag:
+                    raise NotGrpcError(415, "a compressed frame")
+                self.on_message(message)
+        except ExchangeError as error:
+            self._why = str(error)
+            self._connection.reset(self.stream_id, ErrorCode.CANCEL)
+        if end_stream:
+            self._connection.reset(self.stream_id, ErrorCode.NO_ERROR)
+
+    def on_trailers(self, headers: Headers) -> None:
+        """The peer ended the stream and says why."""
+        self._refused(headers)
+
+    def on_closed_stream(self, error_code: int) -> None:
+        """The stream is gone."""
+        if self._open:
+            self._open = False
+            lost = error_code == ErrorCode.CONNECTION_LOST
+            why = f"connection {self._connection.closed_because}" if lost else f"reset by peer ({error_code})"
+            self.on_closed(self._why or why)
+            self._connection.drain()
+
+    def _refused(self, headers: Headers) -> None:
+        found = dict(headers)
+        status = found.get(b"grpc-status", found.get(b":status", b"?")).decode("ascii", "replace")
+        self._why = decode_status_message(found.get(b"grpc-message", b"")) or f"ended with status {status}"
+
+
+class _Sink:
+    """Lets a channel keep ``on_closed`` for its owner."""
+
+    __slots__ = ("_channel", "on_data", "on_headers", "on_trailers")
+
+    def __init__(self, channel: LinkChannel) -> None:
+        self._channel = channel
+        self.on_data = channel.on_data
+        self.on_headers = channel.on_headers
+        self.on_trailers = channel.on_trailers
+
+    def on_closed(self, error_code: int) -> None:
+        self._channel.on_closed_stream(error_code)
+
+
+def _ignore(_: object) -> None:
+    """Nobody listens yet."""
+
+
+class LinkListener:
+    """The road's port.
+
+    Attributes:
+        counters: ``connections_opened``, ``streams_refused`` and ``closed_<reason>`` as integers.
+    """
+
+    def __init__(
+        self,
+        on_open: Callable[[LinkChannel], None],
+        *,
+        limits: Http2Limits = ROAD_LIMITS,
+        max_connections: int = 256,
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.connections: set[Http2Connection] = set()
+        self._on_open = on_open
+        self._limits = limits
+        self._max_connections = max_connections
+        self._sweep = Sweep()
+        self._server: asyncio.Server | None = None
+
+    async def serve(self, host: str, port: int, tls: ssl.SSLContext) -> tuple[str, int]:
+        """Listen; returns the address bound to. There is no road without TLS."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: self._new_connection(loop),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=self._limits.silence_seconds,
+            ssl_shutdown_timeout=1.0,
+        )
+        bound = self._server.sockets[0].getsockname()
+        return bound[0], bound[1]
+
+    def close(self) -> None:
+        """Stop listening and end every stream."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self.connections):
+            connection.close()
+
+    def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Http2Connection:
+        connection = Http2Connection(
+            loop, self._limits, self._sweep, accept=self._accept, on_closed=self._forget
+        )
+        self.connections.add(connection)
+        self.counters["connections_opened"] += 1
+        return connection
+
+    def _forget(self, connection: Http2Connection) -> None:
+        self.connections.discard(connection)
+        self.counters[f"closed_{connection.closed_because}".replace(" ", "_")] += 1
+
+    def _accept(
+        self, connection: Http2Connection, stream_id: int, headers: Headers, end_stream: bool
+    ) -> StreamSink:
+        channel = LinkChannel(connection, is_server=True)
+        channel.stream_id = stream_id
+        sink = connection.streams[stream_id] = _Sink(channel)
+        status, message = self._judge(connection, headers)
+        if status is not None:
+            self.counters["streams_refused"] += 1
+            channel._open = False
+            connection.send_headers(
+                stream_id, response_headers(()) + trailers_for(int(status), message, ()), end_stream=True
+            )
+            connection.stop_reading(stream_id)
+        else:
+            connection.send_headers(stream_id, response_headers(()))
+            self._on_open(channel)
+        return sink
+
+    def _judge(self, connection: Http2Connection, headers: Headers) -> tuple[Code | None, str]:
+        try:
+            head = read_request(headers)
+        except ExchangeError as error:
+            return Code.INVALID_ARGUMENT, str(error)
+        if head.path != ROAD_PATH:
+            return Code.UNIMPLEMENTED, "this port serves the road between gateways only"
+        if connection.peer_certificate_der is None:
+            return Code.UNAUTHENTICATED, "no client certificate"
+        if len(self.connections) > self._max_connections or len(connection.streams) > 1:
+            return Code.RESOURCE_EXHAUSTED, "too many streams"
+        return None, ""
+
+
+class LinkDialler:
+    """Opens streams to peers' road ports."""
+
+    def __init__(self, tls: ssl.SSLContext, *, limits: Http2Limits = ROAD_LIMITS) -> None:
+        self._tls = tls
+        self._limits = limits
+        self._sweep = Sweep()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def dial(
+        self, host: str, port: int, on_open: Callable[[LinkChannel], None], on_failed: Callable[[str], None]
+    ) -> None:
+        """Connect and open the stream; exactly one of the two is called, later."""
+        task = asyncio.get_running_loop().create_task(self._dial(host, port, on_open, on_failed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Give up what is under way and end every stream."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        for connection in tuple(self._sweep.connections):
+            connection.close()
+
+    async def _dial(
+        self, host: str, port: int, on_open: Callable[[LinkChannel], None], on_failed: Callable[[str], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[bool] = loop.create_future()
+        connection = Http2Connection(
+            loop,
+            self._limits,
+            self._sweep,
+            on_ready=lambda _: _settle(ready, True),
+            on_closed=lambda _: _settle(ready, False),
+        )
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await loop.create_connection(
+                    lambda: connection,
+                    host,
+                    port,
+                    ssl=self._tls,
+                    server_hostname=host,
+                    ssl_shutdown_timeout=1.0,
+                )
+                if not await ready:
+                    raise ConnectionRefusedError(str(connection.closed_because))
+        except (OSError, TimeoutError) as error:
+            connection.close()
+            on_failed(str(error) or "no answer in time")
+            return
+        channel = LinkChannel(connection, is_server=False)
+        headers = request_headers(ROAD_PATH, f"{host}:{port}".encode("ascii"), (), "identity", None)
+        stream_id = connection.open_stream(headers, _Sink(channel))
+        if stream_id is None:
+            connection.close()
+            on_failed("the peer takes no streams")
+            return
+        channel.stream_id = stream_id
+        on_open(channel)
+
+
+def _settle(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)

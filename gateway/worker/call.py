@@ -8,6 +8,7 @@ else.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from core.payloads import Metadata
@@ -40,7 +41,7 @@ class Ending(Protocol):
 
 
 class CallHandler(Protocol):
-    """What happens to calls. For one call: ``on_call``, then the others, ``on_cancel`` at most once and last."""
+    """What happens to calls: ``on_call`` first, then the others; ``on_cancel`` at most once and last."""
 
     def on_call(self, call: Call) -> None:
         """The headers are there."""
@@ -266,3 +267,24 @@ class Call:
             self.cancelled = True
             self._free()
             self._handler.on_cancel(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterAnswer:
+    """What the adapter made of a request.
+
+    Attributes:
+        initial: Its initial metadata.
+        messages: Its messages; one, or none if it failed.
+        trailing: Its trailing metadata, with grpc-message and details, without grpc-status.
+        status: Its gRPC status; ``None`` if it never gave one.
+        encoding: grpc-encoding of the messages.
+        failure: Why there is no answer: ``ADAPTER_DOWN`` (nothing was delivered), ``ADAPTER_LOST`` …
+    """
+
+    initial: Metadata
+    messages: list[Message]
+    trailing: Metadata
+    status: int | None
+    encoding: str = "identity"
+    failure: Reason | None = None

@@ -19,8 +19,7 @@ from typing import Final, Protocol
 from core.clock import Clock
 from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
-from gateway.worker.call import Call, CallHandler
-from gateway.worker.exchange import AdapterAnswer
+from gateway.worker.call import AdapterAnswer, Call, CallHandler
 from gateway.worker.http2 import (
     ClosedBecause,
     ErrorCode,
@@ -563,7 +562,7 @@ class AdapterEdge:
         limits: AdapterLimits | None = None,
         accepts: Callable[[str], bool] = lambda thumbprint: True,
     ) -> None:
-        """``accepts`` judges the adapter's certificate by its x5t#S256, beyond what the TLS context verified."""
+        """``accepts`` judges the adapter's certificate by its x5t#S256, after TLS has verified it."""
         self.host = host
         self.port = port
         self.limits = limits or AdapterLimits()

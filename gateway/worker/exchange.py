@@ -31,6 +31,7 @@ from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
 from core.statements import Kind, Statement
 from gateway.worker.budget import Budget
+from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import Claims, caller_context, has_personal_number, passed_on, read_claims
 from gateway.worker.frames import UnverifiedFrame
 from gateway.worker.peerlog import VerifiedEntry
@@ -56,27 +57,6 @@ class ProgramCall(Protocol):
 
     def release(self, initial: Metadata, messages: Messages, ending: Ending) -> None:
         """Give the program its answer; without effect once it is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterAnswer:
-    """What the adapter made of a request.
-
-    Attributes:
-        initial: Its initial metadata.
-        messages: Its messages; one, or none if it failed.
-        trailing: Its trailing metadata, with grpc-message and details, without grpc-status.
-        status: Its gRPC status; ``None`` if it never gave one.
-        encoding: grpc-encoding of the messages.
-        failure: Why there is no answer: ``ADAPTER_DOWN`` (nothing was delivered), ``ADAPTER_LOST`` …
-    """
-
-    initial: Metadata
-    messages: Messages
-    trailing: Metadata
-    status: int | None
-    encoding: str = "identity"
-    failure: Reason | None = None
 
 
 class AdapterCall(Protocol):

@@ -341,7 +341,7 @@ class Http2Connection(asyncio.Protocol):
             self.flush_soon()
 
     def acknowledge(self, stream_id: int, size: int) -> None:
-        """``size`` bytes of body are consumed, the peer may send as many again; also after the stream's end."""
+        """``size`` bytes of body are consumed: the peer may send as many. Also after the stream's end."""
         if self.closed_because is None:
             self._h2.acknowledge_received_data(size, stream_id)
             self.flush_soon()
@@ -547,7 +547,7 @@ def certificate_thumbprint(der: bytes | None) -> str | None:
 
 
 def _tune(sock: socket.socket | None) -> None:
-    """No delay for small writes; dead links show within 3 s without pings, which stock gRPC servers punish."""
+    """No delay for small writes; dead links show within 3 s by TCP alone (gRPC servers punish pings)."""
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -25,13 +25,14 @@ from core.configuration import CurrentConfiguration, ProgramEntry
 from core.documents import MalformedDocumentError, decode_strict, encode
 from core.reasons import ExchangeError, Reason
 from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, ToWorker
-from gateway.control.mirror import Mirror, replace_file
+from gateway.control.mirror import Mirror
 from gateway.control.programs import PinnedPrograms
 from gateway.control.repository import Repository, TrustedVersion, UntrustedConfigurationError
 from gateway.control.state import ConfigurationState, LeftOut, RegistryState
 from gateway.control.verification import JudgedConfiguration
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
+from rpc.files import replace_file
 
 _log = structlog.get_logger("gateway.control.configuration")
 

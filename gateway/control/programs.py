@@ -16,7 +16,7 @@ from core.configuration import ProgramEntry
 from core.documents import decode_strict, encode
 from core.identifiers import ProgramId
 from core.reasons import ExchangeError, Reason
-from gateway.control.mirror import replace_file
+from rpc.files import replace_file
 
 
 class _ProgramsDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,12 +3,15 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
 from gateway.control.repository import FileMissingError, RegistryAwayError
+
+_Signed = TypeVar("_Signed", Root, Targets, Snapshot, Timestamp)
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 
@@ -82,7 +85,7 @@ class TufRepository:
             root.add_key(signer.public_key, role)
         return root
 
-    def _signed(self, role: str, signed: Root | Targets | Snapshot | Timestamp) -> bytes:
+    def _signed(self, role: str, signed: _Signed) -> bytes:
         metadata = Metadata(signed)
         metadata.sign(self.signers[role])
         return metadata.to_bytes(JSONSerializer(compact=False))

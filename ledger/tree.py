@@ -1,0 +1,114 @@
+"""The tree of a log: its complete subtrees by level, a bounded tail in memory, the rest in files that can be rebuilt.
+
+The files are derived from the segments and never synced: after a crash they are made anew from the leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+from core.merkle import EMPTY_ROOT, HASH_BYTES, Edge, ProofError, cover
+
+TAIL_BYTES: Final = 256 * 1024
+SPILL_BYTES: Final = 128 * 1024
+
+_sha256 = hashlib.sha256
+
+
+class _Level:
+    """The hashes of one level: ``spilled`` bytes in a file, the rest in memory."""
+
+    __slots__ = ("_file", "_path", "spilled", "tail")
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file = -1
+        self.spilled = 0
+        self.tail = bytearray()
+
+    def append(self, hashed: bytes) -> int:
+        """Add a hash; returns how many there are."""
+        self.tail += hashed
+        if len(self.tail) > TAIL_BYTES and self._path is not None:
+            self._spill(self._path)
+        return (self.spilled + len(self.tail)) // HASH_BYTES
+
+    def _spill(self, path: Path) -> None:
+        if self._file < 0:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        written = os.pwrite(self._file, self.tail[:SPILL_BYTES], self.spilled)
+        self.spilled += written
+        del self.tail[:written]
+
+    def at(self, index: int) -> bytes:
+        """The hash at ``index``."""
+        begin = index * HASH_BYTES - self.spilled
+        if begin >= 0:
+            found = bytes(self.tail[begin : begin + HASH_BYTES])
+        else:
+            found = os.pread(self._file, HASH_BYTES, index * HASH_BYTES)
+        if len(found) != HASH_BYTES:
+            raise ProofError(f"no node {index}")
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file >= 0:
+            os.close(self._file)
+
+
+class TreeFiles:
+    """An append-only Merkle tree that can name any of its nodes.
+
+    Args:
+        directory: Where older nodes go; ``None`` keeps all in memory (64 bytes a leaf).
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        if directory is not None:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        self._levels: list[_Level] = [self._new_level(0)]
+        self.size = 0
+        self._edge = Edge()
+
+    def _new_level(self, level: int) -> _Level:
+        return _Level(self._directory / str(level) if self._directory is not None else None)
+
+    def append(self, hashed: bytes) -> None:
+        """Add one leaf, given by its leaf hash."""
+        self._edge.append(hashed)
+        level = 0
+        count = self._levels[0].append(hashed)
+        self.size += 1
+        while not count & 1:
+            below = self._levels[level]
+            hashed = _sha256(b"\x01" + below.at(count - 2) + below.at(count - 1)).digest()
+            level += 1
+            if level == len(self._levels):
+                self._levels.append(self._new_level(level))
+            count = self._levels[level].append(hashed)
+
+    def node(self, level: int, index: int) -> bytes:
+        """The root of a complete subtree."""
+        if level >= len(self._levels):
+            raise ProofError(f"no node at level {level}")
+        return self._levels[level].at(index)
+
+    def cover(self, begin: int, end: int) -> bytes:
+        """Concatenated subtree hashes that tile leaves ``[begin, end)``."""
+        return b"".join([self._levels[level].at(index) for level, index in cover(begin, end)])
+
+    def root(self, size: int | None = None) -> bytes:
+        """Merkle root over the first ``size`` leaves (all by default)."""
+        if size is None or size == self.size:
+            return self._edge.root() if self.size else EMPTY_ROOT
+        return Edge(size, [self.node(level, index) for level, index in cover(0, size)]).root()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for level in self._levels:
+            level.close()

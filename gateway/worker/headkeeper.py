@@ -52,7 +52,8 @@ class HeadKeeper:
         now = self._clock.now_ms() // 1000
         if now < self._iat - MAX_BACKSTEP_S:
             raise ExchangeError(
-                Reason.CLOCK_SKEW, f"the clock says {now} s, the last signed head {self._iat} s: nothing is signed"
+                Reason.CLOCK_SKEW,
+                f"the clock says {now} s, the last signed head {self._iat} s: nothing is signed",
             )
         head = TreeHead(
             v=1,

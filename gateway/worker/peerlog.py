@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.frames import FrameRecord, FrameRun
-from core.heads import TreeHead, head_digest, parse_head
+from core.heads import TreeHead, parse_head
 from core.leaves import HEARD, SAID, Heard, parse_heard, prefix
 from core.merkle import HASH_BYTES, Edge
 from core.payloads import SALT_BYTES, Payload, payload_digest

@@ -28,7 +28,7 @@ from gateway.worker.frames import (
     decode_message,
     encode_hello,
 )
-from gateway.worker.peerlog import FrameRefusedError, PeerLog
+from gateway.worker.peerlog import FrameRefusedError
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, RegisteredGateway, TrustView
 from pki.heads import verify_head

@@ -419,6 +419,10 @@ class Pipeline:
         ending = self._refusals.ending(reason, side="consumer", exchange=exchange.id, delivery="not_sent")
         turn.say(statement, None, then=lambda _: call.release((), [], ending))
 
+    def on_malformed(self, call: ProgramCall, reason: Reason) -> None:
+        """A call that broke gRPC's rules or a bound before it was complete: counted, told, not logged."""
+        self._end(call, reason, None, "not_sent")
+
     # ------------------------------------------------------------------ ends that the program or time brings
 
     def on_cancel(self, call: ProgramCall) -> None:
@@ -529,7 +533,7 @@ class Pipeline:
 
     # ------------------------------------------------------------------ after a restart
 
-    def take_up(self, turn: Turn, left: Unfinished) -> None:
+    def take_up(self, left: Unfinished, turn: Turn) -> None:
         """Say what became of an exchange that a restart cut: ours is given up, a peer's is answered."""
         statement = left.statement
         peer = statement.to if left.role == "request" else statement.from_

@@ -28,6 +28,7 @@ from gateway.worker.peerlog import PeerLog
 from ledger.records import AttachmentKind
 
 CHUNK_BYTES: Final = 64 * 1024
+MAX_INLINE_BYTES: Final = 4 * 1024 * 1024
 MAX_ASSEMBLIES: Final = 1024
 MAX_UNRECEIPTED: Final = 65_536
 
@@ -164,13 +165,15 @@ class Road:
         runs: list[UnverifiedRun] = []
         entries: list[UnverifiedEntry] = []
         reached = self.sent_size
+        inline = 0
         first = before = None
         for leaf in self.outgoing:
             if first is None or leaf.index != reached:
                 if first is not None:
                     runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
                 first, before, entries = leaf.index, _cover(log, reached, leaf.index), []
-            entries.append(self._entry(leaf, chunks))
+            entries.append(self._entry(leaf, chunks, inline))
+            inline += sum(len(data) for _, _, data in entries[-1].payloads) if not entries[-1].chunked else 0
             reached = leaf.index + 1
         if first is None:
             return
@@ -186,13 +189,15 @@ class Road:
                 leaf.on_sent()
         self.pump()
 
-    def _entry(self, leaf: Outgoing, chunks: deque[Chunk]) -> UnverifiedEntry:
+    def _entry(self, leaf: Outgoing, chunks: deque[Chunk], inline: int) -> UnverifiedEntry:
+        """A leaf as it travels: its bytes inside the frame, or ahead in chunks when they or the frame are long."""
         payloads = leaf.payloads
-        if sum(len(data) for _, _, data in payloads) <= self._credit:
+        size = sum(len(data) for _, _, data in payloads)
+        if size <= self._credit and inline + size <= MAX_INLINE_BYTES:
             return UnverifiedEntry(leaf.is_said, leaf.body, payloads)
         chunked = []
         for position, (_, _, data) in enumerate(payloads):
-            if len(data) > CHUNK_BYTES:
+            if data and size > CHUNK_BYTES // 8:
                 chunked.append((position, len(data)))
                 for at in range(0, len(data), CHUNK_BYTES):
                     chunks.append(Chunk(leaf.leaf_hash, position, len(data), data[at : at + CHUNK_BYTES]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal, Protocol
 
 import structlog
@@ -144,7 +145,7 @@ class Station:
             newest_head=self._head_to_store,
         )
         for one in unfinished:
-            self.pipeline.lanes.startup.append(lambda turn, one=one: self.pipeline.take_up(turn, one))
+            self.pipeline.lanes.startup.append(partial(self.pipeline.take_up, one))
 
     # --- what drives it ---
 

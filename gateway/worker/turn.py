@@ -49,12 +49,12 @@ class Turn:
     own: list[Planned] = field(default_factory=list)
     by_road: dict[int, tuple[Road, list[Planned]]] = field(default_factory=dict)
     entries: int = 0
-    bytes: int = 0
+    planned_bytes: int = 0
 
     @property
     def is_full(self) -> bool:
         """Whether the rest must wait for the next turn."""
-        return self.entries >= MAX_TURN_ENTRIES or self.bytes >= MAX_TURN_BYTES
+        return self.entries >= MAX_TURN_ENTRIES or self.planned_bytes >= MAX_TURN_BYTES
 
     def say(
         self,
@@ -99,7 +99,7 @@ class Turn:
 
     def _plan(self, planned: Planned, road: Road | None) -> None:
         self.entries += 1
-        self.bytes += len(planned.entry.leaf) + len(planned.entry.body or b"")
+        self.planned_bytes += len(planned.entry.leaf) + len(planned.entry.body or b"")
         if road is None:
             self.own.append(planned)
         else:

@@ -1,0 +1,420 @@
+"""A worker process: reads its settings once, joins the parts, serves until it is told to stop.
+
+One thread beside the loop, the commit's. Control is asked for nothing on the path of a call: it hands over the
+configuration as a file, and may be gone for as long as that is valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from core.clock import SystemClock
+from core.configuration import CurrentConfiguration
+from core.documents import MalformedDocumentError, decode_strict
+from core.reasons import ExchangeError, Reason
+from gateway.channel import (
+    MAX_LINE_BYTES,
+    ConfigurationChanged,
+    ConfigurationConfirmed,
+    FetchConfiguration,
+    FromWorker,
+    MalformedMessageError,
+    WorkerReport,
+    decode_for_worker,
+    encode_line,
+)
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings, HostPort
+from gateway.worker import tls
+from gateway.worker.budget import BudgetLimits
+from gateway.worker.call import Call
+from gateway.worker.dialling import PolicyDialler
+from gateway.worker.edges import (
+    AdapterEdge,
+    AdapterLimits,
+    AdapterTable,
+    ProgramEdge,
+    ProgramLimits,
+    WholeRequests,
+)
+from gateway.worker.http2 import Http2Limits
+from gateway.worker.link import LinkDialler, LinkListener
+from gateway.worker.randomness import RandomPool
+from gateway.worker.recovery import recover
+from gateway.worker.station import Station, StationLimits
+from gateway.worker.trust import TrustView, build
+from ledger.commit import GroupCommit
+from ledger.headfile import write_head_file
+from ledger.log import Log
+from ledger.reader import LogReader
+from ledger.vault import BodyVault, read_wrapping_key
+from pki.heads import HeadSigner
+from pki.keys import load_chain, read_key
+
+BUSY_TICK_S: Final = 0.02
+IDLE_TICK_S: Final = 0.2
+REPORT_S: Final = 1.0
+MAX_CONFIGURATION_BYTES: Final = 256 * 1024 * 1024
+
+_events = structlog.get_logger("gateway.worker")
+
+
+@dataclass(slots=True)
+class Started:
+    """What a worker listens on."""
+
+    programs: tuple[str, int]
+    road: tuple[str, int]
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker of a gateway, wired; ``run`` serves until ``stop``."""
+
+    settings: GatewaySettings
+    directory: GatewayDirectory
+    number: int
+    channel: socket.socket | None = None
+    station: Station = field(init=False)
+    started: Started | None = field(init=False, default=None)
+    _commit: GroupCommit = field(init=False)
+    _log: Log = field(init=False)
+    _vault: BodyVault = field(init=False)
+    _programs: ProgramEdge = field(init=False)
+    _adapters: AdapterTable = field(init=False)
+    _listener: LinkListener = field(init=False)
+    _links: LinkDialler = field(init=False)
+    _view: TrustView | None = field(init=False, default=None)
+    _stopped: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+    _buffer: bytes = field(init=False, default=b"")
+    _exit_code: int = field(init=False, default=0)
+
+    # --- start ---
+
+    async def start(self) -> Started:
+        """Open the log, take up what it left unfinished, listen.
+
+        Raises:
+            ExchangeError: The log is damaged or held, or a key cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        settings, directory, limits = self.settings, self.directory, self.settings.limits
+        clock = SystemClock()
+        log_directory = directory.log(self.number)
+        self._log = Log.open(log_directory, segment_bytes=settings.log.segment_bytes)
+        recovered = recover(_all_leaves(log_directory))
+        wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
+        self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, clock)
+        self._vault.prepare()
+        self._commit = GroupCommit(
+            self._log,
+            loop.call_soon_threadsafe,
+            self._failed,
+            vault=self._vault,
+            reserve_bytes=settings.log.reserve_bytes,
+        )
+        self._links = LinkDialler(tls.road_client(directory))
+        self._adapters = AdapterTable(
+            {str(one.subsystem): self._adapter_edge(one.address) for one in settings.adapter}
+        )
+        signer = HeadSigner(
+            read_key(directory.seal.key), load_chain(directory.seal.certificate.read_bytes())[0]
+        )
+        self.station = Station(
+            log_id=self._log.log_id,
+            gateway=str(settings.gateway),
+            language=settings.lang,
+            limits=_station_limits(settings),
+            log=self._log,
+            commit=self._commit,
+            is_reserve_reached=self._commit.is_reserve_reached,
+            sign_head=signer.sign,
+            newest_head=self._log.last_head or b"",
+            peers=recovered.peers,
+            unfinished=recovered.unfinished,
+            clock=clock,
+            random=RandomPool().take,
+            call_soon=loop.call_soon,
+            dialler=PolicyDialler(settings, self._links),
+            adapters=self._adapters,
+            fetch_configuration=lambda version: self._tell(FetchConfiguration(version=version)),
+        )
+        self._load_configuration()
+        self._programs = ProgramEdge(
+            WholeRequests(
+                self.station.pipeline.on_request,
+                self.station.pipeline.on_cancel,
+                self._malformed,
+                max_messages=2,
+                max_request_bytes=limits.message_bytes,
+            ),
+            clock=clock,
+            limits=_program_limits(settings),
+        )
+        self._listener = LinkListener(self.station.roads.accept)
+        road = HostPort.parse(settings.listen.road[self.number])
+        programs = HostPort.parse(settings.listen.programs)
+        self.started = Started(
+            road=await self._listener.serve(road.host, road.port, tls.road_port(directory)),
+            programs=await self._programs.serve(
+                programs.host, programs.port, tls.programs_port(directory), reuse_port=settings.workers > 1
+            ),
+        )
+        _events.info(
+            "worker.started",
+            log=self._log.log_id,
+            size=self._log.size,
+            unfinished=len(recovered.unfinished),
+            cut_bytes=self._log.recovery.cut_bytes,
+        )
+        return self.started
+
+    async def run(self) -> int:
+        """Serve until ``stop``; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        if self.channel is not None:
+            self.channel.setblocking(False)
+            loop.add_reader(self.channel.fileno(), self._read_channel)
+        self._tick()
+        self._report()
+        # Nothing of what is loaded by now will ever be garbage: do not look through it again.
+        gc.freeze()
+        await self._stopped.wait()
+        return self._exit_code
+
+    def stop(self) -> None:
+        """Take no new calls; stop when those in flight have ended, or after ``drain_ms``."""
+        if self.station.state == "draining":
+            self._stopped.set()
+            return
+        self.station.drain()
+        self._programs.drain()
+        asyncio.get_running_loop().call_later(self.settings.limits.drain_ms / 1000, self._stopped.set)
+
+    async def close(self) -> None:
+        """Let go of everything; what is committed is on disk."""
+        self._programs.close()
+        self._listener.close()
+        self._links.close()
+        for edge in self._adapters.edges.values():
+            edge.close()
+        await asyncio.sleep(0)
+        self._commit.close()
+        self._vault.close()
+        self._log.close()
+
+    def _adapter_edge(self, address: str) -> AdapterEdge:
+        where = HostPort.parse(address)
+        limits = AdapterLimits(max_message_bytes=self.settings.limits.message_bytes)
+        return AdapterEdge(where.host, where.port, tls.adapter_client(self.directory), limits=limits)
+
+    # --- configuration ---
+
+    def _load_configuration(self) -> None:
+        """Swap in the configuration that control verified and renamed into place."""
+        try:
+            data = self.directory.current.read_bytes()
+            current = decode_strict(data, CurrentConfiguration, max_bytes=MAX_CONFIGURATION_BYTES)
+        except FileNotFoundError:
+            return
+        except MalformedDocumentError as error:
+            _events.error("configuration.refused", why=str(error))
+            return
+        held = self._view
+        if held is not None and current.version < held.mark.version:
+            # Never backwards, whatever lies in the directory (invariant 4).
+            _events.error("configuration.rolled_back", held=held.mark.version, found=current.version)
+            return
+        settings = self.settings
+        view = build(
+            current,
+            own_member=str(settings.member),
+            own_key=settings.member_key,
+            fresh_ms=settings.configuration.fresh_s * 1000,
+        )
+        self._use(view)
+
+    def _use(self, view: TrustView) -> None:
+        first, self._view = self._view is None, view
+        if first:
+            self.station.start(view)
+        else:
+            self.station.swap(view)
+
+    # --- control ---
+
+    def _read_channel(self) -> None:
+        channel = self.channel
+        if channel is None:
+            return
+        try:
+            data = channel.recv(65_536)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            # Control is gone; we live on until it comes back or the configuration expires.
+            asyncio.get_running_loop().remove_reader(channel.fileno())
+            channel.close()
+            self.channel = None
+            _events.warning("control.gone")
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._obey(line)
+        if len(self._buffer) > MAX_LINE_BYTES:
+            self._buffer = b""
+
+    def _obey(self, line: bytes) -> None:
+        try:
+            message = decode_for_worker(line)
+        except MalformedMessageError as error:
+            _events.error("channel.malformed", why=str(error))
+            return
+        if isinstance(message, ConfigurationChanged):
+            self._load_configuration()
+            self._report()
+        elif isinstance(message, ConfigurationConfirmed):
+            if self._view is not None and self._view.mark.version == message.version:
+                self._use(self._view.confirmed(message.fetched_at, message.expires_at))
+        else:
+            self.stop()
+
+    def _tell(self, message: FromWorker) -> None:
+        if self.channel is None:
+            return
+        try:
+            self.channel.send(encode_line(message))
+        except (BlockingIOError, OSError):
+            # Control reads late; the next report says the same and more.
+            return
+
+    def report(self) -> WorkerReport:
+        """What control is told once a second."""
+        station, commit = self.station, self._commit
+        faults = [] if not commit.is_reserve_reached() else [str(Reason.DISK_RESERVE)]
+        if self._view is None:
+            faults.append(str(Reason.CONFIG_MISSING))
+        counters = Counter(station.counters)
+        counters.update({f"programs_{name}": count for name, count in self._programs.counters.items()})
+        counters["commits"] = commit.commits
+        return WorkerReport(
+            state=station.state,
+            faults=tuple(faults),
+            log=station.log_id,
+            size=station.durable_size,
+            sequence=commit.durable_sequence,
+            signed_size=station.heads.size,
+            head=station.heads.newest.decode("ascii"),
+            configuration_version=self._view.mark.version if self._view else 0,
+            in_flight=station.pipeline.in_flight,
+            free_bytes=commit.free_bytes,
+            counters=dict(counters),
+            peers=station.peer_states(),
+            adapters={
+                name: "up" if edge.is_up else "down" if edge.last_error else "unknown"
+                for name, edge in self._adapters.edges.items()
+            },
+        )
+
+    def _report(self) -> None:
+        if self._stopped.is_set():
+            return
+        self._tell(self.report())
+        if self.station.heads.newest:
+            write_head_file(self.directory.head(self.number), self.station.heads.newest)
+        asyncio.get_running_loop().call_later(REPORT_S, self._report)
+
+    def _tick(self) -> None:
+        if self._stopped.is_set():
+            return
+        self.station.tick()
+        self._vault.prepare()
+        if self.station.state == "draining" and not self.station.pipeline.in_flight:
+            self._stopped.set()
+        wait = BUSY_TICK_S if self.station.pipeline.in_flight else IDLE_TICK_S
+        asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _malformed(self, call: Call, error: ExchangeError) -> None:
+        self.station.pipeline.on_malformed(call, error.reason)
+
+    def _failed(self, error: BaseException) -> None:
+        """The disk refused once: stop, so that a restart reads what it really holds."""
+        self.station.failed(error)
+        self._exit_code = 1
+        self._stopped.set()
+
+
+def _all_leaves(directory: Path) -> LogReader:
+    reader = LogReader(directory)
+    reader.read_all()
+    return reader
+
+
+def _station_limits(settings: GatewaySettings) -> StationLimits:
+    limits = settings.limits
+    return StationLimits(
+        budget=BudgetLimits(
+            member_bytes=limits.member_bytes,
+            worker_bytes=limits.worker_bytes,
+            member_calls=limits.member_calls,
+            worker_calls=limits.worker_calls,
+        ),
+        message_bytes=limits.message_bytes,
+        credit_bytes=limits.credit_bytes,
+        peer_wait_us=limits.peer_wait_ms * 1000,
+        head_us=settings.log.head_ms * 1000,
+    )
+
+
+def _program_limits(settings: GatewaySettings) -> ProgramLimits:
+    limits = settings.limits
+    return ProgramLimits(
+        http2=Http2Limits(
+            max_streams=limits.program_calls,
+            stream_window_bytes=limits.stream_window_bytes,
+            connection_window_bytes=limits.connection_window_bytes,
+            max_header_bytes=4 * limits.header_bytes,
+            reset_burst=limits.reset_burst,
+            resets_per_second=limits.resets_per_s,
+            silence_seconds=limits.handshake_ms / 1000,
+        ),
+        max_message_bytes=limits.message_bytes,
+        max_connections=limits.connections,
+        max_assembly_bytes=limits.worker_bytes,
+        max_assembly_bytes_per_program=limits.member_bytes,
+    )
+
+
+async def serve(
+    settings: GatewaySettings, directory: GatewayDirectory, number: int, channel: int, lifeline: int | None
+) -> int:
+    """Run one worker until a signal, the lifeline or control ends it; returns the exit code."""
+    loop = asyncio.get_running_loop()
+    worker = Worker(settings, directory, number, socket.socket(fileno=channel) if channel >= 0 else None)
+    await worker.start()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, worker.stop)
+    if lifeline is not None:
+        os.set_inheritable(lifeline, False)
+
+        def parent_gone() -> None:
+            loop.remove_reader(lifeline)
+            worker.stop()
+
+        loop.add_reader(lifeline, parent_gone)
+    try:
+        return await worker.run()
+    finally:
+        await worker.close()

@@ -1,0 +1,63 @@
+"""TLS of a worker's three sides. TLS 1.3 and HTTP/2 only; no flag weakens it.
+
+What TLS proves is who holds which key. Whether that key may do anything is decided on every call by the pinned
+thumbprint: an open connection must not outlive a revocation.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from gateway.layout import GatewayDirectory, KeyFiles
+
+
+def _context(protocol: int, own: KeyFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    context.load_cert_chain(own.certificate, own.key)
+    # Resumption would carry a peer's old certificate past its revocation.
+    context.options |= ssl.OP_NO_TICKET
+    return context
+
+
+def programs_port(directory: GatewayDirectory) -> ssl.SSLContext:
+    """The programs' port: our member's own CA on both sides.
+
+    A program without a certificate is let in so far that it can be told ``PROGRAM_UNKNOWN``.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER, directory.programs_server)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(directory.programs.certificate)
+    context.num_tickets = 0
+    return context
+
+
+def road_port(directory: GatewayDirectory) -> ssl.SSLContext:
+    """The road's port: auth certificates under the anchor, both ways."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, directory.auth)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(directory.anchor)
+    context.num_tickets = 0
+    return context
+
+
+def road_client(directory: GatewayDirectory) -> ssl.SSLContext:
+    """Towards a peer's road port.
+
+    The name is not compared: the peer's certificate must be one of those that its member registered, by thumbprint,
+    which no host name can add to.
+    """
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, directory.auth)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(directory.anchor)
+    return context
+
+
+def adapter_client(directory: GatewayDirectory) -> ssl.SSLContext:
+    """Towards an adapter: it shows a certificate of our member's own CA and sees our auth certificate."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, directory.auth)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(directory.programs.certificate)
+    return context

@@ -125,14 +125,14 @@ class Worker:
         )
         self._links = LinkDialler(tls.road_client(directory))
         self._adapters = AdapterTable(
-            {str(one.subsystem): self._adapter_edge(one.address) for one in settings.adapter}
+            {one.subsystem: self._adapter_edge(one.address) for one in settings.adapter}
         )
         signer = HeadSigner(
             read_key(directory.seal.key), load_chain(directory.seal.certificate.read_bytes())[0]
         )
         self.station = Station(
             log_id=self._log.log_id,
-            gateway=str(settings.gateway),
+            gateway=settings.gateway,
             language=settings.lang,
             limits=_station_limits(settings),
             log=self._log,

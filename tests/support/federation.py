@@ -1,0 +1,437 @@
+"""Two gateways in one process: real logs, real keys and chains, real TLS, real sockets on loopback.
+
+What is left out is the registry and control: the configuration that control would have verified is written as the
+file that it hands to workers. Programs and adapters at the ends are stock grpcio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent import futures
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from core.agreements import Agreement, Bilingual, Party
+from core.clock import SystemClock
+from core.configuration import (
+    AgreementEntry,
+    AgreementState,
+    Authorities,
+    CommonDocument,
+    CurrentConfiguration,
+    MemberDocument,
+    MemberKey,
+    ProgramEntry,
+    Purpose,
+    RegistrationEntry,
+    RegistryParty,
+    ServiceEntry,
+    ServiceMethod,
+)
+from core.documents import encode
+from core.identifiers import MemberId
+from core.jws import DocumentKind
+from core.leaves import Genesis, genesis_leaf
+from core.registrations import RegisteredCertificate, RegisteredLog, Registration
+from gateway.layout import GatewayDirectory, KeyFiles
+from gateway.settings import Adapter, GatewaySettings, Limits, Listen, LogSettings, Registry
+from gateway.worker.main import Worker
+from ledger.log import create_log
+from ledger.vault import create_wrapping_key
+from pki.documents import sign_document
+from pki.keys import (
+    certificate_pem,
+    certificate_thumbprint,
+    generate_key,
+    key_pem,
+    key_thumbprint,
+    public_key_pem,
+)
+
+_T = TypeVar("_T")
+
+CLIENT = "BJ/GOV/PNS/PORTAIL"
+STRANGER = "BJ/GOV/PNS/STATS"
+PROVIDER = "BJ/GOV/ANIP/RNPP"
+SERVICE = "bj.identity.v1.IdentityService"
+METHOD = f"/{SERVICE}/GetPerson"
+PURPOSES = ("P01", "P02")
+
+Key = ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A key and its certificate."""
+
+    key: Key
+    certificate: x509.Certificate
+
+    def write(self, files: KeyFiles, *chain: x509.Certificate) -> None:
+        """Write key and chain where a gateway looks for them."""
+        files.key.parent.mkdir(parents=True, exist_ok=True)
+        files.key.write_bytes(key_pem(self.key))
+        files.key.chmod(0o600)
+        files.certificate.write_bytes(b"".join(map(certificate_pem, (self.certificate, *chain))))
+
+    @property
+    def thumbprint(self) -> str:
+        """``x5t#S256``."""
+        return certificate_thumbprint(self.certificate)
+
+
+def issue(name: str, issuer: Issued | None = None, *, ca: bool = False, uri: str = "") -> Issued:
+    """Make a key and a certificate for it, valid from yesterday on for a year; self-signed without ``issuer``."""
+    key = generate_key()
+    now = datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if issuer:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
+    if not ca:
+        names: list[x509.GeneralName] = [
+            x509.DNSName("localhost"),
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+        ]
+        if uri:
+            names.append(x509.UniformResourceIdentifier(uri))
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    return Issued(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+
+
+@dataclass(slots=True)
+class Member:
+    """A member with one gateway of one worker."""
+
+    id: str
+    directory: GatewayDirectory
+    key: Key
+    programs: Issued
+    auth: Issued
+    seal: Issued
+    log: str
+    settings: GatewaySettings
+    worker: Worker | None = None
+    road_port: int = 0
+    programs_port: int = 0
+    admitted: list[ProgramEntry] = field(default_factory=list)
+
+    @property
+    def gateway(self) -> str:
+        """Its gateway's id."""
+        return f"{self.id}/gw1"
+
+
+Answer = Callable[[bytes, grpc.ServicerContext], bytes]
+
+
+class StockAdapter(grpc.GenericRpcHandler):
+    """A stock grpcio server that answers every method with ``answer`` and remembers what it was given."""
+
+    def __init__(self, member: Member, root: x509.Certificate) -> None:
+        self.calls: list[tuple[str, bytes, dict[str, str | bytes]]] = []
+        self.answer: Answer = lambda request, _: request
+        self._server = grpc.server(futures.ThreadPoolExecutor(16), handlers=[self])
+        own = issue("adapter", member.programs)
+        credentials = grpc.ssl_server_credentials(
+            [(key_pem(own.key), certificate_pem(own.certificate))],
+            root_certificates=certificate_pem(root),
+            require_client_auth=True,
+        )
+        self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
+
+    def start(self) -> None:
+        """Serve."""
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop at once."""
+        self._server.stop(None).wait()
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """One handler for every method."""
+        metadata = dict(details.invocation_metadata or ())
+
+        def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
+            self.calls.append((details.method, request, metadata))
+            return self.answer(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+
+class Federation:
+    """PNS consumes, ANIP provides; ``with`` starts and stops both gateways and ANIP's adapter."""
+
+    def __init__(self, root: Path, *, limits: Limits | None = None, log: LogSettings | None = None) -> None:
+        self._root = root
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._limits = limits or Limits()
+        self._log = log or LogSettings(reserve_bytes=0)
+        self._version = 0
+        self.ca = issue("root", ca=True)
+        self.pns = self._member("BJ/GOV/PNS")
+        self.anip = self._member("BJ/GOV/ANIP")
+        self.adapter = StockAdapter(self.anip, self.ca.certificate)
+        self.anip.settings = self._settings(
+            self.anip, (Adapter(subsystem=PROVIDER, address=f"127.0.0.1:{self.adapter.port}"),)
+        )
+        self.portal = self.admit(self.pns, f"{CLIENT}/web")
+        self.stats = self.admit(self.pns, f"{STRANGER}/web")
+        self.agreements = [self.agreement()]
+        self.states: list[AgreementState] = ["active"]
+
+    # --- who there is ---
+
+    def _member(self, member: str) -> Member:
+        directory = GatewayDirectory(self._root / member.replace("/", "."))
+        code = member.rpartition("/")[2]
+        programs = issue(f"{code} programs", ca=True)
+        auth = issue(f"{code} auth", self.ca, uri=f"urn:passerelle:gateway:{member}/gw1")
+        seal = issue(f"{code} seal", self.ca, uri=f"urn:passerelle:gateway:{member}/gw1")
+        auth.write(directory.auth, self.ca.certificate)
+        seal.write(directory.seal, self.ca.certificate)
+        programs.write(directory.programs)
+        issue("localhost", programs).write(directory.programs_server)
+        directory.anchor.write_bytes(certificate_pem(self.ca.certificate))
+        create_wrapping_key(directory.root / "keys/wrapping.key")
+        genesis = Genesis(1, f"{member}/gw1", 0, SystemClock().now_ms(), code.encode().hex().ljust(32, "0"), None)
+        log = create_log(directory.log(0), genesis_leaf(genesis))
+        key = generate_key()
+        found = Member(member, directory, key, programs, auth, seal, log, None)  # type: ignore[arg-type]  # set next
+        found.settings = self._settings(found)
+        return found
+
+    def _settings(self, member: Member, adapters: tuple[Adapter, ...] = ()) -> GatewaySettings:
+        return GatewaySettings(
+            gateway=member.gateway,
+            member_key=key_thumbprint(member.key.public_key()),
+            registry=Registry(id="BJ/GOV/ASIN/registre", address="127.0.0.1:1"),
+            allowed_networks=("127.0.0.0/8",),
+            lang="en",
+            listen=Listen(
+                programs=f"127.0.0.1:{member.programs_port}",
+                road=(f"127.0.0.1:{member.road_port}",),
+                admin="127.0.0.1:0",
+                http="127.0.0.1:0",
+            ),
+            adapter=adapters,
+            limits=self._limits,
+            log=self._log,
+        )
+
+    def admit(self, member: Member, program: str) -> Issued:
+        """Give a program a certificate of its member's CA, pinned."""
+        issued = issue(program, member.programs, uri=f"urn:passerelle:program:{program}")
+        member.admitted.append(ProgramEntry(program, issued.thumbprint, "active"))
+        return issued
+
+    # --- the configuration ---
+
+    def agreement(self, **changes: Any) -> Agreement:
+        """The agreement that lets the portal ask for persons, with ``changes``."""
+        terms: dict[str, Any] = {
+            "v": 1,
+            "id": "CV-0001",
+            "version": 1,
+            "supersedes": None,
+            "consumer": Party(CLIENT, key_thumbprint(self.pns.key.public_key())),
+            "provider": Party(PROVIDER, key_thumbprint(self.anip.key.public_key())),
+            "service": SERVICE,
+            "methods": ["GetPerson", "VerifyPerson"],
+            "purposes": list(PURPOSES),
+            "issue_required": True,
+            "field_mask": None,
+            "quota": None,
+            "represented_parties": None,
+            "allow_loopback": False,
+            "max_configuration_age_s": None,
+            "not_before": "2026-01-01T00:00:00Z",
+            "not_after": "2036-01-01T00:00:00Z",
+            "legal_basis": Bilingual("Décret 2020-209", "Decree 2020-209"),
+            "apdp_decision": None,
+        }
+        return Agreement(**(terms | changes))
+
+    def publish(self) -> None:
+        """Write what control would have verified into both gateways, and tell their workers."""
+        self._version += 1
+        now = SystemClock().now_ms()
+        for member in (self.pns, self.anip):
+            current = CurrentConfiguration(
+                v=1,
+                version=self._version,
+                digest=f"{self._version:064x}",
+                fresh_at=now,
+                expires_at=now + 72 * 3600 * 1000,
+                common=self._common(),
+                members=[self._document(self.anip), self._document(self.pns)],
+                programs=member.admitted,
+            )
+            member.directory.current.parent.mkdir(parents=True, exist_ok=True)
+            member.directory.current.write_bytes(encode(current))
+            if member.worker is not None:
+                self.do(_call(member.worker._load_configuration))
+
+    def _common(self) -> CommonDocument:
+        pem = certificate_pem(self.ca.certificate).decode("ascii")
+        return CommonDocument(
+            v=1,
+            instance="BJ",
+            registry=RegistryParty("BJ/GOV/ASIN/registre", [], []),
+            purposes=[Purpose(code, Bilingual(code, code)) for code in PURPOSES],
+            authorities=Authorities([pem], [pem]),
+            crls=[],
+            personal_number_pattern="(?<![0-9])[0-9]{10}(?![0-9])",
+        )
+
+    def _document(self, member: Member) -> MemberDocument:
+        is_provider = member is self.anip
+        public = member.key.public_key()
+        registration = Registration(
+            v=1,
+            gateway=member.gateway,
+            serial=1,
+            issued_at="2026-11-23T00:00:00Z",
+            auth=[RegisteredCertificate(member.auth.thumbprint, _pem(member.auth))],
+            seal=[RegisteredCertificate(member.seal.thumbprint, _pem(member.seal))],
+            logs=[RegisteredLog(member.log, 0, f"127.0.0.1:{member.road_port or 1}")],
+        )
+        jws = sign_document(DocumentKind.REGISTRATION, encode(registration), member.key)
+        methods = [ServiceMethod(name, False, False, True) for name in ("GetPerson", "VerifyPerson", "Unused")]
+        return MemberDocument(
+            v=1,
+            member=str(MemberId.parse(member.id)),
+            name=Bilingual(member.id, member.id),
+            state="active",
+            member_keys=[MemberKey(key_thumbprint(public), public_key_pem(public), "active")],
+            successors=[],
+            registrations=[RegistrationEntry(jws, "active")],
+            subsystems=["RNPP"] if is_provider else ["PORTAIL", "STATS"],
+            services=[ServiceEntry(PROVIDER, SERVICE, "d" * 64, methods, "active")] if is_provider else [],
+            agreements=[self._entry(*one) for one in zip(self.agreements, self.states, strict=True)]
+            if is_provider
+            else [],
+        )
+
+    def _entry(self, terms: Agreement, state: AgreementState) -> AgreementEntry:
+        payload = encode(terms)
+        return AgreementEntry(
+            sign_document(DocumentKind.AGREEMENT, payload, self.pns.key),
+            sign_document(DocumentKind.AGREEMENT, payload, self.anip.key),
+            state,
+            SystemClock().now_ms(),
+        )
+
+    # --- running ---
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.adapter.start()
+        self.publish()
+        for member in (self.anip, self.pns):
+            self.start(member)
+        self.publish()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for member in (self.pns, self.anip):
+            if member.worker is not None:
+                self.stop(member)
+        self.adapter.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def start(self, member: Member) -> None:
+        """Start a member's worker on its ports of before."""
+        member.settings = _with_ports(member)
+        worker = Worker(member.settings, member.directory, 0)
+        started = self.do(worker.start())
+        member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
+        asyncio.run_coroutine_threadsafe(worker.run(), self._loop)
+
+    def stop(self, member: Member) -> None:
+        """Stop a member's worker at once, as a crash would: nothing is drained."""
+        worker, member.worker = member.worker, None
+        if worker is not None:
+            self.do(_stop(worker))
+
+    def do(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run something on the loop of the gateways and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    # --- calling ---
+
+    def channel(self, program: Issued | None = None) -> grpc.Channel:
+        """A stock channel of a program to PNS's gateway."""
+        program = program or self.portal
+        credentials = grpc.ssl_channel_credentials(
+            certificate_pem(self.pns.programs.certificate),
+            key_pem(program.key),
+            certificate_pem(program.certificate),
+        )
+        limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        return grpc.secure_channel(f"localhost:{self.pns.programs_port}", credentials, limits)
+
+
+def metadata(**changes: str | None) -> list[tuple[str, str]]:
+    """What the portal sends with a call, with ``changes`` (``None`` leaves one out)."""
+    found: dict[str, str | None] = {
+        "x-road-client": CLIENT,
+        "x-road-purpose": "P01",
+        "x-road-issue": "ACT-202611-0001",
+    }
+    found |= {name.replace("_", "-"): value for name, value in changes.items()}
+    return [(name, value) for name, value in found.items() if value is not None]
+
+
+def _pem(issued: Issued) -> str:
+    return certificate_pem(issued.certificate).decode("ascii")
+
+
+def _with_ports(member: Member) -> GatewaySettings:
+    import msgspec
+
+    listen = msgspec.structs.replace(
+        member.settings.listen,
+        programs=f"127.0.0.1:{member.programs_port}",
+        road=(f"127.0.0.1:{member.road_port}",),
+    )
+    return msgspec.structs.replace(member.settings, listen=listen)
+
+
+async def _call(function: Callable[[], object]) -> None:
+    function()
+
+
+async def _stop(worker: Worker) -> None:
+    worker._stopped.set()
+    await worker.close()

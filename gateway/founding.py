@@ -1,18 +1,52 @@
 """How a gateway comes to be: directory, keys, logs; then certificates, registration, programs.
 
-The order of ``docs/operations/gateway.md``: ``init`` makes everything that needs nobody else, so that the log ids
-can stand in the registration; the CAs answer the two requests; the member key, which never comes here, signs the
-registration; the registry's operators approve it.
+The order of ``docs/operations/gateway.md``: ``init`` makes everything that needs nobody else, so that the log
+ids can stand in the registration; the CAs answer the two requests; the member key, which never comes here,
+signs the registration; the registry's operators approve it.
 """
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from core.identifiers import GatewayId, RegistryId, SubsystemId
+import msgspec
+from cryptography import x509
+
+from core.clock import Clock
+from core.documents import encode
+from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
 from core.language import Language
-from gateway.settings import HostPort, Listen
+from core.leaves import Genesis, genesis_leaf
+from core.reasons import ExchangeError, Reason
+from core.registrations import RegisteredCertificate, RegisteredLog, Registration, parse_registration
+from core.times import format_time_ms
+from gateway.control.programs import PinnedPrograms
+from gateway.layout import GatewayDirectory, KeyFiles
+from gateway.settings import GatewaySettings, HostPort, Listen
+from ledger.log import create_log
+from ledger.reader import LogReader
+from ledger.vault import create_wrapping_key
+from pki.anchor import Anchor
+from pki.documents import DocumentKind, sign_document
+from pki.keys import (
+    certificate_pem,
+    certificate_thumbprint,
+    chain_pem,
+    generate_key,
+    key_thumbprint,
+    load_chain,
+    read_key,
+    require_p256,
+    write_key,
+)
+from pki.profiles import AuthorityKind, Issuer, Profile, build_csr, issue, issue_authority
+from rpc.files import replace_file
+from rpc.settings import load_settings
+
+HINTS_FILE: Final = "passerelle.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +78,192 @@ class Plan:
     lang: Language = "fr"
     wrapping_key: Path | None = None
     reserve_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What ``init_gateway`` made, and what others need of it.
+
+    Attributes:
+        directory: The gateway's directory.
+        settings: Its settings, as they were written.
+        requests: The certificate requests as PEM, for the profiles auth and seal.
+        logs: The logs, as the registration will name them.
+        anchor_fingerprint: To be compared by voice with what the registry's operator reads out.
+    """
+
+    directory: GatewayDirectory
+    settings: GatewaySettings
+    requests: Mapping[Profile, bytes]
+    logs: Sequence[RegisteredLog]
+    anchor_fingerprint: str
+
+
+def init_gateway(
+    root: Path, plan: Plan, anchor: Path, *, clock: Clock, programs_ca: GatewayDirectory | None = None
+) -> InitResult:
+    """Make a gateway's directory: settings, keys, requests, the member's programs CA, one log per worker.
+
+    Args:
+        root: The directory; it must not hold a gateway yet.
+        plan: What was decided.
+        anchor: The anchor file, compared by its fingerprint out of band.
+        clock: Time of the genesis leaves and of the programs CA.
+        programs_ca: Another gateway of the same member whose programs CA this one shares.
+
+    Raises:
+        ExchangeError: There is a gateway in ``root``, or the anchor cannot be read.
+    """
+    directory = GatewayDirectory(root.absolute())
+    if directory.settings.exists():
+        raise ExchangeError(Reason.ALREADY_EXISTS, f"{root} holds a gateway already")
+    read_anchor = Anchor.read(anchor)
+    for path in (directory.root, directory.keys, directory.state, directory.configuration):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(directory.anchor, anchor.read_bytes())
+    requests = {
+        Profile.AUTH: _new_request(directory.auth, plan),
+        Profile.SEAL: _new_request(directory.seal, plan),
+    }
+    _found_programs_ca(directory, plan, clock, programs_ca)
+    for worker in range(len(plan.listen.road)):
+        create_log(directory.log(worker), genesis_leaf(_genesis(plan.gateway, worker, clock)))
+    # Settings come last: a directory without them is not yet a gateway, and init may be run again on a new
+    # one.
+    replace_file(directory.settings, settings_text(plan).encode())
+    settings = load_settings(directory.settings, GatewaySettings)
+    wrapping_key = directory.wrapping_key(settings)
+    if not wrapping_key.exists():
+        create_wrapping_key(wrapping_key)
+    return InitResult(
+        directory, settings, requests, registered_logs(directory, settings), read_anchor.fingerprint
+    )
+
+
+def install_certificates(
+    directory: GatewayDirectory, settings: GatewaySettings, auth: bytes, seal: bytes
+) -> None:
+    """Put the issued chains in place: PEM, leaf first.
+
+    Raises:
+        ExchangeError: A chain is for another key or another name, or does not lead to the anchor's root.
+    """
+    for files, profile, pem in ((directory.auth, Profile.AUTH, auth), (directory.seal, Profile.SEAL, seal)):
+        chain = load_chain(pem)
+        if key_thumbprint(require_p256(chain[0].public_key())) != key_thumbprint(
+            read_key(files.key).public_key()
+        ):
+            raise ExchangeError(
+                Reason.CERTIFICATE_INVALID, f"the {profile} certificate is for another key than {files.key}"
+            )
+        require_chain(chain, directory, settings, profile)
+        replace_file(files.certificate, chain_pem(chain))
+
+
+def registered_logs(directory: GatewayDirectory, settings: GatewaySettings) -> list[RegisteredLog]:
+    """The logs of a gateway with the addresses under which peers reach them."""
+    logs = []
+    for worker, listen in enumerate(settings.listen.road):
+        reader = LogReader(directory.log(worker))
+        next(reader.follow(), None)
+        logs.append(RegisteredLog(id=reader.log_id, worker=worker, address=str(_reached(settings, listen))))
+    return logs
+
+
+def registration_payload(directory: GatewayDirectory, settings: GatewaySettings, clock: Clock) -> bytes:
+    """What the member key signs to register this gateway: its certificates and logs.
+
+    The serial is the time, so that each registration takes the place of the one before.
+
+    Raises:
+        ExchangeError: Certificates are not installed yet.
+    """
+    now = clock.now_ms()
+    payload = encode(
+        Registration(
+            v=1,
+            gateway=settings.gateway,
+            serial=now // 1000,
+            issued_at=format_time_ms(now),
+            auth=[_registered(directory.auth)],
+            seal=[_registered(directory.seal)],
+            logs=registered_logs(directory, settings),
+        )
+    )
+    parse_registration(payload)
+    return payload
+
+
+def add_program(
+    directory: GatewayDirectory, settings: GatewaySettings, program: ProgramId, out: Path, clock: Clock
+) -> None:
+    """Write the identity of a program into ``out`` and admit its certificate.
+
+    The directory holds ``identity.key``, ``identity.crt``, ``ca.pem`` (whom to trust at the programs' port
+    and at the admin port) and ``passerelle.toml`` (where those are). Admission comes last: what is admitted
+    exists.
+
+    Raises:
+        ExchangeError: The subsystem is another member's, or ``out`` holds an identity already.
+    """
+    if program.subsystem.member != settings.member:
+        raise ExchangeError(Reason.NOT_AUTHORISED, f"{program} is no program of {settings.member}")
+    certificate = _issue_identity(directory, out, Profile.PROGRAM, urn("program", program), clock)
+    anchor = Anchor.read(directory.anchor)
+    trusted = directory.programs.certificate.read_bytes() + certificate_pem(anchor.certificate)
+    replace_file(out / "ca.pem", trusted)
+    hints = ProgramHints(
+        subsystem=str(program.subsystem),
+        gateway=str(_reached(settings, settings.listen.programs)),
+        directory=str(_reached(settings, settings.listen.admin)),
+    )
+    replace_file(out / HINTS_FILE, hints.to_toml().encode())
+    PinnedPrograms(directory.pinned_programs).add(program, certificate_thumbprint(certificate))
+
+
+def add_adapter(
+    directory: GatewayDirectory, subsystem: SubsystemId, hosts: Sequence[str], out: Path, clock: Clock
+) -> None:
+    """Write the identity of an adapter into ``out``: ``identity.key``, ``identity.crt`` and the anchor.
+
+    Raises:
+        ExchangeError: The subsystem is another member's, or ``out`` holds an identity already.
+    """
+    _issue_identity(directory, out, Profile.ADAPTER, urn("adapter", subsystem), clock, hosts)
+    replace_file(out / "anchor.pem", directory.anchor.read_bytes())
+
+
+def sign_registration(payload: bytes, member_key: Path, settings: GatewaySettings) -> str:
+    """The registration, signed with the member key that ``gateway.toml`` names.
+
+    Raises:
+        ExchangeError: The file holds another key.
+    """
+    key = read_key(member_key)
+    if key_thumbprint(key.public_key()) != settings.member_key:
+        raise ExchangeError(
+            Reason.KEY_UNREADABLE, f"{member_key} is not the member key of {settings.gateway}"
+        )
+    return sign_document(DocumentKind.REGISTRATION, payload, key)
+
+
+class ProgramHints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``passerelle.toml`` beside a program's identity: what ``passerelle call`` need not be told.
+
+    Attributes:
+        subsystem: The program's subsystem, the value of ``x-road-client``.
+        gateway: The programs' port.
+        directory: The admin port, for the Directory.
+    """
+
+    subsystem: str
+    gateway: str
+    directory: str
+
+    def to_toml(self) -> str:
+        """The file."""
+        lines = [f"{name} = {_toml(getattr(self, name))}" for name in self.__struct_fields__]
+        return "\n".join(lines) + "\n"
 
 
 def settings_text(plan: Plan) -> str:
@@ -88,3 +308,91 @@ def settings_text(plan: Plan) -> str:
 def _toml(value: str | list[str]) -> str:
     # A JSON string or list of strings is a TOML one, for text without DEL: identifiers and paths.
     return json.dumps(value, ensure_ascii=False)
+
+
+def _issue_identity(
+    directory: GatewayDirectory,
+    out: Path,
+    profile: Profile,
+    name: str,
+    clock: Clock,
+    hosts: Sequence[str] = (),
+) -> x509.Certificate:
+    issuer = programs_issuer(directory)
+    key = generate_key()
+    certificate = issue(profile, issuer, key.public_key(), name, now_ms=clock.now_ms(), hosts=hosts)
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_key(out / "identity.key", key)
+    replace_file(out / "identity.crt", chain_pem([certificate]))
+    return certificate
+
+
+def _reached(settings: GatewaySettings, listen: str) -> HostPort:
+    return HostPort(settings.hosts[0], HostPort.parse(listen).port)
+
+
+def _genesis(gateway: GatewayId, worker: int, clock: Clock) -> Genesis:
+    return Genesis(
+        v=1,
+        gateway=str(gateway),
+        worker=worker,
+        time=clock.now_ms(),
+        random=secrets.token_hex(16),
+        succeeds=None,
+    )
+
+
+def _registered(files: KeyFiles) -> RegisteredCertificate:
+    try:
+        pem = files.certificate.read_bytes()
+    except FileNotFoundError:
+        raise ExchangeError(Reason.NOT_FOUND, f"{files.certificate} is not installed yet") from None
+    leaf = load_chain(pem)[0]
+    return RegisteredCertificate(thumbprint=certificate_thumbprint(leaf), chain=pem.decode("ascii"))
+
+
+def _new_request(files: KeyFiles, plan: Plan) -> bytes:
+    key = generate_key()
+    write_key(files.key, key)
+    request = build_csr(key, str(plan.gateway))
+    replace_file(files.request, request)
+    return request
+
+
+def _found_programs_ca(
+    directory: GatewayDirectory, plan: Plan, clock: Clock, shared: GatewayDirectory | None
+) -> None:
+    """Make the member's own CA, or copy it, and have it certify the programs' port of this gateway."""
+    if shared is None:
+        key = generate_key()
+        member = plan.gateway.member
+        certificate = issue_authority(
+            AuthorityKind.PROGRAMS,
+            None,
+            key,
+            f"{member} programmes",
+            now_ms=clock.now_ms(),
+            urn=urn("member", member),
+        )
+    else:
+        issuer = programs_issuer(shared)
+        key, certificate = issuer.key, issuer.certificate
+    write_key(directory.programs.key, key)
+    replace_file(directory.programs.certificate, certificate_pem(certificate))
+    door_key = generate_key()
+    door = issue(
+        Profile.PROGRAMS_DOOR,
+        Issuer(key, certificate),
+        door_key.public_key(),
+        urn("gateway", plan.gateway),
+        now_ms=clock.now_ms(),
+        hosts=plan.hosts,
+    )
+    write_key(directory.programs_server.key, door_key)
+    replace_file(directory.programs_server.certificate, certificate_pem(door))
+
+
+def programs_issuer(directory: GatewayDirectory) -> Issuer:
+    """The member's CA for programs and adapters."""
+    certificate = load_chain(directory.programs.certificate.read_bytes())[0]
+    return Issuer(read_key(directory.programs.key), certificate)

@@ -27,7 +27,6 @@ from typing import TypeVar
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import DecodeError
 
@@ -37,7 +36,6 @@ from core.configuration import (
     AgreementEntry,
     CommonDocument,
     MemberDocument,
-    MemberKey,
     RegistrationEntry,
     ServiceEntry,
     descriptors_target,
@@ -52,8 +50,8 @@ from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.state import LeftOut
 from pki.anchor import Anchor
 from pki.chain import verify_chain
-from pki.documents import verify_document
-from pki.keys import certificate_thumbprint, key_thumbprint
+from pki.documents import unverified_kid, verify_document
+from pki.keys import certificate_thumbprint, key_thumbprint, load_chain, load_public_key
 from pki.profiles import Profile
 
 _Candidate = TypeVar("_Candidate")
@@ -135,7 +133,7 @@ class _Authorities:
 
     def require(self, chain_pem: str, profile: Profile, name: str) -> x509.Certificate:
         """The leaf of a chain that leads from ``name`` over the CA of ``profile`` to the anchor's root."""
-        leaf = _certificates(chain_pem)[0]
+        leaf = load_chain(chain_pem)[0]
         # Intermediates that came with the certificate count for nothing: only listed CAs may issue.
         verified = verify_chain(
             leaf,
@@ -192,8 +190,8 @@ def _require_common(
         authorities = _Authorities(
             judge.anchor,
             {
-                Profile.AUTH: [_certificates(pem)[0] for pem in common.authorities.auth],
-                Profile.SEAL: [_certificates(pem)[0] for pem in common.authorities.seal],
+                Profile.AUTH: [load_chain(pem)[0] for pem in common.authorities.auth],
+                Profile.SEAL: [load_chain(pem)[0] for pem in common.authorities.seal],
             },
             [x509.load_pem_x509_crl(pem.encode()) for pem in common.crls],
             at,
@@ -208,7 +206,7 @@ def _member(target: str, data: bytes) -> MemberDocument:
     if document.v != 1 or member_target(MemberId.parse(document.member)) != target:
         raise RejectedError(f"it is a document of {document.member}, version {document.v}")
     for key in document.member_keys:
-        if key_thumbprint(_public_key(key)) != key.thumbprint:
+        if key_thumbprint(load_public_key(key.public_key)) != key.thumbprint:
             raise RejectedError(f"a member key is not the one that {key.thumbprint} names")
     return document
 
@@ -217,7 +215,7 @@ def _with_successors(member: MemberDocument, left_out: _LeftOutList) -> MemberDo
     keys = _usable_keys(member)
 
     def accept(jws: str) -> str:
-        old = parse_document(DocumentKind.MEMBER_SUCCESSOR, jws).kid
+        old = unverified_kid(DocumentKind.MEMBER_SUCCESSOR, jws)
         successor = parse_successor(_verified(DocumentKind.MEMBER_SUCCESSOR, jws, keys))
         if (successor.member, successor.old_key) != (member.member, old) or successor.new_key not in keys:
             raise RejectedError("a successor speaks of another member or of keys that are not listed")
@@ -370,7 +368,7 @@ def _require_consent(
     """Require that the key which ``side`` names belongs to its member and signed exactly ``payload``."""
     member = members.get(_member_of(side))
     keys = _usable_keys(member) if member is not None else {}
-    if parse_document(DocumentKind.AGREEMENT, jws).kid != side.member_key:
+    if unverified_kid(DocumentKind.AGREEMENT, jws) != side.member_key:
         raise RejectedError(
             f"agreement {agreement.id} is not signed with the key that it names for {side.subsystem}"
         )
@@ -394,26 +392,19 @@ def _succession(pinned: str, member: MemberDocument | None) -> frozenset[str]:
 
 
 def _usable_keys(member: MemberDocument) -> dict[str, ec.EllipticCurvePublicKey]:
-    return {key.thumbprint: _public_key(key) for key in member.member_keys if key.state != "revoked"}
-
-
-def _public_key(key: MemberKey) -> ec.EllipticCurvePublicKey:
-    public_key = load_pem_public_key(key.public_key.encode())
-    if not isinstance(public_key, ec.EllipticCurvePublicKey):
-        raise RejectedError("a member key is not an elliptic-curve key")
-    return public_key
+    return {
+        key.thumbprint: load_public_key(key.public_key)
+        for key in member.member_keys
+        if key.state != "revoked"
+    }
 
 
 def _verified(kind: DocumentKind, jws: str, keys: Mapping[str, ec.EllipticCurvePublicKey]) -> bytes:
     """The payload of a document signed by one of ``keys``."""
-    thumbprint = parse_document(kind, jws).kid
+    thumbprint = unverified_kid(kind, jws)
     if thumbprint not in keys:
         raise RejectedError(f"signed with {thumbprint}, which is no usable key of the member")
     return verify_document(kind, jws, keys[thumbprint])
-
-
-def _certificates(chain_pem: str) -> list[x509.Certificate]:
-    return x509.load_pem_x509_certificates(chain_pem.encode())
 
 
 def _member_of(side: Party) -> str:

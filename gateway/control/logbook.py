@@ -1,0 +1,128 @@
+"""The logs of this gateway as control reads them: no further than their workers reported as durable.
+
+A reader shares nothing with the worker but the files. What it has read it keeps as a tree of hashes, so that
+proofs under the newest signed head are made here and cost the worker nothing.
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.heads import TreeHead, parse_head
+from core.merkle import consistency_proof, inclusion_proof, root_of
+from core.reasons import ExchangeError, Reason
+from ledger.reader import LogReader, StoredLeaf
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head of this gateway, as its worker signed it."""
+
+    worker: int
+    head: TreeHead
+    jws: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proof as RFC 9162 defines it, with the roots it leads to.
+
+    Attributes:
+        size: Size of the (larger) tree.
+        root: Its root.
+        path: The hashes.
+        start: Leaf hash for inclusion, root of the smaller tree for consistency.
+    """
+
+    size: int
+    root: bytes
+    path: list[bytes]
+    start: bytes
+
+
+class WorkerLog:
+    """One worker's log. Reading on and proving take turns; the worker is never waited for."""
+
+    def __init__(self, worker: int, directory: Path) -> None:
+        self.worker = worker
+        self._reader = LogReader(directory)
+        self._lock = threading.RLock()
+        self._head: SignedHead | None = None
+
+    @property
+    def log_id(self) -> str:
+        """Its id; empty before the first leaf was read."""
+        return self._reader.log_id
+
+    @property
+    def size(self) -> int:
+        """Leaves read so far."""
+        return self._reader.size
+
+    @property
+    def head(self) -> SignedHead | None:
+        """The newest signed head that the worker reported."""
+        return self._head
+
+    def take_head(self, jws: str) -> None:
+        """Remember a head that the worker reported."""
+        if not jws or (self._head is not None and self._head.jws == jws.encode("ascii")):
+            return
+        self._head = SignedHead(self.worker, parse_head(jws.encode("ascii")).unverified, jws.encode("ascii"))
+
+    def read_on(self, upto_sequence: int) -> Iterator[StoredLeaf]:
+        """New leaves, up to the last record that is durable."""
+        with self._lock:
+            yield from self._reader.follow(upto_sequence)
+
+    def at(self, index: int) -> StoredLeaf:
+        """One leaf with what lies beside it."""
+        with self._lock:
+            if not 0 <= index < self._reader.size:
+                raise ExchangeError(Reason.NOT_FOUND, f"log {self.log_id} has no leaf {index} yet")
+            return self._reader.at(index)
+
+    def prove_inclusion(self, index: int, size: int) -> Proof:
+        """That leaf ``index`` is in the tree of ``size``; 0 means under the newest head."""
+        with self._lock:
+            size = self._require_size(size)
+            if not 0 <= index < size:
+                raise ExchangeError(Reason.NOT_FOUND, f"no leaf {index} in a tree of {size}")
+            node = self._reader.node
+            return Proof(size, root_of(node, size), inclusion_proof(node, index, size), node(0, index))
+
+    def prove_consistency(self, size1: int, size2: int) -> Proof:
+        """That the tree of ``size2`` extends the tree of ``size1``; 0 means the newest head."""
+        with self._lock:
+            size2 = self._require_size(size2)
+            if not 1 <= size1 <= size2:
+                raise ExchangeError(Reason.NOT_FOUND, f"a tree of {size2} extends none of {size1}")
+            node = self._reader.node
+            path = consistency_proof(node, size1, size2)
+            return Proof(size2, root_of(node, size2), path, root_of(node, size1))
+
+    def _require_size(self, size: int) -> int:
+        size = size or (self._head.head.size if self._head is not None else 0)
+        if not 1 <= size <= self._reader.size:
+            raise ExchangeError(Reason.NOT_FOUND, f"no tree of {size} has been read from log {self.log_id}")
+        return size
+
+
+class LogBook:
+    """The logs of all workers of this gateway."""
+
+    def __init__(self, logs: list[WorkerLog]) -> None:
+        self.logs = logs
+
+    def require(self, log_id: str) -> WorkerLog:
+        """The log of this id; an empty id will do where there is only one.
+
+        Raises:
+            ExchangeError: There is no such log here, or an id is needed.
+        """
+        found = [log for log in self.logs if log_id in ("", log.log_id)]
+        if len(found) != 1:
+            what = f"no log {log_id}" if log_id else "several logs: name one"
+            raise ExchangeError(Reason.NOT_FOUND, f"this gateway has {what}")
+        return found[0]

@@ -36,10 +36,11 @@ from gateway.worker.context import Claims, caller_context, has_personal_number, 
 from gateway.worker.frames import UnverifiedFrame
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
-from gateway.worker.refusal import Ending, Refusals, Side
+from gateway.worker.refusal import Ending, Refusals
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, TrustView, method_name, refusal_of_terms
 from gateway.worker.turn import Turn
+from rpc.richerrors import Side
 
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 

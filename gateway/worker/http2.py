@@ -24,6 +24,7 @@ from enum import IntEnum, StrEnum
 from typing import Final, Protocol, cast
 
 import ngh2
+from ngh2 import DataReceived, Event, RequestReceived, ResponseReceived, StreamClosed, TrailersReceived
 
 Header = tuple[bytes, bytes]
 Headers = Sequence[Header]
@@ -438,50 +439,40 @@ class Http2Connection(asyncio.Protocol):
             self._h2.ping(b"alive?\0\0")
             self.flush_soon()
 
-    def _dispatch(self, events: Iterable[ngh2.Event]) -> None:
+    def _dispatch(self, events: Iterable[Event]) -> None:
         streams = self.streams
         for event in events:
-            kind = type(event)
-            if kind is ngh2.DataReceived:
-                data = cast("ngh2.DataReceived", event)
-                sink = streams.get(data.stream_id)
+            if type(event) is DataReceived:
+                sink = streams.get(event.stream_id)
                 if sink is not None:
-                    sink.on_data(data.data, data.end_stream)
-            elif kind is ngh2.RequestReceived:
-                request = cast("ngh2.RequestReceived", event)
-                self._on_request(request)
-            elif kind is ngh2.StreamClosed:
-                closed = cast("ngh2.StreamClosed", event)
-                sink = streams.pop(closed.stream_id, None)
+                    sink.on_data(event.data, event.end_stream)
+            elif type(event) is StreamClosed:
+                sink = streams.pop(event.stream_id, None)
                 if sink is not None:
-                    self._on_stream_closed(closed, sink)
-            elif kind is ngh2.ResponseReceived:
-                response = cast("ngh2.ResponseReceived", event)
-                sink = streams.get(response.stream_id)
+                    self._on_stream_closed(event, sink)
+            elif type(event) is RequestReceived:
+                if self._accept is not None:
+                    headers = cast("Headers", event.headers)
+                    streams[event.stream_id] = self._accept(self, event.stream_id, headers, event.end_stream)
+            elif type(event) is ResponseReceived:
+                sink = streams.get(event.stream_id)
                 if sink is not None:
-                    sink.on_headers(cast("Headers", response.headers), response.end_stream)
-            elif kind is ngh2.TrailersReceived:
-                trailers = cast("ngh2.TrailersReceived", event)
-                sink = streams.get(trailers.stream_id)
+                    sink.on_headers(cast("Headers", event.headers), event.end_stream)
+            elif type(event) is TrailersReceived:
+                sink = streams.get(event.stream_id)
                 if sink is not None:
-                    sink.on_trailers(cast("Headers", trailers.headers))
+                    sink.on_trailers(cast("Headers", event.headers))
             else:
                 self._on_connection_event(event)
 
-    def _on_request(self, event: ngh2.RequestReceived) -> None:
-        if self._accept is None:
-            return  # a client: libnghttp2 lets no request in
-        sink = self._accept(self, event.stream_id, cast("Headers", event.headers), event.end_stream)
-        self.streams[event.stream_id] = sink
-
-    def _on_stream_closed(self, event: ngh2.StreamClosed, sink: StreamSink) -> None:
+    def _on_stream_closed(self, event: StreamClosed, sink: StreamSink) -> None:
         self._watchers.pop(event.stream_id, None)
         self._busy_at = self._heard_at
         # A frame that we could not send (header list too long for the peer) ends the stream without a code.
         failed_here = event.local_error is not None and event.error_code == ErrorCode.NO_ERROR
         sink.on_closed(ErrorCode.INTERNAL_ERROR if failed_here else event.error_code)
 
-    def _on_connection_event(self, event: ngh2.Event) -> None:
+    def _on_connection_event(self, event: Event) -> None:
         if isinstance(event, ngh2.SettingsReceived):
             if not self._ready:
                 self._ready = True

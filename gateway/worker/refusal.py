@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from core.language import Language
 from core.payloads import Metadata
 from core.reasons import Delivery, Reason, Retry
-
-Side = Literal["consumer", "provider", "adapter"]
-
-# reason, detail, exchange id, delivery, retry, side, language -> status message and grpc-status-details-bin
-Describe = Callable[..., tuple[str, bytes]]
+from rpc.richerrors import Side, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +39,6 @@ class Refusals:
         status: int | None = None,
     ) -> Ending:
         """Tell ``reason`` with everything a caller needs to act on it."""
-        from rpc.richerrors import describe
-
         self._count(f"refused_{reason}")
         message, details = describe(
             reason,

@@ -112,7 +112,7 @@ def frame_message(flag: int, data: bytes) -> bytes:
 
 # --- Timeouts ---
 
-_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_TIMEOUT_TEXT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_NS: Final = {
     b"H": 3_600_000_000_000,
     b"M": 60_000_000_000,
@@ -130,7 +130,7 @@ def parse_timeout(value: bytes) -> int:
     Raises:
         MalformedError: Not one to eight digits and a unit.
     """
-    found = _TIMEOUT.fullmatch(value)
+    found = _TIMEOUT_TEXT.fullmatch(value)
     if found is None:
         raise MalformedError(Reason.METADATA_INVALID, "grpc-timeout is malformed")
     return int(found[1]) * _UNIT_NS[found[2]] // 1_000
@@ -151,74 +151,110 @@ _NAME = re.compile(rb"[0-9a-z_.\-]{1,128}")
 _VALUE = re.compile(rb"[\x20-\x7e]*")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 
-# Of the HTTP message itself. They are read or written at this edge and are never metadata.
-_OWN: Final = frozenset(
-    {
-        b"te",
-        b"content-type",
-        b"content-length",
-        b"host",
-        b"connection",
-        b"grpc-timeout",
-        b"grpc-encoding",
-        b"grpc-status",
-    }
-)
-_names_seen: set[bytes] = set()
+
+# What a header is by its name. The own ones are of the HTTP message itself: read or written at this edge.
+_PLAIN: Final = 0
+_BINARY: Final = 1
+_METHOD: Final = 2
+_PATH: Final = 3
+_CONTENT_TYPE: Final = 4
+_TE: Final = 5
+_TIMEOUT: Final = 6
+_ENCODING: Final = 7
+_OTHER: Final = 8
+
+_OWN: Final = {
+    b":method": _METHOD,
+    b":path": _PATH,
+    b"content-type": _CONTENT_TYPE,
+    b"te": _TE,
+    b"grpc-timeout": _TIMEOUT,
+    b"grpc-encoding": _ENCODING,
+    b"grpc-status": _OTHER,
+    b"content-length": _OTHER,
+    b"host": _OTHER,
+    b"connection": _OTHER,
+    b":status": _OTHER,
+    b":scheme": _OTHER,
+    b":authority": _OTHER,
+}
+_kinds: dict[bytes, int] = dict(_OWN)
 _NAMES_REMEMBERED: Final = 4_096
 
 
-def _is_name(name: bytes) -> bool:
-    if name in _names_seen:
-        return True
+def _kind_of(name: bytes) -> int | None:
+    """The kind of a header, ``None`` if gRPC allows no such name; remembers what it found."""
+    kind = _kinds.get(name)
+    if kind is not None:
+        return kind
+    if name[:1] == b":":
+        return _OTHER
     if _NAME.fullmatch(name) is None:
-        return False
-    if len(_names_seen) < _NAMES_REMEMBERED:
-        _names_seen.add(name)
-    return True
+        return None
+    kind = _BINARY if name.endswith(b"-bin") else _PLAIN
+    if len(_kinds) < _NAMES_REMEMBERED:
+        _kinds[name] = kind
+    return kind
 
 
 def read_metadata(headers: Iterable[Header]) -> Metadata:
     """The entries of a header list that are metadata, in order, ``-bin`` values decoded.
 
-    A ``-bin`` header may hold several values, parted by commas; they become several entries.
-    ``grpc-message``,
+    A ``-bin`` header may hold several values, parted by commas; they become several entries. ``grpc-message``,
     ``grpc-accept-encoding`` and ``user-agent`` count as metadata here: they belong to the two programs.
 
     Raises:
         MalformedError: A name, a value or base64 that gRPC does not allow.
         ExchangeError: Too many entries, or too many bytes (``LIMIT_EXCEEDED``).
     """
+    return _split(headers)[1]
+
+
+def _split(headers: Iterable[Header]) -> tuple[dict[int, bytes], Metadata]:
+    """Own headers by kind, and metadata; one pass, for this is done for every call."""
+    own: dict[int, bytes] = {}
     entries: list[tuple[bytes, bytes]] = []
     size = 0
-    for name, value in headers:
-        if name in _OWN or name[:1] == b":":
-            continue
-        size += len(name) + len(value)
-        if not _is_name(name):
+    kinds = _kinds
+    is_text = _VALUE.fullmatch
+    for header in headers:
+        name, value = header
+        kind = kinds.get(name)
+        if kind is None:
+            kind = _kind_of(name)
+        if kind == _PLAIN:
+            if is_text(value) is None:
+                raise MalformedError(
+                    Reason.METADATA_INVALID, f"metadata {name.decode()} is not printable ASCII"
+                )
+            size += len(name) + len(value)
+            entries.append(header)
+        elif kind is None:
             raise MalformedError(
                 Reason.METADATA_INVALID, "a metadata name has characters that gRPC does not allow"
             )
-        if name.endswith(b"-bin"):
+        elif kind == _BINARY:
+            size += len(name) + len(value)
             entries += [(name, _decode_binary(part)) for part in value.split(b",")]
-        elif _VALUE.fullmatch(value) is None:
-            raise MalformedError(Reason.METADATA_INVALID, f"metadata {name.decode()} is not printable ASCII")
-        else:
-            entries.append((name, value))
+        elif kind != _OTHER:
+            if kind in own:
+                raise MalformedError(Reason.METADATA_INVALID, f"header {name.decode()} stands twice")
+            own[kind] = value
     if size > MAX_METADATA_BYTES or len(entries) > MAX_METADATA_COUNT:
         raise ExchangeError(
             Reason.LIMIT_EXCEEDED,
             f"metadata is over {MAX_METADATA_COUNT} entries or {MAX_METADATA_BYTES} bytes",
         )
-    return tuple(entries)
+    return own, tuple(entries)
 
 
 def _decode_binary(value: bytes) -> bytes:
     value = value.strip(b" ")
     if _BASE64.fullmatch(value) is None:
         raise MalformedError(Reason.METADATA_INVALID, "binary metadata is not base64")
+    bare = value.rstrip(b"=")
     try:
-        return binascii.a2b_base64(value.rstrip(b"=") + b"=" * (-len(value.rstrip(b"=")) % 4))
+        return binascii.a2b_base64(bare + b"=" * (-len(bare) % 4))
     except binascii.Error as error:
         raise MalformedError(Reason.METADATA_INVALID, "binary metadata is not base64") from error
 
@@ -231,11 +267,10 @@ def write_metadata(metadata: Iterable[tuple[bytes, bytes]]) -> list[Header]:
     """
     headers = []
     for name, value in metadata:
-        if name in _OWN or not _is_name(name):
-            continue
-        if name.endswith(b"-bin"):
+        kind = _kind_of(name)
+        if kind == _BINARY:
             headers.append((name, binascii.b2a_base64(value, newline=False).rstrip(b"=")))
-        elif _VALUE.fullmatch(value) is not None:
+        elif kind == _PLAIN and _VALUE.fullmatch(value) is not None:
             headers.append((name, value))
     return headers
 
@@ -261,26 +296,22 @@ def read_request(headers: Headers) -> RequestHead:
         MalformedError: ``te``, ``grpc-timeout``, path or metadata are malformed, or stand twice.
         ExchangeError: Metadata over its limits.
     """
-    found: dict[bytes, bytes] = {}
-    for name, value in headers:
-        if name in _OWN or name[:1] == b":":
-            if name in found:
-                raise MalformedError(Reason.METADATA_INVALID, f"header {name.decode()} stands twice")
-            found[name] = value
-    if found.get(b":method") != b"POST":
+    own, metadata = _split(headers)
+    if own.get(_METHOD) != b"POST":
         raise NotGrpcError(405, "gRPC calls use POST")
-    require_grpc(found.get(b"content-type", b""))
-    if found.get(b"te") != b"trailers":
+    require_grpc(own.get(_CONTENT_TYPE, b""))
+    if own.get(_TE) != b"trailers":
         raise MalformedError(Reason.METADATA_INVALID, "header te: trailers is missing")
-    path = found.get(b":path", b"")
-    if not path.isascii() or not path.startswith(b"/") or len(path) > MAX_PATH_BYTES:
+    path = own.get(_PATH, b"")
+    if not path.isascii() or path[:1] != b"/" or len(path) > MAX_PATH_BYTES:
         raise MalformedError(Reason.METADATA_INVALID, "the path is no gRPC method")
-    timeout = found.get(b"grpc-timeout")
+    timeout = own.get(_TIMEOUT)
+    encoding = own.get(_ENCODING)
     return RequestHead(
-        path=path,
-        metadata=read_metadata(headers),
-        timeout_us=None if timeout is None else parse_timeout(timeout),
-        encoding=read_encoding(found.get(b"grpc-encoding", b"identity")),
+        path,
+        metadata,
+        None if timeout is None else parse_timeout(timeout),
+        "identity" if encoding is None else read_encoding(encoding),
     )
 
 
@@ -296,12 +327,12 @@ def require_grpc(content_type: bytes) -> None:
         raise NotGrpcError(415, "content-type is not application/grpc")
 
 
-_ENCODING = re.compile(rb"[a-z0-9\-]{1,32}")
+_ENCODING_TEXT = re.compile(rb"[a-z0-9\-]{1,32}")
 
 
 def read_encoding(value: bytes) -> str:
     """``grpc-encoding``; raises ``MalformedError`` if it is no short token."""
-    if _ENCODING.fullmatch(value) is None:
+    if _ENCODING_TEXT.fullmatch(value) is None:
         raise MalformedError(Reason.METADATA_INVALID, "grpc-encoding is malformed")
     return value.decode("ascii")
 
@@ -336,7 +367,9 @@ def response_headers(metadata: Metadata) -> list[Header]:
     if not metadata:
         return _RESPONSE
     encoding = [
-        (name, value) for name, value in metadata if name == b"grpc-encoding" and _ENCODING.fullmatch(value)
+        (name, value)
+        for name, value in metadata
+        if name == b"grpc-encoding" and _ENCODING_TEXT.fullmatch(value)
     ]
     return _RESPONSE + encoding + write_metadata(metadata)
 

@@ -75,4 +75,5 @@ def status_bytes(code: int, message: str, details: Sequence[Message]) -> bytes:
         wrapped = AnyMessage()
         wrapped.Pack(one)
         packed.append(wrapped)
-    return status_pb2.Status(code=code, message=message, details=packed).SerializeToString()
+    serialised: bytes = status_pb2.Status(code=code, message=message, details=packed).SerializeToString()
+    return serialised

@@ -1,6 +1,6 @@
 """Signed tree heads (PROTOCOL M6). On the hot path: one signature per commit, one verification per frame.
 
-The form (exact header, canonical base64url, payload) is ``core.heads``'; here is the signature. No JWT library:
+Form (exact header, canonical base64url, payload): ``core.heads``. Here: the signature, without any JWT library:
 the header is one constant, so there is nothing to negotiate and nothing to confuse.
 """
 
@@ -54,7 +54,7 @@ class HeadSigner:
         object.__setattr__(self, "_prefix", b64url(header) + b".")
 
     def sign(self, head: TreeHead) -> bytes:
-        """The compact JWS of ``head``. The caller has made the tree durable first: commit, then sign, then send."""
+        """The compact JWS of ``head``. The tree is durable already: commit, sign, send."""
         signing_input = self._prefix + b64url(encode_head(head))
         return signing_input + b"." + b64url(sign_es256(self.key, signing_input))
 

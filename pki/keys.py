@@ -22,7 +22,7 @@ from rpc.files import read_private, write_private
 
 MAX_KEY_BYTES: Final = 16 * 1024
 
-# The order of P-256's base point (SEC 2, section 2.4.2). With s also n - s verifies: only the lower one is ours.
+# The order of P-256's base point (SEC 2, section 2.4.2). With s also n - s verifies: only the lower is ours.
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _HALF_ORDER: Final = _ORDER // 2
 _SIGN: Final = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)  # RFC 6979

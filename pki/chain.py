@@ -1,0 +1,302 @@
+"""Is this certificate what it claims to be, at that moment? The policy of docs/protocol/pki.md, rule by rule.
+
+``cryptography.x509.verification`` finds the path and checks signatures, validity and name constraints. Its own
+extension policy is the Web's (SAN and EKU demanded, RSA welcome, no revocation at all), so it is switched off
+and replaced by the rules below, which every certificate of the path that was found must keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Final, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from core.identifiers import AnyId, parse_urn
+from core.reasons import ExchangeError, MalformedError, Reason
+from pki.profiles import UNREADABLE, AuthorityKind, Profile, authority_kind, identity_host, member_of, urn_of
+
+MAX_INTERMEDIATES: Final = 8
+
+# The critical extensions that the rules below or the library account for; any other is refused (RFC 5280, 4.2).
+_KNOWN_CRITICAL: Final = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.NAME_CONSTRAINTS,
+    }
+)
+
+_E = TypeVar("_E", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedChain:
+    """A certificate that was what it claims to be, at the moment it was verified for.
+
+    Attributes:
+        certificates: Leaf first, trusted root last.
+        profile: The profile it was verified as.
+        urn: Its name, ``urn:passerelle:gateway:BJ/GOV/ANIP/gw1``.
+        identifier: The same, parsed.
+    """
+
+    certificates: tuple[x509.Certificate, ...]
+    profile: Profile
+    urn: str
+    identifier: AnyId
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The certificate itself."""
+        return self.certificates[0]
+
+
+def verify_chain(
+    leaf: x509.Certificate,
+    *,
+    intermediates: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    crls: Sequence[x509.CertificateRevocationList],
+    at: datetime,
+    profile: Profile,
+) -> VerifiedChain:
+    """Verify ``leaf`` as a certificate of ``profile`` at the moment ``at``.
+
+    Args:
+        leaf: The certificate.
+        intermediates: Candidates for issuing CAs, untrusted.
+        roots: Trusted: the anchor's root, or for programs and adapters the member's own CA.
+        crls: Revocation lists; each issuer in the chain needs a fresh one. Not for a member's own CA, whose
+            programs are admitted and removed by pinned thumbprint.
+        at: The moment to judge, with time zone.
+        profile: What the certificate must be; a certificate is never accepted as whatever it happens to be.
+
+    Raises:
+        ExchangeError: ``CERTIFICATE_EXPIRED`` (or not yet valid), ``CERTIFICATE_REVOKED``, or
+            ``CERTIFICATE_INVALID`` for everything else.
+    """
+    # 1 The leaf says what its profile says, and nothing else that matters.
+    urn = _require_leaf(leaf, profile)
+    # 2 It is in force.
+    _require_in_force(leaf, at, urn)
+    # 3 A path of at most one intermediate leads to a root: signatures, validity, name constraints.
+    certificates = _find_path(leaf, intermediates, roots, at, urn)
+    # 4 Keys and algorithms are ours, and nothing critical is unknown.
+    for certificate in certificates:
+        _require_strong(certificate)
+        _require_known_critical(certificate)
+    # 5 The authorities are those that may issue this profile.
+    _require_authorities(certificates, profile, urn)
+    # 6 Nothing on the path is revoked.
+    if profile.rules.issuer is not AuthorityKind.PROGRAMS:
+        for certificate, issuer in pairwise(certificates):
+            require_not_revoked(certificate, issuer, crls, at)
+    return VerifiedChain(tuple(certificates), profile, urn, parse_urn(urn)[1])
+
+
+def require_not_revoked(
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    crls: Sequence[x509.CertificateRevocationList],
+    at: datetime,
+) -> None:
+    """Check ``certificate`` against the revocation lists of ``issuer``.
+
+    A list counts only if the issuer signed it and it speaks for all the issuer's certificates. It is fresh if
+    its ``nextUpdate`` is not before ``at``. A list made after ``at`` knows more and is welcome; one entry in
+    any list, fresh or not, is enough, because nothing is ever taken back off a list.
+
+    Raises:
+        ExchangeError: ``CERTIFICATE_REVOKED``, or ``CERTIFICATE_INVALID`` without a fresh list.
+    """
+    fresh = False
+    for crl in crls:
+        if crl.issuer != issuer.subject or not _is_complete_list(crl, issuer):
+            continue
+        fresh = fresh or (crl.next_update_utc is not None and at <= crl.next_update_utc)
+        entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
+        if entry is not None and _revoked_since(entry) <= at:
+            raise ExchangeError(
+                Reason.CERTIFICATE_REVOKED,
+                f"{_title(certificate)} was revoked on {_revoked_since(entry):%Y-%m-%d %H:%M:%S} UTC",
+            )
+    if not fresh:
+        raise _invalid(f"no fresh revocation list of {_title(issuer)}")
+
+
+def _require_leaf(leaf: x509.Certificate, profile: Profile) -> str:
+    rules = profile.rules
+    urn = urn_of(leaf)
+    kind, _ = parse_urn(urn)
+    if kind != rules.kind:
+        raise _invalid(f"a certificate of {urn} is no {profile} certificate")
+    usages = _extension(leaf, x509.ExtendedKeyUsage)
+    if usages is None or frozenset(usages) != rules.usages:
+        raise _invalid(f"the extended key usages of {urn} are not those of a {profile} certificate")
+    usage = _extension(leaf, x509.KeyUsage)
+    if usage is None or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:
+        raise _invalid(f"the key usage of {urn} is not that of an end certificate")
+    if usage.content_commitment != rules.signs:
+        raise _invalid(f"the key usage of {urn} is not that of a {profile} certificate")
+    constraints = _extension(leaf, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise _invalid(f"the certificate of {urn} claims to be an authority")
+    _require_names(leaf, profile, urn)
+    return urn
+
+
+def _require_names(leaf: x509.Certificate, profile: Profile, urn: str) -> None:
+    """One URI; hosts on servers only; no wildcard, and no identity host but its own."""
+    names = _extension(leaf, x509.SubjectAlternativeName) or ()
+    hosts = [name for name in names if not isinstance(name, x509.UniformResourceIdentifier)]
+    if bool(hosts) != profile.rules.hosts:
+        raise _invalid(f"{urn}: a {profile} certificate names {'' if profile.rules.hosts else 'no '}hosts")
+    own = identity_host(urn)
+    domain = own.partition(".")[2]
+    for name in hosts:
+        match name:
+            case x509.IPAddress():
+                continue
+            case x509.DNSName(value=value) if "*" not in value:
+                if value.lower().rstrip(".").endswith(domain) and value != own:
+                    raise _invalid(f"{urn} claims the identity host of another")
+            case _:
+                raise _invalid(f"{urn}: a name that certificates here never have")
+
+
+def _require_in_force(leaf: x509.Certificate, at: datetime, urn: str) -> None:
+    if at < leaf.not_valid_before_utc:
+        raise ExchangeError(
+            Reason.CERTIFICATE_EXPIRED,
+            f"the certificate of {urn} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC",
+        )
+    if at > leaf.not_valid_after_utc:
+        raise ExchangeError(
+            Reason.CERTIFICATE_EXPIRED,
+            f"the certificate of {urn} expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC",
+        )
+
+
+def _find_path(
+    leaf: x509.Certificate,
+    intermediates: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    at: datetime,
+    urn: str,
+) -> list[x509.Certificate]:
+    if len(intermediates) > MAX_INTERMEDIATES:
+        raise _invalid(f"{urn}: more than {MAX_INTERMEDIATES} intermediate certificates")
+    if not roots:
+        raise _invalid(f"{urn}: no root to trust")
+    anything = ExtensionPolicy.permit_all()
+    authorities = anything.require_present(x509.BasicConstraints, Criticality.CRITICAL, None)
+    verifier = (
+        PolicyBuilder()
+        .store(Store(list(roots)))
+        .time(at)
+        .max_chain_depth(1)
+        .extension_policies(ca_policy=authorities, ee_policy=anything)
+        .build_client_verifier()
+    )
+    try:
+        return verifier.verify(leaf, list(intermediates)).chain
+    except (VerificationError, ValueError) as error:
+        raise _invalid(f"no valid path from {urn} to the anchor ({str(error)[:200]})") from None
+
+
+def _require_strong(certificate: x509.Certificate) -> None:
+    """P-256 keys, ECDSA with SHA-256: one algorithm, so that none can be negotiated down."""
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise _invalid(f"{_title(certificate)} has no P-256 key")
+    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+        raise _invalid(f"{_title(certificate)} is not signed with ECDSA and SHA-256")
+
+
+def _require_known_critical(certificate: x509.Certificate) -> None:
+    for extension in _extensions(certificate):
+        if extension.critical and extension.oid not in _KNOWN_CRITICAL:
+            raise _invalid(
+                f"{_title(certificate)} has unknown critical extension {extension.oid.dotted_string}"
+            )
+
+
+def _require_authorities(certificates: Sequence[x509.Certificate], profile: Profile, urn: str) -> None:
+    issuer = profile.rules.issuer
+    expected = [issuer] if issuer is AuthorityKind.PROGRAMS else [issuer, AuthorityKind.ROOT]
+    found = [_require_authority(certificate) for certificate in certificates[1:]]
+    if found != expected:
+        raise _invalid(f"{urn}: {profile} certificates are issued by {' under '.join(expected)} only")
+    if issuer is AuthorityKind.PROGRAMS and member_of(urn_of(certificates[1])) != member_of(urn):
+        raise _invalid(f"{urn} is not of the member that {_title(certificates[1])} belongs to")
+
+
+def _require_authority(certificate: x509.Certificate) -> AuthorityKind:
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None or not usage.key_cert_sign or not usage.crl_sign or usage.digital_signature:
+        raise _invalid(f"the key usage of {_title(certificate)} is not that of an authority")
+    constraints = next(
+        (found for found in _extensions(certificate) if found.oid == ExtensionOID.BASIC_CONSTRAINTS), None
+    )
+    if constraints is None or not constraints.critical:
+        raise _invalid(f"{_title(certificate)} has no critical basic constraints")
+    return authority_kind(certificate)
+
+
+def _is_complete_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    """Whether ``issuer`` signed this list and it is no delta, no partition and nothing we do not understand."""
+    key = issuer.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        return False
+    if crl.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
+        return False
+    try:
+        return crl.is_signature_valid(key) and not any(extension.critical for extension in crl.extensions)
+    except ValueError:
+        return False
+
+
+def _revoked_since(entry: x509.RevokedCertificate) -> datetime:
+    """The invalidity date if it is earlier: the key was in other hands since then."""
+    try:
+        known = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
+    except (x509.ExtensionNotFound, ValueError):
+        return entry.revocation_date_utc
+    return min(known, entry.revocation_date_utc)
+
+
+def _extensions(certificate: x509.Certificate) -> x509.Extensions:
+    try:
+        return certificate.extensions
+    except UNREADABLE:
+        raise _invalid(f"{_title(certificate)} has unreadable extensions") from None
+
+
+def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
+    try:
+        return _extensions(certificate).get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _title(certificate: x509.Certificate) -> str:
+    return ascii(certificate.subject.rfc4514_string()[:80])
+
+
+def _invalid(text: str) -> MalformedError:
+    return MalformedError(Reason.CERTIFICATE_INVALID, text)

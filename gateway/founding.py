@@ -9,11 +9,13 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from core.clock import Clock
 from core.documents import encode
@@ -42,7 +44,7 @@ from pki.keys import (
     require_p256,
     write_key,
 )
-from pki.profiles import AuthorityKind, Issuer, Profile, build_csr, issue, issue_authority
+from pki.profiles import AuthorityKind, Issuer, Profile, build_csr, issue, issue_authority, profile_of, urn_of
 from rpc.files import replace_file
 from rpc.settings import load_settings
 
@@ -156,7 +158,7 @@ def install_certificates(
             raise ExchangeError(
                 Reason.CERTIFICATE_INVALID, f"the {profile} certificate is for another key than {files.key}"
             )
-        require_chain(chain, directory, settings, profile)
+        _require_chain(chain, Anchor.read(directory.anchor), settings, profile)
         replace_file(files.certificate, chain_pem(chain))
 
 
@@ -308,6 +310,24 @@ def settings_text(plan: Plan) -> str:
 def _toml(value: str | list[str]) -> str:
     # A JSON string or list of strings is a TOML one, for text without DEL: identifiers and paths.
     return json.dumps(value, ensure_ascii=False)
+
+
+def _require_chain(
+    chain: Sequence[x509.Certificate], anchor: Anchor, settings: GatewaySettings, profile: Profile
+) -> None:
+    """A first look, so that a mix-up shows here; what counts is how peers verify it, revocation included."""
+    leaf = chain[0]
+    if profile_of(leaf) is not profile or urn_of(leaf) != urn("gateway", settings.gateway):
+        raise ExchangeError(
+            Reason.CERTIFICATE_INVALID, f"this is no {profile} certificate of {settings.gateway}"
+        )
+    try:
+        for certificate, issuer in pairwise((*chain, anchor.certificate)):
+            certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise ExchangeError(
+            Reason.CERTIFICATE_INVALID, f"the {profile} chain does not lead to the anchor's root"
+        ) from error
 
 
 def _issue_identity(

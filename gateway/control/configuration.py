@@ -252,9 +252,12 @@ class ConfigurationKeeper:
             self._confirm(in_force, trusted)
             return
         documents = {target: read(trusted, target) for target in trusted.targets}
-        judged = self._judge(documents, now)
+        fresh_at = self._fresh_at(trusted, now)
+        # Judged as of the last contact: revocation lists that were fresh then do not turn an absence of the
+        # registry into a stop before its time.
+        judged = self._judge(documents, fresh_at)
         self._report_left_out(judged.left_out)
-        self._put_in_force(trusted, judged, now, self._fresh_at(trusted, now))
+        self._put_in_force(trusted, judged, now, fresh_at)
 
     def _require_forward(self, trusted: TrustedVersion) -> None:
         before = self._before

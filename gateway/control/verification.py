@@ -48,7 +48,6 @@ from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredCertificate, Registration, parse_registration, parse_successor
 from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.state import LeftOut
-from pki.anchor import Anchor
 from pki.chain import verify_chain
 from pki.documents import unverified_kid, verify_document
 from pki.keys import certificate_thumbprint, key_thumbprint, load_chain, load_public_key
@@ -83,13 +82,13 @@ class Judge:
     """What this gateway takes as given when it judges a configuration.
 
     Attributes:
-        anchor: The roots it was installed with.
+        root: The X.509 root of the anchor it was installed with.
         registry: The registry it pins.
         member: Its own member.
         member_key: Thumbprint of its own member's key, from ``gateway.toml``.
     """
 
-    anchor: Anchor
+    root: x509.Certificate
     registry: RegistryId
     member: MemberId
     member_key: str
@@ -126,7 +125,7 @@ class Judge:
 class _Authorities:
     """Who may issue certificates, and which of those no longer count, at one moment."""
 
-    anchor: Anchor
+    root: x509.Certificate
     issuing: Mapping[Profile, Sequence[x509.Certificate]]
     crls: Sequence[x509.CertificateRevocationList]
     at: datetime
@@ -138,7 +137,7 @@ class _Authorities:
         verified = verify_chain(
             leaf,
             intermediates=self.issuing[profile],
-            roots=[self.anchor.certificate],
+            roots=[self.root],
             crls=self.crls,
             at=self.at,
             profile=profile,
@@ -188,7 +187,7 @@ def _require_common(
         if common.registry.id != str(judge.registry):
             raise RejectedError(f"the configuration is of {common.registry.id}, not {judge.registry}")
         authorities = _Authorities(
-            judge.anchor,
+            judge.root,
             {
                 Profile.AUTH: [load_chain(pem)[0] for pem in common.authorities.auth],
                 Profile.SEAL: [load_chain(pem)[0] for pem in common.authorities.seal],

@@ -159,6 +159,8 @@ class Filter:
     issue: str | None = None
     client: str | None = None
     service: str | None = None
+    method: str | None = None
+    purpose: str | None = None
     outcome: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
@@ -206,7 +208,7 @@ class ExchangeIndex:
         columns = EXCHANGES.c
         conditions = [
             columns[name] == value
-            for name in ("exchange", "issue", "client", "service", "outcome")
+            for name in ("exchange", "issue", "client", "service", "method", "purpose", "outcome")
             if (value := getattr(wanted, name)) is not None
         ]
         if wanted.since_ms is not None:

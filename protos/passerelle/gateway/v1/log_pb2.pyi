@@ -20,41 +20,41 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Outcome:
+class _ExchangeOutcome:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.ValueType], _builtins.type):
+class _ExchangeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExchangeOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
+    EXCHANGE_OUTCOME_UNSPECIFIED: _ExchangeOutcome.ValueType  # 0
     """Any outcome, in a search."""
-    OUTCOME_GRANTED: _Outcome.ValueType  # 1
+    EXCHANGE_OUTCOME_GRANTED: _ExchangeOutcome.ValueType  # 1
     """The provider's program answered with status OK."""
-    OUTCOME_REFUSED: _Outcome.ValueType  # 2
+    EXCHANGE_OUTCOME_REFUSED: _ExchangeOutcome.ValueType  # 2
     """A gateway refused."""
-    OUTCOME_ERROR: _Outcome.ValueType  # 3
+    EXCHANGE_OUTCOME_ERROR: _ExchangeOutcome.ValueType  # 3
     """The provider's program answered with an error."""
-    OUTCOME_OPEN: _Outcome.ValueType  # 4
+    EXCHANGE_OUTCOME_OPEN: _ExchangeOutcome.ValueType  # 4
     """No answer is known yet."""
-    OUTCOME_IN_DOUBT: _Outcome.ValueType  # 5
+    EXCHANGE_OUTCOME_IN_DOUBT: _ExchangeOutcome.ValueType  # 5
     """It ended without an answer that both sides hold; the peer has to be asked."""
 
-class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
+class ExchangeOutcome(_ExchangeOutcome, metaclass=_ExchangeOutcomeEnumTypeWrapper):
     """How an exchange ended."""
 
-OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
+EXCHANGE_OUTCOME_UNSPECIFIED: ExchangeOutcome.ValueType  # 0
 """Any outcome, in a search."""
-OUTCOME_GRANTED: Outcome.ValueType  # 1
+EXCHANGE_OUTCOME_GRANTED: ExchangeOutcome.ValueType  # 1
 """The provider's program answered with status OK."""
-OUTCOME_REFUSED: Outcome.ValueType  # 2
+EXCHANGE_OUTCOME_REFUSED: ExchangeOutcome.ValueType  # 2
 """A gateway refused."""
-OUTCOME_ERROR: Outcome.ValueType  # 3
+EXCHANGE_OUTCOME_ERROR: ExchangeOutcome.ValueType  # 3
 """The provider's program answered with an error."""
-OUTCOME_OPEN: Outcome.ValueType  # 4
+EXCHANGE_OUTCOME_OPEN: ExchangeOutcome.ValueType  # 4
 """No answer is known yet."""
-OUTCOME_IN_DOUBT: Outcome.ValueType  # 5
+EXCHANGE_OUTCOME_IN_DOUBT: ExchangeOutcome.ValueType  # 5
 """It ended without an answer that both sides hold; the peer has to be asked."""
-Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+Global___ExchangeOutcome: _TypeAlias = ExchangeOutcome  # noqa: Y015
 
 class _Side:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -109,7 +109,7 @@ class SearchRequest(_message.Message):
     """Method, `bj.identity.v1.IdentityService/GetPerson`."""
     purpose: _builtins.str
     """Purpose code, `P01`."""
-    outcome: Global___Outcome.ValueType
+    outcome: Global___ExchangeOutcome.ValueType
     """Outcome."""
     page_size: _builtins.int
     """At most so many rows; 0 means 100; more than 1000 is refused."""
@@ -128,7 +128,7 @@ class SearchRequest(_message.Message):
         service: _builtins.str = ...,
         method: _builtins.str = ...,
         purpose: _builtins.str = ...,
-        outcome: Global___Outcome.ValueType = ...,
+        outcome: Global___ExchangeOutcome.ValueType = ...,
         until: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
@@ -241,7 +241,7 @@ class Exchange(_message.Message):
     """Agreement id."""
     agreement_version: _builtins.int
     """Version of that agreement."""
-    outcome: Global___Outcome.ValueType
+    outcome: Global___ExchangeOutcome.ValueType
     """Outcome."""
     reason: _builtins.str
     """Reason of a refusal or error, `NO_AGREEMENT`; empty otherwise."""
@@ -271,7 +271,7 @@ class Exchange(_message.Message):
         issue: _builtins.str = ...,
         agreement: _builtins.str = ...,
         agreement_version: _builtins.int = ...,
-        outcome: Global___Outcome.ValueType = ...,
+        outcome: Global___ExchangeOutcome.ValueType = ...,
         reason: _builtins.str = ...,
         status: _builtins.int = ...,
         requested_at: _timestamp_pb2.Timestamp | None = ...,

@@ -35,7 +35,7 @@ from pki.heads import verify_head
 
 VERSIONS: Final = (1,)
 REDIAL_FIRST_US: Final = 200_000
-REDIAL_LONGEST_US: Final = 5_000_000
+REDIAL_LONGEST_US: Final = 2_000_000
 UNREGISTERED_WAIT_US: Final = 2_000_000
 
 _events = structlog.get_logger("gateway.worker.roads")
@@ -96,8 +96,9 @@ class _Session:
 
 @dataclass(slots=True)
 class _Dialling:
-    """When a peer may be dialled again."""
+    """A peer that calls wait for, and when it may be dialled again."""
 
+    log: RegisteredLog
     under_way: bool = False
     not_before_us: int = 0
     delay_us: int = REDIAL_FIRST_US
@@ -159,8 +160,8 @@ class RoadTable:
         return None
 
     def dial(self, gateway: RegisteredGateway, log: RegisteredLog) -> None:
-        """Dial a peer's worker unless that is under way or was tried a moment ago."""
-        dialling = self._dialling.setdefault(log.id, _Dialling())
+        """Dial a peer's worker unless that is under way or was tried a moment ago; ``on_tick`` tries again."""
+        dialling = self._dialling.setdefault(log.id, _Dialling(log))
         now_us = self._clock.monotonic_us()
         if dialling.under_way or now_us < dialling.not_before_us:
             return
@@ -217,8 +218,15 @@ class RoadTable:
                     self._refuse(session, Reason.GATEWAY_SUSPENDED)
 
     def on_tick(self) -> None:
-        """Hellos that waited in vain for a newer configuration are refused."""
+        """Dial again what calls wait for; refuse Hellos that waited in vain for a newer configuration."""
         now_us = self._clock.monotonic_us()
+        for dialling in list(self._dialling.values()):
+            road = self.roads.get(dialling.log.id)
+            registered = self.trust.by_log.get(dialling.log.id) if self.trust else None
+            if registered is None or (road is not None and road.is_open):
+                del self._dialling[dialling.log.id]
+            elif not dialling.under_way:
+                self.dial(registered, dialling.log)
         for session in list(self._sessions.values()):
             if session.road is None and now_us - session.opened_us > UNREGISTERED_WAIT_US:
                 self._refuse(session, Reason.LOG_NOT_REGISTERED if session.pending else Reason.FRAME_INVALID)
@@ -369,9 +377,8 @@ class RoadTable:
         session.channel.close(str(reason))
         if session.road is not None:
             self._lose(session.road, str(reason))
-        elif session.dialled is not None:
-            dialling = self._dialling.setdefault(session.dialled, _Dialling())
-            dialling.not_before_us = self._clock.monotonic_us() + REDIAL_LONGEST_US
+        elif session.dialled in self._dialling:
+            self._dialling[session.dialled].not_before_us = self._clock.monotonic_us() + REDIAL_LONGEST_US
 
     def _on_closed(self, session: _Session, why: str) -> None:
         known = self._sessions.get(id(session)) is session

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import grpc
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -220,7 +221,9 @@ class Federation:
         issue("localhost", programs).write(directory.programs_server)
         directory.anchor.write_bytes(certificate_pem(self.ca.certificate))
         create_wrapping_key(directory.root / "keys/wrapping.key")
-        genesis = Genesis(1, f"{member}/gw1", 0, SystemClock().now_ms(), code.encode().hex().ljust(32, "0"), None)
+        genesis = Genesis(
+            1, f"{member}/gw1", 0, SystemClock().now_ms(), code.encode().hex().ljust(32, "0"), None
+        )
         log = create_log(directory.log(0), genesis_leaf(genesis))
         key = generate_key()
         found = Member(member, directory, key, programs, auth, seal, log, None)  # type: ignore[arg-type]  # set next
@@ -323,7 +326,9 @@ class Federation:
             logs=[RegisteredLog(member.log, 0, f"127.0.0.1:{member.road_port or 1}")],
         )
         jws = sign_document(DocumentKind.REGISTRATION, encode(registration), member.key)
-        methods = [ServiceMethod(name, False, False, True) for name in ("GetPerson", "VerifyPerson", "Unused")]
+        methods = [
+            ServiceMethod(name, False, False, True) for name in ("GetPerson", "VerifyPerson", "Unused")
+        ]
         return MemberDocument(
             v=1,
             member=str(MemberId.parse(member.id)),
@@ -402,7 +407,16 @@ class Federation:
         return grpc.secure_channel(f"localhost:{self.pns.programs_port}", credentials, limits)
 
 
-def metadata(**changes: str | None) -> list[tuple[str, str]]:
+if TYPE_CHECKING:
+    Calling: TypeAlias = grpc.UnaryUnaryMultiCallable[bytes, bytes]
+
+
+def calling(channel: grpc.Channel, path: str = METHOD) -> Calling:
+    """A stock unary call of raw bytes."""
+    return channel.unary_unary(path, None, None)
+
+
+def metadata(**changes: str | None) -> tuple[tuple[str, str | bytes], ...]:
     """What the portal sends with a call, with ``changes`` (``None`` leaves one out)."""
     found: dict[str, str | None] = {
         "x-road-client": CLIENT,
@@ -410,7 +424,7 @@ def metadata(**changes: str | None) -> list[tuple[str, str]]:
         "x-road-issue": "ACT-202611-0001",
     }
     found |= {name.replace("_", "-"): value for name, value in changes.items()}
-    return [(name, value) for name, value in found.items() if value is not None]
+    return tuple((name, value) for name, value in found.items() if value is not None)
 
 
 def _pem(issued: Issued) -> str:
@@ -418,8 +432,6 @@ def _pem(issued: Issued) -> str:
 
 
 def _with_ports(member: Member) -> GatewaySettings:
-    import msgspec
-
     listen = msgspec.structs.replace(
         member.settings.listen,
         programs=f"127.0.0.1:{member.programs_port}",

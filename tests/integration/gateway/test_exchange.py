@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from core.agreements import Quota
 from core.leaves import HEARD, SAID, parse_heard, parse_leaf
 from core.reasons import Reason
 from core.statements import parse_statement
 from gateway.settings import Limits
 from ledger.reader import LogReader
-from tests.support.federation import CLIENT, METHOD, PROVIDER, STRANGER, Federation, Member, metadata
+from tests.support.federation import (
+    CLIENT,
+    PROVIDER,
+    STRANGER,
+    Federation,
+    Member,
+    calling,
+    issue,
+    metadata,
+)
 
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    with Federation(tmp_path_factory.mktemp("country"), limits=Limits(message_bytes=4 * 1024 * 1024)) as found:
+    with Federation(
+        tmp_path_factory.mktemp("country"), limits=Limits(message_bytes=4 * 1024 * 1024)
+    ) as found:
         yield found
 
 
@@ -31,7 +43,9 @@ def _plain_adapter(federation: Federation) -> None:
     federation.adapter.calls.clear()
 
 
-def refused(error: pytest.ExceptionInfo[grpc.RpcError]) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo]:
+def refused(
+    error: pytest.ExceptionInfo[grpc.RpcError],
+) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo]:
     """Status code and ErrorInfo of a refused call."""
     call = error.value
     assert isinstance(call, grpc.Call)
@@ -50,7 +64,7 @@ def leaves(member: Member) -> list[tuple[bytes, bytes]]:
 
 def test_answer_comes_back_with_exchange_id_and_request_hash(federation: Federation) -> None:
     with federation.channel() as channel:
-        answer, call = channel.unary_unary(METHOD).with_call(b"hello", metadata=metadata(), timeout=10)
+        answer, call = calling(channel).with_call(b"hello", metadata=metadata(), timeout=10)
 
     trailers = dict(call.trailing_metadata())
     assert answer == b"hello"
@@ -61,27 +75,33 @@ def test_answer_comes_back_with_exchange_id_and_request_hash(federation: Federat
 def test_exchange_leaves_four_leaves_in_two_logs(federation: Federation) -> None:
     """Consumer said, provider heard; provider said, consumer heard (PROTOCOL M7)."""
     with federation.channel() as channel:
-        _, call = channel.unary_unary(METHOD).with_call(b"four", metadata=metadata(), timeout=10)
+        _, call = calling(channel).with_call(b"four", metadata=metadata(), timeout=10)
     request = str(dict(call.trailing_metadata())["x-road-request-hash"])
 
     mine, theirs = leaves(federation.pns), leaves(federation.anip)
 
     answers = [
-        parse_statement(body) for label, body in theirs if label == SAID and parse_statement(body).request == request
+        parse_statement(body)
+        for label, body in theirs
+        if label == SAID and parse_statement(body).request == request
     ]
     assert [one.kind for one in answers] == ["response"]
-    assert [parse_heard(body).verdict for label, body in theirs if label == HEARD and request.encode() in body] == [
-        "taken"
-    ]
+    assert [
+        parse_heard(body).verdict for label, body in theirs if label == HEARD and request.encode() in body
+    ] == ["taken"]
     response_hashes = [parse_heard(body) for label, body in mine if label == HEARD]
     assert any(one.role == "response" and one.verdict == "taken" for one in response_hashes)
 
 
 def test_adapter_learns_the_verified_caller_and_nothing_the_program_forged(federation: Federation) -> None:
-    forged = [("x-road-exchange-id", "forged"), ("x-road-request-hash", "forged"), ("x-road-agreement", "forged")]
+    forged = [
+        ("x-road-exchange-id", "forged"),
+        ("x-road-request-hash", "forged"),
+        ("x-road-agreement", "forged"),
+    ]
 
     with federation.channel() as channel:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(x_road_userid="agent:4711") + forged, timeout=10)
+        calling(channel)(b"", metadata=(*metadata(x_road_userid="agent:4711"), *forged), timeout=10)
 
     told = federation.adapter.calls[0][2]
     assert told["x-road-client"] == CLIENT
@@ -93,15 +113,15 @@ def test_adapter_learns_the_verified_caller_and_nothing_the_program_forged(feder
 
 def test_custom_metadata_passes_both_ways(federation: Federation) -> None:
     def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.send_initial_metadata([("initial", "1"), ("initial-bin", b"\x00\xff")])
-        context.set_trailing_metadata([("trailing", "2"), ("trailing-bin", b"\x01")])
+        context.send_initial_metadata((("initial", "1"), ("initial-bin", b"\x00\xff")))
+        context.set_trailing_metadata((("trailing", "2"), ("trailing-bin", b"\x01")))
         return request
 
     federation.adapter.answer = answer
-    sent = [*metadata(), ("mine", "a"), ("mine-bin", b"\x02\x03")]
+    sent = (*metadata(), ("mine", "a"), ("mine-bin", b"\x02\x03"))
 
     with federation.channel() as channel:
-        _, call = channel.unary_unary(METHOD).with_call(b"", metadata=sent, timeout=10)
+        _, call = calling(channel).with_call(b"", metadata=sent, timeout=10)
 
     assert federation.adapter.calls[0][2]["mine"] == "a"
     assert federation.adapter.calls[0][2]["mine-bin"] == b"\x02\x03"
@@ -112,14 +132,14 @@ def test_custom_metadata_passes_both_ways(federation: Federation) -> None:
 
 def test_status_and_details_of_the_adapter_reach_the_program_untouched(federation: Federation) -> None:
     def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.set_trailing_metadata([("grpc-status-details-bin", b"\x0a\x00opaque")])
+        context.set_trailing_metadata((("grpc-status-details-bin", b"\x0a\x00opaque"),))
         context.abort(grpc.StatusCode.NOT_FOUND, "NOT_FOUND: inconnu, 100 % sûr")
         return b""
 
     federation.adapter.answer = answer
 
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=10)
+        calling(channel)(b"", metadata=metadata(), timeout=10)
 
     call = error.value
     assert isinstance(call, grpc.Call)
@@ -133,12 +153,12 @@ def test_message_of_any_permitted_size_passes(federation: Federation, size: int)
     message = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
 
     with federation.channel() as channel:
-        assert channel.unary_unary(METHOD)(message, metadata=metadata(), timeout=20) == message
+        assert calling(channel)(message, metadata=metadata(), timeout=20) == message
 
 
 def test_message_above_the_limit_is_refused_by_name(federation: Federation) -> None:
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"x" * (4 * 1024 * 1024 + 1), metadata=metadata(), timeout=10)
+        calling(channel)(b"x" * (4 * 1024 * 1024 + 1), metadata=metadata(), timeout=10)
 
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
@@ -152,21 +172,33 @@ def test_message_above_the_limit_is_refused_by_name(federation: Federation) -> N
         ({"x_road_purpose": "P08"}, grpc.StatusCode.PERMISSION_DENIED, Reason.PURPOSE_NOT_ALLOWED),
         ({"x_road_purpose": "p 1"}, grpc.StatusCode.INVALID_ARGUMENT, Reason.METADATA_INVALID),
         ({"x_road_issue": None}, grpc.StatusCode.INVALID_ARGUMENT, Reason.ISSUE_REQUIRED),
-        ({"x_road_issue": "0000000001"}, grpc.StatusCode.INVALID_ARGUMENT, Reason.PERSONAL_NUMBER_IN_METADATA),
-        ({"x_road_userid": "npi:0000000001"}, grpc.StatusCode.INVALID_ARGUMENT, Reason.PERSONAL_NUMBER_IN_METADATA),
+        (
+            {"x_road_issue": "0000000001"},
+            grpc.StatusCode.INVALID_ARGUMENT,
+            Reason.PERSONAL_NUMBER_IN_METADATA,
+        ),
+        (
+            {"x_road_userid": "npi:0000000001"},
+            grpc.StatusCode.INVALID_ARGUMENT,
+            Reason.PERSONAL_NUMBER_IN_METADATA,
+        ),
         ({"x_road_client": None}, grpc.StatusCode.INVALID_ARGUMENT, Reason.METADATA_INVALID),
         ({"x_road_client": "BJ/GOV/../PORTAIL"}, grpc.StatusCode.INVALID_ARGUMENT, Reason.METADATA_INVALID),
         ({"x_road_client": STRANGER}, grpc.StatusCode.PERMISSION_DENIED, Reason.CLIENT_NOT_YOURS),
         ({"x_road_client": PROVIDER}, grpc.StatusCode.PERMISSION_DENIED, Reason.CLIENT_NOT_YOURS),
         ({"x_road_service": "BJ/GOV/ANIP/AUTRE"}, grpc.StatusCode.PERMISSION_DENIED, Reason.NO_AGREEMENT),
-        ({"x_road_represented_party": "BJ/GOV/MTFP"}, grpc.StatusCode.PERMISSION_DENIED, Reason.REPRESENTATION_NOT_ALLOWED),
+        (
+            {"x_road_represented_party": "BJ/GOV/MTFP"},
+            grpc.StatusCode.PERMISSION_DENIED,
+            Reason.REPRESENTATION_NOT_ALLOWED,
+        ),
     ],
 )
 def test_call_that_the_agreement_does_not_cover_is_refused_and_logged(
     federation: Federation, changes: dict[str, str | None], code: grpc.StatusCode, reason: Reason
 ) -> None:
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(**changes), timeout=10)
+        calling(channel)(b"", metadata=metadata(**changes), timeout=10)
 
     found, info = refused(error)
     assert (found, info.reason, info.domain) == (code, str(reason), "passerelle")
@@ -178,31 +210,31 @@ def test_call_that_the_agreement_does_not_cover_is_refused_and_logged(
     assert b"0000000001" not in b"".join(body for _, body in leaves(federation.pns))
 
 
-@pytest.mark.parametrize("method", ["/bj.identity.v1.IdentityService/Unused", "/no.Such/Method", "/nonsense", "//"])
+@pytest.mark.parametrize(
+    "method", ["/bj.identity.v1.IdentityService/Unused", "/no.Such/Method", "/nonsense", "//"]
+)
 def test_unknown_method_looks_like_a_missing_agreement(federation: Federation, method: str) -> None:
     """What exists is nobody's business."""
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(method)(b"", metadata=metadata(), timeout=10)
+        calling(channel, method)(b"", metadata=metadata(), timeout=10)
 
     assert refused(error)[1].reason == "NO_AGREEMENT"
 
 
 def test_program_of_another_subsystem_without_agreement_is_refused(federation: Federation) -> None:
     with federation.channel(federation.stats) as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(x_road_client=STRANGER), timeout=10)
+        calling(channel)(b"", metadata=metadata(x_road_client=STRANGER), timeout=10)
 
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NO_AGREEMENT")
 
 
 def test_unpinned_program_is_counted_and_not_logged(federation: Federation) -> None:
-    from tests.support.federation import issue
-
     before = len(leaves(federation.pns))
     stranger = issue("stranger", federation.pns.programs)
 
     with federation.channel(stranger) as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=10)
+        calling(channel)(b"", metadata=metadata(), timeout=10)
 
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.UNAUTHENTICATED, "PROGRAM_UNKNOWN")
@@ -211,7 +243,7 @@ def test_unpinned_program_is_counted_and_not_logged(federation: Federation) -> N
 
 def test_refusal_speaks_french_and_english(federation: Federation) -> None:
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(x_road_purpose=None), timeout=10)
+        calling(channel)(b"", metadata=metadata(x_road_purpose=None), timeout=10)
 
     call = error.value
     assert isinstance(call, grpc.Call)
@@ -227,7 +259,7 @@ def test_refusal_speaks_french_and_english(federation: Federation) -> None:
 
 def test_many_calls_at_once_each_get_their_own_answer(federation: Federation) -> None:
     with federation.channel() as channel:
-        call = channel.unary_unary(METHOD)
+        call = calling(channel)
         waiting = [call.future(b"%d" % number, metadata=metadata(), timeout=30) for number in range(500)]
 
         assert [one.result() for one in waiting] == [b"%d" % number for number in range(500)]
@@ -243,7 +275,7 @@ def test_deadline_of_the_program_reaches_the_adapter(federation: Federation) -> 
     federation.adapter.answer = answer
 
     with federation.channel() as channel:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=7)
+        calling(channel)(b"", metadata=metadata(), timeout=7)
 
     assert 0 < left[0] < 7
 
@@ -259,7 +291,7 @@ def test_deadline_ends_the_call_and_the_adapter_is_told(federation: Federation) 
     federation.adapter.answer = answer
 
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=0.4)
+        calling(channel)(b"", metadata=metadata(), timeout=0.4)
 
     call = error.value
     assert isinstance(call, grpc.Call)
@@ -279,7 +311,7 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
     federation.adapter.answer = answer
 
     with federation.channel() as channel:
-        call = channel.unary_unary(METHOD).future(b"", metadata=metadata())
+        call = calling(channel).future(b"", metadata=metadata())
         called.result(10)
         call.cancel()
         assert told.result(10)
@@ -290,12 +322,14 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
     _until(lambda: "cancel" in kinds())
 
 
-def test_adapter_down_is_told_as_not_sent(federation: Federation, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_adapter_down_is_told_as_not_sent(
+    federation: Federation, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with Federation(tmp_path_factory.mktemp("down")) as other:
         other.adapter.stop()
 
         with other.channel() as channel, pytest.raises(grpc.RpcError) as error:
-            channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=10)
+            calling(channel)(b"", metadata=metadata(), timeout=10)
 
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "ADAPTER_DOWN")
@@ -304,7 +338,7 @@ def test_adapter_down_is_told_as_not_sent(federation: Federation, tmp_path_facto
 
 def test_revoked_agreement_stops_the_next_call(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Federation(tmp_path_factory.mktemp("revoked")) as other, other.channel() as channel:
-        call = channel.unary_unary(METHOD)
+        call = calling(channel)
         call(b"", metadata=metadata(), timeout=10)
         other.states = ["revoked"]
         other.publish()
@@ -318,7 +352,7 @@ def test_revoked_agreement_stops_the_next_call(tmp_path_factory: pytest.TempPath
 def test_provider_decides_by_its_own_configuration(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A consumer's gateway that still holds a revoked agreement does not get past the provider."""
     with Federation(tmp_path_factory.mktemp("own")) as other, other.channel() as channel:
-        call = channel.unary_unary(METHOD)
+        call = calling(channel)
         call(b"", metadata=metadata(), timeout=10)
         kept, other.pns.worker = other.pns.worker, None
         other.states = ["revoked"]
@@ -330,19 +364,23 @@ def test_provider_decides_by_its_own_configuration(tmp_path_factory: pytest.Temp
             call(b"", metadata=metadata(), timeout=10)
 
         code, info = refused(error)
-        assert (code, info.reason, info.metadata["side"]) == (grpc.StatusCode.PERMISSION_DENIED, "NO_AGREEMENT", "provider")
+        assert (code, info.reason, info.metadata["side"]) == (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "NO_AGREEMENT",
+            "provider",
+        )
         assert other.adapter.calls == []
 
 
-def test_agreement_with_a_term_that_cannot_be_enforced_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
-    from core.agreements import Quota
-
+def test_agreement_with_a_term_that_cannot_be_enforced_is_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with Federation(tmp_path_factory.mktemp("terms")) as other, other.channel() as channel:
         other.agreements = [other.agreement(quota=Quota(10, 60))]
         other.publish()
 
         with pytest.raises(grpc.RpcError) as error:
-            channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=10)
+            calling(channel)(b"", metadata=metadata(), timeout=10)
 
     assert refused(error)[1].reason == "TERM_NOT_SUPPORTED"
 
@@ -352,7 +390,7 @@ def test_provider_gateway_away_is_told_as_unreachable(tmp_path_factory: pytest.T
         other.stop(other.anip)
 
         with other.channel() as channel, pytest.raises(grpc.RpcError) as error:
-            channel.unary_unary(METHOD)(b"", metadata=metadata(), timeout=10)
+            calling(channel)(b"", metadata=metadata(), timeout=10)
 
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "PEER_UNREACHABLE")
@@ -363,15 +401,15 @@ def test_calls_go_on_after_either_gateway_restarted(tmp_path_factory: pytest.Tem
     with Federation(tmp_path_factory.mktemp("restart")) as other:
         for member in (other.anip, other.pns, other.anip):
             with other.channel() as channel:
-                assert channel.unary_unary(METHOD)(b"x", metadata=metadata(), timeout=10, wait_for_ready=True) == b"x"
+                assert calling(channel)(b"x", metadata=metadata(), timeout=10, wait_for_ready=True) == b"x"
             other.stop(member)
             other.start(member)
         with other.channel() as channel:
-            assert channel.unary_unary(METHOD)(b"y", metadata=metadata(), timeout=10, wait_for_ready=True) == b"y"
+            assert calling(channel)(b"y", metadata=metadata(), timeout=10, wait_for_ready=True) == b"y"
 
 
-def _until(condition: object, seconds: float = 10) -> None:
+def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]  # a callable
+    while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)

@@ -26,7 +26,8 @@ from cryptography.x509.verification import (
 
 from core.identifiers import AnyId, parse_urn
 from core.reasons import ExchangeError, MalformedError, Reason
-from pki.profiles import UNREADABLE, AuthorityKind, Profile, authority_kind, identity_host, member_of, urn_of
+from pki.profiles import AuthorityKind, Profile, authority_kind, member_of
+from rpc.names import IDENTITY_DOMAIN, UNREADABLE, identity_host, urn_of
 
 MAX_INTERMEDIATES: Final = 8
 
@@ -167,13 +168,12 @@ def _require_names(leaf: x509.Certificate, profile: Profile, urn: str) -> None:
     if bool(hosts) != profile.rules.hosts:
         raise _invalid(f"{urn}: a {profile} certificate names {'' if profile.rules.hosts else 'no '}hosts")
     own = identity_host(urn)
-    domain = own.partition(".")[2]
     for name in hosts:
         match name:
             case x509.IPAddress():
                 continue
             case x509.DNSName(value=value) if "*" not in value:
-                if value.lower().rstrip(".").endswith(domain) and value != own:
+                if value.lower().rstrip(".").endswith(IDENTITY_DOMAIN) and value != own:
                     raise _invalid(f"{urn} claims the identity host of another")
             case _:
                 raise _invalid(f"{urn}: a name that certificates here never have")

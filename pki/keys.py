@@ -19,6 +19,26 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from core.reasons import ExchangeError, MalformedError, Reason
 from rpc.files import read_private, write_private
+from rpc.names import certificate_thumbprint
+
+__all__ = [
+    "BadSignatureError",
+    "certificate_pem",
+    "certificate_thumbprint",
+    "chain_pem",
+    "generate_key",
+    "key_pem",
+    "key_thumbprint",
+    "load_chain",
+    "load_public_key",
+    "public_key_der",
+    "public_key_pem",
+    "read_key",
+    "require_p256",
+    "sign_es256",
+    "verify_es256",
+    "write_key",
+]
 
 MAX_KEY_BYTES: Final = 16 * 1024
 
@@ -112,11 +132,6 @@ def require_p256(key: object) -> ec.EllipticCurvePublicKey:
 def key_thumbprint(key: ec.EllipticCurvePublicKey) -> str:
     """SHA-256 of the SubjectPublicKeyInfo, base64url, unpadded (PROTOCOL M8)."""
     return _b64url(hashlib.sha256(public_key_der(key)).digest())
-
-
-def certificate_thumbprint(certificate: x509.Certificate) -> str:
-    """``x5t#S256``: SHA-256 of the certificate's DER, base64url, unpadded (RFC 7515, section 4.1.8)."""
-    return _b64url(certificate.fingerprint(hashes.SHA256()))
 
 
 def certificate_pem(certificate: x509.Certificate) -> bytes:

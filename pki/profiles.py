@@ -6,8 +6,6 @@ possession; whatever extensions it asks for are ignored.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -24,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from core.identifiers import UrnKind, parse_urn
 from core.reasons import ExchangeError, MalformedError, Reason
 from pki.keys import require_p256
+from rpc.names import IDENTITY_DOMAIN, UNREADABLE, identity_host, urn_of
 
 # id-kp-documentSigning (RFC 9336): a certificate with it is no TLS certificate for any TLS library.
 DOCUMENT_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
@@ -31,14 +30,9 @@ DOCUMENT_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 # A certificate is valid a little before it was made, so that a peer whose clock is behind takes it (M19).
 BACKDATED: Final = timedelta(minutes=1)
 
-# A host label names the identity of a TLS server to clients that can only compare host names (see identity_host).
-_IDENTITY_DOMAIN: Final = "id.passerelle.internal"
 _DNS_NAME = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
-# How the library says that it cannot read a certificate's extensions.
-UNREADABLE: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-
 MAX_HOSTS: Final = 16
 MAX_CSR_BYTES: Final = 16 * 1024
 
@@ -270,29 +264,6 @@ def issue_authority(
     return builder.sign(signer, hashes.SHA256())
 
 
-def identity_host(urn: str) -> str:
-    """The DNS name that stands for an identity in the certificate of a TLS server.
-
-    Stock TLS clients compare host names and cannot compare a SAN URI; with this name a client demands an
-    identity, whatever address it dials. It is a digest, so that case and slashes survive.
-    """
-    digest = base64.b32encode(hashlib.sha256(urn.encode("utf-8")).digest()).decode("ascii")
-    return f"{digest.rstrip('=').lower()}.{_IDENTITY_DOMAIN}"
-
-
-def urn_of(certificate: x509.Certificate) -> str:
-    """The one SAN URI of a certificate, well-formed; raises ``MalformedError``."""
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except (x509.ExtensionNotFound, *UNREADABLE):
-        raise MalformedError(Reason.CERTIFICATE_INVALID, "the certificate has no readable SAN URI") from None
-    if len(uris) != 1:
-        raise MalformedError(Reason.CERTIFICATE_INVALID, f"the certificate has {len(uris)} SAN URIs, not one")
-    parse_urn(uris[0])
-    return uris[0]
-
-
 def profile_of(certificate: x509.Certificate) -> Profile | None:
     """Which profile a certificate claims by its name and usages; says nothing about who issued it."""
     try:
@@ -360,7 +331,7 @@ def _host(text: str) -> x509.GeneralName:
     except ValueError:
         pass
     # No wildcard, and nothing that could pass for an identity.
-    if not _DNS_NAME.fullmatch(text) or text.endswith(_IDENTITY_DOMAIN):
+    if not _DNS_NAME.fullmatch(text) or text.endswith(IDENTITY_DOMAIN):
         raise MalformedError(Reason.CERTIFICATE_INVALID, f"not a host name: {text[:80]!a}")
     return x509.DNSName(text)
 

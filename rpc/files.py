@@ -72,7 +72,7 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
-    """Put ``data`` in place of ``path``: readers and a crash see the old bytes or the new ones, never a mix."""
+    """Put ``data`` in place of ``path``: readers and a crash see the old bytes or the new, never a mix."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:

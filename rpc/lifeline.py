@@ -1,7 +1,7 @@
 """A child does not outlive its parent, and every process stops the same way.
 
-The parent keeps the writing end of a pipe; the child gets the reading end as ``--lifeline FD``. When the parent
-ends, however it ends, the kernel closes the pipe and the child stops. Standard library only.
+The parent keeps the writing end of a pipe; the child gets the reading end as ``--lifeline FD``. When the
+parent ends, however it ends, the kernel closes the pipe and the child stops. Standard library only.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def wait_for_end(fd: int) -> None:
 def stop_event(lifeline: int | None = None) -> threading.Event:
     """An event that is set by SIGTERM, by SIGINT, or by the end of the parent that holds ``lifeline``.
 
-    For processes with threads; call it in the main thread. A worker's event loop watches the descriptor itself:
+    For processes with threads; call it in the main thread. The loop of a worker watches the descriptor itself:
     it must not have a thread more than its commit thread.
 
     Args:

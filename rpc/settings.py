@@ -1,4 +1,4 @@
-"""One TOML file, read once into a frozen struct; unknown keys are refused with their place (DESIGN section 3)."""
+"""One TOML file, read once into a frozen struct; unknown keys are refused with their place (DESIGN, 3)."""
 
 from __future__ import annotations
 

@@ -483,9 +483,14 @@ class Http2Connection(asyncio.Protocol):
             if self._draining_at is None:
                 self._draining_at = self.loop.time()
         elif isinstance(event, ngh2.ConnectionClosed):
-            # libnghttp2 said GOAWAY by itself: a violation, or a limit such as the rate of resets.
-            abuse = event.error_code in _ABUSE_CODES
-            self.close(ClosedBecause.PEER_ABUSE if abuse else ClosedBecause.PROTOCOL_VIOLATION)
+            self.close(self._reason_of(event.error_code))
+
+    def _reason_of(self, error_code: int) -> ClosedBecause:
+        """Why the engine ended the connection: our GOAWAY took effect, or it said one by itself."""
+        if self._draining_at is not None and error_code == ErrorCode.NO_ERROR:
+            return ClosedBecause.DRAINED
+        # libnghttp2 names a limit that the peer ran into (rate of resets, of glitches) by these two codes.
+        return ClosedBecause.PEER_ABUSE if error_code in _ABUSE_CODES else ClosedBecause.PROTOCOL_VIOLATION
 
     def _flush(self) -> None:
         self._flush_pending = False
@@ -505,7 +510,8 @@ class Http2Connection(asyncio.Protocol):
             if self._finished_early:
                 self._reset_finished()
             if not self._h2.want_read and not self._h2.want_write:
-                self.close(ClosedBecause.PROTOCOL_VIOLATION)
+                drained = self._draining_at is not None
+                self.close(ClosedBecause.DRAINED if drained else ClosedBecause.PROTOCOL_VIOLATION)
         except ngh2.NGH2Error:
             self.close(ClosedBecause.PROTOCOL_VIOLATION)
         if self._watchers:

@@ -115,8 +115,9 @@ class LinkChannel:
         except ExchangeError as error:
             self._why = str(error)
             self._connection.reset(self.stream_id, ErrorCode.CANCEL)
-        if end_stream:
-            self._connection.reset(self.stream_id, ErrorCode.NO_ERROR)
+        if end_stream and self._open:
+            self._why = "half-closed by the peer"
+            self._connection.reset(self.stream_id, ErrorCode.CANCEL)
 
     def on_trailers(self, headers: Headers) -> None:
         """The peer ended the stream and says why."""

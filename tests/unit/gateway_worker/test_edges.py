@@ -261,9 +261,7 @@ def test_status_message_and_details_pass(country: Country, message: str) -> None
 
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
     assert raised.value.details() == message
-    assert ("grpc-status-details-bin", b"\x08\x05\x12\x02no") in [
-        tuple(m) for m in raised.value.trailing_metadata()
-    ]
+    assert ("grpc-status-details-bin", b"\x08\x05\x12\x02no") in list(raised.value.trailing_metadata() or ())
 
 
 def test_compressed_messages_pass_untouched(country: Country) -> None:
@@ -689,7 +687,7 @@ def test_calls_beyond_the_queue_are_refused(country: Country) -> None:
     country.loop.until(lambda: len(answers) == 8)
 
     assert refused == [Reason.LIMIT_EXCEEDED] * 5
-    assert [one.messages for one in answers[5:]] == [[(0, b"0")], [(0, b"1")], [(0, b"2")]]
+    assert sorted(one.messages for one in answers[5:]) == [[(0, b"0")], [(0, b"1")], [(0, b"2")]]
     assert edge.counters["calls_refused"] == 5
 
 

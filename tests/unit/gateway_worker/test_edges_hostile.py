@@ -354,35 +354,37 @@ def test_streams_above_a_goaway_were_not_processed(adapter: Callable[..., Adapte
     assert len(one.protocols) == 2
 
 
+class Early:
+    def __init__(self) -> None:
+        self.ended: list[tuple[int | None, Metadata, Reason | None]] = []
+        self.started = 0
+
+    def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
+        self.started += 1
+
+    def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
+        call.hold()
+        call.resume()
+
+    def on_end(
+        self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
+    ) -> None:
+        self.ended.append((status, trailing, failure))
+
+
+class AtOnce(RawServer):
+    def data_received(self, data: bytes) -> None:
+        self.h2.receive_data(data)
+        for event in self.h2.events():
+            if isinstance(event, ngh2.DataReceived) and not event.end_stream and event.data:
+                answering(RESPONSE, frame_message(0, b"early"), OK)(self.h2, event.stream_id)
+            elif isinstance(event, ngh2.StreamReset):
+                self.resets.append(event.error_code)
+        self.transport.write(self.h2.data_to_send())
+
+
 def test_a_response_before_the_end_of_the_request_ends_the_call(adapter: Callable[..., Adapter]) -> None:
     """A streaming call that the adapter answers early: the rest of the request is not sent."""
-
-    class Early:
-        def __init__(self) -> None:
-            self.ended: list[tuple[int | None, Metadata, Reason | None]] = []
-            self.started = 0
-
-        def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
-            self.started += 1
-
-        def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
-            call.hold()
-            call.resume()
-
-        def on_end(
-            self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
-        ) -> None:
-            self.ended.append((status, trailing, failure))
-
-    class AtOnce(RawServer):
-        def data_received(self, data: bytes) -> None:
-            self.h2.receive_data(data)
-            for event in self.h2.events():
-                if isinstance(event, ngh2.DataReceived) and not event.end_stream and event.data:
-                    answering(RESPONSE, frame_message(0, b"early"), OK)(self.h2, event.stream_id)
-                elif isinstance(event, ngh2.StreamReset):
-                    self.resets.append(event.error_code)
-            self.transport.write(self.h2.data_to_send())
 
     one = adapter(lambda h2, stream: None)
     servers: list[AtOnce] = []

@@ -1,0 +1,91 @@
+# Thin: every target is one or two commands that can be typed by hand. `make demo` and `make test` need nothing but
+# Python 3.11+ with venv, git and make. No index is named here: pip's own configuration decides where packages come from.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PACKAGES := core rpc ledger pki gateway registry adapters audit cli
+PROTOS := $(shell find protos -name '*.proto' | sort)
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+PROTOS_OUT := protos
+PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
+	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e lint format protos protos-check \
+	coverage bench lock clean
+
+help:
+	@echo "make demo    un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
+	@echo "make up      le même pays, jusqu'à Ctrl-C                          | the same country, until Ctrl-C"
+	@echo "make test    tous les tests                                        | all tests"
+	@echo "make lint    style, types, couches, protos                         | style, types, layers, protos"
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 ou plus récent est requis | Python 3.11 or later is required (make PYTHON=…)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Dépendances : installation | installing dependencies (requirements/dev.txt)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup-system:
+	@tools/setup-system
+
+demo: $(STAMP)
+	@$(BIN)/passerelle country demo
+
+up: $(STAMP)
+	@$(BIN)/passerelle country up
+
+test: $(STAMP)
+	$(PYTEST) tests
+
+test-unit: $(STAMP)
+	$(PYTEST) tests/unit
+
+test-integration: $(STAMP)
+	$(PYTEST) tests/integration
+
+test-e2e: $(STAMP)
+	$(BIN)/pytest tests/e2e
+
+lint: $(STAMP) protos-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES) tests $(wildcard bench tools)
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(STAMP)
+	$(PROTOC) $(PROTOS)
+
+# Generated code is committed; this fails when it is not what the protos give.
+protos-check: $(STAMP)
+	@rm -rf var/protos && mkdir -p var/protos
+	@$(MAKE) --no-print-directory protos PROTOS_OUT=var/protos >/dev/null
+	@for file in $$(cd var/protos && find . -type f); do cmp "var/protos/$$file" "protos/$$file" || exit 1; done
+	@echo "protos: $(words $(PROTOS)) files, generated code is up to date"
+
+coverage: $(STAMP)
+	@mkdir -p var/coverage
+	$(PYTEST) tests/unit tests/integration --cov --cov-report=term
+
+bench: $(STAMP)
+	$(BIN)/python -m bench
+
+lock: $(STAMP)
+	$(LOCK) pyproject.toml -o requirements/run.txt
+	$(LOCK) --extra dev --extra postgres pyproject.toml -o requirements/dev.txt
+
+clean:
+	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage passerelle
+	find $(PACKAGES) protos tests -name __pycache__ -type d -prune -exec rm -rf {} +

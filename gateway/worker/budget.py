@@ -63,3 +63,29 @@ class Budget:
         self.held_bytes -= size
         if not self._bytes[member]:
             del self._bytes[member]
+
+
+class EntryBudget:
+    """How many refusals one member may make us log: a burst, then so many a second (PROTOCOL M17)."""
+
+    def __init__(self, per_s: int, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left: dict[str, tuple[float, int]] = {}
+        self._over: Counter[str] = Counter()
+
+    def take(self, member: str, now_us: int) -> bool:
+        """Whether one more entry may be logged for ``member``; if not, it is summed."""
+        left, since_us = self._left.get(member, (float(self._burst), now_us))
+        left = min(float(self._burst), left + (now_us - since_us) * self._per_s / 1_000_000)
+        if left < 1:
+            self._left[member] = (left, now_us)
+            self._over[member] += 1
+            return False
+        self._left[member] = (left - 1, now_us)
+        return True
+
+    def take_sums(self) -> dict[str, int]:
+        """What was not logged one by one since the last time, by member."""
+        sums, self._over = dict(self._over), Counter()
+        return sums

@@ -30,7 +30,7 @@ from core.payloads import Metadata, Payload, decode_metadata, encode_metadata, p
 from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
 from core.statements import Kind, Statement
-from gateway.worker.budget import Budget
+from gateway.worker.budget import Budget, EntryBudget
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import Claims, caller_context, has_personal_number, passed_on, read_claims
 from gateway.worker.frames import UnverifiedFrame
@@ -119,6 +119,7 @@ class Exchange:
     method: str | None
     arrived_us: int
     deadline_us: int | None
+    caller: str
     holder: str = ""
     phase: Phase = Phase.WAITING
     grant: Grant | None = None
@@ -182,6 +183,7 @@ class Pipeline:
         clock: Clock,
         random: Callable[[int], bytes],
         budget: Budget,
+        entries: EntryBudget,
         roads: Roads,
         adapters: Adapters,
         refusals: Refusals,
@@ -195,6 +197,7 @@ class Pipeline:
         self._clock = clock
         self._random = random
         self._budget = budget
+        self._entries = entries
         self._roads = roads
         self._adapters = adapters
         self._refusals = refusals
@@ -259,6 +262,7 @@ class Pipeline:
             arrived_us=now_us,
             deadline_us=None if call.deadline_us is None else min(call.deadline_us, latest),
             waiting_until_us=now_us + self._terms.peer_wait_us,
+            caller=program,
         )
         self._calls[call] = exchange
         if not self._budget.take_call(program, exchange.size):
@@ -414,6 +418,10 @@ class Pipeline:
         """A refusal at our own gateway: one said refusal, ``to`` nobody, then the program is told."""
         call = self._close(exchange)
         if call is None:
+            return
+        if not self._entries.take(exchange.caller, self._clock.monotonic_us()):
+            # Past its budget a member's refusals are told, counted and summed in one note (PROTOCOL M17).
+            self._end(call, reason, exchange, "not_sent")
             return
         refused = self._own_statement(exchange, "refusal", None, ())
         statement = _replace(refused, status=int(reason.entry.code), reason=str(reason), delivery="not_sent")
@@ -637,6 +645,9 @@ class Pipeline:
         reason = self._objection_to(road, entry, statement)
         if reason is not None:
             return reason
+        if entry.leaf_hash in self.services:
+            # The same bytes logged twice by the peer are one statement: it is delivered once.
+            return Reason.REPLAYED
         if statement.sequence != 0 or not statement.final or len(entry.payloads) != 2:
             return Reason.CALL_KIND_NOT_SUPPORTED
         if any(len(data) > self._terms.max_message for _, _, data in entry.payloads):
@@ -803,9 +814,9 @@ class Pipeline:
         reason = self._objection_to(road, entry, statement)
         turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
         service = self.services.get(bytes.fromhex(statement.request or ""))
-        if reason is None and service is not None and service.road is road:
-            ends = {"cancel": Reason.CANCELLED, "deadline": Reason.DEADLINE_EXCEEDED}
-            self._end_service(service, ends.get(statement.kind, Reason.PEER_LOST))
+        ends = _ENDS.get(statement.kind)
+        if reason is None and ends is not None and service is not None and service.road is road:
+            self._end_service(service, ends)
 
     # ------------------------------------------------------------------ consumer: 12 to 14
 
@@ -906,6 +917,11 @@ _BOUND: Final = (
     "agreement",
     "descriptors",
 )
+_ENDS: Final = {
+    "cancel": Reason.CANCELLED,
+    "deadline": Reason.DEADLINE_EXCEEDED,
+    "abandon": Reason.PEER_LOST,
+}
 _ADAPTER_REASONS: Final = frozenset({"ADAPTER_DOWN", "ADAPTER_LOST", "ADAPTER_PROTOCOL"})
 
 

@@ -148,6 +148,7 @@ class Worker:
             dialler=PolicyDialler(settings, self._links),
             adapters=self._adapters,
             fetch_configuration=lambda version: self._tell(FetchConfiguration(version=version)),
+            on_defect=self._failed,
         )
         self._load_configuration()
         self._programs = ProgramEdge(
@@ -306,6 +307,8 @@ class Worker:
         faults = [] if not commit.is_reserve_reached() else [str(Reason.DISK_RESERVE)]
         if self._view is None:
             faults.append(str(Reason.CONFIG_MISSING))
+        if station.fault is not None:
+            faults.append(str(station.fault))
         counters = Counter(station.counters)
         counters.update({f"programs_{name}": count for name, count in self._programs.counters.items()})
         counters["commits"] = commit.commits
@@ -375,6 +378,8 @@ def _station_limits(settings: GatewaySettings) -> StationLimits:
         credit_bytes=limits.credit_bytes,
         peer_wait_us=limits.peer_wait_ms * 1000,
         head_us=settings.log.head_ms * 1000,
+        entries_per_s=limits.entries_per_s,
+        entries_burst=limits.entries_burst,
     )
 
 

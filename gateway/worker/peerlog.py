@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
+
+from cryptography import x509
 
 from core.frames import FrameRecord, FrameRun
 from core.heads import TreeHead, parse_head
@@ -136,6 +139,10 @@ class PeerLog:
             raise FrameRefusedError(Reason.GATEWAY_SUSPENDED)
         verified = verify_head(jws, gateway.seal)
         head = verified.head
+        if not _is_valid_at(verified.certificate, head.iat):
+            raise FrameRefusedError(
+                Reason.CERTIFICATE_EXPIRED, "the seal certificate is not valid at the head's time"
+            )
         if head.log != self.log or head.gateway != gateway.id:
             raise FrameRefusedError(Reason.HEAD_INVALID, "the head is about another log")
         if head.size < self.edge.size:
@@ -170,6 +177,11 @@ class PeerLog:
         else:
             entries.append(VerifiedEntry(index, hashed, head, body, None, parse_heard(body), ()))
         return hashed
+
+
+def _is_valid_at(certificate: x509.Certificate, seconds: int) -> bool:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc
 
 
 def _objection(statement: Statement, payloads: tuple[Payload, ...]) -> Reason | None:

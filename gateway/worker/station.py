@@ -20,7 +20,7 @@ from core.language import Language
 from core.leaves import Note
 from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.channel import PeerState
-from gateway.worker.budget import Budget, BudgetLimits
+from gateway.worker.budget import Budget, BudgetLimits, EntryBudget
 from gateway.worker.exchange import Adapters, Pipeline, Terms
 from gateway.worker.frames import UnverifiedFrame, encode_drain
 from gateway.worker.headkeeper import HeadKeeper
@@ -36,6 +36,7 @@ from ledger.commit import Committed
 from ledger.records import AttachmentKind
 
 RECEIPT_US: Final = 900_000
+SUM_US: Final = 1_000_000
 MAX_KEPT_RECORDS: Final = 64
 
 State = Literal["starting", "ready", "draining", "closed", "FORKED", "LOG_BEHIND_PEERS"]
@@ -66,6 +67,8 @@ class StationLimits:
     credit_bytes: int
     peer_wait_us: int
     head_us: int
+    entries_per_s: int
+    entries_burst: int
 
 
 class Station:
@@ -91,8 +94,10 @@ class Station:
         dialler: Dialler,
         adapters: Adapters,
         fetch_configuration: Callable[[int], None],
+        on_defect: Callable[[BaseException], None],
     ) -> None:
         self.state: State = "starting"
+        self.fault: Reason | None = None
         self.log_id = log_id
         self.counters: Counter[str] = Counter()
         self._log = log
@@ -109,6 +114,8 @@ class Station:
         if newest_head:
             self.heads.restore(newest_head)
         self.budget = Budget(limits.budget)
+        self._entries = EntryBudget(limits.entries_per_s, limits.entries_burst)
+        self._summed_us = clock.monotonic_us()
         self.roads = RoadTable(
             Self(log_id, gateway),
             clock=clock,
@@ -127,6 +134,7 @@ class Station:
             clock=clock,
             random=random,
             budget=self.budget,
+            entries=self._entries,
             roads=self.roads,
             adapters=adapters,
             refusals=Refusals(language, self._count),
@@ -143,6 +151,7 @@ class Station:
             gather=self.pipeline.gather,
             committed=self._committed,
             newest_head=self._head_to_store,
+            on_defect=on_defect,
         )
         for one in unfinished:
             self.pipeline.lanes.startup.append(partial(self.pipeline.take_up, one))
@@ -168,13 +177,13 @@ class Station:
         self.pipeline.on_tick()
         self.roads.on_tick()
         now_us = self._clock.monotonic_us()
-        due = [
-            road
-            for road in self.roads.roads.values()
-            if road.is_open and road.receipt_due_us is not None and road.receipt_due_us <= now_us
-        ]
+        due = [road for road in self.roads.roads.values() if road.is_open and _is_due(road, now_us)]
         if due:
             self._send(due)
+        if now_us - self._summed_us >= SUM_US:
+            self._summed_us = now_us
+            for member, count in self._entries.take_sums().items():
+                self._note("refusals-summed", member, count)
         since = self._uncovered_since_us
         if since is not None and now_us - since >= self._limits.head_us:
             self._sign()
@@ -218,7 +227,7 @@ class Station:
     def _may_start(self) -> Reason | None:
         """Whether new exchanges may begin; those under way are finished in any case."""
         if self.state == "ready":
-            return Reason.DISK_RESERVE if self._is_reserve_reached() else None
+            return self.fault or (Reason.DISK_RESERVE if self._is_reserve_reached() else None)
         if self.state in ("FORKED", "LOG_BEHIND_PEERS"):
             return Reason(self.state)
         return Reason.SHUTTING_DOWN if self.state == "draining" else Reason.RECORDING_FAILED
@@ -298,9 +307,11 @@ class Station:
             head = self.heads.over(self.durable_size, self.roads.trust.mark if self.roads.trust else None)
         except ExchangeError as error:
             self.counters["heads_refused"] += 1
+            self.fault = error.reason
             _events.error("head.refused", reason=str(error.reason), why=str(error))
             return None
         self._uncovered_since_us = None
+        self.fault = None
         return head
 
     def _head_to_store(self) -> bytes | None:
@@ -325,6 +336,13 @@ class Station:
         self.state = "FORKED" if reason is Reason.FORKED else "LOG_BEHIND_PEERS"
         self.turns.stopped = True
         _events.error("log.stopped", reason=str(reason))
+
+
+def _is_due(road: Road, now_us: int) -> bool:
+    """Whether a receipt has waited long enough, or a statement could not be signed when its turn came."""
+    if road.receipt_due_us is not None:
+        return road.receipt_due_us <= now_us
+    return any(leaf.is_said for leaf in road.outgoing)
 
 
 def _receipt_record(said: Outgoing, entry: VerifiedEntry) -> bytes:

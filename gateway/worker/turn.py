@@ -147,6 +147,7 @@ class Turns:
         gather: Callable[[Turn], None],
         committed: Callable[[Committed, list[Road]], None],
         newest_head: Callable[[], bytes | None],
+        on_defect: Callable[[BaseException], None],
     ) -> None:
         self._call_soon = call_soon
         self._commit = commit
@@ -154,6 +155,7 @@ class Turns:
         self._gather = gather
         self._committed = committed
         self._newest_head = newest_head
+        self._on_defect = on_defect
         self._scheduled = False
         self.stopped = False
 
@@ -167,6 +169,14 @@ class Turns:
         self._scheduled = False
         if self._commit.busy or self.stopped:
             return
+        try:
+            self._turn()
+        except Exception as error:
+            # A defect of ours, half-way through a turn: stop. The restart says in public what was cut.
+            self.stopped = True
+            self._on_defect(error)
+
+    def _turn(self) -> None:
         turn = Turn(self._leaves)
         self._gather(turn)
         planned = turn.in_order()
@@ -175,18 +185,26 @@ class Turns:
         roads = [road for road, _ in turn.by_road.values()]
 
         def done(committed: Committed) -> None:
-            for index, one in enumerate(planned, committed.first):
-                if one.outgoing is not None:
-                    one.outgoing.index = index
-            for road, found in turn.by_road.values():
-                for one in found:
-                    if one.outgoing is not None:
-                        road.add(one.outgoing)
-            # Durable now: only from here on may anything leave, be delivered or be released.
-            for index, one in enumerate(planned, committed.first):
-                if one.then is not None:
-                    one.then(index)
-            self._committed(committed, roads)
+            try:
+                self._take_effect(turn, planned, committed)
+                self._committed(committed, roads)
+            except Exception as error:
+                self.stopped = True
+                self._on_defect(error)
             self.wake()
 
         self._commit.submit([one.entry for one in planned], done, self._newest_head())
+
+    @staticmethod
+    def _take_effect(turn: Turn, planned: list[Planned], committed: Committed) -> None:
+        for index, one in enumerate(planned, committed.first):
+            if one.outgoing is not None:
+                one.outgoing.index = index
+        for road, found in turn.by_road.values():
+            for one in found:
+                if one.outgoing is not None:
+                    road.add(one.outgoing)
+        # Durable now: only from here on may anything leave, be delivered or be released.
+        for index, one in enumerate(planned, committed.first):
+            if one.then is not None:
+                one.then(index)

@@ -32,6 +32,7 @@ from ledger.log import create_log
 from ledger.reader import LogReader
 from ledger.vault import create_wrapping_key
 from pki.anchor import Anchor
+from pki.authority import found_programs_authority, read_issuer
 from pki.documents import DocumentKind, sign_document
 from pki.keys import (
     certificate_pem,
@@ -44,7 +45,7 @@ from pki.keys import (
     require_p256,
     write_key,
 )
-from pki.profiles import AuthorityKind, Issuer, Profile, build_csr, issue, issue_authority, profile_of, urn_of
+from pki.profiles import Issuer, Profile, build_csr, issue, profile_of, urn_of
 from rpc.files import replace_file
 from rpc.settings import load_settings
 
@@ -383,26 +384,19 @@ def _found_programs_ca(
     directory: GatewayDirectory, plan: Plan, clock: Clock, shared: GatewayDirectory | None
 ) -> None:
     """Make the member's own CA, or copy it, and have it certify the programs' port of this gateway."""
+    own = directory.programs
     if shared is None:
-        key = generate_key()
-        member = plan.gateway.member
-        certificate = issue_authority(
-            AuthorityKind.PROGRAMS,
-            None,
-            key,
-            f"{member} programmes",
-            now_ms=clock.now_ms(),
-            urn=urn("member", member),
+        issuer = found_programs_authority(
+            own.key, own.certificate, plan.gateway.member, now_ms=clock.now_ms()
         )
     else:
         issuer = programs_issuer(shared)
-        key, certificate = issuer.key, issuer.certificate
-    write_key(directory.programs.key, key)
-    replace_file(directory.programs.certificate, certificate_pem(certificate))
+        write_key(own.key, issuer.key)
+        replace_file(own.certificate, certificate_pem(issuer.certificate))
     door_key = generate_key()
     door = issue(
         Profile.PROGRAMS_DOOR,
-        Issuer(key, certificate),
+        issuer,
         door_key.public_key(),
         urn("gateway", plan.gateway),
         now_ms=clock.now_ms(),
@@ -414,5 +408,4 @@ def _found_programs_ca(
 
 def programs_issuer(directory: GatewayDirectory) -> Issuer:
     """The member's CA for programs and adapters."""
-    certificate = load_chain(directory.programs.certificate.read_bytes())[0]
-    return Issuer(read_key(directory.programs.key), certificate)
+    return read_issuer(directory.programs.key, directory.programs.certificate)

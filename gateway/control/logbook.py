@@ -83,6 +83,11 @@ class WorkerLog:
                 raise ExchangeError(Reason.NOT_FOUND, f"log {self.log_id} has no leaf {index} yet")
             return self._reader.at(index)
 
+    def leaf_hash(self, index: int) -> bytes:
+        """The leaf hash of one leaf."""
+        with self._lock:
+            return self._reader.node(0, index)
+
     def prove_inclusion(self, index: int, size: int) -> Proof:
         """That leaf ``index`` is in the tree of ``size``; 0 means under the newest head."""
         with self._lock:

@@ -38,6 +38,10 @@ class _ExchangeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Excha
     """No answer is known yet."""
     EXCHANGE_OUTCOME_IN_DOUBT: _ExchangeOutcome.ValueType  # 5
     """It ended without an answer that both sides hold; the peer has to be asked."""
+    EXCHANGE_OUTCOME_CANCELLED: _ExchangeOutcome.ValueType  # 6
+    """The program cancelled it, or its deadline passed."""
+    EXCHANGE_OUTCOME_INVALID: _ExchangeOutcome.ValueType  # 7
+    """The answer did not verify and was not released."""
 
 class ExchangeOutcome(_ExchangeOutcome, metaclass=_ExchangeOutcomeEnumTypeWrapper):
     """How an exchange ended."""
@@ -54,6 +58,10 @@ EXCHANGE_OUTCOME_OPEN: ExchangeOutcome.ValueType  # 4
 """No answer is known yet."""
 EXCHANGE_OUTCOME_IN_DOUBT: ExchangeOutcome.ValueType  # 5
 """It ended without an answer that both sides hold; the peer has to be asked."""
+EXCHANGE_OUTCOME_CANCELLED: ExchangeOutcome.ValueType  # 6
+"""The program cancelled it, or its deadline passed."""
+EXCHANGE_OUTCOME_INVALID: ExchangeOutcome.ValueType  # 7
+"""The answer did not verify and was not released."""
 Global___ExchangeOutcome: _TypeAlias = ExchangeOutcome  # noqa: Y015
 
 class _Side:

@@ -1,0 +1,113 @@
+"""Builds the SQL index behind the traffic: one thread, in batches, no further than what is durable.
+
+The index can be rebuilt from the segments at any time. When it cannot be written, or a segment cannot be
+read, the exchanges go on; the fault is an event, and the index tries again.
+"""
+
+import threading
+from collections.abc import Iterable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.reasons import ExchangeError
+from gateway.channel import WorkerReport
+from gateway.control.logbook import LogBook, WorkerLog
+from ledger.index import ExchangeIndex
+from ledger.reader import StoredLeaf
+
+_log = structlog.get_logger("gateway.control.index")
+
+_BATCH = 500
+_RETRY_S = 5.0
+
+
+class Indexer:
+    """Follows the logs as the workers report them.
+
+    Args:
+        book: The logs.
+        index: The index they go into.
+    """
+
+    def __init__(self, book: LogBook, index: ExchangeIndex) -> None:
+        self._book = book
+        self._index = index
+        self._durable: dict[int, int] = {}
+        self._indexed: dict[str, int] = {}
+        self._work = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+    @property
+    def indexed(self) -> dict[str, int]:
+        """Leaves that the index has taken in, by log id."""
+        return dict(self._indexed)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stopping.set()
+        self._work.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+        self._index.close()
+
+    def on_report(self, worker: int, report: WorkerReport) -> None:
+        """Take note of what a worker says is durable."""
+        self._book.logs[worker].take_head(report.head)
+        if self._durable.get(worker) != report.sequence:
+            self._durable[worker] = report.sequence
+            self._work.set()
+
+    def catch_up(self) -> None:
+        """Take in everything that was reported.
+
+        Raises:
+            ExchangeError: A log cannot be read.
+            SQLAlchemyError: The index cannot be written.
+        """
+        for worker, sequence in list(self._durable.items()):
+            self._follow(self._book.logs[worker], sequence)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._work.wait()
+            self._work.clear()
+            try:
+                self.catch_up()
+            except (ExchangeError, SQLAlchemyError) as error:
+                _log.error("index_failed", error=str(error))
+                self._stopping.wait(_RETRY_S)
+                self._work.set()
+
+    def _follow(self, log: WorkerLog, sequence: int) -> None:
+        # First what was read before and could not be written then.
+        indexed = self._index_size(log) if log.log_id else 0
+        self._add_all(log, (log.at(index) for index in range(indexed, log.size)))
+        self._add_all(log, log.read_on(sequence))
+
+    def _add_all(self, log: WorkerLog, leaves: Iterable[StoredLeaf]) -> None:
+        batch: list[StoredLeaf] = []
+        for leaf in leaves:
+            if leaf.index >= self._index_size(log):
+                batch.append(leaf)
+            if len(batch) >= _BATCH:
+                self._add(log, batch)
+                batch = []
+            if self._stopping.is_set():
+                return
+        self._add(log, batch)
+
+    def _index_size(self, log: WorkerLog) -> int:
+        if log.log_id not in self._indexed:
+            self._indexed[log.log_id] = self._index.size(log.log_id)
+        return self._indexed[log.log_id]
+
+    def _add(self, log: WorkerLog, batch: list[StoredLeaf]) -> None:
+        if batch:
+            self._index.add(log.log_id, batch)
+            self._indexed[log.log_id] = batch[-1].index + 1

@@ -1,0 +1,250 @@
+"""The Log of the admin API: finding exchanges, heads, proofs, and the parts of evidence.
+
+Searches come from the index and prove nothing. Heads and proofs come from the segments, and whoever gets them
+can check them against each other without believing this process.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import grpc
+
+from core.identifiers import require_exchange_id
+from core.leaves import HEARD, parse_heard, parse_leaf
+from core.reasons import ExchangeError, Reason
+from core.statements import parse_statement
+from gateway.control.index import Indexer
+from gateway.control.logbook import LogBook, Proof, SignedHead, WorkerLog
+from gateway.control.services import RoleCheck, timestamp
+from ledger.index import ExchangeIndex, Filter
+from ledger.reader import StoredLeaf
+from ledger.records import AttachmentKind
+from passerelle.gateway.v1 import log_pb2, log_pb2_grpc
+
+# Gathers the evidence of an exchange: parts by path. Raises ExchangeError.
+EvidenceGatherer = Callable[[str, bool, str], Iterable[tuple[str, bytes]]]
+
+_DEFAULT_PAGE: Final = 100
+_MAX_PAGE: Final = 1000
+_MAX_FOUND: Final = 10_000
+_PIECE_BYTES: Final = 64 * 1024
+# A receipt is committed at most about a second after what it answers.
+_RECEIPT_WINDOW: Final = 4096
+
+_OUTCOMES: Final = {
+    "granted": log_pb2.EXCHANGE_OUTCOME_GRANTED,
+    "refused": log_pb2.EXCHANGE_OUTCOME_REFUSED,
+    "error": log_pb2.EXCHANGE_OUTCOME_ERROR,
+    "open": log_pb2.EXCHANGE_OUTCOME_OPEN,
+    "in_doubt": log_pb2.EXCHANGE_OUTCOME_IN_DOUBT,
+    "cancelled": log_pb2.EXCHANGE_OUTCOME_CANCELLED,
+    "invalid": log_pb2.EXCHANGE_OUTCOME_INVALID,
+}
+_OUTCOME_NAMES: Final = {number: name for name, number in _OUTCOMES.items()}
+_SIDES: Final = {"consumer": log_pb2.SIDE_CONSUMER, "provider": log_pb2.SIDE_PROVIDER}
+
+
+class LogServicer(log_pb2_grpc.LogServiceServicer):
+    """Reads the logs of a gateway."""
+
+    def __init__(
+        self,
+        book: LogBook,
+        index: ExchangeIndex,
+        indexer: Indexer,
+        gather: EvidenceGatherer | None,
+        check: RoleCheck,
+    ) -> None:
+        self._book = book
+        self._index = index
+        self._indexer = indexer
+        self._gather = gather
+        self._check = check
+
+    def Search(self, request: log_pb2.SearchRequest, context: grpc.ServicerContext) -> log_pb2.SearchResponse:
+        """Exchanges that match, newest first."""
+        self._check(context)
+        size, offset = _page(request)
+        rows = self._index.search(_filter(request, limit=offset + size + 1))[offset:]
+        more = len(rows) > size
+        return log_pb2.SearchResponse(
+            exchanges=map(_exchange, rows[:size]),
+            next_page_token=str(offset + size) if more else "",
+            indexed=[
+                log_pb2.IndexedLog(log=log, size=count)
+                for log, count in sorted(self._indexer.indexed.items())
+            ],
+        )
+
+    def GetExchange(
+        self, request: log_pb2.GetExchangeRequest, context: grpc.ServicerContext
+    ) -> log_pb2.GetExchangeResponse:
+        """One exchange, entry by entry."""
+        self._check(context)
+        rows = self._rows(request.exchange_id)
+        return log_pb2.GetExchangeResponse(
+            exchanges=map(_exchange, rows),
+            entries=[entry for row in rows for entry in _entries(self._book.require(row["log"]), row)],
+        )
+
+    def GetHead(
+        self, request: log_pb2.GetHeadRequest, context: grpc.ServicerContext
+    ) -> log_pb2.GetHeadResponse:
+        """Newest signed heads."""
+        self._check(context)
+        logs = [self._book.require(request.log)] if request.log else self._book.logs
+        return log_pb2.GetHeadResponse(heads=[_head(log.head) for log in logs if log.head is not None])
+
+    def GetProof(
+        self, request: log_pb2.GetProofRequest, context: grpc.ServicerContext
+    ) -> log_pb2.GetProofResponse:
+        """A proof of inclusion or of consistency."""
+        self._check(context)
+        log = self._book.require(request.log)
+        match request.WhichOneof("proof"):
+            case "inclusion":
+                proof = log.prove_inclusion(request.inclusion.index, request.inclusion.size)
+                return _proof(log, proof, leaf_hash=proof.start)
+            case "consistency":
+                proof = log.prove_consistency(request.consistency.size1, request.consistency.size2)
+                return _proof(log, proof, root1=proof.start)
+            case _:
+                raise ExchangeError(Reason.DOCUMENT_INVALID, "neither inclusion nor consistency is asked for")
+
+    def GetEvidence(
+        self, request: log_pb2.GetEvidenceRequest, context: grpc.ServicerContext
+    ) -> Iterator[log_pb2.GetEvidenceResponse]:
+        """The parts of the evidence of one exchange, in pieces."""
+        self._check(context)
+        if self._gather is None:
+            raise ExchangeError(Reason.NOT_FOUND, "this gateway gathers no evidence over its API")
+        self._rows(request.exchange_id)
+        for path, data in self._gather(request.exchange_id, request.with_bodies, request.mandate):
+            yield log_pb2.GetEvidenceResponse(path=path, data=data[:_PIECE_BYTES])
+            for start in range(_PIECE_BYTES, len(data), _PIECE_BYTES):
+                yield log_pb2.GetEvidenceResponse(data=data[start : start + _PIECE_BYTES])
+
+    def _rows(self, exchange_id: str) -> list[dict[str, Any]]:
+        rows = self._index.search(Filter(exchange=require_exchange_id(exchange_id)))
+        if not rows:
+            raise ExchangeError(
+                Reason.NOT_FOUND, f"exchange {exchange_id} is not in the index of this gateway"
+            )
+        return rows
+
+
+def _page(request: log_pb2.SearchRequest) -> tuple[int, int]:
+    """Size and offset of the page that is asked for."""
+    if not 0 <= request.page_size <= _MAX_PAGE:
+        raise ExchangeError(Reason.DOCUMENT_INVALID, f"page_size must be 0 to {_MAX_PAGE}")
+    token = request.page_token or "0"
+    size = request.page_size or _DEFAULT_PAGE
+    if not (token.isascii() and token.isdigit()) or int(token) + size >= _MAX_FOUND:
+        raise ExchangeError(Reason.DOCUMENT_INVALID, "page_token is not one that this service gave")
+    return size, int(token)
+
+
+def _filter(request: log_pb2.SearchRequest, *, limit: int) -> Filter:
+    return Filter(
+        exchange=request.exchange_id or None,
+        issue=request.issue or None,
+        client=request.client or None,
+        service=request.service or None,
+        method=request.method or None,
+        purpose=request.purpose or None,
+        outcome=_OUTCOME_NAMES.get(request.outcome),
+        since_ms=getattr(request, "from").ToMilliseconds() if request.HasField("from") else None,
+        until_ms=request.until.ToMilliseconds() if request.HasField("until") else None,
+        limit=limit,
+    )
+
+
+def _exchange(row: dict[str, Any]) -> log_pb2.Exchange:
+    found = [index for index in (row["said"], row["heard"]) if index is not None]
+    return log_pb2.Exchange(
+        exchange_id=row["exchange"],
+        side=_SIDES[row["role"]],
+        client=row["client"] or "",
+        service=row["service"] or "",
+        method=row["method"] or "",
+        purpose=row["purpose"] or "",
+        issue=row["issue"] or "",
+        agreement=row["agreement"] or "",
+        agreement_version=row["agreement_version"] or 0,
+        outcome=_OUTCOMES[row["outcome"]],
+        reason=row["reason"] or "",
+        status=row["status"] or 0,
+        requested_at=timestamp(row["begun_ms"]),
+        answered_at=timestamp(row["ended_ms"]) if row["ended_ms"] is not None else None,
+        log=row["log"],
+        first_index=min(found, default=0),
+    )
+
+
+def _entries(log: WorkerLog, row: dict[str, Any]) -> Iterator[log_pb2.ExchangeEntry]:
+    """Our own leaves of an exchange, and beside each what the peer said or heard."""
+    for index in sorted(index for index in (row["said"], row["heard"]) if index is not None):
+        stored = log.at(index)
+        leaf = parse_leaf(stored.leaf)
+        entry = log_pb2.ExchangeEntry(log=log.log_id, index=index, leaf_hash=log.leaf_hash(index).hex())
+        if leaf.label == HEARD:
+            heard = parse_heard(leaf.body)
+            entry.label, entry.kind = "heard", heard.verdict
+            yield entry
+            yield from _peer_statement(stored, heard.log, heard.index, heard.leaf)
+        else:
+            statement = parse_statement(leaf.body)
+            entry.label, entry.kind = "said", statement.kind
+            entry.issued_at.CopyFrom(timestamp(statement.issued_at))
+            yield entry
+            yield from _receipt(log, index, row["peer"])
+
+
+def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iterator[log_pb2.ExchangeEntry]:
+    for kind, data in stored.attachments:
+        if kind is AttachmentKind.STATEMENT:
+            statement = parse_statement(data)
+            yield log_pb2.ExchangeEntry(
+                log=log,
+                index=index,
+                label="said",
+                kind=statement.kind,
+                leaf_hash=leaf,
+                from_peer=True,
+                issued_at=timestamp(statement.issued_at),
+            )
+
+
+def _receipt(log: WorkerLog, said: int, peer: str | None) -> Iterator[log_pb2.ExchangeEntry]:
+    """The peer's record of what we said, if it has come: it lies beside one of the next leaves."""
+    for index in range(said, min(said + _RECEIPT_WINDOW, log.size)):
+        for kind, data in log.at(index).attachments:
+            # RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest |
+            # body.
+            if kind is AttachmentKind.RECEIPT and int.from_bytes(data[:8], "little") == said:
+                yield log_pb2.ExchangeEntry(
+                    log=peer or "",
+                    index=int.from_bytes(data[8:16], "little"),
+                    label="heard",
+                    kind=parse_heard(data[48:]).verdict,
+                    from_peer=True,
+                )
+                return
+
+
+def _head(signed: SignedHead) -> log_pb2.SignedHead:
+    return log_pb2.SignedHead(
+        log=signed.head.log,
+        worker=signed.worker,
+        size=signed.head.size,
+        root=signed.head.root,
+        jws=signed.jws,
+    )
+
+
+def _proof(
+    log: WorkerLog, proof: Proof, *, leaf_hash: bytes = b"", root1: bytes = b""
+) -> log_pb2.GetProofResponse:
+    return log_pb2.GetProofResponse(
+        log=log.log_id, leaf_hash=leaf_hash, root1=root1, size=proof.size, root=proof.root, path=proof.path
+    )

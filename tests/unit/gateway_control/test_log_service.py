@@ -1,0 +1,359 @@
+"""Index, heads, proofs and searches over a log with real leaves."""
+
+import secrets
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+
+from core.heads import ConfigurationMark, TreeHead, b64url, encode_head, head_header
+from core.leaves import Genesis, Heard, Role, genesis_leaf, heard_leaf, said_leaf
+from core.merkle import leaf_hash, verify_consistency, verify_inclusion
+from core.reasons import ExchangeError, Reason
+from core.statements import AgreementMark, Statement, encode_statement
+from gateway.channel import WorkerReport
+from gateway.control.index import Indexer
+from gateway.control.log_service import LogServicer
+from gateway.control.logbook import LogBook, WorkerLog
+from ledger.commit import Entry, GroupCommit
+from ledger.index import ExchangeIndex
+from ledger.log import Log, create_log
+from ledger.records import AttachmentKind
+from passerelle.gateway.v1 import log_pb2
+
+EXCHANGE = "0192f1a0-0000-7000-8000-00000000000"
+PEER = "cd" * 32
+
+
+def statement(kind: str, number: int, log: str, **fields: object) -> Statement:
+    values: dict[str, object] = {
+        "v": 1,
+        "kind": kind,
+        "from_": log,
+        "to": PEER,
+        "exchange": f"{EXCHANGE}{number}",
+        "reference": None,
+        "attempt": 1,
+        "previous": None,
+        "sequence": 0,
+        "final": True,
+        "client": "BJ/GOV/PNS/PORTAIL",
+        "service": "BJ/GOV/ANIP/RNPP",
+        "method": "bj.identity.v1.IdentityService/GetPerson",
+        "represented": None,
+        "purpose": "P01",
+        "issue": f"ACT-{number}",
+        "user": None,
+        "caller": "mtls:" + "x" * 43,
+        "door": "grpc",
+        "agreement": AgreementMark("CV-0042", 1, "aa" * 32),
+        "configuration": ConfigurationMark(1, "bb" * 32),
+        "descriptors": None,
+        "issued_at": 1_795_000_000_000 + number,
+        "deadline_us": None,
+        "encoding": None,
+        "payloads": ["ee" * 32],
+        "nonce": "00" * 16,
+    }
+    if kind != "request" and fields.get("to", PEER) is not None:
+        values |= {"request": "dd" * 32, "heard": 0}
+    return Statement(**(values | fields))  # type: ignore[arg-type]  # by name, checked by the parser
+
+
+class OneLog:
+    """A gateway's log, written as its worker writes it, and what control makes of it."""
+
+    def __init__(self, root: Path) -> None:
+        directory = root / "log" / "0"
+        genesis = Genesis(1, "BJ/GOV/PNS/gw1", 0, 1_795_000_000_000, secrets.token_hex(16), None)
+        self.id = create_log(directory, genesis_leaf(genesis))
+        self._log = Log.open(directory)
+        self._commit = GroupCommit(self._log, lambda run: run(), lambda error: None)
+        self.book = LogBook([WorkerLog(0, directory)])
+        self.index = ExchangeIndex(root / "index.sqlite")
+        self.indexer = Indexer(self.book, self.index)
+        self.servicer = LogServicer(self.book, self.index, self.indexer, self._gather, lambda context: None)
+
+    def say(self, kind: str, number: int, **fields: object) -> None:
+        """Append a statement of ours."""
+        leaf = said_leaf(self.id, encode_statement(statement(kind, number, self.id, **fields)))
+        self._commit.commit_now([Entry(leaf, leaf_hash(leaf))])
+
+    def hear(self, kind: str, number: int, verdict: str = "taken", **fields: object) -> None:
+        """Append what the peer said."""
+        data = encode_statement(statement(kind, number, PEER, to=self.id, **fields))
+        hashed = leaf_hash(said_leaf(PEER, data)).hex()
+        role: Role = "request" if kind == "request" else "response"
+        heard = Heard(1, role, PEER, 100 + number, hashed, "ab" * 32, verdict, None)
+        leaf = heard_leaf(self.id, heard)
+        self._commit.commit_now([Entry(leaf, leaf_hash(leaf), ((AttachmentKind.STATEMENT, data),))])
+
+    def receive_receipt(self, said: int, number: int) -> None:
+        """Append something that has the peer's receipt beside it."""
+        body = heard_leaf(PEER, Heard(1, "request", self.id, said, "ef" * 32, "ab" * 32, "taken", None))
+        receipt = (
+            said.to_bytes(8, "little") + (77).to_bytes(8, "little") + bytes(32) + body.split(b"\n", 2)[2]
+        )
+        leaf = said_leaf(self.id, encode_statement(statement("request", number, self.id)))
+        self._commit.commit_now([Entry(leaf, leaf_hash(leaf), ((AttachmentKind.RECEIPT, receipt),))])
+
+    def report(self, *, signed: int | None = None) -> None:
+        """What the worker says once a second; control catches up."""
+        head = TreeHead(
+            v=1,
+            log=self.id,
+            gateway="BJ/GOV/PNS/gw1",
+            size=signed or self._log.size,
+            root=self._log.root(signed or self._log.size).hex(),
+            iat=1_795_000_000,
+            cfg=None,
+        )
+        parts = (head_header("k" * 43), encode_head(head), bytes(64))
+        report = WorkerReport(
+            state="ready",
+            log=self.id,
+            size=self._log.size,
+            sequence=self._commit.durable_sequence,
+            head=b".".join(map(b64url, parts)).decode(),
+        )
+        self.indexer.on_report(0, report)
+        self.indexer.catch_up()
+
+    def search(self, **fields: object) -> log_pb2.SearchResponse:
+        return self.servicer.Search(log_pb2.SearchRequest(**fields), _context())  # type: ignore[arg-type]
+
+    @staticmethod
+    def _gather(exchange: str, with_bodies: bool, mandate: str) -> list[tuple[str, bytes]]:
+        return [("mimetype", b"zip"), ("statements/request.json", b"x" * 100_000)]
+
+
+def _context() -> grpc.ServicerContext:
+    return None  # type: ignore[return-value]  # these methods only pass it on
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> OneLog:
+    return OneLog(tmp_path)
+
+
+def numbers(response: log_pb2.SearchResponse) -> list[int]:
+    return [int(one.exchange_id[-1]) for one in response.exchanges]
+
+
+def test_an_exchange_becomes_one_row_with_its_outcome(log: OneLog) -> None:
+    """Asked, answered, refused, open, in doubt: each told from the leaves alone."""
+    log.say("request", 1)
+    log.hear("response", 1, status=0)
+    log.say("request", 2)
+    log.say("refusal", 3, to=None, reason="NO_AGREEMENT", status=7)
+    log.hear("request", 4)
+    log.say("response", 4, status=5)
+    log.say("request", 5)
+    log.say("abandon", 5)
+    log.say("request", 6)
+    log.hear("response", 6, verdict="refused:HEAD_INVALID", status=0)
+    log.report()
+
+    found = {int(one.exchange_id[-1]): one for one in log.search().exchanges}
+
+    assert [found[number].outcome for number in range(1, 7)] == [
+        log_pb2.EXCHANGE_OUTCOME_GRANTED,
+        log_pb2.EXCHANGE_OUTCOME_OPEN,
+        log_pb2.EXCHANGE_OUTCOME_REFUSED,
+        log_pb2.EXCHANGE_OUTCOME_ERROR,
+        log_pb2.EXCHANGE_OUTCOME_IN_DOUBT,
+        log_pb2.EXCHANGE_OUTCOME_INVALID,
+    ]
+    assert (found[1].side, found[4].side) == (log_pb2.SIDE_CONSUMER, log_pb2.SIDE_PROVIDER)
+    assert found[3].reason == "NO_AGREEMENT"
+    assert found[1].requested_at.ToMilliseconds() == 1_795_000_000_001
+    assert found[1].first_index == 1
+
+
+def test_nothing_beyond_what_is_durable_is_read(log: OneLog) -> None:
+    """The worker's report is the limit."""
+    log.say("request", 1)
+    log.report()
+    log.say("request", 2)
+
+    log.indexer.catch_up()
+
+    assert numbers(log.search()) == [1]
+    assert log.search().indexed[0].size == 2
+
+
+def test_search_filters_and_pages(log: OneLog) -> None:
+    """Newest first; the token leads on; no row twice."""
+    for number in range(1, 8):
+        log.say("request", number, purpose="P02" if number == 3 else "P01")
+    log.report()
+
+    first = log.search(page_size=3)
+    second = log.search(page_size=3, page_token=first.next_page_token)
+    third = log.search(page_size=3, page_token=second.next_page_token)
+
+    assert [numbers(page) for page in (first, second, third)] == [[7, 6, 5], [4, 3, 2], [1]]
+    assert third.next_page_token == ""
+    assert numbers(log.search(purpose="P02")) == [3]
+    assert numbers(log.search(issue="ACT-4")) == [4]
+    assert numbers(log.search(outcome=log_pb2.EXCHANGE_OUTCOME_GRANTED)) == []
+    early = log_pb2.SearchRequest()
+    early.until.FromMilliseconds(1_795_000_000_003)
+    getattr(early, "from").FromMilliseconds(1_795_000_000_002)
+    assert numbers(log.servicer.Search(early, _context())) == [2]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"page_size": -1}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": "99999"}]
+)
+def test_a_page_that_does_not_exist_is_refused(wrong: dict[str, object], log: OneLog) -> None:
+    """Bounded, and never a guess."""
+    with pytest.raises(ExchangeError) as refused:
+        log.search(**wrong)
+
+    assert refused.value.reason is Reason.DOCUMENT_INVALID
+
+
+def test_an_exchange_is_shown_from_both_sides(log: OneLog) -> None:
+    """Four leaves: what we said, the peer's receipt, what we heard, the peer's own statement."""
+    log.say("request", 1)
+    log.hear("response", 1, status=0)
+    log.receive_receipt(1, 2)
+    log.report()
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert [(one.label, one.kind, one.from_peer, one.index) for one in shown.entries] == [
+        ("said", "request", False, 1),
+        ("heard", "taken", True, 77),
+        ("heard", "taken", False, 2),
+        ("said", "response", True, 101),
+    ]
+    assert [one.log for one in shown.entries] == [log.id, PEER, log.id, PEER]
+
+
+@pytest.mark.parametrize("exchange_id", ["", "nonsense", f"{EXCHANGE}9"])
+def test_an_unknown_exchange_is_refused(exchange_id: str, log: OneLog) -> None:
+    """Malformed or not here."""
+    with pytest.raises(ExchangeError):
+        log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=exchange_id), _context())
+    with pytest.raises(ExchangeError):
+        list(log.servicer.GetEvidence(log_pb2.GetEvidenceRequest(exchange_id=exchange_id), _context()))
+
+
+def test_proofs_lead_from_leaves_to_the_signed_root(log: OneLog) -> None:
+    """Checked as an auditor checks them, with the head's own root."""
+    for number in range(1, 7):
+        log.say("request", number)
+    log.report()
+    (head,) = log.servicer.GetHead(log_pb2.GetHeadRequest(), _context()).heads
+    (named,) = log.servicer.GetHead(log_pb2.GetHeadRequest(log=log.id), _context()).heads
+
+    for index in range(7):
+        request = log_pb2.GetProofRequest(inclusion=log_pb2.InclusionRequest(index=index))
+        proof = log.servicer.GetProof(request, _context())
+        verify_inclusion(
+            proof.leaf_hash,
+            index=index,
+            size=proof.size,
+            path=list(proof.path),
+            root=bytes.fromhex(head.root),
+        )
+    for size1 in range(1, 8):
+        request = log_pb2.GetProofRequest(log=log.id, consistency=log_pb2.ConsistencyRequest(size1=size1))
+        proof = log.servicer.GetProof(request, _context())
+        verify_consistency(
+            size1=size1,
+            size2=proof.size,
+            root1=proof.root1,
+            root2=bytes.fromhex(head.root),
+            proof=list(proof.path),
+        )
+
+    assert named == head
+    assert (head.size, head.log) == (7, log.id)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        log_pb2.GetProofRequest(),
+        log_pb2.GetProofRequest(log="00" * 32, inclusion=log_pb2.InclusionRequest(index=0)),
+        log_pb2.GetProofRequest(inclusion=log_pb2.InclusionRequest(index=9)),
+        log_pb2.GetProofRequest(inclusion=log_pb2.InclusionRequest(index=0, size=9)),
+        log_pb2.GetProofRequest(consistency=log_pb2.ConsistencyRequest(size1=0)),
+        log_pb2.GetProofRequest(consistency=log_pb2.ConsistencyRequest(size1=2, size2=1)),
+    ],
+)
+def test_a_proof_of_what_is_not_there_is_refused(request_: log_pb2.GetProofRequest, log: OneLog) -> None:
+    """By name, never with a wrong proof."""
+    log.say("request", 1)
+    log.report()
+
+    with pytest.raises(ExchangeError):
+        log.servicer.GetProof(request_, _context())
+
+
+def test_evidence_comes_in_pieces(log: OneLog) -> None:
+    """The path stands on the first piece of each part."""
+    log.say("request", 1)
+    log.report()
+
+    pieces = list(
+        log.servicer.GetEvidence(log_pb2.GetEvidenceRequest(exchange_id=f"{EXCHANGE}1"), _context())
+    )
+
+    assert [piece.path for piece in pieces] == ["mimetype", "statements/request.json", ""]
+    assert sum(len(piece.data) for piece in pieces[1:]) == 100_000
+
+
+def test_a_gateway_that_gathers_no_evidence_says_so(log: OneLog) -> None:
+    """One named refusal."""
+    servicer = LogServicer(log.book, log.index, log.indexer, None, lambda context: None)
+
+    with pytest.raises(ExchangeError) as refused:
+        list(servicer.GetEvidence(log_pb2.GetEvidenceRequest(exchange_id=f"{EXCHANGE}1"), _context()))
+
+    assert refused.value.reason is Reason.NOT_FOUND
+
+
+def test_the_index_follows_on_its_own_thread_and_goes_on_after_a_restart(log: OneLog, tmp_path: Path) -> None:
+    """What was taken in is not taken in again."""
+    log.indexer.start()
+    log.say("request", 1)
+    log.report()
+    log.indexer.stop()
+
+    index = ExchangeIndex(tmp_path / "index.sqlite")
+    book = LogBook([WorkerLog(0, tmp_path / "log" / "0")])
+    again = Indexer(book, index)
+    again.on_report(0, WorkerReport(state="ready", sequence=10_000))
+    again.catch_up()
+
+    assert again.indexed == {log.id: 2}
+    assert book.require("").size == 2
+
+
+def test_an_index_that_cannot_be_written_tries_again(log: OneLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exchanges go on meanwhile."""
+    monkeypatch.setattr("gateway.control.index._RETRY_S", 0.01)
+    done = threading.Event()
+    attempts: list[int] = []
+    original = log.indexer.catch_up
+
+    def fail_once() -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ExchangeError(Reason.LOG_DAMAGED, "unreadable for a moment")
+        original()
+        done.set()
+
+    monkeypatch.setattr(log.indexer, "catch_up", fail_once)
+    log.say("request", 1)
+    log.indexer.start()
+    log.indexer.on_report(0, WorkerReport(state="ready", sequence=10_000))
+
+    assert done.wait(20)
+    log.indexer.stop()
+    assert log.indexer.indexed == {log.id: 2}

@@ -261,7 +261,8 @@ def test_status_message_and_details_pass(country: Country, message: str) -> None
 
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
     assert raised.value.details() == message
-    assert ("grpc-status-details-bin", b"\x08\x05\x12\x02no") in list(raised.value.trailing_metadata() or ())
+    trailing: list[object] = list(raised.value.trailing_metadata() or ())
+    assert ("grpc-status-details-bin", b"\x08\x05\x12\x02no") in trailing
 
 
 def test_compressed_messages_pass_untouched(country: Country) -> None:

@@ -1,0 +1,181 @@
+"""One point of the benchmark: a load on a variant, CPU of each process from outside, medians of rounds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bench.processes import Processes, cpu_of, descendants, resident_kib
+from bench.tls import Identity
+
+# What follows an answer (receipts, the index) is paid for too: the clocks are read again after this pause.
+SETTLE_SECONDS: Final = 1.2
+
+
+@dataclass(frozen=True)
+class Point:
+    """Size of a message each way, and calls in flight."""
+
+    size: int
+    in_flight: int
+
+    def __str__(self) -> str:
+        size = f"{self.size} B" if self.size < 1024 else f"{self.size // 1024} KiB"
+        return f"{size} x{self.in_flight}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A pair of proxies ready to be loaded.
+
+    Attributes:
+        name: How the table calls it.
+        port: Where its first half takes calls.
+        identity: The program's identity there.
+        metadata: What a program must say in each call.
+        workers: Process ids of the data path, by name.
+        control: Process ids beside the data path.
+        backend: Process id of the echo behind it.
+    """
+
+    name: str
+    port: int
+    identity: Identity
+    workers: Mapping[str, Sequence[int]]
+    backend: int
+    control: Sequence[int] = ()
+    metadata: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one run of one point on one variant showed."""
+
+    variant: str
+    point: Point
+    calls: int
+    bad: int
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    worker_us: dict[str, float]
+    control_us: float
+    backend_us: float
+    generator_us: float
+    worker_pss_mib: dict[str, float] = field(default_factory=dict)
+    first_failure: str = ""
+
+    @property
+    def pair_us(self) -> float:
+        """CPU of the data path per exchange, both halves."""
+        return sum(self.worker_us.values())
+
+    @property
+    def pair_with_control_us(self) -> float:
+        """CPU of everything but backend and generator."""
+        return self.pair_us + self.control_us
+
+
+class BenchError(Exception):
+    """A run whose figures would mean nothing."""
+
+
+def measure(processes: Processes, variant: Variant, point: Point, seconds: float) -> Row:
+    """Load ``variant`` with ``point`` for so long.
+
+    Raises:
+        BenchError: The generator did not come up.
+    """
+    generator = processes.start(f"generator-{variant.name}", _command(variant, point, seconds), pipe=True)
+    if generator.stdin is None or generator.stdout is None or generator.stdout.readline() != b"ready\n":
+        raise BenchError(f"the generator could not reach {variant.name}; see its log")
+    groups = {**variant.workers, "control": tuple(_tree(variant.control)), "backend": (variant.backend,)}
+    before = {name: cpu_of(pids) for name, pids in groups.items()}
+    result = _run(generator)
+    time.sleep(SETTLE_SECONDS)
+    calls = max(result["calls"], 1)
+    spent = {name: (cpu_of(pids) - before[name]) / 1e3 / calls for name, pids in groups.items()}
+    generator.stdin.close()
+    generator.wait(10)
+    return Row(
+        variant=variant.name,
+        point=point,
+        calls=result["calls"],
+        bad=result["bad"],
+        per_second=result["per_second"],
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+        worker_us={name: spent[name] for name in variant.workers},
+        control_us=spent["control"],
+        backend_us=spent["backend"],
+        generator_us=result["generator_us"],
+        worker_pss_mib={
+            name: sum(resident_kib(pid) for pid in pids) / 1024 for name, pids in variant.workers.items()
+        },
+        first_failure=result["first_failure"],
+    )
+
+
+def _command(variant: Variant, point: Point, seconds: float) -> list[str]:
+    command = [sys.executable, "-m", "bench.generator", "127.0.0.1", str(variant.port)]
+    command += variant.identity.arguments()
+    command += ["--size", str(point.size), "--in-flight", str(point.in_flight), "--seconds", str(seconds)]
+    for one in variant.metadata:
+        command += ["--metadata", one]
+    return command
+
+
+def _run(generator: subprocess.Popen[bytes]) -> dict[str, Any]:
+    if generator.stdin is None or generator.stdout is None:
+        raise BenchError("the generator has no pipes")
+    generator.stdin.write(b"go\n")
+    generator.stdin.flush()
+    line = generator.stdout.readline()
+    if not line:
+        raise BenchError("the generator ended without a result; see its log")
+    result: dict[str, Any] = json.loads(line)
+    return result
+
+
+def _tree(pids: Iterable[int]) -> list[int]:
+    return [one for pid in pids for one in descendants(pid)]
+
+
+def median_row(rows: Sequence[Row]) -> Row:
+    """The medians of several runs of one point on one variant."""
+
+    def middle(values: Iterable[float]) -> float:
+        return statistics.median(values)
+
+    first = rows[0]
+    return Row(
+        variant=first.variant,
+        point=first.point,
+        calls=sum(row.calls for row in rows),
+        bad=sum(row.bad for row in rows),
+        per_second=middle(row.per_second for row in rows),
+        p50_ms=middle(row.p50_ms for row in rows),
+        p99_ms=middle(row.p99_ms for row in rows),
+        worker_us={name: middle(row.worker_us[name] for row in rows) for name in first.worker_us},
+        control_us=middle(row.control_us for row in rows),
+        backend_us=middle(row.backend_us for row in rows),
+        generator_us=middle(row.generator_us for row in rows),
+        worker_pss_mib={name: max(row.worker_pss_mib[name] for row in rows) for name in first.worker_pss_mib},
+        first_failure=next((row.first_failure for row in rows if row.first_failure), ""),
+    )
+
+
+def median_ratio(rows: Sequence[Row], base: Sequence[Row], *, with_control: bool = False) -> float | None:
+    """Median over rounds of CPU per exchange divided by that of ``base`` in the same round."""
+
+    def cost(row: Row) -> float:
+        return row.pair_with_control_us if with_control else row.pair_us
+
+    ratios = [cost(row) / cost(other) for row, other in zip(rows, base, strict=False) if cost(other)]
+    return statistics.median(ratios) if ratios else None

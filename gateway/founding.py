@@ -45,8 +45,9 @@ from pki.keys import (
     require_p256,
     write_key,
 )
-from pki.profiles import Issuer, Profile, build_csr, issue, profile_of, urn_of
+from pki.profiles import Issuer, Profile, build_csr, issue, profile_of
 from rpc.files import replace_file
+from rpc.names import urn_of
 from rpc.settings import load_settings
 
 HINTS_FILE: Final = "passerelle.toml"
@@ -217,6 +218,7 @@ def add_program(
     replace_file(out / "ca.pem", trusted)
     hints = ProgramHints(
         subsystem=str(program.subsystem),
+        gateway_id=settings.gateway,
         gateway=str(_reached(settings, settings.listen.programs)),
         directory=str(_reached(settings, settings.listen.admin)),
     )
@@ -255,11 +257,13 @@ class ProgramHints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     Attributes:
         subsystem: The program's subsystem, the value of ``x-road-client``.
+        gateway_id: The gateway, which its certificate must name.
         gateway: The programs' port.
         directory: The admin port, for the Directory.
     """
 
     subsystem: str
+    gateway_id: str
     gateway: str
     directory: str
 

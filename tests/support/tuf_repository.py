@@ -19,7 +19,14 @@ ROLES = ("root", "targets", "snapshot", "timestamp")
 class TufRepository:
     """Signs and serves; every knob that an attack needs is public."""
 
-    def __init__(self, *, lifetime: timedelta = timedelta(hours=72), now: datetime | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        lifetime: timedelta = timedelta(hours=72),
+        now: datetime | None = None,
+        root_fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self._root_fields = dict(root_fields or {})
         self.now = now or datetime.now(UTC).replace(microsecond=0)
         self.lifetime = lifetime
         self.signers = {role: CryptoSigner.generate_ecdsa() for role in ROLES}
@@ -80,7 +87,12 @@ class TufRepository:
             yield data[start : start + 1000]
 
     def _root(self) -> Root:
-        root = Root(version=1, expires=self.now + timedelta(days=3650), consistent_snapshot=True)
+        root = Root(
+            version=1,
+            expires=self.now + timedelta(days=3650),
+            consistent_snapshot=True,
+            unrecognized_fields=dict(self._root_fields),
+        )
         for role, signer in self.signers.items():
             root.add_key(signer.public_key, role)
         return root

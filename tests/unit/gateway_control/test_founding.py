@@ -1,0 +1,320 @@
+"""How a gateway comes to be."""
+
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from core.clock import ManualClock
+from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
+from core.jws import DocumentKind
+from core.leaves import parse_genesis, parse_leaf
+from core.reasons import ExchangeError, Reason
+from core.registrations import parse_registration
+from gateway.control.programs import PinnedPrograms
+from gateway.founding import (
+    InitResult,
+    Plan,
+    add_adapter,
+    add_program,
+    init_gateway,
+    install_certificates,
+    programs_issuer,
+    registration_payload,
+    sign_registration,
+)
+from gateway.settings import HostPort, Listen
+from ledger.reader import LogReader
+from ledger.vault import read_wrapping_key
+from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
+from pki.chain import verify_chain
+from pki.documents import verify_document
+from pki.keys import chain_pem, generate_key, key_thumbprint, load_chain, read_key, write_key
+from pki.profiles import Profile, issue, read_csr, utc
+from rpc.identity import Identity
+from tests.support.published_country import REGISTRY, PublishedCountry
+from tests.support.tuf_repository import TufRepository
+
+NOW = 1_795_000_000_000
+MEMBER_KEY = generate_key()
+PLAN = Plan(
+    gateway=GatewayId.parse("BJ/GOV/ANIP/gw1"),
+    member_key=key_thumbprint(MEMBER_KEY.public_key()),
+    registry=RegistryId.parse(REGISTRY),
+    registry_address=HostPort("127.0.0.1", 42000),
+    hosts=("127.0.0.1", "gw1.anip.bj"),
+    listen=Listen(
+        programs="127.0.0.1:42011",
+        road=("127.0.0.1:42012", "127.0.0.1:42016"),
+        admin="127.0.0.1:42013",
+        http="127.0.0.1:42014",
+    ),
+    adapters={SubsystemId.parse("BJ/GOV/ANIP/RNPP"): HostPort("127.0.0.1", 42015)},
+    allowed_networks=("127.0.0.0/8",),
+    lang="en",
+    reserve_bytes=1000,
+)
+
+
+class Founder:
+    """A country that answers a gateway's requests."""
+
+    def __init__(self, root: Path) -> None:
+        self.country = PublishedCountry(NOW)
+        self.clock = ManualClock(NOW)
+        self.root = root
+        fields = {SPKI_MEMBER: spki_digest(self.country.root.certificate)}
+        anchor = Anchor(self.country.root.certificate, TufRepository(root_fields=fields).root)
+        self.anchor = root / "anchor.pem"
+        anchor.write(self.anchor)
+        self.member_key = root / "member.key"
+        write_key(self.member_key, MEMBER_KEY)
+
+    def init(self, name: str = "gw1", plan: Plan = PLAN, shared: InitResult | None = None) -> InitResult:
+        ca = shared.directory if shared else None
+        return init_gateway(self.root / name, plan, self.anchor, clock=self.clock, programs_ca=ca)
+
+    def chain(self, made: InitResult, profile: Profile, gateway: str | None = None) -> bytes:
+        issuer = self.country.auth if profile is Profile.AUTH else self.country.seal
+        certificate = issue(
+            profile,
+            issuer,
+            read_csr(made.requests[profile]),
+            urn("gateway", gateway or made.settings.gateway),
+            now_ms=NOW,
+            hosts=made.settings.hosts if profile is Profile.AUTH else (),
+        )
+        return chain_pem([certificate, issuer.certificate])
+
+    def install(self, made: InitResult) -> None:
+        install_certificates(
+            made.directory,
+            made.settings,
+            self.chain(made, Profile.AUTH),
+            self.chain(made, Profile.SEAL),
+        )
+
+
+@pytest.fixture
+def founder(tmp_path: Path) -> Founder:
+    return Founder(tmp_path)
+
+
+def test_the_settings_are_those_of_the_plan(founder: Founder) -> None:
+    """Written as TOML, read back through the one reader."""
+    made = founder.init()
+
+    settings = made.settings
+    assert settings.gateway_id == PLAN.gateway
+    assert settings.listen == PLAN.listen
+    assert settings.hosts == PLAN.hosts
+    assert settings.workers == 2
+    assert settings.adapter[0].address == "127.0.0.1:42015"
+    assert settings.allowed_networks == ("127.0.0.0/8",)
+    assert settings.log.reserve_bytes == 1000
+    assert (settings.lang, settings.member_key) == ("en", PLAN.member_key)
+    assert made.anchor_fingerprint == Anchor.read(founder.anchor).fingerprint
+
+
+def test_keys_are_private_and_each_request_is_for_its_own(founder: Founder) -> None:
+    """Nobody else on the machine can read a key."""
+    made = founder.init()
+
+    for files in (made.directory.auth, made.directory.seal, made.directory.programs):
+        assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(made.directory.keys.stat().st_mode) == 0o700
+    for files, profile in ((made.directory.auth, Profile.AUTH), (made.directory.seal, Profile.SEAL)):
+        assert read_csr(made.requests[profile]) == read_key(files.key).public_key()
+        assert files.request.read_bytes() == made.requests[profile]
+    read_wrapping_key(made.directory.wrapping_key(made.settings), made.directory.root / "log")
+
+
+def test_each_worker_has_a_log_whose_id_is_known_before_the_registration(founder: Founder) -> None:
+    """The genesis leaf names gateway and worker; its hash is the id."""
+    made = founder.init()
+
+    assert [(log.worker, log.address) for log in made.logs] == [
+        (0, "127.0.0.1:42012"),
+        (1, "127.0.0.1:42016"),
+    ]
+    for log in made.logs:
+        reader = LogReader(made.directory.log(log.worker))
+        (stored,) = reader.follow()
+        genesis = parse_genesis(parse_leaf(stored.leaf).body)
+        assert (genesis.gateway, genesis.worker, genesis.time) == ("BJ/GOV/ANIP/gw1", log.worker, NOW)
+        assert reader.log_id == log.id
+
+
+def test_a_directory_that_holds_a_gateway_is_left_alone(founder: Founder) -> None:
+    """Its keys and logs can never be made again."""
+    founder.init()
+
+    with pytest.raises(ExchangeError) as refused:
+        founder.init()
+
+    assert refused.value.reason is Reason.ALREADY_EXISTS
+
+
+def test_the_programs_door_is_certified_by_the_members_own_authority(founder: Founder) -> None:
+    """Programs need to trust nobody else."""
+    made = founder.init()
+
+    (door,) = load_chain(made.directory.programs_server.certificate.read_bytes())
+    verified = verify_chain(
+        door,
+        intermediates=[],
+        roots=[programs_issuer(made.directory).certificate],
+        crls=[],
+        at=utc(NOW),
+        profile=Profile.PROGRAMS_DOOR,
+    )
+    assert verified.urn == urn("gateway", "BJ/GOV/ANIP/gw1")
+
+
+def test_gateways_of_one_member_may_share_the_programs_authority(founder: Founder) -> None:
+    """A program then needs one identity for both."""
+    first = founder.init()
+
+    second = founder.init("gw2", shared=first)
+
+    assert programs_issuer(second.directory).certificate == programs_issuer(first.directory).certificate
+
+
+def test_the_wrapping_key_may_lie_elsewhere(founder: Founder, tmp_path: Path) -> None:
+    """On another disk than the bodies."""
+    plan = Plan(**{**_fields(PLAN), "wrapping_key": tmp_path / "usb" / "wrapping.key"})  # type: ignore[arg-type]
+    (tmp_path / "usb").mkdir()
+
+    made = founder.init(plan=plan)
+
+    assert made.directory.wrapping_key(made.settings) == tmp_path / "usb" / "wrapping.key"
+    assert (tmp_path / "usb" / "wrapping.key").is_file()
+
+
+def _fields(plan: Plan) -> dict[str, object]:
+    return {name: getattr(plan, name) for name in plan.__slots__}
+
+
+def test_certificates_are_installed_and_registered_under_the_member_key(founder: Founder) -> None:
+    """What the member signs names the certificates and the logs."""
+    made = founder.init()
+    founder.install(made)
+
+    payload = registration_payload(made.directory, made.settings, founder.clock)
+    jws = sign_registration(payload, founder.member_key, made.settings)
+
+    verified = verify_document(DocumentKind.REGISTRATION, jws, MEMBER_KEY.public_key())
+    registration = parse_registration(verified)
+    assert registration.gateway == "BJ/GOV/ANIP/gw1"
+    assert registration.logs == list(made.logs)
+    assert len(load_chain(registration.auth[0].chain)) == 2
+    assert registration.serial == NOW // 1000
+
+
+def test_certificates_for_another_key_name_or_use_are_not_installed(founder: Founder) -> None:
+    """A mix-up shows here and not at the peers."""
+    made, other = founder.init(), founder.init("other")
+    auth, seal = founder.chain(made, Profile.AUTH), founder.chain(made, Profile.SEAL)
+    stranger = Founder.__new__(Founder)
+    stranger.country = PublishedCountry(NOW)
+    wrong = [
+        (founder.chain(other, Profile.AUTH), seal),
+        (founder.chain(made, Profile.AUTH, "BJ/GOV/PNS/gw1"), seal),
+        (seal, auth),
+        (auth, auth),
+        (stranger.chain(made, Profile.AUTH), seal),
+        (b"nonsense", seal),
+    ]
+
+    for one, two in wrong:
+        with pytest.raises(ExchangeError):
+            install_certificates(made.directory, made.settings, one, two)
+
+
+def test_without_certificates_there_is_nothing_to_register(founder: Founder) -> None:
+    """The administrator is told which file is missing."""
+    made = founder.init()
+
+    with pytest.raises(ExchangeError, match=r"auth\.crt"):
+        registration_payload(made.directory, made.settings, founder.clock)
+
+
+def test_only_the_pinned_member_key_signs_the_registration(founder: Founder, tmp_path: Path) -> None:
+    """Another key would register nothing."""
+    made = founder.init()
+    founder.install(made)
+    write_key(tmp_path / "wrong.key", generate_key())
+    payload = registration_payload(made.directory, made.settings, founder.clock)
+
+    with pytest.raises(ExchangeError) as refused:
+        sign_registration(payload, tmp_path / "wrong.key", made.settings)
+
+    assert refused.value.reason is Reason.KEY_UNREADABLE
+
+
+def test_a_program_gets_an_identity_and_is_admitted(founder: Founder, tmp_path: Path) -> None:
+    """Key, certificate, whom to trust, where to call; the thumbprint is pinned."""
+    made = founder.init()
+    program = ProgramId.parse("BJ/GOV/ANIP/GUICHET/web")
+
+    add_program(made.directory, made.settings, program, tmp_path / "web", founder.clock)
+
+    (entry,) = PinnedPrograms(made.directory.pinned_programs).entries()
+    identity = Identity.read(tmp_path / "web")
+    verified = verify_chain(
+        load_chain(identity.chain)[0],
+        intermediates=[],
+        roots=load_chain(identity.roots)[:1],
+        crls=[],
+        at=utc(NOW),
+        profile=Profile.PROGRAM,
+    )
+    hints = tomllib.loads((tmp_path / "web" / "passerelle.toml").read_text())
+    assert entry.id == str(program) == str(verified.identifier)
+    assert load_chain(identity.roots)[1] == founder.country.root.certificate
+    assert hints == {
+        "subsystem": "BJ/GOV/ANIP/GUICHET",
+        "gateway_id": "BJ/GOV/ANIP/gw1",
+        "gateway": "127.0.0.1:42011",
+        "directory": "127.0.0.1:42013",
+    }
+
+
+def test_a_program_of_another_member_or_in_a_used_directory_is_refused(
+    founder: Founder, tmp_path: Path
+) -> None:
+    """Nobody is admitted by a command that fails."""
+    made = founder.init()
+    foreign = ProgramId.parse("BJ/GOV/PNS/PORTAIL/web")
+    with pytest.raises(ExchangeError):
+        add_program(made.directory, made.settings, foreign, tmp_path / "web", founder.clock)
+    own = ProgramId.parse("BJ/GOV/ANIP/GUICHET/web")
+    add_program(made.directory, made.settings, own, tmp_path / "web", founder.clock)
+
+    with pytest.raises(ExchangeError) as refused:
+        add_program(made.directory, made.settings, own, tmp_path / "web", founder.clock)
+
+    assert refused.value.reason is Reason.ALREADY_EXISTS
+    assert len(PinnedPrograms(made.directory.pinned_programs).entries()) == 1
+
+
+def test_an_adapter_gets_an_identity_of_its_member(founder: Founder, tmp_path: Path) -> None:
+    """A server certificate under the member's own authority, and the anchor for the gateway's."""
+    made = founder.init()
+
+    add_adapter(
+        made.directory, SubsystemId.parse("BJ/GOV/ANIP/RNPP"), ["127.0.0.1"], tmp_path / "rnpp", founder.clock
+    )
+
+    (certificate,) = load_chain((tmp_path / "rnpp" / "identity.crt").read_bytes())
+    verified = verify_chain(
+        certificate,
+        intermediates=[],
+        roots=[programs_issuer(made.directory).certificate],
+        crls=[],
+        at=utc(NOW),
+        profile=Profile.ADAPTER,
+    )
+    assert verified.urn == "urn:passerelle:adapter:BJ/GOV/ANIP/RNPP"
+    assert (tmp_path / "rnpp" / "anchor.pem").read_bytes() == founder.anchor.read_bytes()

@@ -1,0 +1,42 @@
+"""The tree with most of its nodes in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.merkle import EMPTY_ROOT, Edge, ProofError, cover, leaf_hash
+from ledger import tree as module
+from ledger.tree import TreeFiles
+
+
+def test_spilled_tree_agrees_with_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TAIL_BYTES", 512)
+    monkeypatch.setattr(module, "SPILL_BYTES", 256)
+    spilled, whole, edge = TreeFiles(tmp_path / "tree"), TreeFiles(None), Edge()
+    for number in range(500):
+        hashed = leaf_hash(b"%d" % number)
+        for one in (spilled, whole, edge):
+            one.append(hashed)
+
+    assert spilled.root() == whole.root() == edge.root()
+    assert all(spilled.root(size) == whole.root(size) for size in range(1, 500, 13))
+    for begin in range(0, 500, 37):
+        assert spilled.cover(begin, 500) == whole.cover(begin, 500)
+        assert len(spilled.cover(begin, 500)) == 32 * len(cover(begin, 500))
+    spilled.close()
+
+
+def test_empty_tree_has_the_empty_root() -> None:
+    assert TreeFiles(None).root() == EMPTY_ROOT
+
+
+@pytest.mark.parametrize(("level", "index"), [(0, 3), (1, 1), (9, 0)])
+def test_node_that_does_not_exist_is_refused(level: int, index: int) -> None:
+    tree = TreeFiles(None)
+    for number in range(3):
+        tree.append(leaf_hash(b"%d" % number))
+
+    with pytest.raises(ProofError):
+        tree.node(level, index)

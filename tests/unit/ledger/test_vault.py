@@ -1,0 +1,135 @@
+"""Bodies: encrypted, bound to their leaf, erasable."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from core.clock import ManualClock
+from core.reasons import ExchangeError, Reason
+from ledger import vault as module
+from ledger.vault import BodyUnreadableError, BodyVault, create_wrapping_key, read_wrapping_key
+
+LOG = "ab" * 32
+KEY = b"k" * 32
+
+
+@pytest.fixture(autouse=True)
+def _few_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOTS_AHEAD", 8)
+
+
+@pytest.fixture
+def vault(tmp_path: Path, clock: ManualClock) -> BodyVault:
+    found = BodyVault(tmp_path / "bodies", LOG, KEY, clock)
+    found.prepare()
+    return found
+
+
+def test_body_opens_again_and_is_not_readable_at_rest(vault: BodyVault) -> None:
+    record = vault.seal(7, "BJ/GOV/ANIP/RNPP", b"ADJOVI Koffi")
+
+    assert b"ADJOVI" not in record
+    assert vault.open(record) == b"ADJOVI Koffi"
+
+
+def test_bodies_of_before_open_after_a_restart_and_slots_are_never_used_twice(
+    vault: BodyVault, tmp_path: Path, clock: ManualClock
+) -> None:
+    records = [vault.seal(index, "s", b"%d" % index) for index in range(20)]
+    again = BodyVault(tmp_path / "bodies", LOG, KEY, clock)
+    again.prepare()
+    more = again.seal(20, "s", b"more")
+
+    assert [again.open(one) for one in records] == [b"%d" % index for index in range(20)]
+    slots = [one[9:13] for one in (*records, more)]
+    assert len(set(slots)) == len(slots)
+
+
+def test_erased_body_is_gone_and_others_stay(vault: BodyVault) -> None:
+    first, second = vault.seal(1, "s", b"first"), vault.seal(2, "s", b"second")
+
+    vault.erase(first)
+
+    with pytest.raises(BodyUnreadableError):
+        vault.open(first)
+    assert vault.open(second) == b"second"
+
+
+@pytest.mark.parametrize("at", [0, 8, 9, 13, 20, -1])
+def test_body_bound_to_its_leaf_and_bytes(vault: BodyVault, at: int) -> None:
+    record = bytearray(vault.seal(1, "s", b"body"))
+    vault.seal(2, "s", b"other")
+    record[at] ^= 1
+
+    with pytest.raises(BodyUnreadableError):
+        vault.open(bytes(record))
+
+
+def test_each_day_and_service_has_a_key_of_its_own(
+    vault: BodyVault, clock: ManualClock, tmp_path: Path
+) -> None:
+    vault.seal(1, "a", b"x")
+    vault.seal(2, "b", b"x")
+    vault.seal(3, "a", b"x")
+    clock.advance(timedelta(days=1))
+    vault.seal(4, "a", b"x")
+
+    assert len((tmp_path / "bodies/daykeys").read_bytes().splitlines()) == 3
+
+
+def test_torn_day_key_line_is_cut(vault: BodyVault, tmp_path: Path, clock: ManualClock) -> None:
+    record = vault.seal(1, "a", b"x")
+    with (tmp_path / "bodies/daykeys").open("ab") as file:
+        file.write(b'{"number":1,"day"')
+
+    again = BodyVault(tmp_path / "bodies", LOG, KEY, clock)
+    again.prepare()
+
+    assert again.open(record) == b"x"
+    assert again.open(again.seal(2, "a", b"y")) == b"y"
+
+
+def test_other_wrapping_key_opens_nothing(vault: BodyVault, tmp_path: Path, clock: ManualClock) -> None:
+    record = vault.seal(1, "a", b"x")
+
+    with pytest.raises(BodyUnreadableError):
+        BodyVault(tmp_path / "bodies", LOG, b"o" * 32, clock).open(record)
+
+
+def test_wrapping_key_in_the_log_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    create_wrapping_key(tmp_path / "log/wrapping.key")
+
+    with pytest.raises(ExchangeError) as refused:
+        read_wrapping_key(tmp_path / "log/wrapping.key", tmp_path / "log")
+    assert refused.value.reason is Reason.KEY_UNREADABLE
+
+
+def test_wrapping_key_reads_back(tmp_path: Path) -> None:
+    create_wrapping_key(tmp_path / "wrapping.key")
+
+    assert len(read_wrapping_key(tmp_path / "wrapping.key", tmp_path / "log")) == 32
+    with pytest.raises(FileExistsError):
+        create_wrapping_key(tmp_path / "wrapping.key")
+
+
+@pytest.mark.parametrize("content", [b"", b"zz", b"00" * 31])
+def test_malformed_wrapping_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "wrapping.key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+
+    with pytest.raises(ExchangeError):
+        read_wrapping_key(path, tmp_path / "log")
+
+
+def test_wrapping_key_open_to_others_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wrapping.key"
+    create_wrapping_key(path)
+    path.chmod(0o644)
+
+    with pytest.raises(ExchangeError):
+        read_wrapping_key(path, tmp_path / "log")

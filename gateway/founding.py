@@ -5,15 +5,12 @@ ids can stand in the registration; the CAs answer the two requests; the member k
 signs the registration; the registry's operators approve it.
 """
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
 
-import msgspec
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
@@ -26,6 +23,7 @@ from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredCertificate, RegisteredLog, Registration, parse_registration
 from core.times import format_time_ms
 from gateway.control.programs import PinnedPrograms
+from gateway.hints import ProgramHints, toml_text
 from gateway.layout import GatewayDirectory, KeyFiles
 from gateway.settings import GatewaySettings, HostPort, Listen
 from ledger.log import create_log
@@ -49,8 +47,6 @@ from pki.profiles import Issuer, Profile, build_csr, issue, profile_of
 from rpc.files import replace_file
 from rpc.names import urn_of
 from rpc.settings import load_settings
-
-HINTS_FILE: Final = "passerelle.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +218,7 @@ def add_program(
         gateway=str(_reached(settings, settings.listen.programs)),
         directory=str(_reached(settings, settings.listen.admin)),
     )
-    replace_file(out / HINTS_FILE, hints.to_toml().encode())
+    hints.write(out)
     PinnedPrograms(directory.pinned_programs).add(program, certificate_thumbprint(certificate))
 
 
@@ -252,52 +248,31 @@ def sign_registration(payload: bytes, member_key: Path, settings: GatewaySetting
     return sign_document(DocumentKind.REGISTRATION, payload, key)
 
 
-class ProgramHints(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``passerelle.toml`` beside a program's identity: what ``passerelle call`` need not be told.
-
-    Attributes:
-        subsystem: The program's subsystem, the value of ``x-road-client``.
-        gateway_id: The gateway, which its certificate must name.
-        gateway: The programs' port.
-        directory: The admin port, for the Directory.
-    """
-
-    subsystem: str
-    gateway_id: str
-    gateway: str
-    directory: str
-
-    def to_toml(self) -> str:
-        """The file."""
-        lines = [f"{name} = {_toml(getattr(self, name))}" for name in self.__struct_fields__]
-        return "\n".join(lines) + "\n"
-
-
 def settings_text(plan: Plan) -> str:
     """``gateway.toml`` for a plan; whatever it does not name keeps its default."""
     lines = [
         "# Passerelle : réglages de cette passerelle / settings of this gateway (docs/operations/gateway.md)",
-        f"gateway = {_toml(str(plan.gateway))}",
+        f"gateway = {toml_text(str(plan.gateway))}",
         "# Empreinte de la clé du membre / thumbprint of the member key: compared by voice",
-        f"member_key = {_toml(plan.member_key)}",
+        f"member_key = {toml_text(plan.member_key)}",
         f"workers = {len(plan.listen.road)}",
-        f"lang = {_toml(plan.lang)}",
-        f"hosts = {_toml(list(plan.hosts))}",
-        f"allowed_networks = {_toml(list(plan.allowed_networks))}",
+        f"lang = {toml_text(plan.lang)}",
+        f"hosts = {toml_text(list(plan.hosts))}",
+        f"allowed_networks = {toml_text(list(plan.allowed_networks))}",
         "",
         "[registry]",
-        f"id = {_toml(str(plan.registry))}",
-        f"address = {_toml(str(plan.registry_address))}",
+        f"id = {toml_text(str(plan.registry))}",
+        f"address = {toml_text(str(plan.registry_address))}",
         "",
         "[listen]",
-        f"programs = {_toml(plan.listen.programs)}",
-        f"road = {_toml(list(plan.listen.road))}",
-        f"admin = {_toml(plan.listen.admin)}",
-        f"http = {_toml(plan.listen.http)}",
+        f"programs = {toml_text(plan.listen.programs)}",
+        f"road = {toml_text(list(plan.listen.road))}",
+        f"admin = {toml_text(plan.listen.admin)}",
+        f"http = {toml_text(plan.listen.http)}",
     ]
     log = []
     if plan.wrapping_key is not None:
-        log.append(f"wrapping_key_file = {_toml(str(plan.wrapping_key.absolute()))}")
+        log.append(f"wrapping_key_file = {toml_text(str(plan.wrapping_key.absolute()))}")
     if plan.reserve_bytes is not None:
         log.append(f"reserve_bytes = {plan.reserve_bytes}")
     if log:
@@ -306,15 +281,10 @@ def settings_text(plan: Plan) -> str:
         lines += [
             "",
             "[[adapter]]",
-            f"subsystem = {_toml(str(subsystem))}",
-            f"address = {_toml(str(address))}",
+            f"subsystem = {toml_text(str(subsystem))}",
+            f"address = {toml_text(str(address))}",
         ]
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: str | list[str]) -> str:
-    # A JSON string or list of strings is a TOML one, for text without DEL: identifiers and paths.
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _require_chain(

@@ -1,0 +1,218 @@
+"""A gateway's control process: reads its settings once, joins the parts, runs until it is told to stop.
+
+Nothing here is on the path of an exchange. When this process dies the workers go on; when it comes back it
+starts them anew and brings back the configuration from the mirror, with or without registry.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import grpc
+import structlog
+
+from core.clock import Clock, SystemClock
+from core.identifiers import RegistryId, urn
+from gateway.channel import ToWorker, WorkerReport
+from gateway.control.admin import Served, local_door, start_door, tls_door
+from gateway.control.configuration import ConfigurationKeeper
+from gateway.control.http import StatusPages
+from gateway.control.index import Indexer
+from gateway.control.log_service import EvidenceGatherer
+from gateway.control.logbook import LogBook, WorkerLog
+from gateway.control.registry import GrpcRegistry
+from gateway.control.state import AdapterState, Freshness, GatewayState
+from gateway.control.supervisor import Supervisor, WorkerState, worker_command
+from gateway.control.verification import Judge
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings, HostPort
+from ledger.index import ExchangeIndex
+from pki.anchor import Anchor
+from pki.keys import certificate_pem
+from rpc.credentials import channel
+from rpc.health import OVERALL
+from rpc.identity import Identity
+from rpc.lifeline import stop_event
+from rpc.logs import configure_logs
+from rpc.server import RpcServer
+from rpc.settings import load_settings
+
+_HEALTH_S: Final = 1.0
+_STOP_S: Final = 5.0
+
+_log = structlog.get_logger("gateway.control")
+
+
+class Control:
+    """The control process of one gateway, wired.
+
+    Args:
+        settings_file: Its ``gateway.toml``.
+        lifeline: Reading end of the supervisor's pipe, handed on to the workers.
+        command: Command line of a worker, by number and channel; replaced in tests.
+        clock: The clock.
+        gather: Gathers the evidence of an exchange.
+    """
+
+    def __init__(
+        self,
+        settings_file: Path,
+        *,
+        lifeline: int | None = None,
+        command: Callable[[int, int], list[str]] | None = None,
+        clock: Clock | None = None,
+        gather: EvidenceGatherer | None = None,
+    ) -> None:
+        self.settings = load_settings(settings_file, GatewaySettings)
+        self.directory = GatewayDirectory.of(settings_file)
+        self._clock = clock or SystemClock()
+        self._started_at = self._clock.now_ms()
+        anchor = Anchor.read(self.directory.anchor)
+        self._channel = _registry_channel(self.settings, self.directory, anchor)
+        self._keeper = ConfigurationKeeper(
+            self.settings,
+            self.directory,
+            anchor.tuf_root,
+            _judge(self.settings, anchor).judge,
+            GrpcRegistry(self._channel),
+            self._clock,
+            self._tell,
+        )
+        book = LogBook(
+            [WorkerLog(number, self.directory.log(number)) for number in range(self.settings.workers)]
+        )
+        index = ExchangeIndex(self.directory.index)
+        self._indexer = Indexer(book, index)
+        self._supervisor = Supervisor(
+            command or partial(worker_command, settings_file.resolve(), lifeline),
+            self.settings.workers,
+            self.directory.worker_pid,
+            drain_s=self.settings.limits.drain_ms / 1000 + 1,
+            greeting=self._keeper.greeting,
+            on_report=self._on_report,
+            on_fetch=self._keeper.ask_again,
+            inherited=() if lifeline is None else (lifeline,),
+        )
+        served = Served(self._keeper, self.state, book, index, self._indexer, gather, self._clock)
+        self._pages = StatusPages(HostPort.parse(self.settings.listen.http), self.state, self.settings.lang)
+        self._admin, self.admin_port = tls_door(served, self.settings, self.directory, anchor.certificate)
+        self._local = local_door(served, self.directory, self.settings.lang)
+
+    @property
+    def http_port(self) -> int:
+        """The port of health and metrics."""
+        return self._pages.port
+
+    @property
+    def _doors(self) -> tuple[RpcServer, RpcServer]:
+        return self._admin, self._local
+
+    def start(self) -> None:
+        """Start everything; returns at once."""
+        # Readers first: nothing that a worker reports is lost. The configuration comes before the workers, so
+        # that they find it when they start.
+        self._indexer.start()
+        self._keeper.start()
+        self._supervisor.start()
+        for door in self._doors:
+            start_door(door)
+        self._pages.start()
+        _log.info(
+            "gateway_started",
+            gateway=self.settings.gateway,
+            workers=self.settings.workers,
+            admin=self.admin_port,
+            http=self.http_port,
+        )
+
+    def run(self, stopped: threading.Event) -> None:
+        """Keep health true until ``stopped``."""
+        while not stopped.wait(_HEALTH_S):
+            serving = self.state().is_serving
+            for door in self._doors:
+                door.health.set(OVERALL, serving=serving)
+
+    def stop(self) -> None:
+        """Drain the workers and stop everything."""
+        for door in self._doors:
+            door.stop(_STOP_S)
+        self._keeper.stop()
+        self._supervisor.stop()
+        self._indexer.stop()
+        self._pages.stop()
+        self._channel.close()
+        self.directory.admin_socket.unlink(missing_ok=True)
+        _log.info("gateway_stopped", gateway=self.settings.gateway)
+
+    def state(self) -> GatewayState:
+        """Everything at this moment."""
+        now = self._clock.now_ms()
+        configuration = self._keeper.state
+        workers = tuple(self._supervisor.states())
+        return GatewayState(
+            gateway=self.settings.gateway,
+            now_ms=now,
+            started_at=self._started_at,
+            configuration=configuration,
+            freshness=(
+                configuration.freshness(now, self.settings.configuration.fresh_s)
+                if configuration is not None
+                else Freshness.EXPIRED
+            ),
+            registry=self._keeper.registry,
+            workers=workers,
+            adapters=tuple(
+                AdapterState(one.subsystem, one.address, _worst(one.subsystem, workers))
+                for one in self.settings.adapter
+            ),
+            indexed=self._indexer.indexed,
+        )
+
+    def _tell(self, message: ToWorker) -> None:
+        self._supervisor.broadcast(message)
+
+    def _on_report(self, worker: int, report: WorkerReport) -> None:
+        self._indexer.on_report(worker, report)
+
+
+def serve(settings_file: Path, lifeline: int | None, gather: EvidenceGatherer | None = None) -> None:
+    """Run a gateway until a signal or the lifeline ends it.
+
+    Raises:
+        ExchangeError: It cannot start: settings, keys, anchor, a busy port.
+    """
+    configure_logs("gateway-control")
+    stopped = stop_event(lifeline)
+    control = Control(settings_file, lifeline=lifeline, gather=gather)
+    control.start()
+    try:
+        control.run(stopped)
+    finally:
+        control.stop()
+
+
+def _judge(settings: GatewaySettings, anchor: Anchor) -> Judge:
+    return Judge(
+        anchor.certificate, RegistryId.parse(settings.registry.id), settings.member, settings.member_key
+    )
+
+
+def _registry_channel(settings: GatewaySettings, directory: GatewayDirectory, anchor: Anchor) -> grpc.Channel:
+    files = directory.auth
+    own = Identity.from_files(files.key, files.certificate, directory.anchor)
+    return channel(
+        settings.registry.address,
+        own,
+        server_roots_pem=certificate_pem(anchor.certificate),
+        expect=urn("registry", settings.registry.id),
+        # After an absence the registry is found again within seconds, not minutes.
+        options=(("grpc.max_reconnect_backoff_ms", 5_000),),
+    )
+
+
+def _worst(subsystem: str, workers: Iterable[WorkerState]) -> str:
+    """An adapter is down if one worker cannot reach it, and up if one has."""
+    seen = {worker.report.adapters.get(subsystem) for worker in workers if worker.report is not None}
+    return next((state for state in ("down", "up") if state in seen), "unknown")

@@ -1,1 +1,1 @@
-"""The registry: members, services and agreements, published as a signed configuration."""
+"""The registry of a country: members, subsystems, services, agreements, and the signed configuration they make."""

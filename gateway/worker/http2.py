@@ -303,26 +303,30 @@ class Http2Connection(asyncio.Protocol):
             self.draining = True
             return None
         self.streams[stream_id] = sink
-        self.flush_soon()
+        if not self._flush_pending:
+            self.flush_soon()
         return stream_id
 
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Send a response's headers. No effect on a stream that is gone."""
         if stream_id in self.streams:
             self._h2.send_response(stream_id, headers, end_stream=end_stream)
-            self.flush_soon()
+            if not self._flush_pending:
+                self.flush_soon()
 
     def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
         """Queue bytes of a body, unbounded: ``queued_bytes`` tells when to stop. Dead streams ignore it."""
         if stream_id in self.streams:
             self._h2.send_data(stream_id, data, end_stream=end_stream)
-            self.flush_soon()
+            if not self._flush_pending:
+                self.flush_soon()
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """End our side of a stream. No effect on a stream that is gone."""
         if stream_id in self.streams:
             self._h2.send_trailers(stream_id, headers)
-            self.flush_soon()
+            if not self._flush_pending:
+                self.flush_soon()
 
     def end_stream(self, stream_id: int) -> None:
         """Half-close: we send nothing more on this stream."""
@@ -345,7 +349,8 @@ class Http2Connection(asyncio.Protocol):
         """``size`` bytes of body are consumed: the peer may send as many. Also after the stream's end."""
         if self.closed_because is None:
             self._h2.acknowledge_received_data(size, stream_id)
-            self.flush_soon()
+            if not self._flush_pending:
+                self.flush_soon()
 
     def queued_bytes(self, stream_id: int | None = None) -> int:
         """Body bytes that wait for a window or the socket, of one stream or of all."""

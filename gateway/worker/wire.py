@@ -26,6 +26,7 @@ Message = tuple[int, bytes]
 
 DEFAULT_MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 MAX_METADATA_BYTES: Final = 16 * 1024
+"""Of all values together; names are bounded by count and length."""
 MAX_METADATA_COUNT: Final = 128
 MAX_PATH_BYTES: Final = 512
 
@@ -148,7 +149,6 @@ def format_timeout(timeout_us: int) -> bytes:
 # --- Metadata ---
 
 _NAME = re.compile(rb"[0-9a-z_.\-]{1,128}")
-_VALUE = re.compile(rb"[\x20-\x7e]*")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}")
 
 
@@ -214,38 +214,42 @@ def _split(headers: Iterable[Header]) -> tuple[dict[int, bytes], Metadata]:
     """Own headers by kind, and metadata; one pass, for this is done for every call."""
     own: dict[int, bytes] = {}
     entries: list[tuple[bytes, bytes]] = []
+    texts: list[bytes] = []
     size = 0
     kinds = _kinds
-    is_text = _VALUE.fullmatch
     for header in headers:
-        name, value = header
+        name = header[0]
         kind = kinds.get(name)
         if kind is None:
             kind = _kind_of(name)
         if kind == _PLAIN:
-            if is_text(value) is None:
-                raise MalformedError(
-                    Reason.METADATA_INVALID, f"metadata {name.decode()} is not printable ASCII"
-                )
-            size += len(name) + len(value)
+            texts.append(header[1])
             entries.append(header)
         elif kind is None:
             raise MalformedError(
                 Reason.METADATA_INVALID, "a metadata name has characters that gRPC does not allow"
             )
         elif kind == _BINARY:
-            size += len(name) + len(value)
-            entries += [(name, _decode_binary(part)) for part in value.split(b",")]
+            size += len(header[1])
+            entries += [(name, _decode_binary(part)) for part in header[1].split(b",")]
         elif kind != _OTHER:
             if kind in own:
                 raise MalformedError(Reason.METADATA_INVALID, f"header {name.decode()} stands twice")
-            own[kind] = value
-    if size > MAX_METADATA_BYTES or len(entries) > MAX_METADATA_COUNT:
+            own[kind] = header[1]
+    text = b"".join(texts)
+    if not _is_text(text):
+        raise MalformedError(Reason.METADATA_INVALID, "a metadata value is not printable ASCII")
+    if size + len(text) > MAX_METADATA_BYTES or len(entries) > MAX_METADATA_COUNT:
         raise ExchangeError(
             Reason.LIMIT_EXCEEDED,
             f"metadata is over {MAX_METADATA_COUNT} entries or {MAX_METADATA_BYTES} bytes",
         )
     return own, tuple(entries)
+
+
+def _is_text(value: bytes) -> bool:
+    """Whether all bytes are printable ASCII, space to ``~``."""
+    return value.isascii() and value.decode("ascii").isprintable()
 
 
 def _decode_binary(value: bytes) -> bytes:
@@ -266,11 +270,14 @@ def write_metadata(metadata: Iterable[tuple[bytes, bytes]]) -> list[Header]:
     (``:path``, ``content-type``, ``grpc-status``) or break the header block.
     """
     headers = []
+    kinds = _kinds
     for name, value in metadata:
-        kind = _kind_of(name)
+        kind = kinds.get(name)
+        if kind is None:
+            kind = _kind_of(name)
         if kind == _BINARY:
             headers.append((name, binascii.b2a_base64(value, newline=False).rstrip(b"=")))
-        elif kind == _PLAIN and _VALUE.fullmatch(value) is not None:
+        elif kind == _PLAIN and _is_text(value):
             headers.append((name, value))
     return headers
 

@@ -23,7 +23,7 @@ from bench.tls import Identity
 from gateway.worker.http2 import Headers, Http2Connection, Http2Limits, Sweep
 from gateway.worker.wire import request_headers
 
-PATH: Final = b"/bench.v1.EchoService/Call"
+PATH: Final = "/bench.v1.EchoService/Call"
 _HEADER_BYTES: Final = 5
 
 
@@ -192,7 +192,9 @@ async def _connect(host: str, port: int, identity: Identity) -> Http2Connection:
 async def _run(options: argparse.Namespace) -> None:
     identity = Identity(options.ca, options.certificate, options.key)
     metadata = tuple(tuple(one.encode("ascii").split(b"=", 1)) for one in options.metadata)
-    headers = request_headers(PATH, b"localhost", metadata, "identity", options.timeout_ms * 1000)
+    headers = request_headers(
+        options.path.encode("ascii"), b"localhost", metadata, "identity", options.timeout_ms * 1000
+    )
     count = min(options.connections, options.in_flight)
     connections = [await _connect(options.host, options.port, identity) for _ in range(count)]
     load = Load(connections, headers, options.size, options.in_flight)
@@ -232,6 +234,7 @@ def main() -> None:
     parser.add_argument("--ca", type=Path, required=True)
     parser.add_argument("--certificate", type=Path, required=True)
     parser.add_argument("--key", type=Path, required=True)
+    parser.add_argument("--path", default=PATH)
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--in-flight", type=int, default=128)
     parser.add_argument("--connections", type=int, default=4)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bench.generator import PATH
 from bench.processes import Processes, cpu_of, descendants, resident_kib
 from bench.tls import Identity
 
@@ -51,6 +52,7 @@ class Variant:
     backend: int
     control: Sequence[int] = ()
     metadata: Sequence[str] = ()
+    path: str = PATH
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,16 @@ def measure(processes: Processes, variant: Variant, point: Point, seconds: float
 def _command(variant: Variant, point: Point, seconds: float) -> list[str]:
     command = [sys.executable, "-m", "bench.generator", "127.0.0.1", str(variant.port)]
     command += variant.identity.arguments()
-    command += ["--size", str(point.size), "--in-flight", str(point.in_flight), "--seconds", str(seconds)]
+    command += [
+        "--path",
+        variant.path,
+        "--size",
+        str(point.size),
+        "--in-flight",
+        str(point.in_flight),
+        "--seconds",
+        str(seconds),
+    ]
     for one in variant.metadata:
         command += ["--metadata", one]
     return command

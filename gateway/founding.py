@@ -208,7 +208,7 @@ def add_program(
     """
     if program.subsystem.member != settings.member:
         raise ExchangeError(Reason.NOT_AUTHORISED, f"{program} is no program of {settings.member}")
-    certificate = _issue_identity(directory, out, Profile.PROGRAM, urn("program", program), clock)
+    certificate = _issue_identity(directory, out, "identity", Profile.PROGRAM, urn("program", program), clock)
     anchor = Anchor.read(directory.anchor)
     trusted = directory.programs.certificate.read_bytes() + certificate_pem(anchor.certificate)
     replace_file(out / "ca.pem", trusted)
@@ -225,12 +225,12 @@ def add_program(
 def add_adapter(
     directory: GatewayDirectory, subsystem: SubsystemId, hosts: Sequence[str], out: Path, clock: Clock
 ) -> None:
-    """Write the identity of an adapter into ``out``: ``identity.key``, ``identity.crt`` and the anchor.
+    """Write what an ``adapter.toml`` in ``out`` needs: ``adapter.key``, ``adapter.crt`` and ``anchor.pem``.
 
     Raises:
         ExchangeError: The subsystem is another member's, or ``out`` holds an identity already.
     """
-    _issue_identity(directory, out, Profile.ADAPTER, urn("adapter", subsystem), clock, hosts)
+    _issue_identity(directory, out, "adapter", Profile.ADAPTER, urn("adapter", subsystem), clock, hosts)
     replace_file(out / "anchor.pem", directory.anchor.read_bytes())
 
 
@@ -308,6 +308,7 @@ def _require_chain(
 def _issue_identity(
     directory: GatewayDirectory,
     out: Path,
+    stem: str,
     profile: Profile,
     name: str,
     clock: Clock,
@@ -317,8 +318,8 @@ def _issue_identity(
     key = generate_key()
     certificate = issue(profile, issuer, key.public_key(), name, now_ms=clock.now_ms(), hosts=hosts)
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_key(out / "identity.key", key)
-    replace_file(out / "identity.crt", chain_pem([certificate]))
+    write_key(out / f"{stem}.key", key)
+    replace_file(out / f"{stem}.crt", chain_pem([certificate]))
     return certificate
 
 

@@ -307,7 +307,7 @@ def test_an_adapter_gets_an_identity_of_its_member(founder: Founder, tmp_path: P
         made.directory, SubsystemId.parse("BJ/GOV/ANIP/RNPP"), ["127.0.0.1"], tmp_path / "rnpp", founder.clock
     )
 
-    (certificate,) = load_chain((tmp_path / "rnpp" / "identity.crt").read_bytes())
+    (certificate,) = load_chain((tmp_path / "rnpp" / "adapter.crt").read_bytes())
     verified = verify_chain(
         certificate,
         intermediates=[],

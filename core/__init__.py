@@ -1,1 +1,1 @@
-"""The domain: identifiers, statements, leaves, tree, heads, documents, reasons. Pure: no I/O, no gRPC, no X.509."""
+"""The domain: identifiers, statements, leaves, tree, heads, documents, reasons: no I/O, no gRPC, no X.509."""

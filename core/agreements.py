@@ -128,7 +128,8 @@ def _check(a: Agreement) -> None:
     _require(a.quota is None or (a.quota.calls >= 1 and a.quota.period_s >= 1), "quota out of range")
     for party_name in a.represented_parties or ():
         require_handle(party_name)
-    _require(a.max_configuration_age_s is None or a.max_configuration_age_s >= 60, "configuration age out of range")
+    age = a.max_configuration_age_s
+    _require(age is None or age >= 60, "configuration age out of range")
     _require(parse_time_ms(a.not_before) < parse_time_ms(a.not_after), "validity ends before it begins")
     _require(a.legal_basis.fr.strip() and a.legal_basis.en.strip(), "no legal basis")
 

@@ -137,7 +137,7 @@ class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What control hands to its workers (``configuration/current.json``), verified.
 
-    Every registration and agreement in ``members`` has valid signatures and chains; what had not was left out.
+    Every registration and agreement in ``members`` has valid signatures and chains; others were left out.
 
     Attributes:
         v: Format version, 1.

@@ -55,6 +55,9 @@ def decode_strict(document: bytes, kind: type[_T], *, max_bytes: int = MAX_DOCUM
         untyped = json.loads(
             document.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
         )
+        if b"\\u" in document:
+            # An escaped lone surrogate is no character: it could not be written back as UTF-8.
+            json.dumps(untyped, ensure_ascii=False).encode("utf-8")
         return msgspec.convert(untyped, kind, strict=True)
     except MalformedDocumentError:
         raise

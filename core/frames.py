@@ -1,7 +1,8 @@
 """What a receiver keeps of each frame, so that proofs can be made from it years later (PROTOCOL M3, M10).
 
-The record holds what the receiver's edge was, what moved it, and the head it was compared with. Any leaf of the
-frame gets its RFC 9162 inclusion proof from it, and consistency with the head before: the sender is not needed.
+The record holds what the receiver's edge was, what moved it, and the head it was compared with. Any leaf of
+the frame gets its RFC 9162 inclusion proof from it, and consistency with the head before: the sender is not
+needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Signed tree heads: what a gateway says its log is (PROTOCOL M6). Bytes and form only; keys live in ``pki``."""
+"""Signed tree heads: what a gateway says its log is (PROTOCOL M6). Form only; keys live in ``pki``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import msgspec
 from core.identifiers import GatewayId, require_log_id
 from core.merkle import MAX_SIZE
 from core.reasons import MalformedError, Reason
+from core.times import MAX_TIME_MS
 
 MAX_HEAD_BYTES: Final = 2048
 _SIGNATURE_BYTES: Final = 64
@@ -106,7 +107,7 @@ def parse_head(jws: bytes) -> UnverifiedHead:
     """Take a compact JWS apart; every deviation from the one written form is refused.
 
     Raises:
-        MalformedHeadError: Header, payload or signature is not exactly what ``docs/protocol/tree-head.md`` says.
+        MalformedHeadError: Header, payload or signature is not as ``docs/protocol/tree-head.md`` says.
     """
     if len(jws) > MAX_HEAD_BYTES:
         raise MalformedHeadError("too long")
@@ -137,7 +138,7 @@ def _parse_payload(payload: bytes) -> TreeHead:
         GatewayId.parse(head.gateway)
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedHeadError(f"payload: {str(error)[:120]!a}") from None
-    if head.v != 1 or not 1 <= head.size <= MAX_SIZE or head.iat < 0:
+    if head.v != 1 or not 1 <= head.size <= MAX_SIZE or not 0 <= head.iat * 1000 <= MAX_TIME_MS:
         raise MalformedHeadError("payload: value out of range")
     if _encoder.encode(head) != payload:
         raise MalformedHeadError("payload is not canonical")

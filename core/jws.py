@@ -1,4 +1,4 @@
-"""The one written form of our signed documents: compact JWS with an exact header (PROTOCOL M8). Form only, no keys."""
+"""The one form of our signed documents: compact JWS, exact header (PROTOCOL M8). Form only, no keys."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from core.identifiers import require_log_id
-from core.merkle import leaf_hash
+from core.merkle import MAX_SIZE, leaf_hash
 from core.reasons import MalformedError, Reason
 
 SAID: Final = b"passerelle/1/said"
@@ -205,9 +205,12 @@ def parse_leaf(leaf: bytes) -> Leaf:
 def parse_heard(body: bytes) -> Heard:
     """The body of a ``heard`` leaf; must equal its own re-encoding (M15)."""
     heard = _parse_body(body, Heard)
-    for hexed in (heard.log, heard.leaf, heard.head, *([heard.annex] if heard.annex else ())):
-        require_log_id(hexed)
-    if heard.index < 0 or not _is_verdict(heard.verdict):
+    try:
+        for hexed in (heard.log, heard.leaf, heard.head, *([heard.annex] if heard.annex is not None else ())):
+            require_log_id(hexed)
+    except ValueError as error:
+        raise MalformedLeafError(f"heard leaf: {error}") from None
+    if not 0 <= heard.index < MAX_SIZE or not _is_verdict(heard.verdict):
         raise MalformedLeafError("heard leaf: value out of range")
     return heard
 

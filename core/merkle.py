@@ -8,7 +8,7 @@ code serves a tree in memory, in files, or rebuilt from an archive.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from core.reasons import MalformedError, Reason
@@ -97,7 +97,7 @@ class Edge:
         self.size += 1
 
     def extend(self, end: int, hashes: bytes) -> None:
-        """Pass over leaves ``[size, end)``, given by the concatenated subtree roots of ``cover(size, end)``."""
+        """Pass over leaves ``[size, end)``, given by the joined subtree roots of ``cover(size, end)``."""
         if end < self.size:
             raise ProofError(f"cannot pass from leaf {self.size} back to {end}")
         tiles = cover(self.size, end)
@@ -186,6 +186,23 @@ def _require_hashes(hashes: Sequence[bytes]) -> None:
         raise ProofError(f"every hash has {HASH_BYTES} bytes")
 
 
+def _sides(position: int, last: int, proof: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each hash of a proof and whether it stands to the left, from the leaf upwards; the length must fit."""
+    for one in proof:
+        if last == 0:
+            raise ProofError("the proof is too long")
+        is_left = bool(position & 1) or position == last
+        yield one, is_left
+        # On the right border levels without a sibling are passed over.
+        while is_left and position and not position & 1:
+            position >>= 1
+            last >>= 1
+        position >>= 1
+        last >>= 1
+    if last != 0:
+        raise ProofError("the proof is too short")
+
+
 def verify_inclusion(
     hashed_leaf: bytes, *, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> None:
@@ -206,30 +223,14 @@ def verify_inclusion(
     _require_hashes((hashed_leaf, root, *path))
     if not 0 <= index < size <= MAX_SIZE:
         raise ProofError(f"no leaf {index} in a tree of {size}")
-    position, last = index, size - 1
     folded = hashed_leaf
-    for one in path:
-        if last == 0:
-            raise ProofError("the path is too long")
-        if position & 1 or position == last:
-            folded = node_hash(one, folded)
-            if not position & 1:
-                while position and not position & 1:
-                    position >>= 1
-                    last >>= 1
-        else:
-            folded = node_hash(folded, one)
-        position >>= 1
-        last >>= 1
-    if last != 0:
-        raise ProofError("the path is too short")
+    for one, is_left in _sides(index, size - 1, path):
+        folded = node_hash(one, folded) if is_left else node_hash(folded, one)
     if folded != root:
         raise ProofError("the path leads to another root")
 
 
-def verify_consistency(
-    *, size1: int, root1: bytes, size2: int, root2: bytes, proof: Sequence[bytes]
-) -> None:
+def verify_consistency(*, size1: int, root1: bytes, size2: int, root2: bytes, proof: Sequence[bytes]) -> None:
     """Check that the log of ``size2`` leaves only grew since it had ``size1``.
 
     RFC 9162, section 2.1.4.2. Of an empty log nothing can be proved: ``size1`` is at least 1.
@@ -263,22 +264,10 @@ def verify_consistency(
         first >>= 1
         last >>= 1
     older = newer = steps[0]
-    for one in steps[1:]:
-        if last == 0:
-            raise ProofError("the proof is too long")
-        if first & 1 or first == last:
+    for one, is_left in _sides(first, last, steps[1:]):
+        if is_left:
             older = node_hash(one, older)
-            newer = node_hash(one, newer)
-            if not first & 1:
-                while first and not first & 1:
-                    first >>= 1
-                    last >>= 1
-        else:
-            newer = node_hash(newer, one)
-        first >>= 1
-        last >>= 1
-    if last != 0:
-        raise ProofError("the proof is too short")
+        newer = node_hash(one, newer) if is_left else node_hash(newer, one)
     if older != root1:
         raise ProofError("the proof leads to another older root")
     if newer != root2:

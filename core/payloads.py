@@ -24,8 +24,8 @@ def payload_digest(salt: bytes, flag: int, data: bytes) -> str:
 
 
 def encode_metadata(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """One blob: per entry u32 BE length + name, u32 BE length + value (``-bin`` decoded), in order received."""
-    parts = []
+    """One blob: per entry u32 BE length + name, u32 BE length + value (``-bin`` decoded), as received."""
+    parts: list[bytes] = []
     for name, value in entries:
         parts += (_length.pack(len(name)), name, _length.pack(len(value)), value)
     return b"".join(parts)
@@ -58,7 +58,7 @@ def _take(blob: bytes, at: int) -> tuple[bytes, int]:
 
 def encode_payloads(payloads: Iterable[Payload]) -> bytes:
     """Payloads as one body to be kept: per payload u8 flag, 16-byte salt, u32 BE length, bytes."""
-    parts = []
+    parts: list[bytes] = []
     for salt, flag, data in payloads:
         parts += (b"\x01" if flag else b"\x00", salt, _length.pack(len(data)), data)
     return b"".join(parts)

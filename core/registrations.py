@@ -15,8 +15,10 @@ MAX_REGISTRATION_BYTES: Final = 128 * 1024
 MAX_LOGS: Final = 64
 
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
-# A host is an IPv4 or IPv6 literal or a DNS name; whether it may be dialled is decided at the dialling gateway.
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):([0-9]{1,5})")
+# A host is an IPv4 or IPv6 literal or a DNS name; whether it may be dialled, the dialling gateway decides.
+_ADDRESS = re.compile(
+    r"(\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?):([0-9]{1,5})"
+)
 
 
 class RegisteredCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,8 +23,12 @@ from core.identifiers import (
     require_purpose,
 )
 from core.reasons import Delivery, MalformedError, Reason
+from core.times import MAX_TIME_MS
 
 MAX_STATEMENT_BYTES: Final = 16 * 1024
+# What a database and other languages hold as a signed integer.
+_MAX_NUMBER: Final = 2**63 - 1
+
 MAX_PAYLOADS: Final = 66  # 64 messages of a segment, initial and trailing metadata
 
 Kind = Literal["request", "response", "refusal", "cancel", "deadline", "abandon", "outcome"]
@@ -157,7 +161,7 @@ _decoder = msgspec.json.Decoder(Statement)
 
 
 def encode_statement(statement: Statement) -> bytes:
-    """The bytes of ``statement``. The caller has checked its values: what cannot be read back must not be said."""
+    """The bytes of ``statement``, whose values were checked: what cannot be read back must not be said."""
     return _encoder.encode(statement)
 
 
@@ -198,7 +202,10 @@ _log = lru_cache(4096)(require_log_id)
 
 
 def _check(s: Statement) -> None:
-    if s.v != 1 or s.attempt < 1 or s.sequence < 0 or s.issued_at < 0:
+    if s.v != 1 or not 1 <= s.attempt <= _MAX_NUMBER or not 0 <= s.issued_at <= MAX_TIME_MS:
+        raise MalformedStatementError("value out of range")
+    counts = (s.sequence, s.deadline_us, s.heard, s.records, s.cut.count if s.cut else None)
+    if any(one is not None and not 0 <= one <= _MAX_NUMBER for one in counts):
         raise MalformedStatementError("value out of range")
     _log(s.from_)
     _optional(s.to, _log)
@@ -230,11 +237,11 @@ def _check_marks(s: Statement) -> None:
     if s.agreement:
         _matches(_AGREEMENT_ID, s.agreement.id, "agreement")
         _log(s.agreement.digest)
-        if s.agreement.version < 1:
+        if not 1 <= s.agreement.version <= _MAX_NUMBER:
             raise MalformedStatementError("agreement version out of range")
     if s.configuration:
         _log(s.configuration.digest)
-        if s.configuration.version < 1:
+        if not 1 <= s.configuration.version <= _MAX_NUMBER:
             raise MalformedStatementError("configuration version out of range")
     _optional(s.descriptors, _log)
     if s.cut:
@@ -245,8 +252,6 @@ def _check_marks(s: Statement) -> None:
 def _check_kind(s: Statement) -> None:
     """What each kind must and must not say."""
     _optional(s.request, require_log_id)
-    if s.deadline_us is not None and s.deadline_us < 0:
-        raise MalformedStatementError("deadline out of range")
     if s.status is not None and not 0 <= s.status <= 16:
         raise MalformedStatementError("status out of range")
     if s.reason is not None and s.reason not in Reason.__members__:

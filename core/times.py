@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Final
 
 from core.reasons import MalformedError, Reason
+
+# Whatever is later has no calendar date that could be shown.
+MAX_TIME_MS: Final = 253_402_300_799_999
 
 _FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 

@@ -181,6 +181,7 @@ class Http2Connection(asyncio.Protocol):
         self.turns_written = 0
         """Rises with each write; a stream opened at the same count has not left this process."""
         self.streams: dict[int, StreamSink] = {}
+        self._orphans: dict[int, StreamSink] = {}
         self._accept = accept
         self._on_ready = on_ready
         self._on_closed = on_closed
@@ -269,9 +270,10 @@ class Http2Connection(asyncio.Protocol):
         self._set_closed(ClosedBecause.CLOSED_BY_PEER)
         self._sweep.remove(self)
         self._transport = None
-        streams, self.streams = self.streams, {}
+        orphans = self._orphans | self.streams
+        self.streams, self._orphans = {}, {}
         self._watchers.clear()
-        for sink in streams.values():
+        for sink in orphans.values():
             sink.on_closed(ErrorCode.CONNECTION_LOST)
         if self._on_closed is not None:
             self._on_closed(self)
@@ -539,6 +541,8 @@ class Http2Connection(asyncio.Protocol):
     def _set_closed(self, because: ClosedBecause) -> None:
         if self.closed_because is None:
             self.closed_because = because
+            # From here on nothing can be sent on them; they are told when the transport has gone.
+            self.streams, self._orphans = {}, self.streams
 
 
 def certificate_thumbprint(der: bytes | None) -> str | None:

@@ -128,4 +128,4 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(5)
         self.loop.close()
-        assert self.errors == []
+        assert self.errors == [], self.errors

@@ -616,3 +616,27 @@ def test_thumbprint_is_the_one_of_rfc_8705() -> None:
     """base64url of SHA-256, unpadded; none without a certificate."""
     assert certificate_thumbprint(b"") == "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
     assert certificate_thumbprint(None) is None
+
+
+def test_a_connection_closed_in_the_midst_of_its_events_takes_no_answers() -> None:
+    """A handler closes the connection, then answers the calls that came in the same bytes: no effect, no error."""
+    bench = Bench()
+    sinks = [Recorder() for _ in range(3)]
+    streams = [bench.client.open_stream(REQUEST, sink) or 0 for sink in sinks]
+    bench.pump()
+
+    def close_and_answer(data: bytes, end_stream: bool) -> None:
+        bench.server.close()
+        for stream in streams:
+            bench.server.send_headers(stream, [(b":status", b"200")], end_stream=True)
+            bench.server.acknowledge(stream, 1)
+
+    for sink in bench.sinks:
+        sink.on_data = close_and_answer  # type: ignore[method-assign]
+    for stream in streams:
+        bench.client.send(stream, b"x")
+    bench.pump()
+    bench.server.connection_lost(None)
+
+    assert bench.server.closed_because is ClosedBecause.CLOSED_HERE
+    assert [len(sink.closed) for sink in bench.sinks] == [1, 1, 1]

@@ -191,7 +191,7 @@ class RegistryClient:
     # --- requests ---
 
     def list_requests(
-        self, state: requests_pb2.RequestState = requests_pb2.REQUEST_STATE_UNSPECIFIED
+        self, state: requests_pb2.RequestState.ValueType = requests_pb2.REQUEST_STATE_UNSPECIFIED
     ) -> list[requests_pb2.Request]:
         """Requests that wait for operators, or all."""
         request = requests_pb2.ListRequestsRequest(state=state, page_size=_PAGE)

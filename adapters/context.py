@@ -37,15 +37,22 @@ USER: Final = "x-road-userid"
 USER_BASIS: Final = "x-road-userid-basis"
 REFERENCE: Final = "x-road-id"
 REPRESENTED_PARTY: Final = "x-road-represented-party"
+ISSUED_AT: Final = "x-road-issued-at"
 
 Basis = Literal["claimed", "verified"]
 
 _AGREEMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}/[1-9][0-9]{0,8}")
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,15}")
 
 
 def _require_agreement(text: str) -> None:
     if not _AGREEMENT.fullmatch(text):
         raise ValueError("not an agreement and its version")
+
+
+def _require_milliseconds(text: str) -> None:
+    if not _MILLISECONDS.fullmatch(text):
+        raise ValueError("not a time in milliseconds")
 
 
 def _require_basis(text: str) -> None:
@@ -56,12 +63,13 @@ def _require_basis(text: str) -> None:
 # Names recur from call to call.
 _subsystem = lru_cache(4096)(SubsystemId.parse)
 
-_REQUIRED: Final = (CLIENT, SERVICE, EXCHANGE_ID, REQUEST_HASH, AGREEMENT)
+_REQUIRED: Final = (CLIENT, SERVICE, EXCHANGE_ID, REQUEST_HASH, AGREEMENT, ISSUED_AT)
 _GRAMMAR: Final[dict[str, Callable[[str], object]]] = {
     CLIENT: _subsystem,
     SERVICE: _subsystem,
     EXCHANGE_ID: require_exchange_id,
     REQUEST_HASH: require_log_id,
+    ISSUED_AT: _require_milliseconds,
     AGREEMENT: _require_agreement,
     PURPOSE: require_purpose,
     ISSUE: require_handle,
@@ -91,6 +99,7 @@ class CallerContext:
         exchange_id: UUIDv7 of the exchange, the same in both gateways' logs.
         request_hash: Leaf hash of the request statement, 64 hex digits: names the evidence.
         agreement: Agreement acted under and its version, ``CV-0042/3``.
+        issued_at_ms: When the consumer's gateway wrote the request, UTC milliseconds by its clock.
         purpose: Purpose code, ``P01``; the agreement grants it.
         issue: Dossier reference.
         user: Who acts.
@@ -104,6 +113,7 @@ class CallerContext:
     exchange_id: str
     request_hash: str
     agreement: str
+    issued_at_ms: int
     purpose: str | None = None
     issue: str | None = None
     user: User | None = None
@@ -145,6 +155,7 @@ def parse_context(gateway: GatewayId, metadata: Iterable[tuple[str, str | bytes]
         exchange_id=entries[EXCHANGE_ID],
         request_hash=entries[REQUEST_HASH],
         agreement=entries[AGREEMENT],
+        issued_at_ms=int(entries[ISSUED_AT]),
         purpose=entries.get(PURPOSE),
         issue=entries.get(ISSUE),
         user=_user(entries.get(USER), entries.get(USER_BASIS)),

@@ -106,7 +106,7 @@ _ENTRIES: dict[ProviderReason, ReasonEntry] = {
         ),
     ),
     ProviderReason.NOT_THROUGH_GATEWAY: _entry(
-        Code.UNAUTHENTICATED,
+        Code.PERMISSION_DENIED,
         "no",
         Text(
             "l'appel n'est pas venu par une passerelle de ce membre",

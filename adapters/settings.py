@@ -1,7 +1,7 @@
 """``adapter.toml``: what the operator of one adapter decides.
 
-Read once, through ``rpc.settings.load_settings``; unknown keys are refused with their place. Paths are
-relative to the directory of the file; ``AdapterSettings.resolve`` makes them absolute. Example::
+Read once, by ``load_adapter_settings``; unknown keys are refused with their place. Paths are
+relative to the directory of the file. Example::
 
     adapter = "identity"
     subsystem = "BJ/GOV/ANIP/RNPP"
@@ -17,6 +17,8 @@ import msgspec
 
 from core.identifiers import GatewayId, SubsystemId
 from core.language import DEFAULT_LANGUAGE, Language
+from rpc.server import Limits
+from rpc.settings import load_settings
 
 _SQLITE = "sqlite:///"
 
@@ -35,10 +37,7 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         certificate: Certificate of profile ``adapter``, leaf first, issued by the member's own CA for
             programs.
         lang: Language of status messages; details carry both.
-        threads: Calls served at once; further ones wait for a thread.
-        queue: Calls held in sum, waiting ones included; further ones are refused with ``RESOURCE_EXHAUSTED``.
-        message_bytes: Longest message taken or sent.
-        reflection: Whether gRPC reflection answers; off in production.
+        limits: Bounds of the server.
     """
 
     adapter: Literal["identity"]
@@ -47,13 +46,10 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     database: str
     listen: str = "127.0.0.1:9101"
     anchor: str = "anchor.pem"
-    key: str = "adapter.key"
-    certificate: str = "adapter.crt"
+    key: str = "identity.key"
+    certificate: str = "identity.crt"
     lang: Language = DEFAULT_LANGUAGE
-    threads: int = 8
-    queue: int = 256
-    message_bytes: int = 4 * 1024 * 1024
-    reflection: bool = False
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         member = self.provider.member
@@ -64,10 +60,6 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
                 raise ValueError(f"gateways: {gateway} is not a gateway of {member}")
         if len(set(self.gateways)) != len(self.gateways):
             raise ValueError("gateways: one is named twice")
-        if not 1 <= self.threads <= self.queue:
-            raise ValueError("threads must be at least 1 and at most queue")
-        if self.message_bytes < 1024:
-            raise ValueError("message_bytes must be at least 1024")
 
     @property
     def provider(self) -> SubsystemId:
@@ -79,19 +71,26 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         """The gateways, parsed."""
         return frozenset(GatewayId.parse(text) for text in self.gateways)
 
-    def resolve(self, directory: Path) -> "AdapterSettings":
-        """The same settings with every path absolute, as seen from ``directory``."""
-        return msgspec.structs.replace(
-            self,
-            anchor=str(directory / self.anchor),
-            key=str(directory / self.key),
-            certificate=str(directory / self.certificate),
-            database=_resolve_database(self.database, directory),
-        )
+
+def load_adapter_settings(path: Path) -> AdapterSettings:
+    """Read ``adapter.toml``; every path comes back absolute.
+
+    Raises:
+        SettingsError: The file is missing, malformed, or does not say exactly what is asked for.
+    """
+    settings = load_settings(path, AdapterSettings)
+    directory = path.parent.absolute()
+    return msgspec.structs.replace(
+        settings,
+        anchor=str(directory / settings.anchor),
+        key=str(directory / settings.key),
+        certificate=str(directory / settings.certificate),
+        database=_resolve_database(settings.database, directory),
+    )
 
 
 def _resolve_database(url: str, directory: Path) -> str:
     path = url.removeprefix(_SQLITE)
     if path == url or path in ("", ":memory:"):
         return url
-    return f"{_SQLITE}{(directory / path).absolute()}"
+    return f"{_SQLITE}{directory / path}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -22,10 +23,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from adapters.identity.person import COLUMNS, Person, as_row
 from adapters.identity.reserved import NPI_PREFIX
+from adapters.reasons import ProviderError, ProviderReason
 from core.reasons import ExchangeError, Reason
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BATCH: Final = 10_000
+
+# The database is not there, is locked, or has no connection left; anything else is a mistake of ours.
+_AWAY: Final = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+
+_log = structlog.get_logger()
 
 METADATA: Final = sa.MetaData(
     naming_convention={
@@ -86,9 +93,17 @@ class PersonStore:
         self._engine = engine
 
     def find(self, npi: str) -> Person | None:
-        """The record of that number, whatever its state."""
-        with self._engine.connect() as connection:
-            row = connection.execute(_FIND, {"npi": npi}).first()
+        """The record of that number, whatever its state.
+
+        Raises:
+            ProviderError: The database does not answer (UPSTREAM_UNAVAILABLE).
+        """
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(_FIND, {"npi": npi}).first()
+        except _AWAY as error:
+            _log.error("store_unavailable", error=type(error).__name__)
+            raise ProviderError(ProviderReason.UPSTREAM_UNAVAILABLE) from None
         return Person(*row) if row else None
 
     def count(self) -> int:
@@ -167,7 +182,8 @@ def _alembic(url: str) -> Config:
 
 
 def _engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url, pool_size=16, max_overflow=0)
+    # Parameters hold personal numbers: they stay out of every error text.
+    engine = sa.create_engine(url, pool_size=16, max_overflow=0, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
     return engine

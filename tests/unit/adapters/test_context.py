@@ -15,6 +15,7 @@ REQUIRED = {
     "x-road-exchange-id": "01920000-0000-7000-8000-000000000000",
     "x-road-request-hash": "ab" * 32,
     "x-road-agreement": "CV-0042/3",
+    "x-road-issued-at": "1790000000000",
 }
 OPTIONAL = {
     "x-road-purpose": "P01",
@@ -40,6 +41,7 @@ def test_a_full_context_is_read_entry_by_entry() -> None:
         exchange_id="01920000-0000-7000-8000-000000000000",
         request_hash="ab" * 32,
         agreement="CV-0042/3",
+        issued_at_ms=1_790_000_000_000,
         purpose="P01",
         issue="ACT-202611-0001",
         user=User("agent-7", "claimed"),
@@ -93,6 +95,9 @@ def test_no_entry_may_stand_twice(repeated: str) -> None:
         ("x-road-agreement", "CV-0042"),
         ("x-road-agreement", "CV-0042/0"),
         ("x-road-agreement", "/3"),
+        ("x-road-issued-at", "-1"),
+        ("x-road-issued-at", "1.5"),
+        ("x-road-issued-at", "\uff11"),
         ("x-road-purpose", "p01"),
         ("x-road-purpose", "P01 "),
         ("x-road-issue", ""),

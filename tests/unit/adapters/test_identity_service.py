@@ -29,6 +29,7 @@ CALLER = CallerContext(
     exchange_id="01920000-0000-7000-8000-000000000000",
     request_hash="0" * 64,
     agreement="CV-0042/1",
+    issued_at_ms=1_790_000_000_000,
     purpose="P01",
 )
 # The servicer never looks at it: who calls stands in the caller's context.

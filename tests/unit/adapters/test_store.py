@@ -107,6 +107,17 @@ def test_migrations_end_at_the_schema_that_the_code_uses(url: str) -> None:
     assert differences == []
 
 
+def test_no_error_of_the_database_repeats_a_personal_number(store: PersonStore) -> None:
+    """Statements are told without their parameters."""
+    first = record_of("0000000001")
+
+    with pytest.raises(sa.exc.IntegrityError) as failed:
+        store.replace_all([first, first])
+
+    assert first.npi not in str(failed.value)
+    assert first.last_name not in str(failed.value)
+
+
 def test_the_database_itself_refuses_a_half_merged_record(store: PersonStore) -> None:
     """A merged record names the one that stands, and no other record does."""
     for state, merged_into in ((RecordState.MERGED, ""), (RecordState.ACTIVE, "0000000002")):

@@ -41,7 +41,7 @@ from pki.chain import verify_chain
 from pki.keys import certificate_pem, load_chain
 from pki.profiles import Profile, utc
 from rpc.credentials import peer, server_credentials
-from rpc.server import RpcServer
+from rpc.server import Limits, RpcServer
 
 _SERVICES = (
     directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
@@ -50,6 +50,8 @@ _SERVICES = (
 )
 # A path of a Unix socket ends at 107 bytes.
 _MAX_SOCKET_PATH = 107
+# The whole configuration of a country in one message.
+_MAX_LOCAL_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def local_door(served: Served, directory: GatewayDirectory, language: Language) 
         raise ExchangeError(Reason.CONFIG_FILE_INVALID, f"{path} is too long for a socket: move the gateway")
     path.unlink(missing_ok=True)
     credentials = grpc.local_server_credentials(grpc.LocalConnectionType.UDS)
-    server = RpcServer(credentials, language=language)
+    server = RpcServer(credentials, limits=Limits(max_message_bytes=_MAX_LOCAL_BYTES), language=language)
     served.add_to(server.grpc, lambda context: None, lambda context: None, lambda context: None)
     server.grpc.add_secure_port(f"unix:{path}", credentials)
     # The directory is 0700, so nobody else came in before this.

@@ -1,0 +1,83 @@
+"""The administrator on the machine: asks the control process over ``admin.sock``, without certificates."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import grpc
+
+from core.reasons import ExchangeError, Reason
+from gateway.layout import GatewayDirectory
+from passerelle.gateway.v1 import (
+    log_pb2,
+    log_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+)
+from rpc.status import error_from_rpc
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+_TIMEOUT_S: Final = 10.0
+_MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+
+
+class LocalAdmin:
+    """One connection to a gateway's admin socket; every method raises ``RemoteError`` when it is refused.
+
+    Raises:
+        ExchangeError: The gateway does not run.
+    """
+
+    def __init__(self, directory: GatewayDirectory) -> None:
+        if not directory.admin_socket.exists():
+            raise ExchangeError(
+                Reason.NOT_FOUND, f"the gateway in {directory.root} does not run: there is no admin.sock"
+            )
+        self._channel = grpc.secure_channel(
+            f"unix:{directory.admin_socket}",
+            grpc.local_channel_credentials(grpc.LocalConnectionType.UDS),
+            options=[("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    def status(self) -> status_pb2.GetStatusResponse:
+        """Everything at this moment."""
+        return _answer(
+            status_pb2_grpc.StatusServiceStub(self._channel).GetStatus, status_pb2.GetStatusRequest()
+        )
+
+    def configuration(self) -> status_pb2.GetConfigurationResponse:
+        """The configuration in force."""
+        return _answer(
+            status_pb2_grpc.StatusServiceStub(self._channel).GetConfiguration,
+            status_pb2.GetConfigurationRequest(),
+        )
+
+    def exchange(self, exchange_id: str) -> log_pb2.GetExchangeResponse:
+        """One exchange, entry by entry."""
+        return _answer(
+            log_pb2_grpc.LogServiceStub(self._channel).GetExchange,
+            log_pb2.GetExchangeRequest(exchange_id=exchange_id),
+        )
+
+    def in_doubt(self) -> log_pb2.SearchResponse:
+        """Exchanges whose end is not known to both sides."""
+        wanted = log_pb2.SearchRequest(outcome=log_pb2.EXCHANGE_OUTCOME_IN_DOUBT, page_size=1000)
+        return _answer(log_pb2_grpc.LogServiceStub(self._channel).Search, wanted)
+
+
+def _answer(method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request) -> _Response:
+    try:
+        return method(request, timeout=_TIMEOUT_S)
+    except grpc.RpcError as error:
+        raise error_from_rpc(error) from error

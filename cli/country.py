@@ -1,0 +1,311 @@
+"""``passerelle country found country.toml DIR``: the one path by which countries come to be.
+
+Demo, ``make up``, tests and the documentation all take it. It runs the documented steps in their order, each a
+function that a command of its own calls too; what needs the registry goes through its API as anybody's request does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from adapters.descriptors import descriptor_set
+from adapters.identity.founding import seed_store
+from adapters.identity.service import SERVICE_NAME
+from cli.plan import LOOPBACK, AgreementPlan, CountryPlan, Layout, MemberPlan, Ports, load_plan
+from core.agreements import Agreement, Bilingual, Party, check_agreement
+from core.clock import Clock, SystemClock
+from core.documents import encode
+from core.identifiers import PersonId, ProgramId, RegistryId, SubsystemId, urn
+from core.jws import DocumentKind
+from core.reasons import ExchangeError, Reason
+from core.times import format_time_ms
+from gateway.founding import (
+    Plan,
+    add_adapter,
+    add_program,
+    init_gateway,
+    install_certificates,
+    registration_payload,
+    sign_registration,
+)
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings, HostPort, Listen
+from pki.authority import Authority
+from pki.authority import found as found_authorities
+from pki.documents import sign_document
+from pki.keys import (
+    certificate_pem,
+    generate_key,
+    key_thumbprint,
+    public_key_pem,
+    read_key,
+    write_key,
+)
+from pki.profiles import AuthorityKind, Profile, build_csr
+from registry.client import RegistryClient
+from registry.founding import found_registry
+from rpc.files import replace_file
+from rpc.identity import CHAIN_FILE, KEY_FILE, ROOTS_FILE, Identity
+from rpc.settings import load_settings
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Founder:
+    """Founds one country; each method is one documented step."""
+
+    plan: CountryPlan
+    layout: Layout
+    ports: Ports
+    clock: Clock
+    progress: Progress
+
+    def found(self, run_registry: Callable[[], Iterator[None]]) -> None:
+        """All steps; ``run_registry`` runs the registry's process while the members are added."""
+        authorities = self.found_authorities()
+        self.add_people(authorities)
+        self.found_registry(authorities)
+        with contextmanager(run_registry)(), self._client(0) as first, self._client(1) as second:
+            for number, member in enumerate(self.plan.member, 1):
+                self.add_member(number, member, authorities, first, second)
+            for agreement in self.plan.agreement:
+                self.conclude(agreement, first, second)
+        replace_file(self.layout.founded, json.dumps({"base_port": self.ports.base}).encode("ascii"))
+
+    def found_authorities(self) -> dict[AuthorityKind, Authority]:
+        """``passerelle ca found``: root, auth CA and seal CA on files."""
+        self.progress("autorités de certification / certification authorities")
+        return found_authorities(self.layout.ca, self.plan.instance, now_ms=self.clock.now_ms())
+
+    def add_people(self, authorities: dict[AuthorityKind, Authority]) -> None:
+        """``passerelle ca issue --profile operator|auditor``: identities of the registry's people."""
+        registry = RegistryId.parse(self.plan.registry)
+        for role, names in (("operator", self.plan.operators), ("auditor", self.plan.auditors)):
+            for name in names:
+                out = self.layout.person(role, name)
+                person = PersonId(registry.member, name)
+                subject = urn("operator", person) if role == "operator" else urn("auditor", person)
+                self._issue_identity(authorities, Profile(role), subject, out)
+
+    def _issue_identity(
+        self, authorities: dict[AuthorityKind, Authority], profile: Profile, subject: str, out: Path
+    ) -> None:
+        out.mkdir(mode=0o700, parents=True)
+        key = generate_key()
+        auth, root = authorities[AuthorityKind.AUTH], authorities[AuthorityKind.ROOT]
+        certificate = auth.issue(profile, build_csr(key), subject, now_ms=self.clock.now_ms())
+        write_key(out / KEY_FILE, key)
+        replace_file(out / CHAIN_FILE, certificate_pem(certificate) + certificate_pem(auth.certificate))
+        replace_file(out / ROOTS_FILE, certificate_pem(root.certificate))
+
+    def found_registry(self, authorities: dict[AuthorityKind, Authority]) -> None:
+        """``passerelle registry found``: database, TUF keys, purposes, the tree log, the anchor."""
+        self.progress("registre et ancre / registry and anchor")
+        found_registry(
+            self.layout.registry,
+            registry=RegistryId.parse(self.plan.registry),
+            listen=self.ports.registry,
+            hosts=(LOOPBACK, "localhost"),
+            lang=self.plan.lang,
+            purposes=[(one.code, one.fr, one.en) for one in self.plan.purpose],
+            authorities=authorities,
+            anchor=self.layout.anchor,
+            loopback_allowed=True,
+            clock=self.clock,
+        )
+
+    def add_member(
+        self,
+        number: int,
+        member: MemberPlan,
+        authorities: dict[AuthorityKind, Authority],
+        first: RegistryClient,
+        second: RegistryClient,
+    ) -> None:
+        """Member key, gateway, certificates, signed registration, subsystems, services, programs."""
+        self.progress(f"membre {member.id} / member {member.id}")
+        self.layout.member(member).mkdir(mode=0o700, parents=True)
+        key = generate_key()
+        write_key(self.layout.member_key(member), key)
+        request = first.propose_member(member.id, member.fr, member.en, public_key_pem(key.public_key()))
+        _approve(request, first, second)
+        self.init_gateway(number, member, authorities)
+        for subsystem in member.subsystems:
+            first.add_subsystem(subsystem)
+        _approve(self.register_gateway(member), first, second)
+        if member.adapter is not None:
+            self.add_adapter(number, member)
+        for program in member.programs:
+            self.add_program(member, program)
+
+    def init_gateway(
+        self, number: int, member: MemberPlan, authorities: dict[AuthorityKind, Authority]
+    ) -> None:
+        """``gateway init``, then ``ca issue`` for its two requests."""
+        port = self.ports.gateway
+        adapters = {}
+        if member.adapter is not None:
+            adapters[SubsystemId.parse(member.adapter.subsystem)] = HostPort.parse(port(number, 5))
+        made = init_gateway(
+            self.layout.gateway(member),
+            Plan(
+                gateway=member.gateway_id,
+                member_key=key_thumbprint(read_key(self.layout.member_key(member)).public_key()),
+                registry=RegistryId.parse(self.plan.registry),
+                registry_address=HostPort.parse(self.ports.registry),
+                hosts=(LOOPBACK, "localhost"),
+                listen=Listen(
+                    programs=port(number, 1),
+                    road=(port(number, 2),),
+                    admin=port(number, 3),
+                    http=port(number, 4),
+                ),
+                adapters=adapters,
+                allowed_networks=("127.0.0.0/8",),
+                lang=self.plan.lang,
+                # A key that wraps lies outside of what it wraps; here beside the gateway, in production elsewhere.
+                wrapping_key=self.layout.member(member) / f"{member.gateway}-wrapping.key",
+            ),
+            self.layout.anchor,
+            clock=self.clock,
+        )
+        chains = []
+        for profile, kind in ((Profile.AUTH, AuthorityKind.AUTH), (Profile.SEAL, AuthorityKind.SEAL)):
+            hosts = (LOOPBACK, "localhost") if profile.rules.hosts else ()
+            subject = urn("gateway", member.gateway_id)
+            issued = authorities[kind].issue(
+                profile, made.requests[profile], subject, now_ms=self.clock.now_ms(), hosts=hosts
+            )
+            chains.append(certificate_pem(issued) + certificate_pem(authorities[kind].certificate))
+        install_certificates(made.directory, made.settings, *chains)
+
+    def register_gateway(self, member: MemberPlan) -> int:
+        """``gateway register``: signed by the member key, submitted as the gateway; returns the request's number."""
+        directory = GatewayDirectory(self.layout.gateway(member))
+        settings = load_settings(directory.settings, GatewaySettings)
+        payload = registration_payload(directory, settings, self.clock)
+        jws = sign_registration(payload, self.layout.member_key(member), settings)
+        identity = Identity.from_files(
+            directory.auth.key, directory.auth.certificate, self.layout.ca / f"{AuthorityKind.ROOT}.crt"
+        )
+        with RegistryClient(self.ports.registry, identity, self.plan.registry) as client:
+            if member.adapter is not None:
+                service = _service_of(member.adapter.kind)
+                client.publish_services(member.adapter.subsystem, descriptor_set(service), (service,))
+            return client.submit_registration(jws)
+
+    def add_adapter(self, number: int, member: MemberPlan) -> None:
+        """The adapter's certificate, its ``adapter.toml``, and its fictitious population."""
+        adapter = member.adapter
+        if adapter is None:
+            return
+        out = self.layout.adapter(member)
+        hosts = (LOOPBACK, "localhost")
+        add_adapter(
+            GatewayDirectory(self.layout.gateway(member)),
+            SubsystemId.parse(adapter.subsystem),
+            hosts,
+            out,
+            self.clock,
+        )
+        lines = [
+            f'adapter = "{adapter.kind}"',
+            f'subsystem = "{adapter.subsystem}"',
+            f'gateways = ["{member.gateway_id}"]',
+            f'listen = "{self.ports.gateway(number, 5)}"',
+            'database = "sqlite:///rnpp.sqlite"',
+            f'lang = "{self.plan.lang}"',
+        ]
+        replace_file(out / "adapter.toml", ("\n".join(lines) + "\n").encode("utf-8"))
+        self.progress(f"{adapter.persons} personnes fictives / fictitious persons")
+        seed_store(out / "adapter.toml", adapter.persons)
+
+    def add_program(self, member: MemberPlan, program: str) -> None:
+        """``program add``: key, certificate and CA of a program, pinned at its gateway."""
+        directory = GatewayDirectory(self.layout.gateway(member))
+        settings = load_settings(directory.settings, GatewaySettings)
+        add_program(directory, settings, ProgramId.parse(program), self.layout.program(program), self.clock)
+
+    def conclude(self, agreement: AgreementPlan, first: RegistryClient, second: RegistryClient) -> None:
+        """``agreement propose | sign | conclude``: signed by both member keys, approved by two operators."""
+        self.progress(f"convention {agreement.id} / agreement {agreement.id}")
+        payload = encode(self._terms(agreement))
+        signed = [
+            sign_document(
+                DocumentKind.AGREEMENT,
+                payload,
+                read_key(self.layout.member_key(self.plan.member_of(subsystem))),
+            )
+            for subsystem in (agreement.consumer, agreement.provider)
+        ]
+        _approve(first.conclude_agreement(*signed), first, second)
+
+    def _terms(self, plan: AgreementPlan) -> Agreement:
+        now = self.clock.now_ms()
+        years = timedelta(days=365 * plan.years) // timedelta(milliseconds=1)
+
+        def party(subsystem: str) -> Party:
+            key = read_key(self.layout.member_key(self.plan.member_of(subsystem)))
+            return Party(subsystem, key_thumbprint(key.public_key()))
+
+        terms = Agreement(
+            v=1,
+            id=plan.id,
+            version=1,
+            supersedes=None,
+            consumer=party(plan.consumer),
+            provider=party(plan.provider),
+            service=plan.service,
+            methods=list(plan.methods),
+            purposes=list(plan.purposes),
+            issue_required=plan.issue_required,
+            field_mask=None,
+            quota=None,
+            represented_parties=None,
+            allow_loopback=False,
+            max_configuration_age_s=None,
+            not_before=format_time_ms(now - 60_000),
+            not_after=format_time_ms(now + years),
+            legal_basis=Bilingual(plan.legal_basis_fr, plan.legal_basis_en),
+            apdp_decision=plan.apdp_decision,
+        )
+        check_agreement(terms)
+        return terms
+
+    def _client(self, operator: int) -> RegistryClient:
+        identity = Identity.read(self.layout.person("operator", self.plan.operators[operator]))
+        return RegistryClient(self.ports.registry, identity, self.plan.registry)
+
+
+def _approve(request: int, first: RegistryClient, second: RegistryClient) -> None:
+    """Starting something takes two operators."""
+    first.approve(request)
+    second.approve(request)
+
+
+def _service_of(kind: str) -> str:
+    if kind != "identity":
+        raise ExchangeError(Reason.CONFIG_FILE_INVALID, f"no adapter of kind {kind}")
+    return SERVICE_NAME
+
+
+def founder(plan: Path, directory: Path, base_port: int, progress: Progress) -> Founder:
+    """Prepare the founding of a country in a new directory.
+
+    Raises:
+        ExchangeError: There is a country in ``directory``, or the plan needs two operators and has fewer.
+    """
+    layout = Layout(directory)
+    if layout.founded.exists():
+        raise ExchangeError(Reason.ALREADY_EXISTS, f"{directory} holds a country already")
+    found = load_plan(plan)
+    if len(found.operators) < 2:
+        raise ExchangeError(Reason.CONFIG_FILE_INVALID, "a country needs two operators: starting takes two")
+    layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Founder(found, layout, Ports(base_port), SystemClock(), progress)

@@ -1,0 +1,204 @@
+"""``country.toml``: what a country consists of, and where on this machine each part of it listens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from core.identifiers import GatewayId, MemberId, SubsystemId
+from core.language import DEFAULT_LANGUAGE, Language
+from rpc.settings import load_settings
+
+LOOPBACK = "127.0.0.1"
+
+
+class PurposePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A purpose code and its label in both languages."""
+
+    code: str
+    fr: str
+    en: str
+
+
+class AdapterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a member serves: which subsystem, by which adapter, seeded with how many persons."""
+
+    subsystem: str
+    kind: str = "identity"
+    persons: int = 50_000
+
+
+class MemberPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A member with one gateway, its subsystems, programs and at most one adapter."""
+
+    id: str
+    fr: str
+    en: str
+    gateway: str = "gw1"
+    subsystems: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    adapter: AdapterPlan | None = None
+
+    @property
+    def member_id(self) -> MemberId:
+        """The member, parsed."""
+        return MemberId.parse(self.id)
+
+    @property
+    def gateway_id(self) -> GatewayId:
+        """Its gateway."""
+        return GatewayId(self.member_id, self.gateway)
+
+
+class AgreementPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An agreement that founding concludes."""
+
+    id: str
+    consumer: str
+    provider: str
+    service: str
+    methods: tuple[str, ...]
+    purposes: tuple[str, ...]
+    legal_basis_fr: str
+    legal_basis_en: str
+    apdp_decision: str | None = None
+    issue_required: bool = True
+    years: int = 5
+
+
+class CountryPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One country in a box.
+
+    Attributes:
+        instance: Country code, ``BJ``.
+        registry: Id of the registry.
+        lang: Language of its messages.
+        operators: Role names of the registry's operators; starting something takes two.
+        auditors: Role names of auditors.
+        purpose: The purposes that agreements may grant.
+        member: The members, in order of founding: ports follow it.
+        agreement: The agreements.
+    """
+
+    instance: str
+    registry: str
+    lang: Language = DEFAULT_LANGUAGE
+    operators: tuple[str, ...] = ()
+    auditors: tuple[str, ...] = ()
+    purpose: tuple[PurposePlan, ...] = ()
+    member: tuple[MemberPlan, ...] = ()
+    agreement: tuple[AgreementPlan, ...] = ()
+
+    def member_of(self, subsystem: str) -> MemberPlan:
+        """The member that a subsystem belongs to; raises ``KeyError``."""
+        wanted = str(SubsystemId.parse(subsystem).member)
+        for member in self.member:
+            if member.id == wanted:
+                return member
+        raise KeyError(subsystem)
+
+
+def load_plan(path: Path) -> CountryPlan:
+    """Read ``country.toml``; raises ``SettingsError``."""
+    return load_settings(path, CountryPlan)
+
+
+class Ports:
+    """The ports of a country, counted from a base (DESIGN section 3)."""
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+
+    @property
+    def registry(self) -> str:
+        """The registry."""
+        return f"{LOOPBACK}:{self.base}"
+
+    def gateway(self, number: int, offset: int) -> str:
+        """Gateway ``number`` (from 1, in order of founding): +1 programs, +2 road, +3 admin, +4 HTTP, +5 adapter."""
+        return f"{LOOPBACK}:{self.base + 10 * number + offset}"
+
+
+class Layout:
+    """Where the parts of a country lie below its directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.plan = self.root / "country.toml"
+        self.ca = self.root / "ca"
+        self.registry = self.root / "registry"
+        self.anchor = self.root / "anchor.pem"
+        self.founded = self.root / "founded.json"
+        self.log = self.root / "log"
+
+    def person(self, role: str, name: str) -> Path:
+        """Identity directory of an operator or auditor."""
+        return self.root / f"{role}s" / name
+
+    def member(self, member: MemberPlan) -> Path:
+        """Everything of a member."""
+        return self.root / "members" / member.id.replace("/", ".")
+
+    def gateway(self, member: MemberPlan) -> Path:
+        """Its gateway's directory."""
+        return self.member(member) / member.gateway
+
+    def member_key(self, member: MemberPlan) -> Path:
+        """Its member key, which no gateway ever holds."""
+        return self.member(member) / "member.key"
+
+    def adapter(self, member: MemberPlan) -> Path:
+        """Its adapter's directory."""
+        return self.member(member) / "adapter"
+
+    def program(self, program: str) -> Path:
+        """Identity directory of a program."""
+        return self.root / "programs" / program.replace("/", ".")
+
+
+DEFAULT_PLAN = """\
+# Un pays d'essai / a country in a box. `passerelle country found country.toml DIR`
+instance = "BJ"
+registry = "BJ/GOV/ASIN/registre"
+lang = "fr"
+operators = ["operateur-1", "operateur-2"]
+auditors = ["auditeur-1"]
+
+[[purpose]]
+code = "P01"
+fr = "prestation d'un service demandé par la personne"
+en = "delivery of a service the person asked for"
+[[purpose]]
+code = "P02"
+fr = "obligation légale d'enregistrement"
+en = "legal duty to register"
+
+[[member]]
+id = "BJ/GOV/PNS"
+fr = "Portail national des services publics"
+en = "National portal of public services"
+subsystems = ["BJ/GOV/PNS/PORTAIL", "BJ/GOV/PNS/STATS"]
+programs = ["BJ/GOV/PNS/PORTAIL/portail", "BJ/GOV/PNS/STATS/stats"]
+
+[[member]]
+id = "BJ/GOV/ANIP"
+fr = "Agence nationale d'identification des personnes"
+en = "National agency for the identification of persons"
+subsystems = ["BJ/GOV/ANIP/RNPP"]
+[member.adapter]
+subsystem = "BJ/GOV/ANIP/RNPP"
+kind = "identity"
+persons = 50000
+
+[[agreement]]
+id = "CV-0001"
+consumer = "BJ/GOV/PNS/PORTAIL"
+provider = "BJ/GOV/ANIP/RNPP"
+service = "bj.identity.v1.IdentityService"
+methods = ["GetPerson", "VerifyPerson"]
+purposes = ["P01", "P02"]
+legal_basis_fr = "Loi 2017-08 portant identification des personnes physiques ; décret 2020-209 sur l'interopérabilité"
+legal_basis_en = "Law 2017-08 on the identification of natural persons; decree 2020-209 on interoperability"
+apdp_decision = "APDP-ESSAI-0001"
+"""

@@ -28,10 +28,13 @@ class DynamicMethod:
         Raises:
             ExchangeError: The text is not JSON, or has fields that the message has not.
         """
+        kind = self.request.DESCRIPTOR.name
+        # The parser takes an empty list for an empty message.
+        if not text.lstrip().startswith("{"):
+            raise ExchangeError(Reason.DOCUMENT_INVALID, f"the data is no {kind}: a JSON object is expected")
         try:
             return json_format.Parse(text, self.request())
         except json_format.ParseError as error:
-            kind = self.request.DESCRIPTOR.name
             raise ExchangeError(Reason.DOCUMENT_INVALID, f"the data is no {kind}: {error}") from error
 
     def show_response(self, response: Message) -> str:

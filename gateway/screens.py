@@ -1,0 +1,266 @@
+"""What ``status``, ``exchange show``, ``log status`` and ``config show`` put on a screen, in French or English."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from core.configuration import CurrentConfiguration, RegistrationEntry
+from core.jws import DocumentKind, parse_document
+from core.language import Text
+from core.registrations import parse_registration
+from passerelle.gateway.v1 import log_pb2, status_pb2
+
+_STATES: Final = {
+    status_pb2.STATE_WAITING: Text("EN ATTENTE", "WAITING"),
+    status_pb2.STATE_READY: Text("EN SERVICE", "IN SERVICE"),
+    status_pb2.STATE_DEGRADED: Text("EN SERVICE, ATTENTION REQUISE", "IN SERVICE, NEEDS ATTENTION"),
+    status_pb2.STATE_CLOSED: Text("À L'ARRÊT", "CLOSED"),
+}
+_OUTCOMES: Final = {
+    log_pb2.EXCHANGE_OUTCOME_GRANTED: Text("accordé", "granted"),
+    log_pb2.EXCHANGE_OUTCOME_REFUSED: Text("refusé", "refused"),
+    log_pb2.EXCHANGE_OUTCOME_ERROR: Text("erreur du fournisseur", "provider's error"),
+    log_pb2.EXCHANGE_OUTCOME_OPEN: Text("en cours", "open"),
+    log_pb2.EXCHANGE_OUTCOME_IN_DOUBT: Text("en doute", "in doubt"),
+    log_pb2.EXCHANGE_OUTCOME_CANCELLED: Text("annulé", "cancelled"),
+    log_pb2.EXCHANGE_OUTCOME_INVALID: Text("réponse non valable", "answer not valid"),
+}
+_SIDES: Final = {
+    log_pb2.SIDE_CONSUMER: Text("consommateur", "consumer"),
+    log_pb2.SIDE_PROVIDER: Text("fournisseur", "provider"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a screen."""
+
+    title: Text
+    header: Sequence[Text]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Lines, then tables."""
+
+    lines: Sequence[Text]
+    tables: Sequence[Table]
+
+
+def status_screen(status: status_pb2.GetStatusResponse, now_ms: int) -> Screen:
+    """``passerelle status``."""
+    state = _STATES.get(status.state, Text("?", "?"))
+    configuration = _configuration_line(status, now_ms)
+    lines = [
+        Text(
+            f"{status.gateway} · {state.fr} · {configuration.fr}",
+            f"{status.gateway} · {state.en} · {configuration.en}",
+        )
+    ]
+    if status.faults:
+        codes = ", ".join(status.faults)
+        lines.append(Text(f"À traiter : {codes}", f"To attend to: {codes}"))
+    if status.registry.problem:
+        problem = f"{status.registry.address} : {status.registry.problem}"
+        lines.append(Text(f"Registre {problem}", f"Registry {problem}"))
+    return Screen(lines, [_workers(status), *_peers(status), *_adapters(status)])
+
+
+def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.SignedHead]) -> Screen:
+    """``passerelle log status``."""
+    newest = {head.log: head for head in heads}
+    rows = [
+        (
+            str(worker.worker),
+            worker.log,
+            str(worker.size),
+            str(worker.signed_size),
+            newest[worker.log].root[:16] + "…" if worker.log in newest else "–",
+            str(worker.indexed_size),
+            f"{worker.free_bytes / 1e9:.1f}",
+        )
+        for worker in status.workers
+    ]
+    header = (
+        Text("n°", "no."),
+        Text("journal", "log"),
+        Text("entrées", "entries"),
+        Text("signées", "signed"),
+        Text("racine", "root"),
+        Text("indexées", "indexed"),
+        Text("libre (Go)", "free (GB)"),
+    )
+    return Screen([], [Table(Text("Journaux", "Logs"), header, rows)])
+
+
+def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
+    """``passerelle exchange show``: where it stands, both sides as known here."""
+    lines = []
+    for one in found.exchanges:
+        side, outcome = _SIDES.get(one.side, Text("?", "?")), _OUTCOMES.get(one.outcome, Text("?", "?"))
+        what = f"{one.client or '?'} → {one.service or '?'} {one.method}"
+        reason = f" ({one.reason})" if one.reason else ""
+        lines.append(
+            Text(
+                f"{one.exchange_id} · {side.fr} · {outcome.fr}{reason}",
+                f"{one.exchange_id} · {side.en} · {outcome.en}{reason}",
+            )
+        )
+        lines.append(Text(what, what))
+        lines.append(
+            Text(
+                f"finalité {one.purpose or '–'} · dossier {one.issue or '–'} · "
+                f"convention {one.agreement or '–'} v{one.agreement_version}",
+                f"purpose {one.purpose or '–'} · issue {one.issue or '–'} · "
+                f"agreement {one.agreement or '–'} v{one.agreement_version}",
+            )
+        )
+    rows = [
+        (
+            "↔" if entry.from_peer else "·",
+            entry.label,
+            entry.kind,
+            str(entry.index),
+            f"{entry.log[:16]}…",
+            f"{entry.leaf_hash[:16]}…" if entry.leaf_hash else "–",
+            _time(entry.issued_at) if entry.HasField("issued_at") else "–",
+        )
+        for entry in found.entries
+    ]
+    header = (
+        Text("pair", "peer"),
+        Text("feuille", "leaf"),
+        Text("genre", "kind"),
+        Text("rang", "index"),
+        Text("journal", "log"),
+        Text("empreinte", "leaf hash"),
+        Text("écrit à", "written at"),
+    )
+    return Screen(lines, [Table(Text("Feuilles", "Leaves"), header, rows)])
+
+
+def configuration_screen(
+    current: CurrentConfiguration, left_out: Sequence[status_pb2.LeftOut], now_ms: int
+) -> Screen:
+    """``passerelle config show``."""
+    lines = [
+        Text(
+            f"configuration v{current.version} · {current.digest}",
+            f"configuration v{current.version} · {current.digest}",
+        ),
+        Text(
+            f"confirmée il y a {_ago(now_ms - current.fresh_at)} · arrêt dans {_ago(current.expires_at - now_ms)}",
+            f"confirmed {_ago(now_ms - current.fresh_at)} ago · stops in {_ago(current.expires_at - now_ms)}",
+        ),
+    ]
+    members = [
+        (
+            member.member,
+            member.name.fr,
+            member.state,
+            ", ".join(_gateways(member.registrations)),
+            ", ".join(f"{one.subsystem}:{one.service}" for one in member.services),
+            str(len(member.agreements)),
+        )
+        for member in current.members
+    ]
+    tables = [
+        Table(
+            Text("Membres", "Members"),
+            (
+                Text("membre", "member"),
+                Text("nom", "name"),
+                Text("état", "state"),
+                Text("passerelles", "gateways"),
+                Text("services", "services"),
+                Text("conventions avec nous", "agreements with us"),
+            ),
+            members,
+        )
+    ]
+    if left_out:
+        tables.append(
+            Table(
+                Text("Écartés", "Left out"),
+                (Text("document", "document"), Text("partie", "part"), Text("raison", "why")),
+                [(one.target, one.part, one.why) for one in left_out],
+            )
+        )
+    return Screen(lines, tables)
+
+
+def _gateways(registrations: Sequence[RegistrationEntry]) -> list[str]:
+    return [
+        parse_registration(parse_document(DocumentKind.REGISTRATION, one.jws).unverified_payload).gateway
+        for one in registrations
+    ]
+
+
+def _configuration_line(status: status_pb2.GetStatusResponse, now_ms: int) -> Text:
+    if not status.HasField("configuration"):
+        return Text("aucune configuration", "no configuration")
+    found = status.configuration
+    ago = _ago(now_ms - found.fetched_at.ToMilliseconds())
+    return Text(
+        f"configuration v{found.version} (il y a {ago})", f"configuration v{found.version} ({ago} ago)"
+    )
+
+
+def _workers(status: status_pb2.GetStatusResponse) -> Table:
+    rows = [
+        (
+            str(worker.worker),
+            str(worker.pid or "–"),
+            worker.state,
+            str(worker.in_flight),
+            str(worker.size),
+            str(worker.in_doubt),
+            str(worker.restarts),
+        )
+        for worker in status.workers
+    ]
+    header = (
+        Text("n°", "no."),
+        Text("pid", "pid"),
+        Text("état", "state"),
+        Text("en cours", "in flight"),
+        Text("entrées", "entries"),
+        Text("en doute", "in doubt"),
+        Text("relances", "restarts"),
+    )
+    return Table(Text("Processus", "Processes"), header, rows)
+
+
+def _peers(status: status_pb2.GetStatusResponse) -> list[Table]:
+    if not status.peers:
+        return []
+    header = (Text("passerelle", "gateway"), Text("état", "state"), Text("taille vérifiée", "verified size"))
+    rows = [(peer.gateway, peer.state, str(peer.size)) for peer in status.peers]
+    return [Table(Text("Liaisons", "Links"), header, rows)]
+
+
+def _adapters(status: status_pb2.GetStatusResponse) -> list[Table]:
+    if not status.adapters:
+        return []
+    header = (Text("sous-système", "subsystem"), Text("adresse", "address"), Text("état", "state"))
+    rows = [(one.subsystem, one.address, one.state) for one in status.adapters]
+    return [Table(Text("Adaptateurs", "Adapters"), header, rows)]
+
+
+def _ago(ms: int) -> str:
+    seconds = max(0, ms) // 1000
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _time(moment: Timestamp) -> str:
+    return (
+        datetime.fromtimestamp(moment.ToMilliseconds() / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        + "Z"
+    )

@@ -1,0 +1,162 @@
+"""What every command shares: language, output, exit codes, how errors are told (DESIGN section 9; USERS section 2).
+
+Nothing here imports grpcio, and rich only when a table is drawn: ``passerelle --help`` stays fast.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeVar, cast
+
+import click
+
+from core.language import DEFAULT_LANGUAGE, Language, Text
+from core.reasons import ExchangeError, Reason
+from rpc.remote import RemoteError
+
+Output = Literal["table", "json", "csv"]
+Row = Mapping[str, object]
+
+GOOD: Final = 0
+FAULT: Final = 1
+USAGE: Final = 2
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def language_from_environment(configured: Language | None = None) -> Language:
+    """``PASSERELLE_LANG``, then the configuration, then LC_ALL or LANG if they name French or English, else French."""
+    for text in (
+        os.environ.get("PASSERELLE_LANG"),
+        configured,
+        os.environ.get("LC_ALL"),
+        os.environ.get("LANG"),
+    ):
+        start = (text or "")[:2].lower()
+        if start in ("fr", "en"):
+            return cast("Language", start)
+    return DEFAULT_LANGUAGE
+
+
+def lang_option(command: _Command) -> _Command:
+    """``--lang fr|en``; the command gets ``lang``."""
+
+    def choose(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Language:
+        return cast("Language", value) if value else language_from_environment()
+
+    option = click.option(
+        "--lang", type=click.Choice(["fr", "en"]), default=None, callback=choose, help="langue / language"
+    )
+    return option(command)
+
+
+def output_option(command: _Command) -> _Command:
+    """``--output table|json|csv``; the command gets ``output``."""
+    option = click.option(
+        "--output", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+    )
+    return option(command)
+
+
+def dry_run_option(command: _Command) -> _Command:
+    """``--dry-run``; the command gets ``dry_run``."""
+    option = click.option("--dry-run", is_flag=True, help="ne rien changer / change nothing")
+    return option(command)
+
+
+def yes_option(command: _Command) -> _Command:
+    """``--yes`` for what cannot be undone; the command gets ``yes``."""
+    option = click.option("--yes", is_flag=True, help="sans demander / do not ask")
+    return option(command)
+
+
+def confirm(question: Text, lang: Language, *, yes: bool) -> None:
+    """Ask before what cannot be undone; aborts on no."""
+    if not yes:
+        click.confirm(question.in_(lang), abort=True)
+
+
+def show_rows(rows: Sequence[Row], columns: Mapping[str, Text], output: Output, lang: Language) -> None:
+    """Print rows. Keys of JSON and CSV are never translated, headings of tables are.
+
+    Args:
+        rows: The rows, each with (some of) the keys of ``columns``.
+        columns: Keys in order, with their headings.
+        output: How.
+        lang: Language of the headings.
+    """
+    if output == "json":
+        click.echo(json.dumps([{key: row.get(key) for key in columns} for row in rows], ensure_ascii=False))
+    elif output == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(key)) for key in columns] for row in rows)
+        click.echo(text.getvalue(), nl=False)
+    else:
+        _show_table(rows, columns, lang)
+
+
+def show_one(row: Row, columns: Mapping[str, Text], output: Output, lang: Language) -> None:
+    """Print one thing, a line for each of its values."""
+    if output == "json":
+        click.echo(json.dumps({key: row.get(key) for key in columns}, ensure_ascii=False))
+        return
+    if output == "csv":
+        show_rows([row], columns, output, lang)
+        return
+    width = max(len(heading.in_(lang)) for heading in columns.values())
+    for key, heading in columns.items():
+        click.echo(f"{heading.in_(lang):<{width}}  {_cell(row.get(key))}")
+
+
+def _show_table(rows: Sequence[Row], columns: Mapping[str, Text], lang: Language) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in columns.values():
+        table.add_column(heading.in_(lang), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(key)) for key in columns))
+    # A pipe gets whole lines, whatever the width of a terminal would be.
+    width = None if sys.stdout.isatty() else 240
+    Console(width=width, highlight=False, markup=False).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
+    """Tell an error on standard error: reason, sentence, detail, remedy; returns the exit code."""
+    reason = str(error.reason)
+    click.echo(click.style(f"{reason}: {_sentence(reason, lang, str(error))}", fg="red"), err=True)
+    remedy = _remedy(reason, lang)
+    if remedy:
+        label = "Remède" if lang == "fr" else "Remedy"
+        click.echo(f"{label} : {remedy}" if lang == "fr" else f"{label}: {remedy}", err=True)
+    return FAULT
+
+
+def _sentence(reason: str, lang: Language, detail: str) -> str:
+    if reason not in Reason.__members__:
+        return detail
+    text = Reason(reason).entry.text
+    if detail in (text.fr, text.en, ""):
+        return text.in_(lang)
+    return f"{text.in_(lang)} ({detail})"
+
+
+def _remedy(reason: str, lang: Language) -> str:
+    return Reason(reason).entry.remedy.in_(lang) if reason in Reason.__members__ else ""

@@ -28,20 +28,27 @@ _HEADER_BYTES: Final = 5
 
 
 def message_of(size: int) -> bytes:
-    """A ``bench.v1.CallRequest`` of exactly ``size`` bytes, with its gRPC prefix."""
-    length = size - 2
-    while True:
-        encoded = bytearray([0x0A])
-        left = length
-        while left > 0x7F:
-            encoded.append(left & 0x7F | 0x80)
-            left >>= 7
-        encoded.append(left)
-        if len(encoded) + length == size:
-            break
-        length = size - len(encoded)
-    body = (b"passerelle" * (length // 10 + 1))[:length]
-    return b"\0" + size.to_bytes(4, "big") + bytes(encoded) + body
+    """A ``bench.v1.CallRequest`` of exactly ``size`` bytes, with its gRPC prefix.
+
+    Raises:
+        ValueError: No such message has this size (130 is one: its length takes one byte too few or too many).
+    """
+    for length_bytes in (1, 2, 3, 4):
+        length = size - 1 - length_bytes
+        encoded = _varint(length) if length >= 0 else b""
+        if len(encoded) == length_bytes:
+            body = (b"passerelle" * (length // 10 + 1))[:length]
+            return b"\0" + size.to_bytes(4, "big") + b"\x0a" + encoded + body
+    raise ValueError(f"no CallRequest has {size} bytes")
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
 
 
 @dataclass

@@ -7,8 +7,8 @@ function that a command of its own calls too; what needs the registry goes throu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -66,7 +66,7 @@ class Founder:
     clock: Clock
     progress: Progress
 
-    def found(self, run_registry: Callable[[], Iterator[None]]) -> None:
+    def found(self, run_registry: Callable[[], AbstractContextManager[None]]) -> None:
         """All steps; ``run_registry`` runs the registry's process while the members are added."""
         authorities = self.found_authorities()
         self.add_people(authorities)

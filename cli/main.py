@@ -1,12 +1,92 @@
 """Entry point of ``passerelle``: finds the sub-commands of each package and loads them when they are asked for."""
 
+from __future__ import annotations
+
+import importlib
 import sys
+from typing import Final
+
+import click
+
+from core.reasons import ExchangeError
+from rpc.commandline import fail, language_from_environment
+from rpc.remote import RemoteError
+
+# Name -> module, attribute, one line of help. Listing them imports nothing: `passerelle --help` stays fast.
+COMMANDS: Final = {
+    "adapter": (
+        "adapters.commands",
+        "adapter",
+        "servir un registre / serve a registry: serve, seed, migrate",
+    ),
+    "agreement": ("registry.commands", "agreement", "conventions / agreements"),
+    "anchor": ("pki.commands", "anchor", "empreinte de l'ancre / fingerprint of the anchor"),
+    "audit": ("audit.commands", "audit", "preuves / evidence: list, export, verify"),
+    "ca": ("pki.commands", "ca", "autorités de certification / certification authorities"),
+    "call": ("cli.call", "call", "appeler une méthode / call a method"),
+    "config": ("gateway.commands", "config", "configuration en vigueur / configuration in force"),
+    "country": ("cli.commands", "country", "un pays d'essai / a country in a box: found, up, demo"),
+    "exchange": ("gateway.commands", "exchange", "où en est un échange / where an exchange stands"),
+    "gateway": ("gateway.commands", "gateway", "passerelle d'un membre / a member's gateway"),
+    "log": ("gateway.commands", "log", "journal de la passerelle / the gateway's log"),
+    "member": ("registry.commands", "member", "membres / members"),
+    "pki": ("pki.commands", "pki", "certificats / certificates"),
+    "program": ("gateway.commands", "program", "programmes du ministère / the ministry's programs"),
+    "registry": ("registry.commands", "registry", "registre central / central registry"),
+    "request": ("registry.commands", "request", "demandes à approuver / requests to approve"),
+    "sandbox": ("adapters.commands", "sandbox", "personnes de test / test persons"),
+    "service": ("registry.commands", "service", "services publiés / published services"),
+    "status": ("gateway.commands", "status", "état sur un écran / state on one screen"),
+    "subsystem": ("registry.commands", "subsystem", "systèmes d'information / subsystems"),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All areas, by name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one area's command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(module), attribute)
+        if not isinstance(found, click.Command):
+            raise TypeError(f"{module}:{attribute} is no command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the areas without importing them."""
+        with formatter.section("Commandes / Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="passerelle", prog_name="passerelle")
+def passerelle() -> None:
+    """Passerelle : des échanges signés, journalisés, vérifiables / signed, logged, verifiable exchanges."""
 
 
 def main() -> int:
-    """Say what there is; the registry's, gateway's and country's commands come with their packages."""
-    sys.stdout.write(
-        "passerelle : les commandes arrivent avec leurs paquets ; rien à démarrer pour l'instant.\n"
-        "passerelle: commands come with their packages; nothing to start yet.\n"
-    )
+    """Run one command; exit 0 good, 1 fault or refused, 2 usage."""
+    try:
+        passerelle.main(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return 1
+    except (ExchangeError, RemoteError) as error:
+        return fail(error, language_from_environment())
+    except KeyboardInterrupt:
+        return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -140,8 +140,11 @@ def _cell(value: object) -> str:
 
 def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
     """Tell an error on standard error: reason, sentence, detail, remedy; returns the exit code."""
-    reason = str(error.reason)
-    click.echo(click.style(f"{reason}: {_sentence(reason, lang, str(error))}", fg="red"), err=True)
+    if isinstance(error, RemoteError):
+        reason, sentence = error.reason or error.code.name, error.text.in_(lang)
+    else:
+        reason, sentence = str(error.reason), _sentence(error, lang)
+    click.echo(click.style(f"{reason}: {sentence}", fg="red"), err=True)
     remedy = _remedy(reason, lang)
     if remedy:
         label = "Remède" if lang == "fr" else "Remedy"
@@ -149,13 +152,9 @@ def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
     return FAULT
 
 
-def _sentence(reason: str, lang: Language, detail: str) -> str:
-    if reason not in Reason.__members__:
-        return detail
-    text = Reason(reason).entry.text
-    if detail in (text.fr, text.en, ""):
-        return text.in_(lang)
-    return f"{text.in_(lang)} ({detail})"
+def _sentence(error: ExchangeError, lang: Language) -> str:
+    text, detail = error.reason.entry.text, str(error)
+    return text.in_(lang) if detail in text else f"{text.in_(lang)} ({detail})"
 
 
 def _remedy(reason: str, lang: Language) -> str:

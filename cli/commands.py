@@ -1,0 +1,174 @@
+"""``passerelle country found | up | demo``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from cli.country import founder
+from cli.demo import run_demo
+from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports, load_plan
+from cli.processes import Country, free_base
+
+DEFAULT_BASE: Final = 42_000
+_WRAPPER: Final = """\
+#!/bin/sh
+# Écrit par « make up » : la commande passerelle avec les identités du pays d'essai.
+# Written by 'make up': the passerelle command with the identities of the country in a box.
+if [ "$1" = call ]; then
+    previous=
+    for argument in "$@"; do
+        if [ "$previous" = --as ]; then
+            case "$argument" in
+{cases}
+            esac
+        fi
+        previous=$argument
+    done
+fi
+exec {python} -m cli "$@" ${{identity:+--identity "$identity"}}
+"""
+
+
+@click.group()
+def country() -> None:
+    """Un pays d'essai sur une machine / a country in a box on one machine."""
+
+
+def _say(text: str) -> None:
+    click.echo(f"  · {text}")
+
+
+def found_country(
+    plan_file: Path | None, directory: Path, base_port: int
+) -> tuple[CountryPlan, Layout, Ports]:
+    """Found a country in ``directory``; without a plan, the country in a box."""
+    layout = Layout(directory)
+    layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = plan_file.read_text(encoding="utf-8") if plan_file else DEFAULT_PLAN
+    layout.plan.write_text(text, encoding="utf-8")
+    found = founder(layout.plan, layout.root, base_port, _say)
+    running = Country(found.plan, layout, found.ports)
+    running.require_free_ports()
+    found.found(running.only_registry)
+    return found.plan, layout, found.ports
+
+
+def open_country(directory: Path) -> tuple[CountryPlan, Layout, Ports] | None:
+    """A country that was founded before, or ``None``. A founding that was cut short is begun anew."""
+    layout = Layout(directory)
+    try:
+        base = json.loads(layout.founded.read_text(encoding="ascii"))["base_port"]
+    except FileNotFoundError:
+        if layout.plan.exists():
+            shutil.rmtree(layout.root)
+        return None
+    return load_plan(layout.plan), layout, Ports(int(base))
+
+
+@country.command("found")
+@click.argument("plan", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--base-port", type=click.IntRange(1024, 65_000), default=DEFAULT_BASE, show_default=True)
+def found(plan: Path, directory: Path, base_port: int) -> None:
+    """Fonder un pays selon PLAN / found a country as PLAN says."""
+    started = time.monotonic()
+    _, layout, _ = found_country(plan, directory, base_port)
+    click.echo(f"Pays fondé / country founded: {layout.root} ({time.monotonic() - started:.1f} s)")
+
+
+@country.command("up")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), default=Path("var/up"), show_default=True
+)
+@click.option("--base-port", type=click.IntRange(1024, 65_000), default=DEFAULT_BASE, show_default=True)
+def up(directory: Path, base_port: int) -> None:
+    """Faire tourner le pays d'essai jusqu'à Ctrl-C / keep the country in a box running until Ctrl-C."""
+    started = time.monotonic()
+    plan, layout, ports = open_country(directory) or found_country(None, directory, base_port)
+    running = Country(plan, layout, ports)
+    running.require_free_ports()
+    stopping = False
+
+    def stop(_number: int, _frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        running.start_registry()
+        running.start_members()
+        write_wrapper(plan, layout)
+        _print_addresses(plan, layout, ports, time.monotonic() - started)
+        while not stopping:
+            time.sleep(0.2)
+            ended = running.failed()
+            if ended is not None:
+                raise click.ClickException(f"{ended.name} s'est arrêté / ended: {ended.log}")
+    finally:
+        running.stop()
+
+
+def write_wrapper(plan: CountryPlan, layout: Layout) -> None:
+    """Write ``./passerelle``: it adds the identity that belongs to ``--as``."""
+    programs = [program for member in plan.member for program in member.programs]
+    cases = "\n".join(
+        f"            {program.rpartition('/')[0]}) identity='{layout.program(program)}' ;;"
+        for program in programs
+    )
+    wrapper = Path("passerelle")
+    wrapper.write_text(_WRAPPER.format(cases=cases, python=sys.executable), encoding="utf-8")
+    wrapper.chmod(0o755)
+
+
+def _print_addresses(plan: CountryPlan, layout: Layout, ports: Ports, seconds: float) -> None:
+    click.echo(f"\nPays d'essai prêt en {seconds:.0f} s / country ready in {seconds:.0f} s\n")
+    click.echo(f"  registre / registry        {ports.registry}")
+    for number, member in enumerate(plan.member, 1):
+        programs, pages = ports.gateway(number, 1), ports.gateway(number, 4)
+        click.echo(f"  {member.gateway_id}  programmes/programs {programs}   http://{pages}/etat")
+    call = "./passerelle call bj.identity.v1.IdentityService/GetPerson --as BJ/GOV/PNS/PORTAIL"
+    click.echo(f"""
+À essayer / to try:
+  ./passerelle sandbox persons
+  {call} --purpose P01 --issue ACT-202611-0001 --data '{{"npi":"0000000001"}}'
+  ./passerelle audit list --log {layout.gateway(plan.member[0])}
+
+Ctrl-C pour arrêter / to stop.""")
+    sys.stdout.flush()
+
+
+@country.command("demo")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True
+)
+def demo(directory: Path) -> None:
+    """Fonder, appeler, prouver, arrêter / found, call, prove, stop."""
+    started = time.monotonic()
+    if directory.exists():
+        shutil.rmtree(directory)
+    os.umask(0o077)
+    click.echo("Fondation / founding")
+    plan, layout, ports = found_country(None, directory, free_base())
+    running = Country(plan, layout, ports)
+    try:
+        click.echo("Démarrage / starting")
+        running.start_registry()
+        running.start_members()
+        good = run_demo(plan, layout, running)
+        memory = running.memory_kb()
+    finally:
+        running.stop()
+    seconds = time.monotonic() - started
+    click.echo(f"\n{seconds:.0f} s · {memory / 1024:.0f} Mo (PSS)")
+    if not good:
+        raise click.exceptions.Exit(1)

@@ -71,7 +71,7 @@ class Founder:
         authorities = self.found_authorities()
         self.add_people(authorities)
         self.found_registry(authorities)
-        with contextmanager(run_registry)(), self._client(0) as first, self._client(1) as second:
+        with run_registry(), self._client(0) as first, self._client(1) as second:
             for number, member in enumerate(self.plan.member, 1):
                 self.add_member(number, member, authorities, first, second)
             for agreement in self.plan.agreement:

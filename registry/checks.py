@@ -1,0 +1,256 @@
+"""What must hold before a document is put into force: judged when it arrives, and again when it takes effect.
+
+Trust comes from member keys. The registry looks a key up by the thumbprint that the document names, verifies the
+signature over the bytes that arrived, and parses them only then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.agreements import Agreement, Party, parse_agreement
+from core.identifiers import GatewayId, SubsystemId, urn
+from core.jws import DocumentKind
+from core.reasons import ExchangeError, Reason
+from core.registrations import RegisteredCertificate, Registration, parse_registration
+from core.times import parse_time_ms
+from pki.chain import verify_chain
+from pki.documents import unverified_kid, verify_document
+from pki.keys import certificate_thumbprint, load_chain, load_public_key
+from pki.profiles import Profile, utc
+from registry import models
+from registry.documents import authority_pems
+from registry.policy import IPNetwork, require_public_address, skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRegistration:
+    """A registration that its member signed and that may be put into force."""
+
+    registration: Registration
+    gateway: GatewayId
+    jws: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAgreement:
+    """An agreement that both members signed and that may be put into force."""
+
+    agreement: Agreement
+    payload: bytes
+    consumer_jws: str
+    provider_jws: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What judging needs besides the database.
+
+    Attributes:
+        root: The anchor's X.509 root.
+        networks: Networks whose addresses may be registered although they are not public.
+    """
+
+    root: x509.Certificate
+    networks: Sequence[IPNetwork]
+
+    def registration(self, session: Session, jws: str, now_ms: int) -> VerifiedRegistration:
+        """Verify a registration against the member keys known here; raises ``ExchangeError``."""
+        # 1 The signature, over the bytes that arrived, by a member key in force.
+        payload, owner = _signed(session, DocumentKind.REGISTRATION, jws)
+        # 2 The form, and the key's own member.
+        registration = parse_registration(payload)
+        gateway = GatewayId.parse(registration.gateway)
+        if str(gateway.member) != owner.id:
+            raise ExchangeError(
+                Reason.SIGNATURE_INVALID, f"the registration of {gateway} is signed by {owner.id}"
+            )
+        require_active(owner)
+        # 3 It takes the place of an older one, never of a newer.
+        _require_newest(session, gateway, registration.serial)
+        # 4 Its name cannot be taken for another's.
+        _require_gateway_name(session, gateway)
+        # 5 Its certificates are what they claim to be, for this very gateway.
+        for profile, certificates in ((Profile.AUTH, registration.auth), (Profile.SEAL, registration.seal)):
+            for certificate in certificates:
+                self.certificate(session, certificate, profile, gateway, now_ms)
+        # 6 Its logs are nobody else's; its addresses may be dialled.
+        for log in registration.logs:
+            held = session.get(models.RegisteredLog, log.id)
+            if held is not None and held.gateway_id != str(gateway):
+                raise ExchangeError(Reason.ALREADY_EXISTS, f"log {log.id} belongs to {held.gateway_id}")
+            require_public_address(log.address, self.networks)
+        return VerifiedRegistration(registration, gateway, jws, hashlib.sha256(payload).hexdigest())
+
+    def certificate(
+        self,
+        session: Session,
+        listed: RegisteredCertificate,
+        profile: Profile,
+        gateway: GatewayId,
+        now_ms: int,
+    ) -> None:
+        """Check one registered certificate: thumbprint, chain, revocation, name."""
+        leaf = load_chain(listed.chain)[0]
+        if certificate_thumbprint(leaf) != listed.thumbprint:
+            raise ExchangeError(
+                Reason.CERTIFICATE_INVALID, f"a thumbprint of {gateway} is not its certificate's"
+            )
+        verified = self.chain(session, leaf, profile, now_ms)
+        if verified != urn("gateway", gateway):
+            raise ExchangeError(
+                Reason.CERTIFICATE_INVALID, f"{gateway} registers a certificate of {verified}"
+            )
+
+    def chain(self, session: Session, leaf: x509.Certificate, profile: Profile, now_ms: int) -> str:
+        """The name of a certificate that leads to the anchor's root and is not revoked."""
+        authorities = [*authority_pems(session, "auth"), *authority_pems(session, "seal")]
+        return verify_chain(
+            leaf,
+            intermediates=[issuer for pem in authorities for issuer in load_chain(pem)],
+            roots=[self.root],
+            crls=[x509.load_pem_x509_crl(pem.encode("ascii")) for pem in authority_pems(session, "crl")],
+            at=utc(now_ms),
+            profile=profile,
+        ).urn
+
+    def agreement(
+        self, session: Session, consumer_jws: str, provider_jws: str, now_ms: int
+    ) -> VerifiedAgreement:
+        """Verify an agreement that both members signed; raises ``ExchangeError``."""
+        # 1 Both signatures, each over the bytes that arrived.
+        payload, consumer = _signed(session, DocumentKind.AGREEMENT, consumer_jws)
+        same, provider = _signed(session, DocumentKind.AGREEMENT, provider_jws)
+        if payload != same:
+            raise ExchangeError(Reason.DOCUMENT_INVALID, "the two members signed different agreements")
+        # 2 The form, and that each side signed for itself with the key that the agreement names.
+        agreement = parse_agreement(payload)
+        _require_party(agreement.consumer, consumer, unverified_kid(DocumentKind.AGREEMENT, consumer_jws))
+        _require_party(agreement.provider, provider, unverified_kid(DocumentKind.AGREEMENT, provider_jws))
+        # 3 Everything it speaks of exists.
+        _require_subsystems(session, agreement)
+        _require_service(session, agreement)
+        _require_purposes(session, agreement)
+        # 4 It is not over, continues its last version, and grants nothing that another agreement grants already.
+        if parse_time_ms(agreement.not_after) <= now_ms:
+            raise ExchangeError(Reason.DOCUMENT_INVALID, f"agreement {agreement.id} has ended already")
+        _require_succession(session, agreement)
+        _require_no_overlap(session, agreement, now_ms)
+        digest = hashlib.sha256(payload).hexdigest()
+        return VerifiedAgreement(agreement, payload, consumer_jws, provider_jws, digest)
+
+
+def require_active(member: models.Member) -> None:
+    """Refuse what a suspended member hands in; raises ``ExchangeError``."""
+    if member.state != "active":
+        raise ExchangeError(Reason.MEMBER_SUSPENDED, f"{member.id} is suspended")
+
+
+def _signed(session: Session, kind: DocumentKind, jws: str) -> tuple[bytes, models.Member]:
+    """The payload of a document and the member whose active key signed it."""
+    key = session.get(models.MemberKey, unverified_kid(kind, jws))
+    if key is None or key.state != "active":
+        raise ExchangeError(Reason.SIGNATURE_INVALID, "signed by a key that is no member's key in force")
+    payload = verify_document(kind, jws, load_public_key(key.public_key))
+    member = session.get_one(models.Member, key.member_id)
+    return payload, member
+
+
+def _require_newest(session: Session, gateway: GatewayId, serial: int) -> None:
+    row = session.get(models.Gateway, str(gateway))
+    if row is not None and row.registrations and row.registrations[-1].serial >= serial:
+        newest = row.registrations[-1].serial
+        raise ExchangeError(
+            Reason.STATE_CONFLICT, f"{gateway} has registration {newest} already, {serial} is not newer"
+        )
+
+
+def _require_gateway_name(session: Session, gateway: GatewayId) -> None:
+    shape = skeleton(str(gateway))
+    taken = [
+        *session.scalars(select(models.Gateway.id).where(models.Gateway.skeleton == shape)),
+        *session.scalars(select(models.Subsystem.id).where(models.Subsystem.skeleton == shape)),
+    ]
+    for other in taken:
+        if other != str(gateway):
+            raise ExchangeError(Reason.IDENTIFIER_INVALID, f"{gateway} looks like {other}")
+
+
+def _require_party(party: Party, signer: models.Member, kid: str) -> None:
+    if str(SubsystemId.parse(party.subsystem).member) != signer.id or party.member_key != kid:
+        raise ExchangeError(
+            Reason.SIGNATURE_INVALID, f"the side of {party.subsystem} is signed by {signer.id}, key {kid}"
+        )
+    require_active(signer)
+
+
+def _require_subsystems(session: Session, agreement: Agreement) -> None:
+    for party in (agreement.consumer, agreement.provider):
+        if session.get(models.Subsystem, party.subsystem) is None:
+            raise ExchangeError(Reason.NOT_FOUND, f"there is no subsystem {party.subsystem}")
+    if agreement.consumer.subsystem == agreement.provider.subsystem:
+        raise ExchangeError(Reason.DOCUMENT_INVALID, "a subsystem needs no agreement with itself")
+
+
+def _require_service(session: Session, agreement: Agreement) -> None:
+    service = session.get(models.Service, (agreement.provider.subsystem, agreement.service))
+    if service is None or service.state != "active":
+        raise ExchangeError(
+            Reason.NOT_FOUND, f"{agreement.provider.subsystem} does not provide {agreement.service}"
+        )
+    unknown = set(agreement.methods) - {method.name for method in service.methods}
+    if unknown:
+        raise ExchangeError(
+            Reason.NOT_FOUND, f"{agreement.service} has no method {', '.join(sorted(unknown))}"
+        )
+
+
+def _require_purposes(session: Session, agreement: Agreement) -> None:
+    known = set(session.scalars(select(models.Purpose.code)))
+    unknown = set(agreement.purposes) - known
+    if unknown:
+        raise ExchangeError(Reason.NOT_FOUND, f"there is no purpose {', '.join(sorted(unknown))}")
+
+
+def _require_succession(session: Session, agreement: Agreement) -> None:
+    newest = newest_version(session, agreement.id)
+    expected = (1, None) if newest is None else (newest.version + 1, newest.digest)
+    if (agreement.version, agreement.supersedes) != expected:
+        raise ExchangeError(
+            Reason.STATE_CONFLICT,
+            f"agreement {agreement.id} goes on with version {expected[0]}, naming the last",
+        )
+    sides = (agreement.consumer.subsystem, agreement.provider.subsystem)
+    if newest is not None and sides != (newest.consumer_id, newest.provider_id):
+        raise ExchangeError(Reason.STATE_CONFLICT, f"agreement {agreement.id} is between other parties")
+
+
+def _require_no_overlap(session: Session, agreement: Agreement, now_ms: int) -> None:
+    """One method is granted to one subsystem by one agreement, or nobody could say which one was used."""
+    rows = session.scalars(
+        select(models.Agreement).where(
+            models.Agreement.id != agreement.id,
+            models.Agreement.consumer_id == agreement.consumer.subsystem,
+            models.Agreement.provider_id == agreement.provider.subsystem,
+            models.Agreement.service == agreement.service,
+            models.Agreement.state.in_(("active", "suspended")),
+            models.Agreement.not_after > now_ms,
+        )
+    )
+    for row in rows:
+        if set(parse_agreement(row.payload).methods) & set(agreement.methods):
+            raise ExchangeError(Reason.STATE_CONFLICT, f"agreement {row.id} grants such a method already")
+
+
+def newest_version(session: Session, name: str) -> models.Agreement | None:
+    """The newest version of an agreement, whatever its state."""
+    rows = select(models.Agreement).where(models.Agreement.id == name)
+    return session.scalars(rows.order_by(models.Agreement.version.desc()).limit(1)).first()

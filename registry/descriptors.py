@@ -1,0 +1,89 @@
+"""Reads a FileDescriptorSet as it was handed in: which services it has, and whether it stands by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto, MethodOptions
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+
+from core.identifiers import MethodName, ServiceName
+from core.reasons import ExchangeError, Reason
+from registry.policy import require_service_name
+
+MAX_DESCRIPTOR_BYTES: Final = 1024 * 1024
+MAX_FILES: Final = 500
+
+_IDEMPOTENT: Final = (MethodOptions.IDEMPOTENT, MethodOptions.NO_SIDE_EFFECTS)
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedMethod:
+    """One method as the proto tells it."""
+
+    name: str
+    client_streaming: bool
+    server_streaming: bool
+    idempotent: bool
+
+
+def described_services(data: bytes, wanted: list[str]) -> dict[ServiceName, list[DescribedMethod]]:
+    """The services of a descriptor set, or those ``wanted`` of it.
+
+    Raises:
+        ExchangeError: It cannot be read or linked, lacks an import or a wanted service, or names a reserved one.
+    """
+    files = _parse(data)
+    found = {
+        f"{file.package}.{service.name}": [_method(method) for method in service.method]
+        for file in files.file
+        for service in file.service
+    }
+    missing = set(wanted) - set(found)
+    if missing:
+        raise ExchangeError(
+            Reason.NOT_FOUND, f"the descriptor set has no service {', '.join(sorted(missing))}"
+        )
+    named = {ServiceName.parse(name): found[name] for name in wanted or sorted(found)}
+    if not named:
+        raise ExchangeError(Reason.DOCUMENT_INVALID, "the descriptor set has no service")
+    for service, methods in named.items():
+        require_service_name(service)
+        for method in methods:
+            MethodName.parse(f"{service}/{method.name}")
+    return named
+
+
+def _parse(data: bytes) -> FileDescriptorSet:
+    if not data or len(data) > MAX_DESCRIPTOR_BYTES:
+        raise ExchangeError(
+            Reason.DOCUMENT_INVALID, f"a descriptor set has 1 to {MAX_DESCRIPTOR_BYTES} bytes"
+        )
+    try:
+        files = FileDescriptorSet.FromString(data)
+        if len(files.file) > MAX_FILES:
+            raise ExchangeError(Reason.DOCUMENT_INVALID, f"a descriptor set has at most {MAX_FILES} files")
+        pool = DescriptorPool()
+        for file in files.file:
+            pool.Add(file)
+        for file in files.file:
+            # Linking finds what parsing does not: missing imports, unknown types, names twice.
+            pool.FindFileByName(file.name)
+    except (DecodeError, TypeError, KeyError, ValueError) as error:
+        if isinstance(error, ExchangeError):
+            raise
+        raise ExchangeError(
+            Reason.DOCUMENT_INVALID, "not a complete FileDescriptorSet with its imports first"
+        ) from None
+    return files
+
+
+def _method(method: MethodDescriptorProto) -> DescribedMethod:
+    return DescribedMethod(
+        name=method.name,
+        client_streaming=method.client_streaming,
+        server_streaming=method.server_streaming,
+        idempotent=method.options.idempotency_level in _IDEMPOTENT,
+    )

@@ -1,0 +1,103 @@
+"""``passerelle adapter …`` and ``passerelle sandbox persons``, as an operator uses them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from google.protobuf import descriptor_pb2
+
+from adapters.commands import adapter, sandbox
+from adapters.identity.personas import PERSONAS
+from adapters.identity.store import open_store
+from core.reasons import ExchangeError, Reason
+
+TOML = """
+adapter = "identity"
+subsystem = "BJ/GOV/ANIP/RNPP"
+gateways = ["BJ/GOV/ANIP/gw1"]
+database = "sqlite:///rnpp.sqlite"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """``adapter.toml`` of a register that does not exist yet."""
+    path = tmp_path / "adapter.toml"
+    path.write_text(TOML, encoding="utf-8")
+    return path
+
+
+def run(*arguments: str) -> Result:
+    """Run one command of the adapter."""
+    return CliRunner().invoke(adapter, arguments)
+
+
+def test_a_register_is_made_and_filled_by_two_commands(config: Path) -> None:
+    """As docs/adapters.md says."""
+    migrated = run("migrate", "--config", str(config))
+    seeded = run("seed", "--config", str(config), "--persons", "120", "--lang", "fr")
+
+    assert migrated.output == "base à jour\n"
+    assert seeded.output == "120 personnes fictives\n"
+    assert open_store(f"sqlite:///{config.parent}/rnpp.sqlite").count() == 120
+
+
+def test_a_seed_too_small_for_the_personas_is_a_mistake_of_usage(config: Path) -> None:
+    """Exit code 2, before anything is written."""
+    refused = run("seed", "--config", str(config), "--persons", "5")
+
+    assert refused.exit_code == 2
+    assert not (config.parent / "rnpp.sqlite").exists()
+
+
+def test_a_missing_configuration_is_a_mistake_of_usage(tmp_path: Path) -> None:
+    """The file is named."""
+    refused = run("migrate", "--config", str(tmp_path / "none.toml"))
+
+    assert refused.exit_code == 2
+    assert "none.toml" in refused.output
+
+
+def test_an_adapter_does_not_serve_a_store_that_was_not_migrated(config: Path) -> None:
+    """It says which command is missing."""
+    failed = run("serve", "--config", str(config))
+
+    assert isinstance(failed.exception, ExchangeError)
+    assert failed.exception.reason is Reason.STATE_CONFLICT
+    assert "passerelle adapter migrate" in str(failed.exception)
+
+
+def test_descriptors_are_written_for_the_registry(config: Path, tmp_path: Path) -> None:
+    """A self-contained file to be published."""
+    out = tmp_path / "identity.binpb"
+
+    written = run("descriptors", "--config", str(config), "--out", str(out))
+
+    assert written.output == f"bj.identity.v1.IdentityService -> {out}\n"
+    assert "bj/identity/v1/identity.proto" in {
+        file.name for file in descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
+    }
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_the_test_persons_are_listed_in_both_languages(lang: str) -> None:
+    """Number, name and what is particular about it."""
+    listed = CliRunner().invoke(sandbox, ["persons", "--output", "json", "--lang", lang])
+    table = CliRunner().invoke(sandbox, ["persons", "--lang", lang])
+
+    rows = json.loads(listed.output)
+    assert [row["npi"] for row in rows] == [persona.npi for persona in PERSONAS]
+    assert rows[1]["case"] == {"fr": "décédée", "en": "deceased"}[lang]
+    assert all(row["case"] in table.output for row in rows)
+
+
+def test_listing_persons_loads_neither_grpcio_nor_sqlalchemy() -> None:
+    """A developer's first command answers at once."""
+    probe = "import sys, adapters.commands; print({'grpc', 'sqlalchemy', 'rich'} & set(sys.modules))"
+
+    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout == "set()\n"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import grpc
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
@@ -29,6 +30,7 @@ from gateway.settings import GatewaySettings, HostPort, Listen
 from ledger.log import create_log
 from ledger.reader import LogReader
 from ledger.vault import create_wrapping_key
+from passerelle.registry.v1 import members_pb2, members_pb2_grpc
 from pki.anchor import Anchor
 from pki.authority import found_programs_authority, read_issuer
 from pki.documents import DocumentKind, sign_document
@@ -44,9 +46,14 @@ from pki.keys import (
     write_key,
 )
 from pki.profiles import Issuer, Profile, build_csr, issue, profile_of
+from rpc.credentials import channel
 from rpc.files import replace_file
+from rpc.identity import Identity
 from rpc.names import urn_of
 from rpc.settings import load_settings
+from rpc.status import error_from_rpc
+
+_SUBMIT_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +253,31 @@ def sign_registration(payload: bytes, member_key: Path, settings: GatewaySetting
             Reason.KEY_UNREADABLE, f"{member_key} is not the member key of {settings.gateway}"
         )
     return sign_document(DocumentKind.REGISTRATION, payload, key)
+
+
+def submit_registration(
+    directory: GatewayDirectory, settings: GatewaySettings, jws: str, *, dry_run: bool = False
+) -> int:
+    """Hand the signed registration in, as this gateway; returns the number of the request, 0 in a dry run.
+
+    Raises:
+        RemoteError: The registry refuses it or cannot be reached.
+    """
+    anchor = Anchor.read(directory.anchor)
+    identity = Identity.from_files(directory.auth.key, directory.auth.certificate, directory.anchor)
+    opened = channel(
+        settings.registry.address,
+        identity,
+        server_roots_pem=certificate_pem(anchor.certificate),
+        expect=urn("registry", settings.registry.id),
+    )
+    request = members_pb2.SubmitRegistrationRequest(registration_jws=jws, dry_run=dry_run)
+    with opened:
+        stub = members_pb2_grpc.MembersServiceStub(opened)
+        try:
+            return int(stub.SubmitRegistration(request, timeout=_SUBMIT_TIMEOUT_S).request)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
 
 
 def settings_text(plan: Plan) -> str:

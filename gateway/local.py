@@ -70,6 +70,10 @@ class LocalAdmin:
             log_pb2.GetExchangeRequest(exchange_id=exchange_id),
         )
 
+    def heads(self) -> log_pb2.GetHeadResponse:
+        """Newest signed heads of all logs."""
+        return _answer(log_pb2_grpc.LogServiceStub(self._channel).GetHead, log_pb2.GetHeadRequest())
+
     def in_doubt(self) -> log_pb2.SearchResponse:
         """Exchanges whose end is not known to both sides."""
         wanted = log_pb2.SearchRequest(outcome=log_pb2.EXCHANGE_OUTCOME_IN_DOUBT, page_size=1000)

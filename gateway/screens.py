@@ -143,6 +143,30 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
     return Screen(lines, [Table(Text("Feuilles", "Leaves"), header, rows)])
 
 
+def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
+    """``passerelle exchange list``."""
+    rows = [
+        (
+            _time(one.requested_at),
+            one.exchange_id,
+            one.client,
+            one.service,
+            one.method,
+            one.issue,
+        )
+        for one in found.exchanges
+    ]
+    header = (
+        Text("demandé à", "asked at"),
+        Text("échange", "exchange"),
+        Text("consommateur", "consumer"),
+        Text("fournisseur", "provider"),
+        Text("méthode", "method"),
+        Text("dossier", "issue"),
+    )
+    return Screen([], [Table(Text("Échanges", "Exchanges"), header, rows)])
+
+
 def configuration_screen(
     current: CurrentConfiguration, left_out: Sequence[status_pb2.LeftOut], now_ms: int
 ) -> Screen:

@@ -1,0 +1,151 @@
+"""``passerelle call``: any registered method from the shell, as an ordinary program of a ministry."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from core.identifiers import MethodName, SubsystemId
+from core.language import Language, Text
+from core.reasons import ExchangeError, Reason
+from gateway.hints import HINTS_FILE, ProgramHints
+from rpc.commandline import Output, fail, lang_option, output_option
+from rpc.remote import RemoteError
+from rpc.settings import load_settings
+
+_MAX_TIMEOUT_S = 3600.0
+
+
+@click.command()
+@click.argument("method", metavar="bj.identity.v1.IdentityService/GetPerson")
+@click.option("--as", "client", metavar="BJ/GOV/PNS/PORTAIL", help="le sous-système qui appelle / who calls")
+@click.option(
+    "--service", default="", metavar="BJ/GOV/ANIP/RNPP", help="s'il y en a plusieurs / if several provide it"
+)
+@click.option("--purpose", default="", metavar="P01", help="finalité / purpose")
+@click.option("--issue", default="", metavar="ACT-202611-0001", help="dossier / issue")
+@click.option("--user", default="", help="qui agit, référence opaque / who acts, an opaque handle")
+@click.option("--reference", default="", help="référence du programme / the program's own reference")
+@click.option("--represented", default="", metavar="BJ/GOV/MTFP", help="pour le compte de / on behalf of")
+@click.option(
+    "--data",
+    default="{}",
+    help="la demande en JSON, @fichier, ou - / the request as JSON, @file, or -; one per line",
+)
+@click.option(
+    "--identity",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="répertoire écrit par « program add » / directory written by 'program add'",
+)
+@click.option("--gateway", "address", metavar="HOST:PORT", help="port des programmes / programs' port")
+@click.option("--directory", metavar="HOST:PORT", help="port d'administration / admin port")
+@click.option("--timeout", type=click.FloatRange(0.001, _MAX_TIMEOUT_S), default=10.0, show_default=True)
+@output_option
+@lang_option
+@click.pass_context
+def call(
+    context: click.Context,
+    method: str,
+    client: str | None,
+    service: str,
+    purpose: str,
+    issue: str,
+    user: str,
+    reference: str,
+    represented: str,
+    data: str,
+    identity: Path,
+    address: str | None,
+    directory: str | None,
+    timeout: float,
+    output: Output,
+    lang: Language,
+) -> None:
+    """Appeler une méthode enregistrée / call a registered method."""
+    from cli.program import CallContext, Program
+    from rpc.identity import Identity
+
+    hints = _hints(identity, client, address, directory)
+    called = CallContext(
+        client=str(SubsystemId.parse(client or hints.subsystem)),
+        service=service,
+        purpose=purpose,
+        issue=issue,
+        user=user,
+        reference=reference,
+        represented=represented,
+    )
+    program = Program(Identity.read(identity), hints)
+    try:
+        described = program.describe(MethodName.parse(method), service)
+        requests = [
+            described.parse_request(text) for text in _requests(data, many=described.client_streaming)
+        ]
+        result = program.call(described, requests, called, timeout_s=timeout)
+    except (ExchangeError, RemoteError) as error:
+        _tell_failure(error, output, lang)
+        context.exit(1)
+    if output == "json":
+        document = {
+            "responses": [json.loads(text) for text in result.responses],
+            "exchange_id": result.exchange_id,
+            "sealed": result.is_sealed,
+            "ms": round(result.elapsed_ms, 1),
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+        return
+    for response in result.responses:
+        click.echo(response)
+    sealed = (
+        Text("scellé, 2 journaux", "sealed, 2 logs") if result.is_sealed else Text("non scellé", "not sealed")
+    )
+    told = Text(
+        f"échange {result.exchange_id or '?'} · {sealed.fr} · {result.elapsed_ms:.0f} ms",
+        f"exchange {result.exchange_id or '?'} · {sealed.en} · {result.elapsed_ms:.0f} ms",
+    )
+    # Beside the answer, so that the answer alone goes into a pipe.
+    click.echo(told.in_(lang), err=True)
+
+
+def _hints(identity: Path, client: str | None, address: str | None, directory: str | None) -> ProgramHints:
+    """Where the gateway is: options first, then what ``program add`` wrote beside the identity."""
+    path = identity / HINTS_FILE
+    if path.exists():
+        found = load_settings(path, ProgramHints)
+    elif client and address and directory:
+        found = ProgramHints(subsystem=client, gateway_id="", gateway=address, directory=directory)
+    else:
+        raise click.UsageError(f"--as --gateway --directory: {path} ?")
+    return ProgramHints(
+        subsystem=found.subsystem,
+        gateway_id=found.gateway_id,
+        gateway=address or found.gateway,
+        directory=directory or found.directory,
+    )
+
+
+def _requests(data: str, *, many: bool) -> list[str]:
+    """The texts of the requests: one, or one per line where the method takes a stream."""
+    if data == "-":
+        data = sys.stdin.read()
+    elif data.startswith("@"):
+        try:
+            data = Path(data[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ExchangeError(Reason.NOT_FOUND, f"{data[1:]}: {error.strerror}") from error
+    return [line for line in data.splitlines() if line.strip()] if many else [data]
+
+
+def _tell_failure(error: ExchangeError | RemoteError, output: Output, lang: Language) -> None:
+    facts = error.metadata if isinstance(error, RemoteError) else {}
+    if output == "json":
+        reason = error.reason if isinstance(error, ExchangeError) else error.reason or error.code.name
+        click.echo(json.dumps({"reason": str(reason), "message": str(error), **facts}, ensure_ascii=False))
+    fail(error, lang)
+    if facts.get("exchange_id"):
+        words = Text("échange", "exchange").in_(lang), Text("remise", "delivery").in_(lang)
+        click.echo(f"{words[0]} {facts['exchange_id']} · {words[1]} {facts.get('delivery', '?')}", err=True)

@@ -1,0 +1,431 @@
+"""Commands of a gateway: ``gateway``, ``program``, ``status``, ``exchange``, ``log`` and ``config``.
+
+What founds or runs a gateway works on its directory; what asks a running one uses its ``admin.sock``. Modules that are
+slow to load are imported where they are used, so that ``--help`` stays fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.clock import SystemClock
+from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId
+from core.language import Language, Text
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings, HostPort, Listen
+from rpc.commandline import (
+    Output,
+    confirm,
+    dry_run_option,
+    lang_option,
+    output_option,
+    show_one,
+    show_rows,
+    yes_option,
+)
+from rpc.settings import load_settings
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from gateway.screens import Screen
+
+_PROGRAM_COLUMNS = {
+    "id": Text("programme", "program"),
+    "thumbprint": Text("empreinte du certificat", "certificate thumbprint"),
+    "state": Text("état", "state"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The gateway that a command works on."""
+
+    directory: GatewayDirectory
+    settings: GatewaySettings
+
+    @classmethod
+    def open(cls, config: Path) -> Gateway:
+        """Read its ``gateway.toml``; raises ``SettingsError``."""
+        settings = load_settings(config, GatewaySettings)
+        return cls(GatewayDirectory.of(config), settings)
+
+
+def _config_option(command: Any) -> Any:
+    option = click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=Path("gateway.toml"),
+        show_default=True,
+        help="gateway.toml de la passerelle / of the gateway",
+    )
+    return option(command)
+
+
+@click.group()
+def gateway() -> None:
+    """Fonder et faire tourner une passerelle / found and run a gateway."""
+
+
+@gateway.command("init")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--gateway", "gateway_id", required=True, help="BJ/GOV/ANIP/gw1")
+@click.option("--anchor", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--member-key", required=True, help="empreinte de la clé du membre / thumbprint of the member key"
+)
+@click.option("--registry", required=True, help="registre.asin.bj:7443")
+@click.option("--registry-id", required=True, help="BJ/GOV/ASIN/registre")
+@click.option(
+    "--host", "hosts", multiple=True, help="nom ou adresse, le premier est enregistré / first is registered"
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--programs", default="0.0.0.0:8443", show_default=True)  # peers and programs come from outside
+@click.option("--road", default="0.0.0.0:7444", show_default=True, help="premier worker / first worker")
+@click.option("--admin", default="0.0.0.0:7445", show_default=True)
+@click.option("--http", default="127.0.0.1:9444", show_default=True)
+@click.option("--adapter", "adapters", multiple=True, help="BJ/GOV/ANIP/RNPP=127.0.0.1:9101")
+@click.option("--allow-network", "networks", multiple=True, help="127.0.0.0/8")
+@click.option("--wrapping-key", type=click.Path(dir_okay=False, path_type=Path), default=None)
+@click.option("--programs-ca", type=click.Path(exists=True, file_okay=False, path_type=Path), default=None)
+@output_option
+@lang_option
+def init(
+    directory: Path,
+    gateway_id: str,
+    anchor: Path,
+    member_key: str,
+    registry: str,
+    registry_id: str,
+    hosts: tuple[str, ...],
+    workers: int,
+    programs: str,
+    road: str,
+    admin: str,
+    http: str,
+    adapters: tuple[str, ...],
+    networks: tuple[str, ...],
+    wrapping_key: Path | None,
+    programs_ca: Path | None,
+    output: Output,
+    lang: Language,
+) -> None:
+    """Créer clés, demandes, journaux et réglages / make keys, requests, logs and settings."""
+    from gateway.founding import Plan, init_gateway
+    from pki.anchor import spoken
+
+    plan = Plan(
+        gateway=GatewayId.parse(gateway_id),
+        member_key=member_key,
+        registry=RegistryId.parse(registry_id),
+        registry_address=HostPort.parse(registry),
+        hosts=hosts or ("127.0.0.1",),
+        listen=Listen(programs=programs, road=_roads(road, workers), admin=admin, http=http),
+        adapters=dict(map(_adapter, adapters)),
+        allowed_networks=networks,
+        lang=lang,
+        wrapping_key=wrapping_key,
+    )
+    shared = GatewayDirectory(programs_ca) if programs_ca is not None else None
+    made = init_gateway(directory, plan, anchor, clock=SystemClock(), programs_ca=shared)
+    show_one(
+        {
+            "anchor": spoken(made.anchor_fingerprint),
+            "auth": made.directory.auth.request,
+            "seal": made.directory.seal.request,
+            "logs": [log.id for log in made.logs],
+            "settings": made.directory.settings,
+        },
+        {
+            "anchor": Text(
+                "Empreinte de l'ancre, à comparer de vive voix", "Anchor fingerprint, compare by voice"
+            ),
+            "auth": Text("Demande de certificat auth", "Auth certificate request"),
+            "seal": Text("Demande de certificat seal", "Seal certificate request"),
+            "logs": Text("Journaux", "Logs"),
+            "settings": Text("Réglages", "Settings"),
+        },
+        output,
+        lang,
+    )
+
+
+def _roads(first: str, workers: int) -> tuple[str, ...]:
+    address = HostPort.parse(first)
+    # Worker 0 has the road port itself, the others follow at +4 (DESIGN section 3: +2, then +6 to +9).
+    ports = [address.port, *(address.port + 3 + number for number in range(1, workers))]
+    return tuple(str(HostPort(address.host, port)) for port in ports)
+
+
+def _adapter(text: str) -> tuple[SubsystemId, HostPort]:
+    subsystem, equals, address = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r}: BJ/GOV/ANIP/RNPP=127.0.0.1:9101")
+    return SubsystemId.parse(subsystem), HostPort.parse(address)
+
+
+@gateway.command("install")
+@click.option("--auth", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--seal", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@_config_option
+@lang_option
+def install(auth: Path, seal: Path, config: Path, lang: Language) -> None:
+    """Installer les certificats reçus / install the certificates received."""
+    from gateway.founding import install_certificates
+
+    opened = Gateway.open(config)
+    install_certificates(opened.directory, opened.settings, auth.read_bytes(), seal.read_bytes())
+    _say(Text("Certificats installés.", "Certificates installed."), lang)
+
+
+@gateway.command("register")
+@click.option("--member-key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="écrire ce qui est à signer / write what is to be signed",
+)
+@click.option("--signed", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_config_option
+@dry_run_option
+@lang_option
+def register(
+    member_key_file: Path | None,
+    out: Path | None,
+    signed: Path | None,
+    config: Path,
+    dry_run: bool,
+    lang: Language,
+) -> None:
+    """Faire enregistrer la passerelle sous la clé du membre / register the gateway under the member key."""
+    from gateway.founding import registration_payload, sign_registration, submit_registration
+
+    opened = Gateway.open(config)
+    if [member_key_file, out, signed].count(None) != 2:
+        raise click.UsageError("--member-key-file | --out | --signed")
+    if signed is not None:
+        jws = signed.read_text(encoding="ascii").strip()
+    else:
+        payload = registration_payload(opened.directory, opened.settings, SystemClock())
+        if out is not None:
+            out.write_bytes(payload)
+            _say(
+                Text(f"À signer avec la clé du membre : {out}", f"To be signed with the member key: {out}"),
+                lang,
+            )
+            return
+        jws = sign_registration(payload, member_key_file or Path(), opened.settings)
+    request = submit_registration(opened.directory, opened.settings, jws, dry_run=dry_run)
+    if dry_run:
+        _say(Text("Rien n'a été changé ; tout est en ordre.", "Nothing was changed; all is in order."), lang)
+    else:
+        _say(
+            Text(
+                f"Demande n° {request} envoyée ; elle attend deux avis.",
+                f"Request no. {request} sent; it waits for two approvals.",
+            ),
+            lang,
+        )
+
+
+@gateway.command("adapter")
+@click.argument("subsystem")
+@click.option("--host", "hosts", multiple=True, required=True)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@_config_option
+@lang_option
+def adapter(subsystem: str, hosts: tuple[str, ...], out: Path, config: Path, lang: Language) -> None:
+    """Écrire l'identité d'un adaptateur / write the identity of an adapter."""
+    from gateway.founding import add_adapter
+
+    opened = Gateway.open(config)
+    add_adapter(opened.directory, SubsystemId.parse(subsystem), hosts, out, SystemClock())
+    _say(Text(f"Identité de l'adaptateur : {out}", f"Identity of the adapter: {out}"), lang)
+
+
+@gateway.command("serve")
+@click.option("--lifeline", type=int, default=None, hidden=True)
+@_config_option
+def serve(config: Path, lifeline: int | None) -> None:
+    """Faire tourner contrôle et workers / run control and workers."""
+    from gateway.control.main import serve as run
+
+    run(config, lifeline)
+
+
+@click.group()
+def program() -> None:
+    """Programmes du ministère / the ministry's programs."""
+
+
+@program.command("add")
+@click.argument("subsystem")
+@click.argument("name")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@_config_option
+@lang_option
+def add(subsystem: str, name: str, out: Path, config: Path, lang: Language) -> None:
+    """Donner une identité à un programme et l'admettre / give a program an identity and admit it."""
+    from gateway.founding import add_program
+
+    opened = Gateway.open(config)
+    added = ProgramId(SubsystemId.parse(subsystem), name)
+    add_program(opened.directory, opened.settings, added, out, SystemClock())
+    _say(
+        Text(
+            f"{added} est admis. Dans {out} : identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
+            f"{added} is admitted. In {out}: identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
+        ),
+        lang,
+    )
+
+
+@program.command("list")
+@_config_option
+@output_option
+@lang_option
+def list_programs(config: Path, output: Output, lang: Language) -> None:
+    """Qui est admis / who is admitted."""
+    from gateway.control.programs import PinnedPrograms
+
+    entries = PinnedPrograms(Gateway.open(config).directory.pinned_programs).entries()
+    rows = [{"id": one.id, "thumbprint": one.thumbprint, "state": one.state} for one in entries]
+    show_rows(rows, _PROGRAM_COLUMNS, output, lang)
+
+
+@program.command("remove")
+@click.argument("program_id", metavar="BJ/GOV/MTFP/TRAVAIL/gestion")
+@_config_option
+@yes_option
+@lang_option
+def remove(program_id: str, config: Path, yes: bool, lang: Language) -> None:
+    """Ne plus admettre un programme / no longer admit a program."""
+    from gateway.control.programs import PinnedPrograms
+
+    removed = ProgramId.parse(program_id)
+    confirm(Text(f"Ne plus admettre {removed} ?", f"No longer admit {removed}?"), lang, yes=yes)
+    PinnedPrograms(Gateway.open(config).directory.pinned_programs).remove(removed)
+    _say(Text(f"{removed} n'est plus admis.", f"{removed} is no longer admitted."), lang)
+
+
+@click.command()
+@_config_option
+@output_option
+@lang_option
+def status(config: Path, output: Output, lang: Language) -> None:
+    """L'état de la passerelle sur un écran / the state of the gateway on one screen."""
+    from gateway.local import LocalAdmin
+    from gateway.screens import status_screen
+
+    with LocalAdmin(GatewayDirectory.of(config)) as admin:
+        found = admin.status()
+    _show(status_screen(found, SystemClock().now_ms()), found, output, lang)
+
+
+@click.group()
+def exchange() -> None:
+    """Échanges / exchanges."""
+
+
+@exchange.command("show")
+@click.argument("exchange_id")
+@_config_option
+@output_option
+@lang_option
+def show(exchange_id: str, config: Path, output: Output, lang: Language) -> None:
+    """Où en est un échange, des deux côtés / where an exchange stands, both sides."""
+    from gateway.local import LocalAdmin
+    from gateway.screens import exchange_screen
+
+    with LocalAdmin(GatewayDirectory.of(config)) as admin:
+        found = admin.exchange(exchange_id)
+    _show(exchange_screen(found), found, output, lang)
+
+
+@exchange.command("list")
+@click.option(
+    "--in-doubt", is_flag=True, required=True, help="ceux dont la fin est inconnue / whose end is unknown"
+)
+@_config_option
+@output_option
+@lang_option
+def list_exchanges(in_doubt: bool, config: Path, output: Output, lang: Language) -> None:
+    """Échanges en doute / exchanges in doubt."""
+    from gateway.local import LocalAdmin
+    from gateway.screens import exchanges_screen
+
+    if not in_doubt:
+        raise click.UsageError("--in-doubt")
+    with LocalAdmin(GatewayDirectory.of(config)) as admin:
+        found = admin.in_doubt()
+    _show(exchanges_screen(found), found, output, lang)
+
+
+@click.group()
+def log() -> None:
+    """Le journal de la passerelle / the gateway's log."""
+
+
+@log.command("status")
+@_config_option
+@output_option
+@lang_option
+def log_status(config: Path, output: Output, lang: Language) -> None:
+    """Taille, tête signée, index, place libre / size, signed head, index, free space."""
+    from gateway.local import LocalAdmin
+    from gateway.screens import log_screen
+
+    with LocalAdmin(GatewayDirectory.of(config)) as admin:
+        found, heads = admin.status(), admin.heads()
+    _show(log_screen(found, heads.heads), heads, output, lang)
+
+
+@click.group()
+def config() -> None:
+    """La configuration globale / the global configuration."""
+
+
+@config.command("show")
+@_config_option
+@output_option
+@lang_option
+def config_show(config: Path, output: Output, lang: Language) -> None:
+    """La configuration en vigueur / the configuration in force."""
+    from core.configuration import CurrentConfiguration
+    from core.documents import decode_strict
+    from gateway.local import LocalAdmin
+    from gateway.screens import configuration_screen
+
+    with LocalAdmin(GatewayDirectory.of(config)) as admin:
+        found = admin.configuration()
+    if output == "json":
+        click.echo(found.document.decode("utf-8"))
+        return
+    current = decode_strict(found.document, CurrentConfiguration, max_bytes=len(found.document))
+    _show(configuration_screen(current, found.left_out, SystemClock().now_ms()), found, output, lang)
+
+
+def _show(screen: Screen, found: Message, output: Output, lang: Language) -> None:
+    """A screen as text, or what it was made from as JSON; CSV is its first table."""
+    if output == "json":
+        from google.protobuf.json_format import MessageToJson
+
+        click.echo(MessageToJson(found, indent=None, ensure_ascii=False))
+        return
+    if output == "table":
+        for line in screen.lines:
+            click.echo(line.in_(lang))
+    for table in screen.tables[: 1 if output == "csv" else None]:
+        columns = {text.en: text for text in table.header}
+        rows = [dict(zip(columns, row, strict=True)) for row in table.rows]
+        if output == "table":
+            click.echo(f"\n{table.title.in_(lang)}")
+        show_rows(rows, columns, output, lang)
+
+
+def _say(text: Text, lang: Language) -> None:
+    click.echo(text.in_(lang))

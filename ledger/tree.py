@@ -73,14 +73,12 @@ class TreeFiles:
         self._directory = directory
         self._levels: list[_Level] = [self._new_level(0)]
         self.size = 0
-        self._edge = Edge()
 
     def _new_level(self, level: int) -> _Level:
         return _Level(self._directory / str(level) if self._directory is not None else None)
 
     def append(self, hashed: bytes) -> None:
         """Add one leaf, given by its leaf hash."""
-        self._edge.append(hashed)
         level = 0
         count = self._levels[0].append(hashed)
         self.size += 1
@@ -104,8 +102,9 @@ class TreeFiles:
 
     def root(self, size: int | None = None) -> bytes:
         """Merkle root over the first ``size`` leaves (all by default)."""
-        if size is None or size == self.size:
-            return self._edge.root() if self.size else EMPTY_ROOT
+        size = self.size if size is None else size
+        if size == 0:
+            return EMPTY_ROOT
         return Edge(size, [self.node(level, index) for level, index in cover(0, size)]).root()
 
     def close(self) -> None:

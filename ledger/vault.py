@@ -1,8 +1,9 @@
 """Bodies at rest: encrypted, and erasable one by one (PROTOCOL M12).
 
-The key of a body is HKDF-SHA256 (RFC 5869) of the day-and-service key with the body's slot as salt. Slots are 32
-random bytes each in a small file that is overwritten and never archived: zeroing a slot destroys one body, losing
-the day key all bodies of that day and service. Both are durable before their first use.
+The key of a body is HKDF-SHA256 (RFC 5869) of the day-and-service key and the body's slot: the day key is uniformly
+random, so it is the PRK as it stands (section 3.3), and the slot is the info. Slots are 32 random bytes each in a
+small file that is overwritten and never archived: zeroing a slot destroys one body, losing the day key all bodies of
+that day and service. Both are durable before their first use.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from core.reasons import ExchangeError, Reason
 SLOT_BYTES: Final = 32
 SLOTS_AHEAD: Final = 65_536
 KEY_BYTES: Final = 32
-_INFO: Final = b"passerelle/1/body\x01"
+_INFO: Final = b"passerelle/1/body"
 _HEADER = struct.Struct("<QBII")  # leaf index, part, slot, day key number
 _NONCE: Final = b"\x00" * 12  # each key encrypts exactly one body
 _WRAP_INFO: Final = b"passerelle/1/daykey"
@@ -226,5 +227,5 @@ def _wrap_context(log: bytes, number: int) -> bytes:
 
 
 def _body_key(day_key: bytes, slot: bytes) -> bytes:
-    """HKDF-SHA256, one block: extract with the slot as salt, expand."""
-    return hmac.digest(hmac.digest(slot, day_key, "sha256"), _INFO, "sha256")
+    """HKDF-Expand with SHA-256, one block: HMAC(day key, info || slot || 0x01)."""
+    return hmac.digest(day_key, _INFO + slot + b"\x01", "sha256")

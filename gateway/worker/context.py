@@ -37,7 +37,7 @@ _subsystem = lru_cache(4096)(SubsystemId.parse)
 _purpose = lru_cache(256)(require_purpose)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claims:
     """What a program says of its call. ``client`` still has to be the program's own."""
 

@@ -162,7 +162,7 @@ class Lanes:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terms:
     """What the pipeline is built with: who we are, and our bounds."""
 

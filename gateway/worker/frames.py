@@ -20,7 +20,7 @@ _SAID = road_pb2.ENTRY_KIND_SAID
 _HEARD = road_pb2.ENTRY_KIND_HEARD
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnverifiedEntry:
     """One entry as it came.
 
@@ -39,7 +39,7 @@ class UnverifiedEntry:
     withheld: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnverifiedRun:
     """Neighbouring entries as they came."""
 
@@ -48,7 +48,7 @@ class UnverifiedRun:
     entries: tuple[UnverifiedEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnverifiedFrame:
     """A frame as it came."""
 
@@ -57,7 +57,7 @@ class UnverifiedFrame:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hello:
     """Who speaks, and what each side holds of the other's log."""
 
@@ -69,7 +69,7 @@ class Hello:
     configuration_digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credit:
     """Further bytes that may be sent of one body."""
 
@@ -77,7 +77,7 @@ class Credit:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chunk:
     """Bytes of one payload, ahead of its frame."""
 
@@ -87,12 +87,12 @@ class Chunk:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Drain:
     """The sender takes no new exchanges."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """A question about a statement, or the answer; ``answer`` is 0 in a question."""
 

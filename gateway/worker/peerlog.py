@@ -15,6 +15,7 @@ above our edge only, and the edge becomes durable together with the ``heard`` le
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -51,7 +52,7 @@ class VerifiedEntry:
         head: SHA-256 of the head's JWS, hex.
         body: The very bytes of its body.
         statement: What is said, in a ``said`` leaf.
-        receipt: What was heard, in a ``heard`` leaf.
+        receipt: What was heard, in a ``heard`` leaf; ``None`` also if its bytes are those that were foreseen.
         payloads: What came with it; ``objection`` tells whether they are what the digests say.
         objection: Why the statement must be refused although its frame is authentic.
     """
@@ -83,9 +84,19 @@ class PeerLog:
         return cls(record.log, record.edge_after(), record.head)
 
     def accept(
-        self, frame: UnverifiedFrame, trust: TrustView, now_ms: int
+        self,
+        frame: UnverifiedFrame,
+        trust: TrustView,
+        now_ms: int,
+        expected: Container[bytes] = (),
     ) -> tuple[list[VerifiedEntry], FrameRecord]:
         """Believe a frame, or none of it.
+
+        Args:
+            frame: What came.
+            trust: The configuration in use.
+            now_ms: UTC milliseconds.
+            expected: Bodies of receipts that we foresee: bytes of our own making, canonical without parsing.
 
         Returns:
             Its entries, and the record that proves them later; the edge has moved to the frame's head.
@@ -104,7 +115,7 @@ class PeerLog:
                 if edge.size == 0:
                     before = self._require_genesis(before, edge)
                 edge.extend(run.first, before)
-                hashes = [self._add(edge, one, verified.digest, entries) for one in run.entries]
+                hashes = [self._add(edge, one, verified.digest, entries, expected) for one in run.entries]
                 runs.append(FrameRun(run.first, before, b"".join(hashes)))
             if not entries:
                 raise FrameRefusedError(Reason.FRAME_INVALID, "a frame without entries")
@@ -164,7 +175,14 @@ class PeerLog:
         """The leaf hash that an entry of this log has."""
         return _sha256(b"\x00" + (self._said if entry.is_said else self._heard) + entry.body).digest()
 
-    def _add(self, edge: Edge, entry: UnverifiedEntry, head: str, entries: list[VerifiedEntry]) -> bytes:
+    def _add(
+        self,
+        edge: Edge,
+        entry: UnverifiedEntry,
+        head: str,
+        entries: list[VerifiedEntry],
+        expected: Container[bytes],
+    ) -> bytes:
         index, body, payloads = edge.size, entry.body, entry.payloads
         hashed = self.hash_of(entry)
         edge.append(hashed)
@@ -175,7 +193,8 @@ class PeerLog:
             objection = entry.withheld or _objection(statement, payloads)
             entries.append(VerifiedEntry(index, hashed, head, body, statement, None, payloads, objection))
         else:
-            entries.append(VerifiedEntry(index, hashed, head, body, None, parse_heard(body), ()))
+            receipt = None if body in expected else parse_heard(body)
+            entries.append(VerifiedEntry(index, hashed, head, body, None, receipt, ()))
         return hashed
 
 

@@ -11,7 +11,7 @@ from core.reasons import Delivery, Reason, Retry
 from rpc.richerrors import Side, describe
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ending:
     """How a call ends for its program: gRPC status, message, trailing metadata."""
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from core.heads import head_digest
+from core.leaves import Heard, Role
 from core.payloads import Payload
 from core.reasons import MalformedError, Reason
 from gateway.worker.budget import Budget
@@ -24,6 +26,7 @@ from gateway.worker.frames import (
     encode_credit,
     encode_frame,
 )
+from gateway.worker.leaves import taken_body
 from gateway.worker.peerlog import PeerLog
 from ledger.records import AttachmentKind
 
@@ -60,6 +63,7 @@ class Outgoing:
         is_said: Whether it is a statement; else a receipt.
         body: Its body.
         payloads: What goes with it.
+        role: Of a statement: whether it is part of a request or of a response.
         on_sent: Called when bytes of it may have been given to TLS.
     """
 
@@ -68,6 +72,7 @@ class Outgoing:
     is_said: bool
     body: bytes
     payloads: tuple[Payload, ...] = ()
+    role: Role = "request"
     on_sent: Callable[[], None] | None = None
 
 
@@ -95,7 +100,10 @@ class _Sending:
 class Road:
     """One peer log, whether or not a stream to it is open."""
 
-    def __init__(self, peer: PeerLog, member: str, *, credit: int, max_message: int, budget: Budget) -> None:
+    def __init__(
+        self, peer: PeerLog, member: str, own_log: str, *, credit: int, max_message: int, budget: Budget
+    ) -> None:
+        self._own_log = own_log
         self.peer = peer
         self.member = member
         self.channel: Channel | None = None
@@ -104,6 +112,7 @@ class Road:
         self.state = "lost"
         self.outgoing: list[Outgoing] = []
         self.unreceipted: dict[bytes, Outgoing] = {}
+        self.expected: dict[bytes, Outgoing] = {}
         self.records: list[tuple[AttachmentKind, bytes]] = []
         self.sent_size = 0
         self.receipt_due_us: int | None = None
@@ -138,6 +147,7 @@ class Road:
         self.outgoing = unsent + self.outgoing
         self._sending.clear()
         self._credits.clear()
+        self.expected.clear()
         for assembly in self._assemblies.values():
             self._budget.give_bytes(self.member, assembly.held)
         self._assemblies.clear()
@@ -180,6 +190,7 @@ class Road:
         runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
         frame = encode_frame(UnverifiedFrame(tuple(runs), log.cover(reached, size), head))
         leaves, self.outgoing = self.outgoing, []
+        self._expect_receipts(leaves, head_digest(head))
         self.sent_size = size
         self.receipt_due_us = None
         self._sending.append(_Sending(chunks, frame, leaves))
@@ -188,6 +199,27 @@ class Road:
             if leaf.on_sent is not None:
                 leaf.on_sent()
         self.pump()
+
+    def _expect_receipts(self, leaves: list[Outgoing], head: str) -> None:
+        """A receipt says nothing that we do not know: note the bytes that it will have when all goes well."""
+        own = self._own_log
+        for leaf in leaves:
+            if leaf.is_said:
+                expected = taken_body(leaf.role, own, leaf.index, leaf.leaf_hash.hex(), head)
+                self.expected[expected] = leaf
+        while len(self.expected) > MAX_UNRECEIPTED:
+            del self.expected[next(iter(self.expected))]
+
+    def take_receipt(self, body: bytes, receipt: Heard | None) -> Outgoing | None:
+        """The statement of ours that a receipt is about, once; ``None`` if it is about none that waits for one."""
+        said = self.expected.pop(body, None)
+        if said is None and receipt is not None and receipt.log == self._own_log:
+            said = self.unreceipted.get(bytes.fromhex(receipt.leaf))
+            if said is not None and said.index != receipt.index:
+                return None
+        if said is not None:
+            self.unreceipted.pop(said.leaf_hash, None)
+        return said
 
     def _entry(self, leaf: Outgoing, chunks: deque[Chunk], inline: int) -> UnverifiedEntry:
         """A leaf as it travels: its bytes inside the frame, or ahead in chunks when they or the frame are long."""

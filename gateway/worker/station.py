@@ -236,7 +236,12 @@ class Station:
         peer = self._peers.pop(log, None) or PeerLog(log)
         limits = self._limits
         return Road(
-            peer, member, credit=limits.credit_bytes, max_message=limits.message_bytes, budget=self.budget
+            peer,
+            member,
+            self.log_id,
+            credit=limits.credit_bytes,
+            max_message=limits.message_bytes,
+            budget=self.budget,
         )
 
     def _road_opened(self, road: Road) -> None:
@@ -262,19 +267,17 @@ class Station:
         if view is None or not road.is_open:
             return []
         try:
-            entries, record = road.peer.accept(frame, view, self._clock.now_ms())
+            entries, record = road.peer.accept(frame, view, self._clock.now_ms(), road.expected)
         except FrameRefusedError as error:
             self.counters[f"frames_refused_{error.reason}"] += 1
             self.roads.end_with(road, error)
             return []
         road.records.append((AttachmentKind.FRAME, record.encode()))
         for entry in entries:
-            receipt = entry.receipt
-            if receipt is None or receipt.log != self.log_id:
-                continue
-            said = road.unreceipted.pop(bytes.fromhex(receipt.leaf), None)
-            if said is not None and said.index == receipt.index:
-                road.records.append((AttachmentKind.RECEIPT, _receipt_record(said, entry)))
+            if entry.statement is None:
+                said = road.take_receipt(entry.body, entry.receipt)
+                if said is not None:
+                    road.records.append((AttachmentKind.RECEIPT, _receipt_record(said, entry)))
         return entries
 
     def _committed(self, committed: Committed, roads: list[Road]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from core.leaves import Role
 from core.payloads import Payload, encode_payloads
 from core.statements import Statement, encode_statement
 from gateway.worker.peerlog import VerifiedEntry
@@ -69,7 +70,8 @@ class Turn:
         leaf, leaf_hash = self.leaves.said(body)
         kept = encode_payloads(payloads) if payloads else None
         entry = Entry(leaf, leaf_hash, (), kept, statement.service or "")
-        outgoing = Outgoing(-1, leaf_hash, True, body, payloads, on_sent) if road else None
+        role: Role = "response" if statement.kind in ("response", "refusal") else "request"
+        outgoing = Outgoing(-1, leaf_hash, True, body, payloads, role, on_sent) if road else None
         self._plan(Planned(entry, outgoing, then), road)
         return leaf_hash
 

@@ -216,7 +216,7 @@ def test_a_worker_left_over_from_a_control_that_died_is_ended_first(
         assert leftover.returncode == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("content", ["", "not a pid", str(os.getpid())])
+@pytest.mark.parametrize("content", ["", "not a pid", str(os.getpid())], ids=["empty", "text", "own"])
 def test_a_stale_pid_file_harms_nobody(
     content: str, supervise: Callable[..., Supervisor], heard: Heard, tmp_path: Path
 ) -> None:

@@ -135,10 +135,10 @@ def init(
     show_one(
         {
             "anchor": spoken(made.anchor_fingerprint),
-            "auth": made.directory.auth.request,
-            "seal": made.directory.seal.request,
+            "auth": str(made.directory.auth.request),
+            "seal": str(made.directory.seal.request),
             "logs": [log.id for log in made.logs],
-            "settings": made.directory.settings,
+            "settings": str(made.directory.settings),
         },
         {
             "anchor": Text(

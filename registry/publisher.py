@@ -89,7 +89,7 @@ class Publisher:
         self._clock = clock
         self._lock = threading.Lock()
         self._timestamp = b""
-        self._targets = Targets(version=0)
+        self._targets: Targets | None = None
         self._numbers = {"snapshot": 0, "timestamp": 0}
         self.current = Publication(ConfigurationMark(0, "0" * 64), 0)
         self._load()
@@ -98,24 +98,23 @@ class Publisher:
         """Publish exactly these targets; does nothing but renew if they are what is published already."""
         with self._lock:
             targets = {path: TargetFile.from_data(path, data, ["sha256"]) for path, data in documents.items()}
-            if targets == self._targets.targets and not self._targets_age():
-                return self._renew()
+            current = self._targets
+            if current is not None and targets == current.targets and not self._is_ageing(current):
+                return self._renew(self.current.mark)
             for path, data in documents.items():
                 self._write_target(path, data)
-            self._targets = Targets(
-                version=self._targets.version + 1,
-                expires=_now(self._clock) + TARGETS_LIFETIME,
-                targets=targets,
-            )
-            signed = self._sign("targets", self._targets)
-            replace_file(self._metadata(f"{self._targets.version}.targets.json"), signed)
-            mark = ConfigurationMark(self._targets.version, hashlib.sha256(signed).hexdigest())
-            return self._renew(mark)
+            version = self.current.mark.version + 1
+            new = Targets(version=version, expires=_now(self._clock) + TARGETS_LIFETIME, targets=targets)
+            signed = self._sign("targets", new)
+            replace_file(self._metadata(f"{version}.targets.json"), signed)
+            publication = self._renew(ConfigurationMark(version, hashlib.sha256(signed).hexdigest()))
+            self._targets = new
+            return publication
 
     def renew(self) -> Publication:
         """Sign snapshot and timestamp anew, so that they do not end; version and digest stay."""
         with self._lock:
-            return self._renew()
+            return self._renew(self.current.mark)
 
     def read(self, path: str) -> Iterator[bytes]:
         """One published file in pieces.
@@ -129,13 +128,13 @@ class Publisher:
             return iter((self._timestamp,))
         return _pieces(self._directory / path)
 
-    def _renew(self, mark: ConfigurationMark | None = None) -> Publication:
+    def _renew(self, mark: ConfigurationMark) -> Publication:
         expires = _now(self._clock) + self._lifetime
         self._numbers["snapshot"] += 1
         snapshot = Snapshot(
             version=self._numbers["snapshot"],
             expires=expires,
-            meta={"targets.json": MetaFile(version=self._targets.version)},
+            meta={"targets.json": MetaFile(version=mark.version)},
         )
         replace_file(self._metadata(f"{snapshot.version}.snapshot.json"), self._sign("snapshot", snapshot))
         self._numbers["timestamp"] += 1
@@ -148,7 +147,7 @@ class Publisher:
         replace_file(self._metadata("timestamp.json"), signed)
         # Durable now: from here on clients may know of it.
         self._timestamp = signed
-        self.current = Publication(mark or self.current.mark, int(expires.timestamp() * 1000))
+        self.current = Publication(mark, int(expires.timestamp() * 1000))
         self._metadata(f"{snapshot.version - KEPT_SNAPSHOTS}.snapshot.json").unlink(missing_ok=True)
         return self.current
 
@@ -169,9 +168,9 @@ class Publisher:
         mark = ConfigurationMark(self._targets.version, hashlib.sha256(signed).hexdigest())
         self.current = Publication(mark, int(timestamp.expires.timestamp() * 1000))
 
-    def _targets_age(self) -> bool:
+    def _is_ageing(self, targets: Targets) -> bool:
         """Whether ``targets.json`` has used up half of its life: a quiet country must not run out of it."""
-        return self._targets.expires - _now(self._clock) < TARGETS_LIFETIME / 2
+        return targets.expires - _now(self._clock) < TARGETS_LIFETIME / 2
 
     def _write_target(self, path: str, data: bytes) -> None:
         directory, slash, base = path.rpartition("/")

@@ -49,6 +49,7 @@ from pki.keys import (
 from pki.profiles import AuthorityKind, Profile, build_csr
 from registry.client import RegistryClient
 from registry.founding import found_registry
+from registry.hints import RegistryHints
 from rpc.files import replace_file
 from rpc.identity import CHAIN_FILE, KEY_FILE, ROOTS_FILE, Identity
 from rpc.settings import load_settings
@@ -92,6 +93,7 @@ class Founder:
                 person = PersonId(registry.member, name)
                 subject = urn("operator", person) if role == "operator" else urn("auditor", person)
                 self._issue_identity(authorities, Profile(role), subject, out)
+                RegistryHints(self.plan.registry, self.ports.registry).write(out)
 
     def _issue_identity(
         self, authorities: dict[AuthorityKind, Authority], profile: Profile, subject: str, out: Path

@@ -53,9 +53,13 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        found = getattr(importlib.import_module(module), attribute)
+        found: object = getattr(importlib.import_module(module), attribute)
         if not isinstance(found, click.Command):
             raise TypeError(f"{module}:{attribute} is no command")
+        if cmd_name == "gateway" and isinstance(found, click.Group):
+            # What the registry's operators order of a gateway stands beside what its own administrator does.
+            for order in importlib.import_module("registry.commands").GATEWAY_ORDERS:
+                found.add_command(order)
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

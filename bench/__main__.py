@@ -8,14 +8,15 @@ exchanges. A shared machine moves by a quarter from minute to minute: only ratio
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import random
 import shutil
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ from bench.measure import BenchError, Point, Row, Variant, measure, median_ratio
 from bench.peers import find_nginx, nginx_command
 from bench.processes import Processes, free_port, wait_for_port
 from bench.tls import make_identity
+from core.reasons import ExchangeError
 
 SIZES: Final = (256, 4096, 65536)
 SATURATED: Final = 128
@@ -81,10 +83,11 @@ def run(
     points: list[Point],
     rounds: int,
     seconds: float,
-    processes: Processes,
+    logs: Path,
     console: Console,
 ) -> dict[tuple[str, Point], list[Row]]:
     """All points on all variants, round by round, the order of variants shuffled."""
+    processes = Processes(logs)
     rows: dict[tuple[str, Point], list[Row]] = {}
     order = random.Random(1)
     with Progress(console=console, transient=True) as progress:
@@ -168,26 +171,30 @@ def _options() -> argparse.Namespace:
         "--in-flight", type=lambda text: [int(one) for one in text.split(",")], default=[SATURATED, 1]
     )
     parser.add_argument("--only", choices=["passerelle", "nginx"], help="leave the other one out")
-    parser.add_argument("--keep", type=Path, help="directory for the country and the logs, kept afterwards")
+    # Not the system's temporary directory: where that is memory, fdatasync costs nothing and the figures lie.
+    parser.add_argument("--directory", type=Path, default=Path("var/bench"), help="emptied first")
     return parser.parse_args()
 
 
-def _start(
-    options: argparse.Namespace, processes: Processes, directory: Path, console: Console
-) -> list[Variant]:
-    variants = []
-    if options.only != "nginx":
-        from bench.country import start_country
+@contextlib.contextmanager
+def _variants(options: argparse.Namespace, directory: Path, console: Console) -> Iterator[list[Variant]]:
+    """Everything that is to be loaded, running; stopped at the end."""
+    processes = Processes(directory / "logs")
+    found = []
+    with contextlib.ExitStack() as stack:
+        stack.callback(processes.stop)
+        if options.only != "nginx":
+            from bench.country import running_country
 
-        console.print("founding a country with two gateways …")
-        variants.append(start_country(processes, directory / "country"))
-    if options.only != "passerelle":
-        nginx = start_nginx(processes, directory / "nginx")
-        if nginx is None:
-            console.print("nginx is not installed (make setup-system): its rows are left out")
-        else:
-            variants.append(nginx)
-    return variants
+            console.print("founding a country with two gateways …")
+            found.append(stack.enter_context(running_country(processes, directory / "country")))
+        if options.only != "passerelle":
+            nginx = start_nginx(processes, directory / "nginx")
+            if nginx is None:
+                console.print("nginx is not installed (make setup-system): its rows are left out")
+            else:
+                found.append(nginx)
+        yield found
 
 
 def main() -> int:
@@ -196,17 +203,15 @@ def main() -> int:
     console = Console()
     if not console.is_terminal:
         console.width = 140
-    directory: Path = options.keep or Path(tempfile.mkdtemp(prefix="passerelle-bench-"))
-    processes = Processes(directory / "logs")
+    directory: Path = options.directory
+    shutil.rmtree(directory, ignore_errors=True)
     points = [Point(size, in_flight) for in_flight in options.in_flight for size in options.sizes]
     try:
-        variants = _start(options, processes, directory, console)
-        rows = run(variants, points, options.rounds, options.seconds, processes, console)
-    except (BenchError, TimeoutError) as error:
-        console.print(f"bench: {error} (logs in {directory / 'logs'})")
+        with _variants(options, directory, console) as variants:
+            rows = run(variants, points, options.rounds, options.seconds, directory / "logs", console)
+    except (BenchError, TimeoutError, ExchangeError) as error:
+        console.print(f"bench: {error} (logs in {directory})")
         return 1
-    finally:
-        processes.stop()
     console.print(table(rows, points, "nginx" if any(name == "nginx" for name, _ in rows) else None))
     console.print(f"written to {write_results(rows, options.rounds, options.seconds)}")
     failed = [row for some in rows.values() for row in some if row.bad]
@@ -214,8 +219,6 @@ def main() -> int:
         console.print(
             f"{row.variant} {row.point}: {row.bad} of {row.calls} failed, first: {row.first_failure}"
         )
-    if options.keep is None and not failed:
-        shutil.rmtree(directory, ignore_errors=True)
     return 1 if failed else 0
 
 

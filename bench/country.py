@@ -6,19 +6,20 @@ it. Gateways, control processes and registry run as always; only the adapter's p
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from bench.measure import BenchError, Variant
-from bench.processes import Processes, descendants, free_port, wait_for_port
+import msgspec
+
+from bench.measure import Variant
+from bench.processes import Processes, descendants, wait_for_port
 from bench.tls import Identity
 from cli.country import Founder
 from cli.plan import Layout, MemberPlan, Ports, load_plan
+from cli.processes import Country, free_base
 from core.clock import SystemClock
 from gateway.layout import GatewayDirectory
 from pki.profiles import AuthorityKind
@@ -29,7 +30,6 @@ SERVICE: Final = "bench.v1.EchoService"
 CLIENT: Final = "BJ/GOV/PNS/PORTAIL"
 PROVIDER: Final = "BJ/GOV/ANIP/RNPP"
 PROGRAM: Final = "BJ/GOV/PNS/PORTAIL/bench"
-_READY_SECONDS: Final = 60.0
 
 _PLAN: Final = f"""
 instance = "BJ"
@@ -87,67 +87,36 @@ class EchoFounder(Founder):
         return request
 
 
-def _free_base() -> int:
-    """A base whose ports (registry, two gateways) are free."""
-    for _ in range(100):
-        base = free_port()
-        if base < 60_000:
-            return base
-    raise BenchError("no free ports")
-
-
-def start_country(processes: Processes, directory: Path) -> Variant:
-    """Found the country, start all its processes, wait until both gateways are ready.
-
-    Raises:
-        BenchError: A process did not become ready.
-    """
+@contextlib.contextmanager
+def running_country(processes: Processes, directory: Path) -> Iterator[Variant]:
+    """Found the country, start all its processes, wait until both gateways are ready; stop them at the end."""
     directory.mkdir(parents=True)
-    layout, ports = Layout(directory / "country"), Ports(_free_base())
-    layout.root.mkdir(mode=0o700)
+    layout, ports = Layout(directory), Ports(free_base())
     layout.plan.write_text(_PLAN, encoding="utf-8")
     plan = load_plan(layout.plan)
     founder = EchoFounder(plan, layout, ports, SystemClock(), lambda _: None)
-
-    def registry() -> Iterator[None]:
-        _start_registry(processes, layout, ports)
-        yield
-
-    founder.found(registry)
-    consumer, provider = plan.member
-    adapter_port = int(ports.gateway(2, 5).rpartition(":")[2])
-    backend = _start_backend(processes, layout, provider, adapter_port)
-    control = {}
-    for number, member in enumerate(plan.member, 1):
-        settings = GatewayDirectory(layout.gateway(member)).settings
-        control[member.id] = processes.start(
-            f"gateway-{number}", [*_PASSERELLE, "gateway", "serve", "--config", str(settings)]
+    founder.found(Country(plan, layout, ports).only_registry)
+    backend = _start_backend(processes, layout, plan.member[1], int(ports.gateway(2, 5).rpartition(":")[2]))
+    # The adapter of the plan is not started: the lean echo stands on its port, with its certificate.
+    members = tuple(msgspec.structs.replace(member, adapter=None) for member in plan.member)
+    country = Country(msgspec.structs.replace(plan, member=members), layout, ports)
+    try:
+        country.start_registry()
+        country.start_members()
+        control = {part.name: part.process.pid for part in country.parts}
+        gateways = {"consumer": control["pns-gw1"], "provider": control["anip-gw1"]}
+        program = layout.program(PROGRAM)
+        yield Variant(
+            name="passerelle",
+            port=int(ports.gateway(1, 1).rpartition(":")[2]),
+            identity=Identity(program / "ca.pem", program / "identity.crt", program / "identity.key"),
+            metadata=(f"x-road-client={CLIENT}", "x-road-purpose=P01", "x-road-issue=ACT-202611-0001"),
+            workers={name: tuple(descendants(pid)[1:]) for name, pid in gateways.items()},
+            control=tuple(gateways.values()),
+            backend=backend,
         )
-    for number, _ in enumerate(plan.member, 1):
-        _wait_until_ready(f"http://{ports.gateway(number, 4)}/readyz")
-    workers = {
-        name: tuple(descendants(control[member.id].pid)[1:])
-        for name, member in (("consumer", consumer), ("provider", provider))
-    }
-    program = layout.program(PROGRAM)
-    return Variant(
-        name="passerelle",
-        port=int(ports.gateway(1, 1).rpartition(":")[2]),
-        identity=Identity(program / "ca.pem", program / "identity.crt", program / "identity.key"),
-        metadata=(f"x-road-client={CLIENT}", "x-road-purpose=P01", "x-road-issue=ACT-202611-0001"),
-        workers=workers,
-        control=tuple(one.pid for one in control.values()),
-        backend=backend,
-    )
-
-
-_PASSERELLE: Final = [sys.executable, "-c", "import sys; from cli.main import main; sys.exit(main())"]
-
-
-def _start_registry(processes: Processes, layout: Layout, ports: Ports) -> None:
-    command = [*_PASSERELLE, "registry", "serve", "--config", str(layout.registry / "registry.toml")]
-    processes.start("registry", command)
-    wait_for_port(int(ports.registry.rpartition(":")[2]), 30)
+    finally:
+        country.stop()
 
 
 def _start_backend(processes: Processes, layout: Layout, member: MemberPlan, port: int) -> int:
@@ -157,17 +126,3 @@ def _start_backend(processes: Processes, layout: Layout, member: MemberPlan, por
     process = processes.start("backend-passerelle", command)
     wait_for_port(port)
     return process.pid
-
-
-def _wait_until_ready(url: str) -> None:
-    end = time.monotonic() + _READY_SECONDS
-    why = ""
-    while time.monotonic() < end:
-        try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except (urllib.error.URLError, OSError) as error:
-            why = str(error)
-        time.sleep(0.1)
-    raise BenchError(f"{url} is not ready: {why}")

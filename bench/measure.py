@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bench.generator import PATH
-from bench.processes import Processes, cpu_of, descendants, resident_kib
+from bench.processes import Processes, cpu_of, resident_kib
 from bench.tls import Identity
 
 # What follows an answer (receipts, the index) is paid for too: the clocks are read again after this pause.
@@ -97,7 +97,7 @@ def measure(processes: Processes, variant: Variant, point: Point, seconds: float
     generator = processes.start(f"generator-{variant.name}", _command(variant, point, seconds), pipe=True)
     if generator.stdin is None or generator.stdout is None or generator.stdout.readline() != b"ready\n":
         raise BenchError(f"the generator could not reach {variant.name}; see its log")
-    groups = {**variant.workers, "control": tuple(_tree(variant.control)), "backend": (variant.backend,)}
+    groups = {**variant.workers, "control": tuple(variant.control), "backend": (variant.backend,)}
     before = {name: cpu_of(pids) for name, pids in groups.items()}
     result = _run(generator)
     time.sleep(SETTLE_SECONDS)
@@ -152,10 +152,6 @@ def _run(generator: subprocess.Popen[bytes]) -> dict[str, Any]:
         raise BenchError("the generator ended without a result; see its log")
     result: dict[str, Any] = json.loads(line)
     return result
-
-
-def _tree(pids: Iterable[int]) -> list[int]:
-    return [one for pid in pids for one in descendants(pid)]
 
 
 def median_row(rows: Sequence[Row]) -> Row:

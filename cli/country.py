@@ -222,6 +222,8 @@ class Founder:
             f'gateways = ["{member.gateway_id}"]',
             f'listen = "{self.ports.gateway(number, 5)}"',
             'database = "sqlite:///rnpp.sqlite"',
+            'key = "adapter.key"',
+            'certificate = "adapter.crt"',
             f'lang = "{self.plan.lang}"',
         ]
         replace_file(out / "adapter.toml", ("\n".join(lines) + "\n").encode("utf-8"))

@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Final
 
 import click
+import grpc
 
+from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from cli.plan import CountryPlan, Layout
 from cli.processes import Country
+from cli.program import CallContext
+from core.identifiers import GatewayId, urn
+from gateway.hints import HINTS_FILE, ProgramHints
+from rpc.credentials import channel
+from rpc.identity import Identity
+from rpc.settings import load_settings
+from rpc.status import error_from_rpc
 
 METHOD: Final = "bj.identity.v1.IdentityService"
 PORTAL: Final = "BJ/GOV/PNS/PORTAIL"
@@ -80,12 +89,42 @@ def run_demo(plan: CountryPlan, layout: Layout, running: Country) -> bool:
 
 def _show_call(plan: CountryPlan, layout: Layout, shown: Shown) -> str | None:
     """Make one call; returns its exchange id, or ``None`` if it did not end as expected."""
+    made = _call_with_stub if shown.client == STATS else _call_with_command
+    good, reason, exchange, told = made(plan, layout, shown)
+    outcome = reason or "accordé / granted"
+    click.echo(f"  {_mark(good)} {shown.title:<44} {outcome:<20} échange {exchange or '–'}")
+    if not good:
+        click.echo(told)
+        return None
+    return exchange
+
+
+def _identity(plan: CountryPlan, layout: Layout, client: str) -> Path:
+    program = next(one for member in plan.member for one in member.programs if one.startswith(f"{client}/"))
+    return layout.program(program)
+
+
+def _call_with_stub(plan: CountryPlan, layout: Layout, shown: Shown) -> tuple[bool, str, str, str]:
+    """As a stock program that has the proto: the Directory would not even show it a service without agreement."""
+    directory = _identity(plan, layout, shown.client)
+    hints = load_settings(directory / HINTS_FILE, ProgramHints)
+    metadata = CallContext(client=shown.client, purpose=shown.purpose or "", issue=ISSUE).metadata
+    expect = urn("gateway", GatewayId.parse(hints.gateway_id))
+    with channel(hints.gateway, Identity.read(directory), expect=expect) as opened:
+        try:
+            request = identity_pb2.GetPersonRequest(npi=shown.data["npi"])
+            identity_pb2_grpc.IdentityServiceStub(opened).GetPerson(request, metadata=metadata, timeout=10)
+        except grpc.RpcError as error:
+            found = error_from_rpc(error)
+            good = found.reason == shown.expected
+            return good, found.reason, found.metadata.get("exchange_id", ""), found.message
+    return False, "", "", "answered"
+
+
+def _call_with_command(plan: CountryPlan, layout: Layout, shown: Shown) -> tuple[bool, str, str, str]:
     command = ["call", f"{METHOD}/{shown.method}", "--as", shown.client, "--issue", ISSUE]
     command += ["--data", json.dumps(shown.data), "--output", "json"]
-    program = next(
-        one for member in plan.member for one in member.programs if one.startswith(f"{shown.client}/")
-    )
-    command += ["--identity", str(layout.program(program))]
+    command += ["--identity", str(_identity(plan, layout, shown.client))]
     if shown.purpose:
         command += ["--purpose", shown.purpose]
     done = _passerelle(command)
@@ -96,13 +135,7 @@ def _show_call(plan: CountryPlan, layout: Layout, shown: Shown) -> str | None:
     exchange = str(answer.get("exchange_id", ""))
     reason = str(answer.get("reason", ""))
     good = reason == shown.expected and (done.returncode == 0) == (shown.expected == "")
-    mark = click.style("✓", fg="green") if good else click.style("✗", fg="red")
-    outcome = reason or "accordé / granted"
-    click.echo(f"  {mark} {shown.title:<44} {outcome:<20} échange {exchange or '–'}")
-    if not good:
-        click.echo(done.stdout + done.stderr)
-        return None
-    return exchange
+    return good, reason, exchange, done.stdout + done.stderr
 
 
 def _show_evidence(plan: CountryPlan, layout: Layout, exchange: str) -> bool:

@@ -77,9 +77,8 @@ def passerelle() -> None:
 def main() -> int:
     """Run one command; exit 0 good, 1 fault or refused, 2 usage."""
     try:
-        passerelle.main(standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        # Outside its standalone mode click returns the code that a command ended with.
+        ended = passerelle.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -89,7 +88,7 @@ def main() -> int:
         return fail(error, language_from_environment())
     except KeyboardInterrupt:
         return 1
-    return 0
+    return ended if isinstance(ended, int) else 0
 
 
 if __name__ == "__main__":

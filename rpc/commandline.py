@@ -17,7 +17,7 @@ import click
 
 from core.language import DEFAULT_LANGUAGE, Language, Text
 from core.reasons import ExchangeError, Reason
-from rpc.remote import RemoteError
+from rpc.remote import RemoteError, printable
 
 Output = Literal["table", "json", "csv"]
 Row = Mapping[str, object]
@@ -134,8 +134,8 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value))
-    return str(value)
+        return printable(", ".join(map(str, value)))
+    return printable(str(value))
 
 
 def fail(error: ExchangeError | RemoteError, lang: Language) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from core.language import Text
 from core.reasons import Code
+
+MAX_TEXT_CHARACTERS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,11 @@ class RemoteError(Exception):
         self.text = text or Text(message or code.name, message or code.name)
         self.metadata = dict(metadata or {})
         self.violations = violations
+
+
+def printable(text: str) -> str:
+    """One line without control or direction characters, of bounded length: fit for a terminal and for a log."""
+    line = "".join(
+        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:MAX_TEXT_CHARACTERS]
+    )
+    return line if len(text) <= MAX_TEXT_CHARACTERS else f"{line}…"

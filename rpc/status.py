@@ -11,11 +11,12 @@ from google.rpc import error_details_pb2, status_pb2
 
 from core.language import Language, Text
 from core.reasons import Code, ExchangeError, Reason
-from rpc.remote import RemoteError, Violation
+from rpc.remote import RemoteError, Violation, printable
 from rpc.richerrors import DOMAIN, error_info, status_bytes
 
+__all__ = ["DETAILS_KEY", "CallError", "abort", "error_from_rpc", "printable", "status_of"]
+
 DETAILS_KEY: Final = "grpc-status-details-bin"
-MAX_MESSAGE_CHARACTERS: Final = 2048
 
 _CODES: Final[dict[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -105,14 +106,6 @@ def error_from_rpc(error: grpc.RpcError) -> RemoteError:
         metadata=metadata,
         violations=violations,
     )
-
-
-def printable(text: str) -> str:
-    """One line without control or direction characters, of bounded length: it may go to a terminal or a log."""
-    line = "".join(
-        char if char.isprintable() else f"\\x{ord(char):02x}" for char in text[:MAX_MESSAGE_CHARACTERS]
-    )
-    return line if len(text) <= MAX_MESSAGE_CHARACTERS else f"{line}…"
 
 
 def _details(trailers: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status | None:

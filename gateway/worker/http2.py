@@ -96,7 +96,6 @@ ROAD_LIMITS: Final = Http2Limits(
 
 _SWEEP_SECONDS: Final = 0.25
 _GOAWAY_GRACE_SECONDS: Final = 0.25
-_READ_BYTES: Final = 256 * 1024
 _WRITE_CHUNK_BYTES: Final = 1024 * 1024
 _TCP_DEAD_AFTER_MS: Final = 3_000
 _ABUSE_CODES: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.ENHANCE_YOUR_CALM})
@@ -123,14 +122,10 @@ Closed = Callable[["Http2Connection"], None]
 
 
 class Sweep:
-    """What the connections of one edge share: one timer, and one buffer to read into.
-
-    A timer each would cost a wake-up each, a buffer each 256 KiB; asyncio's own way allocates that anew for every read.
-    """
+    """One timer that looks after many connections; a timer each would cost a wake-up each."""
 
     def __init__(self) -> None:
         self.connections: set[Http2Connection] = set()
-        self.buffer = memoryview(bytearray(_READ_BYTES))
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Http2Connection) -> None:
@@ -153,7 +148,7 @@ class Sweep:
             connection.check(now)
 
 
-class Http2Connection(asyncio.BufferedProtocol):
+class Http2Connection(asyncio.Protocol):
     """One HTTP/2 connection, either end of it.
 
     Args:
@@ -238,15 +233,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         self._h2.set_local_window_size(self.limits.connection_window_bytes)
         self._flush()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Where asyncio puts what it reads: taken in before anybody reads again, so one buffer serves all."""
-        return self._sweep.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes are there."""
-        self.receive(self._sweep.buffer[:nbytes])
-
-    def receive(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes) -> None:
         """Feed the engine and hand its events to the streams."""
         self._heard_at = self.loop.time()
         self._pinged_at = None

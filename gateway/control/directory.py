@@ -53,7 +53,9 @@ class Directory:
         """
         found = self.services(name, provider)
         if not found:
-            raise ExchangeError(Reason.NOT_FOUND, f"no service {name} is open to this program")
+            # As on the road: what does not exist and what is not granted look the same.
+            reason = Reason.NOT_FOUND if self._caller is None else Reason.NO_AGREEMENT
+            raise ExchangeError(reason, f"no service {name} is open to {self._caller or 'anybody'}")
         if len(found) > 1:
             providers = ", ".join(visible.entry.subsystem for visible in found)
             raise ExchangeError(Reason.SERVICE_AMBIGUOUS, f"{name} is provided by {providers}")

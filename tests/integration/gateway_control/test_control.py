@@ -215,7 +215,7 @@ def test_a_program_finds_what_an_agreement_opens_to_it(country: Country, start: 
     assert method.show_response(method.parse_request('{"npi":"0000000001"}')) == '{"npi": "0000000001"}'
     with pytest.raises(RemoteError) as refused:
         asking.describe(MethodName.parse("bj.land.v1.LandService/GetTitle"))
-    assert refused.value.reason == Reason.NOT_FOUND
+    assert refused.value.reason == Reason.NO_AGREEMENT
     assert refused.value.text.fr != refused.value.text.en
 
 

@@ -111,7 +111,7 @@ def test_a_service_without_agreement_is_not_there(without_effect: list[Agreement
     assert directory.services() == []
     with pytest.raises(ExchangeError) as refused:
         directory.require(IDENTITY, str(RNPP))
-    assert refused.value.reason is Reason.NOT_FOUND
+    assert refused.value.reason is Reason.NO_AGREEMENT
 
 
 def test_a_program_sees_its_own_members_services() -> None:

@@ -66,7 +66,8 @@ class DirectoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetDescriptors(self, request, context):
-        """Returns the descriptors of one service that `ListServices` shows; NOT_FOUND otherwise.
+        """Returns the descriptors of one service that `ListServices` shows; otherwise, as on the road, PERMISSION_DENIED,
+        NO_AGREEMENT: whether it exists is hidden.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

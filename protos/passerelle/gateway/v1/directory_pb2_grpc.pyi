@@ -42,7 +42,9 @@ class DirectoryServiceStub:
     subsystem call at least one of its methods, or when the caller's own member provides it.
     """
     GetDescriptors: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetDescriptorsRequest, _directory_pb2.GetDescriptorsResponse]
-    """Returns the descriptors of one service that `ListServices` shows; NOT_FOUND otherwise."""
+    """Returns the descriptors of one service that `ListServices` shows; otherwise, as on the road, PERMISSION_DENIED,
+    NO_AGREEMENT: whether it exists is hidden.
+    """
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -58,7 +60,9 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     subsystem call at least one of its methods, or when the caller's own member provides it.
     """
     GetDescriptors: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetDescriptorsRequest, _directory_pb2.GetDescriptorsResponse]  # type: ignore[assignment]
-    """Returns the descriptors of one service that `ListServices` shows; NOT_FOUND otherwise."""
+    """Returns the descriptors of one service that `ListServices` shows; otherwise, as on the road, PERMISSION_DENIED,
+    NO_AGREEMENT: whether it exists is hidden.
+    """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What a program needs to call a service of which it has no generated code.
@@ -83,6 +87,8 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _directory_pb2.GetDescriptorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_directory_pb2.GetDescriptorsResponse, _abc.Awaitable[_directory_pb2.GetDescriptorsResponse]]:
-        """Returns the descriptors of one service that `ListServices` shows; NOT_FOUND otherwise."""
+        """Returns the descriptors of one service that `ListServices` shows; otherwise, as on the road, PERMISSION_DENIED,
+        NO_AGREEMENT: whether it exists is hidden.
+        """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

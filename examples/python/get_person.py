@@ -1,7 +1,7 @@
 """Consulter une fiche du registre des personnes à travers sa propre passerelle, avec le stub gRPC ordinaire.
 
     python examples/python/get_person.py ADRESSE IDENTITE NPI
-    python examples/python/get_person.py localhost:42011 var/up/programs/portail 0000000001
+    python examples/python/get_person.py localhost:42011 var/up/programs/BJ.GOV.PNS.PORTAIL.portail 0000000001
 
 IDENTITE est le dossier écrit par « passerelle program add » : identity.key, identity.crt et ca.pem.
 """

@@ -6,7 +6,7 @@ not judged here: the verifier does that, from the container and the anchor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -71,15 +71,16 @@ def gather_evidence(
     exchange: str,
     *,
     open_bodies: BodyOpener | None = None,
-    durable: Mapping[int, int] | None = None,
 ) -> Parts:
     """All parts of the evidence of ``exchange``, by path.
+
+    Own leaves go out only under a head that we signed, and nothing is signed that is not durable: so the log may be
+    read to its very end, beside a live writer.
 
     Args:
         gateway: The gateway's directory, or a copy of it.
         exchange: UUIDv7 of the exchange.
         open_bodies: Opens the bodies, if they are to go into the evidence.
-        durable: Per worker the sequence up to which its log is durable; without it, all that is on disk.
 
     Raises:
         ExchangeError: ``NOT_FOUND``; ``PROOF_INVALID`` if no signed head covers it yet; ``LOG_DAMAGED``.
@@ -90,7 +91,7 @@ def gather_evidence(
     logs = []
     for worker, directory in log_directories(gateway):
         trail = Trail(directory, gateway / "state" / ("head.json" if worker == 0 else f"head-{worker}.json"))
-        trail.follow(exchange, (durable or {}).get(worker))
+        trail.follow(exchange)
         leaves = trail.leaves()
         if not leaves:
             continue

@@ -79,11 +79,11 @@ class Trail:
         """The log that was read."""
         return self._reader.log_id
 
-    def follow(self, exchange: str, upto_sequence: int | None = None) -> None:
+    def follow(self, exchange: str) -> None:
         """Read the log for ``exchange``; raises ``LogDamagedError``."""
         wanted = b'"exchange":"%s"' % exchange.encode("ascii")
         said: set[int] = set()
-        for stored in self._reader.follow(upto_sequence):
+        for stored in self._reader.follow():
             about = wanted in stored.leaf
             for kind, data in stored.attachments:
                 if kind is AttachmentKind.FRAME:

@@ -1,0 +1,643 @@
+"""Verifies evidence offline, against the anchor's X.509 root alone, step by step.
+
+ 1 the container has its form, and every part is named
+ 2 statements and records are canonical, and about this one exchange
+ 3 each stands in its log: leaf hash and RFC 9162 inclusion proof lead to a head's root
+ 4 registrations are signed by member keys, and bind log, gateway and seal certificate
+ 5 heads are signed with a certificate that is registered for their log
+ 6 those certificates lead to the anchor, for that gateway, at the head's time
+ 7 the agreement is signed by both member keys it names, and covers the call
+ 8 answers belong to the request, records to what they record
+ 9 bodies are those that the statements' digests name
+10 documents of the configuration are those of the version that the statements name
+
+Nothing outside the container and the anchor is asked. What the container says of itself counts for nothing: each
+value is used only after a step has established it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from audit.report import Report, Step, StepVerdict
+from core.agreements import Agreement, parse_agreement
+from core.documents import digest
+from core.evidence import (
+    CONSUMER_AGREEMENT,
+    MANIFEST,
+    PROVIDER_AGREEMENT,
+    LeafPart,
+    Manifest,
+    Parts,
+    configuration_path,
+    parse_inclusion_proof,
+    parse_manifest,
+)
+from core.heads import TreeHead, head_digest, parse_head
+from core.identifiers import urn
+from core.jws import DocumentKind
+from core.language import Text
+from core.leaves import Heard, heard_leaf, parse_heard, said_leaf
+from core.merkle import leaf_hash, verify_inclusion
+from core.payloads import decode_payloads, payload_digest
+from core.reasons import ExchangeError
+from core.registrations import MemberSuccessor, Registration, parse_registration, parse_successor
+from core.statements import Statement, parse_statement
+from core.times import parse_time_ms
+from ledger.published import TARGETS_FILE, target_hashes
+from pki.chain import verify_chain
+from pki.documents import unverified_kid, verify_document
+from pki.heads import verify_head
+from pki.keys import certificate_thumbprint, key_thumbprint, load_chain, load_public_key
+from pki.profiles import Profile
+
+_TITLES: Final = (
+    Text("conteneur", "container"),
+    Text("déclarations", "statements"),
+    Text("preuves d'inclusion", "inclusion proofs"),
+    Text("enregistrements des passerelles", "registrations of gateways"),
+    Text("signatures des têtes", "signatures of heads"),
+    Text("chaînes de certificats", "certificate chains"),
+    Text("convention", "agreement"),
+    Text("réponse liée à la demande", "answer bound to request"),
+    Text("contenus", "bodies"),
+    Text("configuration", "configuration"),
+)
+_CLAIMED_TIME: Final = Text("heure déclarée, non horodatée", "time claimed, not stamped")
+_NO_ANSWER: Final = Text("aucune réponse dans cette preuve", "no answer in this evidence")
+_NO_AGREEMENT: Final = Text(
+    "aucune convention ne nomme la clé du membre : elle est celle que publie le registre",
+    "no agreement names the member's key: it is the one that the registry publishes",
+)
+_NOT_COVERED: Final = Text(
+    "refusée : la convention ne couvre pas l'appel", "refused: the agreement does not cover the call"
+)
+
+# What an answer repeats of its request (PROTOCOL M2); the gateways compare the same.
+BOUND_FIELDS: Final = (
+    "exchange",
+    "reference",
+    "client",
+    "service",
+    "method",
+    "represented",
+    "purpose",
+    "issue",
+    "user",
+    "caller",
+    "door",
+    "agreement",
+    "descriptors",
+)
+_DISCOVERED: Final = ("certificates/", "configuration/")
+
+
+class _StepError(Exception):
+    """A step does not hold; ``is_open`` if only something is missing that would decide it."""
+
+    def __init__(self, finding: str, *, is_open: bool = False) -> None:
+        super().__init__(finding)
+        self.is_open = is_open
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A leaf of the container, canonical."""
+
+    part: LeafPart
+    statement: Statement | None
+    heard: Heard | None
+    leaf: bytes
+
+    @property
+    def hash(self) -> str:
+        """Its leaf hash, hex."""
+        return leaf_hash(self.leaf).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    """A registration whose signature holds."""
+
+    terms: Registration
+    member_key: str
+    seals: Mapping[str, x509.Certificate]
+    intermediates: tuple[x509.Certificate, ...]
+
+    @property
+    def member(self) -> str:
+        """The member whose key signed it."""
+        return self.terms.gateway.rpartition("/")[0]
+
+
+@dataclass(slots=True)
+class _Case:
+    """What the steps have established so far."""
+
+    parts: Parts
+    root: x509.Certificate
+    crls: list[x509.CertificateRevocationList]
+    manifest: Manifest
+    leaves: list[_Leaf] = field(default_factory=list)
+    heads: dict[str, TreeHead] = field(default_factory=dict)
+    keys: dict[str, ec.EllipticCurvePublicKey] = field(default_factory=dict)
+    registered: dict[str, _Registered] = field(default_factory=dict)
+    lineage: dict[str, str] = field(default_factory=dict)
+    remarks: list[Text] = field(default_factory=list)
+
+    def part(self, path: str) -> bytes:
+        """A part that must be there."""
+        found = self.parts.get(path)
+        if found is None:
+            raise _StepError(f"{path} is missing", is_open=True)
+        return found
+
+    def statements(self, *kinds: str) -> list[_Leaf]:
+        """The said leaves of these kinds."""
+        return [one for one in self.leaves if one.statement is not None and one.statement.kind in kinds]
+
+    def is_same_key(self, named: str, used: str) -> bool:
+        """Whether ``used`` is ``named``, or was named by it as its successor over any number of steps."""
+        key: str | None = named
+        seen: set[str] = set()
+        while key is not None and key not in seen:
+            if key == used:
+                return True
+            seen.add(key)
+            key = self.lineage.get(key)
+        return False
+
+
+def verify_evidence(
+    parts: Parts, root: x509.Certificate, crls: Sequence[x509.CertificateRevocationList] = ()
+) -> Report:
+    """Verify the parts of a container.
+
+    Args:
+        parts: The container's parts (``audit.container``).
+        root: The anchor's X.509 root, obtained apart from the container.
+        crls: Revocation lists beyond those in the container.
+    """
+    # 1
+    try:
+        case = _Case(parts, root, list(crls), _require_form(parts))
+    except (_StepError, ExchangeError, ValueError) as error:
+        return Report("", (Step(1, _TITLES[0], StepVerdict.FAILED, (str(error),)),), {}, ())
+    steps = [Step(1, _TITLES[0], StepVerdict.GOOD)]
+    checks: tuple[Callable[[_Case], bool], ...] = (
+        _check_statements,
+        _check_inclusion,
+        _check_registrations,
+        _check_heads,
+        _check_chains,
+        _check_agreement,
+        _check_binding,
+        _check_bodies,
+        _check_configuration,
+    )
+    for number, check in enumerate(checks, 2):
+        steps.append(_run(number, check, case))
+    case.remarks.append(_CLAIMED_TIME)
+    return Report(case.manifest.exchange, tuple(steps), _facts(case), tuple(dict.fromkeys(case.remarks)))
+
+
+def unreadable(why: str) -> Report:
+    """The report about a file that is no container at all."""
+    return Report("", (Step(1, _TITLES[0], StepVerdict.FAILED, (why,)),), {}, ())
+
+
+def _run(number: int, check: Callable[[_Case], bool], case: _Case) -> Step:
+    title = _TITLES[number - 1]
+    try:
+        return Step(number, title, StepVerdict.GOOD if check(case) else StepVerdict.ABSENT)
+    except _StepError as error:
+        verdict = StepVerdict.OPEN if error.is_open else StepVerdict.FAILED
+        return Step(number, title, verdict, (str(error),))
+    except (ExchangeError, ValueError) as error:
+        # Every parser and verifier refuses with one of these; anything else would be a fault of ours.
+        return Step(number, title, StepVerdict.FAILED, (str(error),))
+
+
+# --- 1 ---
+
+
+def _require_form(parts: Parts) -> Manifest:
+    manifest = parse_manifest(parts.get(MANIFEST, b""))
+    named = {MANIFEST, CONSUMER_AGREEMENT, PROVIDER_AGREEMENT, *manifest.registrations, *manifest.successors}
+    for leaf in manifest.leaves:
+        wanted = {leaf.path, leaf.proof, leaf.head, *([leaf.body] if leaf.body else ())}
+        if missing := sorted(wanted - parts.keys()):
+            raise _StepError(f"{missing[0]} is missing")
+        named |= wanted
+    stray = sorted(path for path in parts.keys() - named if not path.startswith(_DISCOVERED))
+    if stray:
+        raise _StepError(f"{stray[0]} is not named in the manifest")
+    if not manifest.leaves:
+        raise _StepError("there is no statement in it")
+    return manifest
+
+
+# --- 2 ---
+
+
+def _check_statements(case: _Case) -> bool:
+    for part in case.manifest.leaves:
+        data = case.parts[part.path]
+        try:
+            found = _read_leaf(part, data)
+        except ExchangeError as error:
+            raise _StepError(f"{part.path}: {error}") from None
+        if found.statement is not None:
+            if found.statement.exchange != case.manifest.exchange:
+                raise _StepError(f"{part.path} is about another exchange")
+            if found.statement.from_ != part.log:
+                raise _StepError(f"{part.path} is not this log's word")
+        case.leaves.append(found)
+    return True
+
+
+def _read_leaf(part: LeafPart, data: bytes) -> _Leaf:
+    if part.label == "said":
+        return _Leaf(part, parse_statement(data), None, said_leaf(part.log, data))
+    heard = parse_heard(data)
+    return _Leaf(part, None, heard, heard_leaf(part.log, heard))
+
+
+# --- 3 ---
+
+
+def _check_inclusion(case: _Case) -> bool:
+    if len(case.leaves) != len(case.manifest.leaves):
+        raise _StepError("the statements could not be read")
+    for one in case.leaves:
+        head = parse_head(case.parts[one.part.head]).unverified
+        proof = parse_inclusion_proof(case.parts[one.part.proof])
+        if (proof.index, proof.size, proof.root) != (one.part.index, head.size, head.root):
+            raise _StepError(f"{one.part.proof} does not lead to {one.part.head}")
+        if proof.leaf_hash != one.hash:
+            raise _StepError(f"{one.part.path} is not the leaf that {one.part.proof} proves")
+        if head.log != one.part.log:
+            raise _StepError(f"{one.part.head} is of another log than {one.part.path}")
+        try:
+            verify_inclusion(
+                leaf_hash(one.leaf),
+                index=one.part.index,
+                size=head.size,
+                path=[bytes.fromhex(hashed) for hashed in proof.proof],
+                root=bytes.fromhex(head.root),
+            )
+        except ExchangeError as error:
+            raise _StepError(f"{one.part.proof}: {error}") from None
+    return True
+
+
+# --- 4 ---
+
+
+def _check_registrations(case: _Case) -> bool:
+    _read_keys(case)
+    for path in case.manifest.successors:
+        successor = _successor(case, path)
+        case.lineage[successor.old_key] = successor.new_key
+    for path in case.manifest.registrations:
+        registered = _registration(case, path)
+        for log in registered.terms.logs:
+            if log.id in case.registered:
+                raise _StepError(f"{path}: log {log.id} is registered twice")
+            case.registered[log.id] = registered
+    for part in case.manifest.leaves:
+        if part.log not in case.registered:
+            raise _StepError(f"no registration of log {part.log}", is_open=True)
+    return True
+
+
+def _read_keys(case: _Case) -> None:
+    for path, data in case.parts.items():
+        if path.startswith("certificates/key_"):
+            key = load_public_key(_text(path, data))
+            case.keys[key_thumbprint(key)] = key
+        elif path.startswith("certificates/crl-"):
+            case.crls.append(x509.load_pem_x509_crl(data))
+
+
+def _text(path: str, data: bytes) -> str:
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise _StepError(f"{path} is not ASCII") from None
+
+
+def _verified(case: _Case, kind: DocumentKind, path: str) -> tuple[str, bytes]:
+    """Thumbprint of the member key that signed a part, and the bytes that it signed."""
+    jws = _text(path, case.part(path))
+    kid = unverified_kid(kind, jws)
+    key = case.keys.get(kid)
+    if key is None:
+        raise _StepError(f"{path}: member key {kid} is missing", is_open=True)
+    try:
+        return kid, verify_document(kind, jws, key)
+    except ExchangeError as error:
+        raise _StepError(f"{path}: {error}") from None
+
+
+def _successor(case: _Case, path: str) -> MemberSuccessor:
+    kid, payload = _verified(case, DocumentKind.MEMBER_SUCCESSOR, path)
+    successor = parse_successor(payload)
+    if successor.old_key != kid:
+        raise _StepError(f"{path} is not signed by the key before")
+    return successor
+
+
+def _registration(case: _Case, path: str) -> _Registered:
+    kid, payload = _verified(case, DocumentKind.REGISTRATION, path)
+    terms = parse_registration(payload)
+    seals: dict[str, x509.Certificate] = {}
+    intermediates: list[x509.Certificate] = []
+    for seal in terms.seal:
+        leaf, *chain = load_chain(seal.chain)
+        if certificate_thumbprint(leaf) != seal.thumbprint:
+            raise _StepError(f"{path}: a certificate is not the one that {seal.thumbprint} names")
+        seals[seal.thumbprint] = leaf
+        intermediates += chain
+    return _Registered(terms, kid, seals, tuple(intermediates))
+
+
+# --- 5 ---
+
+
+def _check_heads(case: _Case) -> bool:
+    roots: dict[tuple[str, int], str] = defaultdict(str)
+    for path in dict.fromkeys(part.head for part in case.manifest.leaves):
+        jws = case.parts[path]
+        log = parse_head(jws).unverified.log
+        registered = case.registered.get(log)
+        if registered is None:
+            raise _StepError(f"{path}: log {log} is not registered", is_open=True)
+        try:
+            head = verify_head(jws, registered.seals).head
+        except ExchangeError as error:
+            raise _StepError(f"{path}: {error}") from None
+        if head.gateway != registered.terms.gateway:
+            raise _StepError(f"{path} names another gateway than its log's")
+        if roots.setdefault((head.log, head.size), head.root) != head.root:
+            raise _StepError(f"{path}: the log has two roots at size {head.size}: a fork")
+        case.heads[path] = head
+    return True
+
+
+# --- 6 ---
+
+
+def _check_chains(case: _Case) -> bool:
+    if not case.heads:
+        raise _StepError("no head is verified", is_open=True)
+    for path, head in case.heads.items():
+        registered = case.registered[head.log]
+        leaf = registered.seals[parse_head(case.parts[path]).thumbprint]
+        at = datetime.fromtimestamp(head.iat, UTC)
+        intermediates = _intermediates(case, registered)
+        _require_lists(case, [leaf, *intermediates], at, path)
+        try:
+            chain = verify_chain(
+                leaf,
+                intermediates=intermediates,
+                roots=[case.root],
+                crls=case.crls,
+                at=at,
+                profile=Profile.SEAL,
+            )
+        except ExchangeError as error:
+            raise _StepError(f"{path}: {error}") from None
+        if chain.urn != urn("gateway", head.gateway):
+            raise _StepError(f"{path}: the certificate is that of {chain.urn}")
+        # Revoked later, and no stamp shows that the head was there before: the signer may have set its clock back.
+        for certificate in chain.certificates:
+            if any(_lists(crl, certificate) for crl in case.crls):
+                raise _StepError(
+                    f"{path}: its certificate was revoked later, and no stamp is older", is_open=True
+                )
+    return True
+
+
+def _intermediates(case: _Case, registered: _Registered) -> list[x509.Certificate]:
+    listed = [
+        certificate
+        for path, data in case.parts.items()
+        if path.startswith("certificates/ca-")
+        for certificate in load_chain(data)
+    ]
+    # The root may stand at the end of a chain; it is trusted from the anchor only.
+    unique = {certificate_thumbprint(one): one for one in (*listed, *registered.intermediates)}
+    unique.pop(certificate_thumbprint(case.root), None)
+    return list(unique.values())
+
+
+def _require_lists(case: _Case, certificates: Sequence[x509.Certificate], at: datetime, path: str) -> None:
+    """Without a list that was fresh then, nobody can tell whether a certificate was revoked."""
+    for certificate in certificates:
+        fresh = any(
+            crl.issuer == certificate.issuer and crl.next_update_utc is not None and at <= crl.next_update_utc
+            for crl in case.crls
+        )
+        if not fresh:
+            issuer = certificate.issuer.rfc4514_string()[:80]
+            raise _StepError(f"{path}: no revocation list of {issuer!a} for that time", is_open=True)
+
+
+def _lists(crl: x509.CertificateRevocationList, certificate: x509.Certificate) -> bool:
+    return (
+        crl.issuer == certificate.issuer
+        and crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+    )
+
+
+# --- 7 ---
+
+
+def _check_agreement(case: _Case) -> bool:
+    acted = [one for one in case.statements("request", "response", "refusal") if one.statement]
+    marks = {one.statement.agreement for one in acted if one.statement and one.statement.agreement}
+    if not marks:
+        case.remarks.append(_NO_AGREEMENT)
+        return False
+    if len(marks) > 1:
+        raise _StepError("the statements name different agreements")
+    (mark,) = marks
+    consumer_kid, payload = _verified(case, DocumentKind.AGREEMENT, CONSUMER_AGREEMENT)
+    provider_kid, same = _verified(case, DocumentKind.AGREEMENT, PROVIDER_AGREEMENT)
+    if payload != same:
+        raise _StepError("the two sides signed different agreements")
+    terms = parse_agreement(payload)
+    if (terms.id, terms.version, digest(payload)) != (mark.id, mark.version, mark.digest):
+        raise _StepError("it is not the agreement that the statements name")
+    if (consumer_kid, provider_kid) != (terms.consumer.member_key, terms.provider.member_key):
+        raise _StepError("it is not signed by the keys that it names")
+    for one in acted:
+        _require_party(case, terms, one)
+    gap = next((why for one in acted if (why := _not_covered(case, terms, one)) is not None), None)
+    if gap is not None and case.statements("response"):
+        raise _StepError(gap)
+    if gap is not None:
+        # To refuse such a call is right, and the refusal is what is proved.
+        case.remarks.append(_NOT_COVERED)
+    return True
+
+
+def _require_party(case: _Case, terms: Agreement, one: _Leaf) -> None:
+    """The log that speaks belongs to the member, registered under the key that the agreement names."""
+    statement, registered = one.statement, case.registered.get(one.part.log)
+    if statement is None or registered is None:
+        raise _StepError(f"{one.part.path}: its log is not registered", is_open=True)
+    speaks_for_consumer = statement.kind == "request" or statement.to is None
+    party = terms.consumer if speaks_for_consumer else terms.provider
+    if registered.member != party.subsystem.rpartition("/")[0]:
+        raise _StepError(f"{one.part.path} was said by a gateway of {registered.member}")
+    if not case.is_same_key(party.member_key, registered.member_key):
+        raise _StepError(
+            f"{registered.terms.gateway} is registered under a key that the agreement does not name"
+        )
+
+
+def _not_covered(case: _Case, terms: Agreement, one: _Leaf) -> str | None:
+    s = one.statement
+    head = case.heads.get(one.part.head)
+    if s is None or head is None:
+        return f"{one.part.path}: its head is not verified"
+    service, _, method = (s.method or "").partition("/")
+    if (s.client, s.service) != (terms.consumer.subsystem, terms.provider.subsystem):
+        return f"{one.part.path}: other parties than the agreement's"
+    if service != terms.service or method not in terms.methods:
+        return f"{one.part.path}: {s.method} is not granted"
+    if terms.purposes and s.purpose not in terms.purposes:
+        return f"{one.part.path}: purpose {s.purpose} is not granted"
+    if terms.issue_required and s.issue is None:
+        return f"{one.part.path}: no dossier is named"
+    if s.represented is not None and s.represented not in (terms.represented_parties or ()):
+        return f"{one.part.path}: {s.represented} may not be represented"
+    if not parse_time_ms(terms.not_before) <= head.iat * 1000 <= parse_time_ms(terms.not_after):
+        return f"{one.part.path}: the agreement was not in force"
+    return None
+
+
+# --- 8 ---
+
+
+def _check_binding(case: _Case) -> bool:
+    by_hash = {one.hash: one for one in case.leaves if one.statement is not None}
+    answers = case.statements("response", "refusal", "cancel", "deadline", "abandon", "outcome")
+    for one in answers:
+        _require_bound(one, by_hash)
+    for one in case.leaves:
+        if one.heard is not None:
+            _require_recorded(case, one, one.heard, by_hash)
+    if not case.statements("response", "refusal"):
+        case.remarks.append(_NO_ANSWER)
+    return True
+
+
+def _require_bound(one: _Leaf, by_hash: Mapping[str, _Leaf]) -> None:
+    s = one.statement
+    if s is None or (s.kind == "refusal" and s.to is None and s.request is None):
+        return  # a refusal at one's own gateway answers no statement
+    asked = by_hash.get(s.request or "")
+    request = asked.statement if asked is not None else None
+    if request is None or request.kind != "request":
+        raise _StepError(f"{one.part.path} belongs to a request that is not in the container")
+    if (
+        s.kind in ("response", "refusal")
+        and s.to is not None
+        and (s.from_, s.to) != (request.to, request.from_)
+    ):
+        raise _StepError(f"{one.part.path} is not said between the logs of its request")
+    changed = [name for name in BOUND_FIELDS if getattr(s, name) != getattr(request, name)]
+    if changed:
+        raise _StepError(f"{one.part.path} differs from its request in {changed[0]!r}")
+
+
+def _require_recorded(case: _Case, one: _Leaf, heard: Heard, by_hash: Mapping[str, _Leaf]) -> None:
+    about = by_hash.get(heard.leaf)
+    if about is None or (about.part.log, about.part.index) != (heard.log, heard.index):
+        raise _StepError(f"{one.part.path} records a statement that is not in the container")
+    if about.statement is not None and about.statement.to != one.part.log:
+        raise _StepError(f"{one.part.path} records what was said to another log")
+    is_own = one.part.log in case.manifest.logs and about.part.log not in case.manifest.logs
+    if is_own and heard.head != head_digest(case.parts[about.part.head]):
+        raise _StepError(f"{one.part.path} was recorded under another head than {about.part.head}")
+
+
+# --- 9 ---
+
+
+def _check_bodies(case: _Case) -> bool:
+    found = False
+    for one in case.leaves:
+        if one.part.body is None or one.statement is None:
+            continue
+        payloads = decode_payloads(case.parts[one.part.body])
+        if [payload_digest(*payload) for payload in payloads] != one.statement.payloads:
+            raise _StepError(f"{one.part.body} is not what {one.part.path} says")
+        found = True
+    return found
+
+
+# --- 10 ---
+
+
+def _check_configuration(case: _Case) -> bool:
+    marks = {
+        (mark.version, mark.digest)
+        for one in case.leaves
+        if one.statement is not None and (mark := one.statement.configuration) is not None
+    }
+    named: set[str] = set()
+    for version in case.manifest.configurations:
+        path = configuration_path(version, TARGETS_FILE)
+        data = case.part(path)
+        if (version, digest(data)) not in marks:
+            raise _StepError(f"{path} is not the version that a statement names")
+        named.add(path)
+        for target, expected in target_hashes(data).items():
+            document = configuration_path(version, target)
+            if document not in case.parts:
+                continue
+            if digest(case.parts[document]) != expected:
+                raise _StepError(f"{document} is not of that version")
+            named.add(document)
+    stray = sorted(p for p in case.parts.keys() - named if p.startswith("configuration/"))
+    if stray:
+        raise _StepError(f"{stray[0]} belongs to no version that a statement names")
+    return bool(case.manifest.configurations)
+
+
+# --- what is proved ---
+
+
+def _facts(case: _Case) -> dict[str, str]:
+    said = case.statements("request") or case.statements("refusal")
+    statement = said[0].statement if said else None
+    if statement is None:
+        return {}
+    answers = case.statements("response") or case.statements("refusal")
+    ending = answers[0].statement if answers else None
+    facts = {
+        "client": statement.client,
+        "service": statement.service,
+        "method": statement.method,
+        "purpose": statement.purpose,
+        "issue": statement.issue,
+        "agreement": f"{statement.agreement.id}/{statement.agreement.version}"
+        if statement.agreement
+        else None,
+        "outcome": (ending.reason or str(ending.status)) if ending is not None else None,
+    }
+    heads = [case.heads[part.head].iat for part in case.manifest.leaves if part.head in case.heads]
+    if heads:
+        facts["time"] = datetime.fromtimestamp(min(heads), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {name: value for name, value in facts.items() if value is not None}

@@ -1,0 +1,192 @@
+"""A whole country on real processes, through the commands that people type."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.commands import found_country
+from cli.demo import alter_statement
+from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
+from cli.processes import Country, free_base
+
+PORTAL = "BJ/GOV/PNS/PORTAIL"
+GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
+PERSONS = 200
+
+
+class Running:
+    """The country with shortcuts for its commands."""
+
+    def __init__(self, plan: CountryPlan, layout: Layout, ports: Ports, country: Country) -> None:
+        self.plan, self.layout, self.ports, self.country = plan, layout, ports, country
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def call(self, *more: str, npi: str = "0000000001") -> dict[str, str]:
+        identity = self.layout.program(f"{PORTAL}/portail")
+        done = self.run(
+            *("call", GET_PERSON, "--as", PORTAL, "--identity", str(identity), "--purpose", "P01"),
+            *("--issue", "ACT-202611-0001", "--data", json.dumps({"npi": npi}), "--output", "json", *more),
+        )
+        found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def operator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        identity = self.layout.person("operator", "operateur-1")
+        return self.run(
+            *arguments,
+            "--registry",
+            self.ports.registry,
+            "--registry-id",
+            self.plan.registry,
+            "--identity",
+            str(identity),
+        )
+
+    @property
+    def pns(self) -> Path:
+        return self.layout.gateway(self.plan.member[0])
+
+    def part(self, name: str) -> subprocess.Popen[bytes]:
+        return next(part.process for part in self.country.parts if part.name == name)
+
+
+@pytest.fixture(scope="module")
+def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    root = tmp_path_factory.mktemp("country")
+    plan_file = root / "plan.toml"
+    plan_file.write_text(DEFAULT_PLAN.replace("persons = 50000", f"persons = {PERSONS}"), encoding="utf-8")
+    plan, layout, ports = found_country(plan_file, root / "bj", free_base())
+    running = Country(plan, layout, ports)
+    try:
+        running.start_registry()
+        running.start_members()
+        yield Running(plan, layout, ports, running)
+    finally:
+        running.stop()
+
+
+def test_call_from_the_shell_prints_the_person_and_the_exchange(country: Running) -> None:
+    answer = country.call()
+
+    assert answer["exchange_id"]
+    assert "ADJOVI" in json.dumps(answer)
+
+
+def test_unknown_person_is_the_providers_answer(country: Running) -> None:
+    assert country.call(npi="0000000003")["reason"] == "NOT_FOUND"
+
+
+def test_exchange_is_exported_verified_and_a_changed_byte_turns_the_verdict(
+    country: Running, tmp_path: Path
+) -> None:
+    exchange = country.call()["exchange_id"]
+    evidence, altered = tmp_path / "preuve.asice", tmp_path / "altered.asice"
+    exported = country.run("audit", "export", exchange, "--log", str(country.pns), "--out", str(evidence))
+    assert exported.returncode == 0, exported.stderr
+    anchor = str(country.layout.anchor)
+
+    good = country.run("audit", "verify", str(evidence), "--anchor", anchor, "--lang", "en")
+    alter_statement(evidence, altered)
+    bad = country.run("audit", "verify", str(altered), "--anchor", anchor, "--lang", "en")
+
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "VALID" in good.stdout
+    assert bad.returncode == 1
+    assert "INVALID" in bad.stdout
+
+
+def test_evidence_can_be_exported_at_the_providers_gateway_too(country: Running, tmp_path: Path) -> None:
+    exchange = country.call()["exchange_id"]
+    anip = country.layout.gateway(country.plan.member[1])
+    out = tmp_path / "preuve.asice"
+
+    exported = country.run("audit", "export", exchange, "--log", str(anip), "--out", str(out))
+    verified = country.run("audit", "verify", str(out), "--anchor", str(country.layout.anchor))
+
+    assert exported.returncode == 0, exported.stderr
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_status_and_list_show_what_happened(country: Running) -> None:
+    exchange = country.call()["exchange_id"]
+
+    status = country.run("status", "--config", str(country.pns / "gateway.toml"))
+    listed = country.run("audit", "list", "--log", str(country.pns), "--output", "json")
+
+    assert status.returncode == 0, status.stderr
+    assert exchange in listed.stdout
+
+
+def test_pages_tell_health_and_hold_no_personal_number(country: Running) -> None:
+    country.call()
+    base = f"http://{country.ports.gateway(1, 4)}"
+
+    pages = {}
+    for path in ("/etat", "/metrics", "/healthz", "/readyz"):
+        with urllib.request.urlopen(base + path, timeout=5) as page:  # loopback, ours
+            assert page.status == 200
+            pages[path] = page.read().decode("utf-8")
+
+    assert all("0000000001" not in page for page in pages.values())
+    assert "BJ/GOV/PNS/gw1" in pages["/etat"]
+
+
+def test_no_personal_number_stands_in_any_log_of_events(country: Running) -> None:
+    country.call()
+    country.call(npi="0000000003")
+
+    for log in country.layout.log.glob("*.log"):
+        text = log.read_text(encoding="utf-8")
+        assert "0000000001" not in text
+        assert "0000000003" not in text
+
+
+def test_calls_go_on_without_the_registry(country: Running) -> None:
+    registry = country.part("registre")
+    os.kill(registry.pid, signal.SIGSTOP)
+    try:
+        assert "ADJOVI" in json.dumps(country.call())
+    finally:
+        os.kill(registry.pid, signal.SIGCONT)
+
+
+def test_killed_worker_comes_back_by_itself(country: Running) -> None:
+    control = country.part("pns-gw1")
+    children = Path(f"/proc/{control.pid}/task/{control.pid}/children").read_text(encoding="ascii").split()
+    os.kill(int(children[0]), signal.SIGKILL)
+
+    _until(lambda: "ADJOVI" in json.dumps(country.call()))
+
+
+@pytest.mark.timeout(120)
+def test_revoked_agreement_is_refused_everywhere(country: Running) -> None:
+    """The last test of this country: what is revoked stays revoked."""
+    assert "ADJOVI" in json.dumps(country.call())
+
+    revoked = country.operator("agreement", "revoke", "CV-0001", "--reason", "essai", "--yes")
+    started = time.monotonic()
+    _until(lambda: country.call().get("reason") in ("NO_AGREEMENT", "NOT_FOUND"))
+
+    assert revoked.returncode == 0, revoked.stderr
+    print(f"refused {time.monotonic() - started:.1f} s after the command, the calls' own start included")
+
+
+def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.1)

@@ -38,7 +38,10 @@ def urn_of(certificate: x509.Certificate) -> str:
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise MalformedError(Reason.CERTIFICATE_INVALID, f"the certificate has {len(uris)} SAN URIs, not one")
-    parse_urn(uris[0])
+    try:
+        parse_urn(uris[0])
+    except MalformedError as error:
+        raise MalformedError(Reason.CERTIFICATE_INVALID, f"SAN URI: {error}") from None
     return uris[0]
 
 

@@ -137,7 +137,7 @@ def test_rapid_reset_is_cut_off_and_counted(start: Start, loop: LoopThread) -> N
     client, other = RawClient(port), RawClient(port)
 
     with contextlib.suppress(ConnectionError, ngh2.NGH2Error):
-        for _ in range(5000):
+        for _ in range(40_000):
             stream = client.h2.send_request(REQUEST)
             client.flush()
             client.h2.reset_stream(stream)
@@ -149,7 +149,8 @@ def test_rapid_reset_is_cut_off_and_counted(start: Start, loop: LoopThread) -> N
     other.h2.send_data(stream, frame_message(0, b""), end_stream=True)
     other.flush()
     other.read_until(lambda: bool(other.got(ngh2.TrailersReceived)))
-    assert edge.counters["calls_started"] < 1000
+    # What one read of the socket held (256 KiB) is still taken in before the GOAWAY leaves.
+    assert edge.counters["calls_started"] < 10_000
 
 
 def test_as_many_cancels_as_allowed_are_no_abuse(start: Start, loop: LoopThread) -> None:

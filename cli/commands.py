@@ -23,7 +23,10 @@ _WRAPPER: Final = """\
 #!/bin/sh
 # Écrit par « make up » : la commande passerelle avec les identités du pays d'essai.
 # Written by 'make up': the passerelle command with the identities of the country in a box.
-if [ "$1" = call ]; then
+given=" $* "
+add=
+case "$1" in
+call)
     previous=
     for argument in "$@"; do
         if [ "$previous" = --as ]; then
@@ -33,8 +36,13 @@ if [ "$1" = call ]; then
         fi
         previous=$argument
     done
-fi
-exec {python} -m cli "$@" ${{identity:+--identity "$identity"}}
+    case "$given" in *" --identity "*) value= ;; *) add=--identity ;; esac ;;
+member | subsystem | service | agreement | request)
+    case "$given" in *" --identity "* | *" --help "*) ;; *) add=--identity value='{operator}' ;; esac ;;
+status | exchange | log | config | program)
+    case "$given" in *" --config "* | *" --help "*) ;; *) add=--config value='{config}' ;; esac ;;
+esac
+exec {python} -m cli "$@" ${{value:+"$add" "$value"}}
 """
 
 
@@ -122,11 +130,17 @@ def write_wrapper(plan: CountryPlan, layout: Layout) -> None:
     """Write ``./passerelle``: it adds the identity that belongs to ``--as``."""
     programs = [program for member in plan.member for program in member.programs]
     cases = "\n".join(
-        f"            {program.rpartition('/')[0]}) identity='{layout.program(program)}' ;;"
+        f"            {program.rpartition('/')[0]}) value='{layout.program(program)}' ;;"
         for program in programs
     )
+    text = _WRAPPER.format(
+        cases=cases,
+        operator=layout.person("operator", plan.operators[0]),
+        config=layout.gateway(plan.member[0]) / "gateway.toml",
+        python=sys.executable,
+    )
     wrapper = Path("passerelle")
-    wrapper.write_text(_WRAPPER.format(cases=cases, python=sys.executable), encoding="utf-8")
+    wrapper.write_text(text, encoding="utf-8")
     wrapper.chmod(0o755)
 
 

@@ -164,7 +164,7 @@ class Control:
             registry=self._keeper.registry,
             workers=workers,
             adapters=tuple(
-                AdapterState(one.subsystem, one.address, _worst(one.subsystem, workers))
+                AdapterState(one.subsystem, one.address, adapter_state(one.subsystem, workers))
                 for one in self.settings.adapter
             ),
             indexed=self._indexer.indexed,
@@ -212,7 +212,7 @@ def _registry_channel(settings: GatewaySettings, directory: GatewayDirectory, an
     )
 
 
-def _worst(subsystem: str, workers: Iterable[WorkerState]) -> str:
+def adapter_state(subsystem: str, workers: Iterable[WorkerState]) -> str:
     """An adapter is down if one worker cannot reach it, and up if one has."""
     seen = {worker.report.adapters.get(subsystem) for worker in workers if worker.report is not None}
     return next((state for state in ("down", "up") if state in seen), "unknown")

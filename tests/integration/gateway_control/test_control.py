@@ -3,12 +3,17 @@
 import http.client
 import json
 import stat
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import msgspec
 import pytest
+from grpc_health.v1 import health_pb2
 
 from cli.program import Program
 from core.configuration import AgreementEntry, CurrentConfiguration, RegistrationEntry
@@ -33,6 +38,7 @@ from pki.keys import load_chain
 from pki.profiles import Profile
 from rpc.credentials import channel
 from rpc.identity import Identity
+from rpc.lifeline import Lifeline
 from rpc.remote import RemoteError
 from rpc.status import error_from_rpc
 from tests.integration.gateway_control.conftest import IDENTITY, PORTAL, Country, Start
@@ -398,3 +404,76 @@ def test_a_real_worker_gets_the_configuration_and_its_log_is_read(country: Count
         )
 
     assert head.log == made.logs[0].id == proof.leaf_hash.hex()
+
+
+def test_health_follows_readiness_until_the_process_is_told_to_stop(country: Country, start: Start) -> None:
+    """grpc.health.v1 on the admin port says what /readyz says."""
+    made = country.found(country.pns)
+    country.stop_registry()
+    control = start(made)
+    stopped = threading.Event()
+    running = threading.Thread(target=control.run, args=(stopped,))
+    running.start()
+    with local_channel(made) as opened:
+        check = opened.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )
+
+        def status() -> int:
+            return int(check(health_pb2.HealthCheckRequest(), timeout=10).status)
+
+        until(lambda: status() == health_pb2.HealthCheckResponse.NOT_SERVING)
+        country.start_registry()
+        country.publish()
+        until(lambda: status() == health_pb2.HealthCheckResponse.SERVING)
+    stopped.set()
+    running.join(10)
+
+    assert not running.is_alive()
+
+
+def test_a_served_gateway_ends_with_its_lifeline_and_leaves_no_worker(country: Country) -> None:
+    """The command as a supervisor starts it: a real process, a real worker, a pipe."""
+    made = country.found(country.pns)
+    logs = [RegisteredLog(id=made.logs[0].id, worker=0, address="127.0.0.1:1")]
+    country.published.register(country.pns, country.published.registration("BJ/GOV/PNS/gw1", logs=logs))
+    country.publish()
+    lifeline = Lifeline()
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "cli",
+            "gateway",
+            "serve",
+            "--config",
+            str(made.directory.settings),
+            *lifeline.arguments,
+        ],
+        pass_fds=lifeline.pass_fds,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        lifeline.given()
+        until(lambda: made.directory.worker_pid(0).exists(), seconds=40)
+        pid = int(made.directory.worker_pid(0).read_text())
+        until(lambda: made.directory.admin_socket.exists() and serves(made), seconds=40)
+
+        lifeline.cut()
+
+        assert process.wait(30) == 0
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    assert not made.directory.admin_socket.exists()
+
+
+def serves(made: InitResult) -> bool:
+    """Whether the gateway in another process says that it is ready."""
+    with local_channel(made) as opened:
+        try:
+            found = status_pb2_grpc.StatusServiceStub(opened).GetStatus(
+                status_pb2.GetStatusRequest(), timeout=10
+            )
+        except grpc.RpcError:
+            return False
+    return found.state == status_pb2.STATE_READY

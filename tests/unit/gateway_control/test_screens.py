@@ -1,0 +1,156 @@
+"""What status, log, exchange and config put on a screen."""
+
+import pytest
+
+from core.language import Language
+from gateway.channel import WorkerReport
+from gateway.control.main import adapter_state
+from gateway.control.supervisor import WorkerState
+from gateway.screens import Screen, exchange_screen, exchanges_screen, log_screen, status_screen
+from passerelle.gateway.v1 import log_pb2, status_pb2
+
+NOW = 1_795_000_000_000
+LOG = "ab" * 32
+
+
+def text(screen: Screen, language: Language) -> str:
+    lines = [line.in_(language) for line in screen.lines]
+    for table in screen.tables:
+        lines.append(table.title.in_(language))
+        lines.append(" | ".join(heading.in_(language) for heading in table.header))
+        lines += [" | ".join(row) for row in table.rows]
+    return "\n".join(lines)
+
+
+def status() -> status_pb2.GetStatusResponse:
+    found = status_pb2.GetStatusResponse(
+        gateway="BJ/GOV/ANIP/gw1",
+        state=status_pb2.STATE_DEGRADED,
+        faults=["CONFIG_STALE", "ADAPTER_DOWN"],
+        configuration=status_pb2.ConfigurationStatus(version=812),
+        registry=status_pb2.RegistryStatus(address="registre.asin.bj:7443", problem="connection refused"),
+        workers=[
+            status_pb2.WorkerStatus(
+                worker=0, pid=42, state="ready", log=LOG, size=7, free_bytes=41_000_000_000
+            )
+        ],
+        peers=[status_pb2.PeerStatus(gateway="BJ/GOV/PNS/gw1", state="open", size=9)],
+        adapters=[
+            status_pb2.AdapterStatus(subsystem="BJ/GOV/ANIP/RNPP", address="127.0.0.1:9101", state="down")
+        ],
+    )
+    found.configuration.fetched_at.FromMilliseconds(NOW - 5 * 3_600_000)
+    return found
+
+
+def test_the_status_screen_tells_what_to_attend_to() -> None:
+    """Codes as they are, sentences in the reader's language."""
+    french, english = text(status_screen(status(), NOW), "fr"), text(status_screen(status(), NOW), "en")
+
+    assert "BJ/GOV/ANIP/gw1 · EN SERVICE, ATTENTION REQUISE · configuration v812 (il y a 5 h)" in french
+    assert "NEEDS ATTENTION · configuration v812 (5 h ago)" in english
+    assert "À traiter : CONFIG_STALE, ADAPTER_DOWN" in french
+    assert "Registre registre.asin.bj:7443 : connection refused" in french
+    assert "BJ/GOV/PNS/gw1 | open | 9" in french
+    assert "BJ/GOV/ANIP/RNPP | 127.0.0.1:9101 | down" in english
+
+
+def test_the_status_screen_of_a_gateway_that_waits() -> None:
+    """No configuration, no worker yet: no table is missing its words."""
+    waiting = status_pb2.GetStatusResponse(gateway="BJ/GOV/ANIP/gw1", state=status_pb2.STATE_WAITING)
+
+    shown = text(status_screen(waiting, NOW), "fr")
+
+    assert "EN ATTENTE · aucune configuration" in shown
+    assert "Liaisons" not in shown
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "words"), [(3000, "3 s"), (150_000, "2 min"), (260_000_000, "72 h"), (-5, "0 s")]
+)
+def test_ages_are_told_in_the_unit_that_fits(age_ms: int, words: str) -> None:
+    """And a clock that was stepped back is no negative age."""
+    found = status()
+    found.configuration.fetched_at.FromMilliseconds(NOW - age_ms)
+
+    assert f"(il y a {words})" in text(status_screen(found, NOW), "fr")
+
+
+def test_the_log_screen_shows_the_signed_root() -> None:
+    """A log without head shows a dash."""
+    head = log_pb2.SignedHead(log=LOG, size=7, root="cd" * 32)
+
+    assert "cdcdcdcdcdcdcdcd…" in text(log_screen(status(), [head]), "fr")
+    assert "| – |" in text(log_screen(status(), []), "fr")
+    assert "41.0" in text(log_screen(status(), []), "fr")
+
+
+def test_the_exchange_screen_shows_both_sides() -> None:
+    """What is unknown is a dash or a question mark, never a guess."""
+    entry = log_pb2.ExchangeEntry(log=LOG, index=3, label="said", kind="refusal", leaf_hash="ef" * 32)
+    entry.issued_at.FromMilliseconds(NOW)
+    receipt = log_pb2.ExchangeEntry(log=LOG, index=4, label="heard", kind="taken", from_peer=True)
+    found = log_pb2.GetExchangeResponse(
+        exchanges=[
+            log_pb2.Exchange(
+                exchange_id="0192f1a0",
+                side=log_pb2.SIDE_CONSUMER,
+                outcome=log_pb2.EXCHANGE_OUTCOME_REFUSED,
+                reason="NO_AGREEMENT",
+                method="bj.land.v1.LandService/GetTitle",
+            )
+        ],
+        entries=[entry, receipt],
+    )
+
+    french, english = text(exchange_screen(found), "fr"), text(exchange_screen(found), "en")
+
+    assert "0192f1a0 · consommateur · refusé (NO_AGREEMENT)" in french
+    assert "0192f1a0 · consumer · refused (NO_AGREEMENT)" in english
+    assert "? → ? bj.land.v1.LandService/GetTitle" in french
+    assert "finalité – · dossier – · convention – v0" in french
+    assert "· | said | refusal | 3 | abababababababab… | efefefefefefefef… | 2026-" in french
+    assert "↔ | heard | taken | 4 | abababababababab… | – | –" in french
+
+
+def test_the_list_of_exchanges() -> None:
+    """One row each."""
+    one = log_pb2.Exchange(exchange_id="0192f1a0", client="BJ/GOV/PNS/PORTAIL", issue="ACT-1")
+    one.requested_at.FromMilliseconds(NOW)
+
+    shown = text(exchanges_screen(log_pb2.SearchResponse(exchanges=[one])), "fr")
+
+    assert "0192f1a0 | BJ/GOV/PNS/PORTAIL" in shown
+
+
+def test_every_heading_speaks_both_languages() -> None:
+    """A table must not fall back to the other language."""
+    screens = (
+        status_screen(status(), NOW),
+        log_screen(status(), []),
+        exchanges_screen(log_pb2.SearchResponse()),
+    )
+
+    for screen in screens:
+        for table in screen.tables:
+            assert all(heading.fr and heading.en for heading in table.header)
+
+
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        ((), "unknown"),
+        (("up",), "up"),
+        (("up", "down"), "down"),
+        (("unknown",), "unknown"),
+        (("unknown", "up"), "up"),
+    ],
+)
+def test_an_adapter_is_down_if_one_worker_cannot_reach_it(seen: tuple[str, ...], state: str) -> None:
+    """And up if one has."""
+    workers = [
+        WorkerState(number, 1, 0, WorkerReport(state="ready", adapters={"BJ/GOV/ANIP/RNPP": one}), 0.0)
+        for number, one in enumerate(seen)
+    ]
+
+    assert adapter_state("BJ/GOV/ANIP/RNPP", [*workers, WorkerState(9, 0, 0, None, 0.0)]) == state

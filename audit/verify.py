@@ -24,11 +24,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.report import Report, Step, StepVerdict
 from core.agreements import Agreement, parse_agreement
-from core.documents import digest
+from core.documents import digest, encode
 from core.evidence import (
     CONSUMER_AGREEMENT,
     MANIFEST,
@@ -37,6 +39,8 @@ from core.evidence import (
     Manifest,
     Parts,
     configuration_path,
+    file_name,
+    member_key_path,
     parse_inclusion_proof,
     parse_manifest,
 )
@@ -55,7 +59,14 @@ from ledger.published import TARGETS_FILE, target_hashes
 from pki.chain import verify_chain
 from pki.documents import unverified_kid, verify_document
 from pki.heads import verify_head
-from pki.keys import certificate_thumbprint, key_thumbprint, load_chain, load_public_key
+from pki.keys import (
+    certificate_thumbprint,
+    chain_pem,
+    key_thumbprint,
+    load_chain,
+    load_public_key,
+    public_key_pem,
+)
 from pki.profiles import Profile
 
 _TITLES: Final = (
@@ -230,6 +241,10 @@ def _run(number: int, check: Callable[[_Case], bool], case: _Case) -> Step:
 
 def _require_form(parts: Parts) -> Manifest:
     manifest = parse_manifest(parts.get(MANIFEST, b""))
+    if encode(manifest) != parts[MANIFEST] or not {leaf.log for leaf in manifest.leaves} >= set(
+        manifest.logs
+    ):
+        raise _StepError("the manifest is not in its one written form")
     named = {MANIFEST, CONSUMER_AGREEMENT, PROVIDER_AGREEMENT, *manifest.registrations, *manifest.successors}
     for leaf in manifest.leaves:
         wanted = {leaf.path, leaf.proof, leaf.head, *([leaf.body] if leaf.body else ())}
@@ -279,6 +294,8 @@ def _check_inclusion(case: _Case) -> bool:
     for one in case.leaves:
         head = parse_head(case.parts[one.part.head]).unverified
         proof = parse_inclusion_proof(case.parts[one.part.proof])
+        if encode(proof) != case.parts[one.part.proof]:
+            raise _StepError(f"{one.part.proof} is not in its one written form")
         if (proof.index, proof.size, proof.root) != (one.part.index, head.size, head.root):
             raise _StepError(f"{one.part.proof} does not lead to {one.part.head}")
         if proof.leaf_hash != one.hash:
@@ -322,9 +339,9 @@ def _read_keys(case: _Case) -> None:
     for path, data in case.parts.items():
         if path.startswith("certificates/key_"):
             key = load_public_key(_text(path, data))
+            if path != member_key_path(key_thumbprint(key)) or public_key_pem(key) != data.decode("ascii"):
+                raise _StepError(f"{path} is not the key that its name tells")
             case.keys[key_thumbprint(key)] = key
-        elif path.startswith("certificates/crl-"):
-            case.crls.append(x509.load_pem_x509_crl(data))
 
 
 def _text(path: str, data: bytes) -> str:
@@ -398,12 +415,13 @@ def _check_heads(case: _Case) -> bool:
 def _check_chains(case: _Case) -> bool:
     if not case.heads:
         raise _StepError("no head is verified", is_open=True)
+    authorities = _read_authorities(case)
     for path, head in case.heads.items():
         registered = case.registered[head.log]
         leaf = registered.seals[parse_head(case.parts[path]).thumbprint]
         at = datetime.fromtimestamp(head.iat, UTC)
-        intermediates = _intermediates(case, registered)
-        _require_lists(case, [leaf, *intermediates], at, path)
+        intermediates = _intermediates(case, registered, authorities)
+        _require_lists(case, leaf, intermediates, at, path)
         try:
             chain = verify_chain(
                 leaf,
@@ -426,22 +444,75 @@ def _check_chains(case: _Case) -> bool:
     return True
 
 
-def _intermediates(case: _Case, registered: _Registered) -> list[x509.Certificate]:
-    listed = [
-        certificate
-        for path, data in case.parts.items()
-        if path.startswith("certificates/ca-")
-        for certificate in load_chain(data)
-    ]
+def _read_authorities(case: _Case) -> list[x509.Certificate]:
+    """The issuing CAs in the container, each issued by the anchor's root, and the lists that they or it signed."""
+    known: set[str] = {path for path in case.parts if path.startswith("certificates/key_")}
+    authorities: list[x509.Certificate] = []
+    for path, data in case.parts.items():
+        if path.startswith("certificates/ca-"):
+            found = load_chain(data)
+            _require_written(path, data, chain_pem(found))
+            for one in found:
+                _require_issued_by_root(case, one, path)
+            authorities += found
+            known.add(path)
+    for path, data in case.parts.items():
+        if path.startswith("certificates/crl-"):
+            crl = x509.load_pem_x509_crl(data)
+            _require_written(path, data, crl.public_bytes(serialization.Encoding.PEM))
+            if not any(_is_signed_by(crl, one) for one in (case.root, *authorities)):
+                raise _StepError(f"{path} is signed by no authority below the anchor")
+            case.crls.append(crl)
+            known.add(path)
+    for registered in case.registered.values():
+        # Copies for tools that read no JWT; what counts is what the member signed.
+        for number, seal in enumerate(registered.terms.seal, 1):
+            path = f"certificates/{file_name(registered.terms.gateway)}.seal-{number}.pem"
+            _require_written(path, case.parts.get(path, b""), seal.chain.encode("utf-8"))
+            known.add(path)
+    stray = sorted(path for path in case.parts.keys() - known if path.startswith("certificates/"))
+    if stray:
+        raise _StepError(f"{stray[0]} is nobody's certificate here")
+    return authorities
+
+
+def _require_written(path: str, data: bytes, written: bytes) -> None:
+    if data != written:
+        raise _StepError(f"{path} is not in its one written form")
+
+
+def _require_issued_by_root(case: _Case, certificate: x509.Certificate, path: str) -> None:
+    try:
+        if certificate != case.root:
+            certificate.verify_directly_issued_by(case.root)
+    except (ValueError, TypeError, InvalidSignature):
+        raise _StepError(f"{path} is not issued by the anchor's root") from None
+
+
+def _is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    key = issuer.public_key()
+    return (
+        crl.issuer == issuer.subject
+        and isinstance(key, ec.EllipticCurvePublicKey)
+        and crl.is_signature_valid(key)
+    )
+
+
+def _intermediates(
+    case: _Case, registered: _Registered, authorities: Sequence[x509.Certificate]
+) -> list[x509.Certificate]:
     # The root may stand at the end of a chain; it is trusted from the anchor only.
-    unique = {certificate_thumbprint(one): one for one in (*listed, *registered.intermediates)}
+    unique = {certificate_thumbprint(one): one for one in (*authorities, *registered.intermediates)}
     unique.pop(certificate_thumbprint(case.root), None)
     return list(unique.values())
 
 
-def _require_lists(case: _Case, certificates: Sequence[x509.Certificate], at: datetime, path: str) -> None:
+def _require_lists(
+    case: _Case, leaf: x509.Certificate, intermediates: Sequence[x509.Certificate], at: datetime, path: str
+) -> None:
     """Without a list that was fresh then, nobody can tell whether a certificate was revoked."""
-    for certificate in certificates:
+    issuing = [one for one in intermediates if one.subject == leaf.issuer]
+    for certificate in (leaf, *issuing):
         fresh = any(
             crl.issuer == certificate.issuer and crl.next_update_utc is not None and at <= crl.next_update_utc
             for crl in case.crls

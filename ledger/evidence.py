@@ -308,7 +308,8 @@ def _add_member(gathering: _Gathering, member: MemberDocument) -> None:
 
 
 def _add_authorities(gathering: _Gathering, common: CommonDocument) -> None:
-    for pem in common.authorities.seal:
+    # All of them: whoever verifies must be able to tell who signed each list of revocations.
+    for pem in (*common.authorities.seal, *common.authorities.auth):
         gathering.parts[f"certificates/ca-{digest(pem.encode())[:16]}.pem"] = pem.encode("ascii")
     for pem in common.crls:
         gathering.parts[f"certificates/crl-{digest(pem.encode())[:16]}.pem"] = pem.encode("ascii")

@@ -1,0 +1,303 @@
+"""Commands of an auditor: ``audit list | export | verify | verify-inclusion | verify-consistency``.
+
+All of them work offline: on a gateway's directory or a copy of it, on files, and on the anchor.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from core.language import Language, Text
+from core.reasons import ExchangeError, MalformedError, Reason
+from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option, show_rows
+
+if TYPE_CHECKING:
+    from audit.report import Report
+    from core.evidence import Parts
+    from ledger.trail import OpenBody
+
+# A head is signed at most a second after the leaves that it covers (PROTOCOL M6).
+_HEAD_WAIT_S: Final = 3.0
+_MAX_FILE_BYTES: Final = 1024 * 1024
+
+_log_option = click.option(
+    "--log",
+    "directory",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="répertoire de la passerelle, ou sa copie / the gateway's directory, or a copy",
+)
+
+
+@click.group(help="Preuves / evidence: list, export, verify.")
+def audit() -> None:
+    """Evidence of exchanges, offline."""
+
+
+@audit.command("list", help="Échanges d'un journal / exchanges of a log.")
+@_log_option
+@click.option("--exchange", default=None, help="UUID de l'échange / of the exchange")
+@click.option("--dossier", default=None, help="référence du dossier / dossier reference")
+@click.option("--from", "since", type=click.DateTime(), default=None, help="depuis (UTC) / since (UTC)")
+@click.option("--until", type=click.DateTime(), default=None, help="avant (UTC) / before (UTC)")
+@output_option
+@lang_option
+def list_(
+    directory: Path,
+    exchange: str | None,
+    dossier: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    output: Output,
+    lang: Language,
+) -> None:
+    """List exchanges from the segments."""
+    from audit.listing import COLUMNS, OUTCOMES, Wanted, foot, list_exchanges
+
+    wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until))
+    listing = list_exchanges(directory, wanted, lang)
+    if output != "table":
+        show_rows(listing.rows, COLUMNS, output, lang)
+        return
+    shown = [row | {"outcome": OUTCOMES[row["outcome"]].in_(lang)} for row in listing.rows]
+    show_rows(shown, COLUMNS, output, lang)
+    for line in foot(listing, wanted, lang, time.time_ns() // 1_000_000):
+        click.echo(line)
+
+
+@audit.command("export", help="Preuve d'un échange / evidence of one exchange.")
+@click.argument("exchange")
+@_log_option
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="fichier / file")
+@click.option("--with-bodies", is_flag=True, help="avec les contenus / with the bodies")
+@click.option("--purpose", default="", help="finalité de la lecture (P05) / purpose of reading (P05)")
+@click.option("--mandate", default="", help="référence du mandat / reference of the mandate")
+@lang_option
+def export(
+    exchange: str, directory: Path, out: Path, with_bodies: bool, purpose: str, mandate: str, lang: Language
+) -> None:
+    """Write the evidence of one exchange."""
+    from audit.container import write_container
+    from core.evidence import parse_manifest
+    from ledger.evidence import require_bodies_allowed
+
+    open_bodies = None
+    if with_bodies:
+        require_bodies_allowed(purpose, mandate)
+        open_bodies = _body_opener(directory)
+    parts = _gather(directory, exchange, open_bodies)
+    write_container(out, parts)
+    manifest = parse_manifest(parts["manifest.json"])
+    leaves = len(manifest.leaves)
+    said = Text(
+        f"{out} : échange {exchange}, {leaves} feuilles prouvées",
+        f"{out}: exchange {exchange}, {leaves} proven leaves",
+    )
+    click.echo(said.in_(lang))
+    for missing in manifest.missing:
+        click.echo(f"  {'manque' if lang == 'fr' else 'missing'}: {missing}")
+
+
+@audit.command("verify", help="Vérifier une preuve / verify evidence.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--anchor", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--crl",
+    "crls",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="autre liste de révocation (PEM) / further revocation list (PEM)",
+)
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@lang_option
+def verify(file: Path, anchor: Path, crls: tuple[Path, ...], output: str, lang: Language) -> None:
+    """Verify evidence against the anchor; exits 0 only if it is VALID."""
+    from cryptography import x509
+
+    from audit.container import read_container
+    from audit.report import Verdict
+    from audit.verify import unreadable, verify_evidence
+    from pki.anchor import Anchor
+
+    root = Anchor.read(anchor).certificate
+    try:
+        lists = [x509.load_pem_x509_crl(one.read_bytes()) for one in crls]
+    except ValueError:
+        raise MalformedError(Reason.DOCUMENT_INVALID, "a --crl file is no revocation list") from None
+    try:
+        report = verify_evidence(read_container(file), root, lists)
+    except MalformedError as error:
+        report = unreadable(str(error))
+    if output == "json":
+        click.echo(json.dumps(_report_json(report), ensure_ascii=False))
+    else:
+        _show_report(report, lang)
+    sys.exit(GOOD if report.verdict is Verdict.VALID else FAULT)
+
+
+@audit.command("verify-inclusion", help="Vérifier une preuve d'inclusion / an inclusion proof (RFC 9162).")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@lang_option
+def verify_inclusion(file: Path, lang: Language) -> None:
+    """Check ``{"leaf_hash" | "leaf_base64", "index", "size", "proof", "root"}``."""
+    from core import merkle
+
+    found = _proof_file(file)
+    hashed = (
+        merkle.leaf_hash(_base64(found["leaf_base64"]))
+        if "leaf_base64" in found
+        else _hash(found.get("leaf_hash"))
+    )
+    merkle.verify_inclusion(
+        hashed,
+        index=_number(found.get("index")),
+        size=_number(found.get("size")),
+        path=_hashes(found.get("proof")),
+        root=_hash(found.get("root")),
+    )
+    click.echo("BON" if lang == "fr" else "GOOD")
+
+
+@audit.command(
+    "verify-consistency", help="Vérifier qu'un journal n'a fait que croître / that a log only grew."
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@lang_option
+def verify_consistency(file: Path, lang: Language) -> None:
+    """Check ``{"size1", "root1", "size2", "root2", "proof"}``."""
+    from core import merkle
+
+    found = _proof_file(file)
+    merkle.verify_consistency(
+        size1=_number(found.get("size1")),
+        root1=_hash(found.get("root1")),
+        size2=_number(found.get("size2")),
+        root2=_hash(found.get("root2")),
+        proof=_hashes(found.get("proof")),
+    )
+    click.echo("BON" if lang == "fr" else "GOOD")
+
+
+# --- export ---
+
+
+def _gather(directory: Path, exchange: str, open_bodies: Callable[[int, str], OpenBody] | None) -> Parts:
+    """Gather; if the exchange is so young that no head covers it, wait for the next one."""
+    from ledger.evidence import gather_evidence
+
+    until = time.monotonic() + _HEAD_WAIT_S
+    while True:
+        try:
+            return gather_evidence(directory, exchange, open_bodies=open_bodies)
+        except ExchangeError as error:
+            if error.reason is not Reason.PROOF_INVALID or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def _body_opener(directory: Path) -> Callable[[int, str], OpenBody]:
+    from core.clock import SystemClock
+    from ledger.vault import BodyVault, read_wrapping_key
+
+    settings = tomllib.loads((directory / "gateway.toml").read_text("utf-8"))
+    name = settings.get("log", {}).get("wrapping_key_file", "keys/wrapping.key")
+    key = read_wrapping_key(directory / name, directory / "log")
+
+    def open_worker(worker: int, log: str) -> OpenBody:
+        return BodyVault(directory / "bodies" / str(worker), log, key, SystemClock()).open
+
+    return open_worker
+
+
+# --- verify ---
+
+
+def _show_report(report: Report, lang: Language) -> None:
+    width = max(len(step.title.in_(lang)) for step in report.steps)
+    for step in report.steps:
+        click.echo(f"{step.number:>3}  {step.title.in_(lang):<{width}}  {step.verdict.text.in_(lang)}")
+        for finding in step.findings:
+            click.echo(f"     {finding}")
+    for name, value in report.facts.items():
+        click.echo(f"     {name}: {value}")
+    for remark in report.remarks:
+        click.echo(f"     {'remarque' if lang == 'fr' else 'remark'}: {remark.in_(lang)}")
+    words = report.verdict.text.in_(lang)
+    click.echo(f"VERDICT : {words} ({report.verdict})" if lang == "fr" else f"VERDICT: {report.verdict}")
+
+
+def _report_json(report: Report) -> dict[str, Any]:
+    return {
+        "verdict": str(report.verdict),
+        "exchange": report.exchange,
+        "steps": [
+            {
+                "number": step.number,
+                "title": step.title.en,
+                "verdict": str(step.verdict),
+                "findings": list(step.findings),
+            }
+            for step in report.steps
+        ],
+        "facts": report.facts,
+        "remarks": [remark.en for remark in report.remarks],
+    }
+
+
+# --- files of proofs ---
+
+
+def _proof_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            found = json.loads(opened.read(_MAX_FILE_BYTES))
+    except (ValueError, RecursionError):
+        raise MalformedError(Reason.PROOF_INVALID, f"{file} is not JSON") from None
+    if not isinstance(found, dict):
+        raise MalformedError(Reason.PROOF_INVALID, f"{file} holds no proof")
+    return found
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise MalformedError(Reason.PROOF_INVALID, "index and sizes are numbers")
+    return value
+
+
+def _hash(value: object) -> bytes:
+    """64 hex digits, or padded base64."""
+    if not isinstance(value, str):
+        raise MalformedError(Reason.PROOF_INVALID, "a hash is missing")
+    if len(value) == 64:
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            raise MalformedError(Reason.PROOF_INVALID, "a hash is not hex") from None
+    return _base64(value)
+
+
+def _base64(value: object) -> bytes:
+    try:
+        return base64.b64decode(str(value), validate=True)
+    except ValueError:
+        raise MalformedError(Reason.PROOF_INVALID, "not padded base64") from None
+
+
+def _hashes(value: object) -> list[bytes]:
+    if not isinstance(value, list):
+        raise MalformedError(Reason.PROOF_INVALID, "'proof' is a list of hashes")
+    return [_hash(one) for one in value]
+
+
+def _utc_ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1000)

@@ -287,7 +287,7 @@ class Worker:
             return
         if isinstance(message, ConfigurationChanged):
             self._load_configuration()
-            self._report()
+            self._tell(self.report())
         elif isinstance(message, ConfigurationConfirmed):
             if self._view is not None and self._view.mark.version == message.version:
                 self._use(self._view.confirmed(message.fetched_at, message.expires_at))

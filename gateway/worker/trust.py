@@ -270,7 +270,8 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
             held = hold(entry)
             for party in (held.terms.consumer, held.terms.provider):
                 ours = _member_of(party.subsystem) == own_member
-                if ours and party.member_key != own_key and own_key not in lineage.get(party.member_key, ()):
+                # Forward only: anybody can name our key as the successor of his own.
+                if ours and party.member_key != own_key and party.member_key not in lineage.get(own_key, ()):
                     break
             else:
                 key = (held.terms.consumer.subsystem, held.terms.provider.subsystem, held.terms.service)

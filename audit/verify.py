@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -231,7 +231,7 @@ def _run(number: int, check: Callable[[_Case], bool], case: _Case) -> Step:
     except _StepError as error:
         verdict = StepVerdict.OPEN if error.is_open else StepVerdict.FAILED
         return Step(number, title, verdict, (str(error),))
-    except (ExchangeError, ValueError) as error:
+    except (ExchangeError, ValueError, UnsupportedAlgorithm) as error:
         # Every parser and verifier refuses with one of these; anything else would be a fault of ours.
         return Step(number, title, StepVerdict.FAILED, (str(error),))
 

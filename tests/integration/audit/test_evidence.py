@@ -1,0 +1,346 @@
+"""Evidence gathered from real logs reaches a verdict offline; whatever is changed in it turns the verdict."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from audit.report import Report, StepVerdict, Verdict
+from audit.verify import verify_evidence
+from core.documents import encode
+from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Parts, parse_manifest
+from core.jws import DocumentKind
+from core.reasons import ExchangeError, Reason
+from ledger.evidence import gather_evidence, require_bodies_allowed
+from ledger.vault import BodyVault, read_wrapping_key
+from pki.documents import sign_document
+from pki.keys import generate_key
+from tests.support.evidence import EvidenceCountry, Side
+
+
+@pytest.fixture
+def country(tmp_path: Path) -> EvidenceCountry:
+    return EvidenceCountry(tmp_path)
+
+
+def verified(country: EvidenceCountry, parts: Parts) -> Report:
+    return verify_evidence(parts, country.country.root.certificate)
+
+
+def failed(report: Report) -> list[int]:
+    return [step.number for step in report.steps if step.verdict in (StepVerdict.FAILED, StepVerdict.OPEN)]
+
+
+def with_bodies(side: Side) -> Callable[[int, str], Callable[[bytes], bytes]]:
+    key = read_wrapping_key(side.directory / "keys/wrapping.key", side.directory / "log")
+
+    def open_worker(worker: int, log: str) -> Callable[[bytes], bytes]:
+        return BodyVault(side.directory / "bodies" / str(worker), log, key, side.clock).open
+
+    return open_worker
+
+
+def test_the_consumer_proves_question_and_answer(country: EvidenceCountry) -> None:
+    """Four leaves: its own two, the provider's answer, and the provider's receipt."""
+    country.exchange()
+    wanted = country.exchange()
+    country.exchange()
+
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    report = verified(country, parts)
+
+    assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+    assert len(parse_manifest(parts[MANIFEST]).leaves) == 4
+    assert parse_manifest(parts[MANIFEST]).missing == []
+    assert report.facts["client"] == "BJ/GOV/PNS/PORTAIL"
+    assert [remark.en for remark in report.remarks] == ["time claimed, not stamped"]
+
+
+def test_the_provider_proves_the_same_from_its_own_log(country: EvidenceCountry) -> None:
+    """The mirror image, without the consumer's help."""
+    wanted = country.exchange()
+    country.exchange()
+
+    report = verified(country, gather_evidence(country.anip.directory, wanted.id))
+
+    assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+
+
+def test_without_the_last_receipt_three_leaves_are_enough(country: EvidenceCountry) -> None:
+    """The answer stands for the receipt (PROTOCOL M7)."""
+    wanted = country.exchange(receipts=False)
+
+    parts = gather_evidence(country.anip.directory, wanted.id)
+
+    assert len(parse_manifest(parts[MANIFEST]).leaves) == 3
+    assert verified(country, parts).verdict is Verdict.VALID
+
+
+def test_bodies_are_compared_with_their_digests(country: EvidenceCountry) -> None:
+    """Asked for, they are there for both statements; a changed one is found."""
+    wanted = country.exchange()
+
+    parts = gather_evidence(country.pns.directory, wanted.id, open_bodies=with_bodies(country.pns))
+    bodies = sorted(path for path in parts if path.startswith("bodies/"))
+    good = verified(country, parts)
+    parts[bodies[0]] = parts[bodies[0]][:-1] + b"!"
+    bad = verified(country, parts)
+
+    assert len(bodies) == 2
+    assert good.verdict is Verdict.VALID
+    assert failed(bad) == [9]
+
+
+def test_bodies_need_a_purpose_or_a_mandate() -> None:
+    """P05 or a mandate, nothing else."""
+    require_bodies_allowed("P05", "")
+    require_bodies_allowed("", "PJ-2026-118")
+
+    for purpose in ("", "P08", "P01"):
+        with pytest.raises(ExchangeError) as refused:
+            require_bodies_allowed(purpose, " ")
+        assert refused.value.reason is Reason.PURPOSE_NOT_ALLOWED
+
+
+def test_a_refusal_by_the_provider_is_evidence_too(country: EvidenceCountry) -> None:
+    """The agreement does not cover the call, the refusal says so, and that is proved."""
+    refusal = {
+        "kind": "refusal",
+        "status": 7,
+        "reason": "PURPOSE_NOT_ALLOWED",
+        "delivery": "not_sent",
+        "payloads": [],
+    }
+    wanted = country.exchange(answer=refusal, purpose="P09")
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+    assert report.facts["outcome"] == "PURPOSE_NOT_ALLOWED"
+    assert "refused: the agreement does not cover the call" in [one.en for one in report.remarks]
+
+
+def test_a_refusal_at_home_needs_no_agreement(country: EvidenceCountry) -> None:
+    """One leaf; the verdict says whose word the member key is."""
+    wanted = country.refuse_at_home()
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted))
+
+    assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+    assert report.steps[6].verdict is StepVerdict.ABSENT
+
+
+@pytest.mark.parametrize("change", [{"purpose": "P09"}, {"issue": None}], ids=["purpose", "dossier"])
+def test_an_answer_that_the_agreement_does_not_cover_is_invalid(
+    country: EvidenceCountry, change: dict[str, Any]
+) -> None:
+    """Both gateways may have been wrong or in league: the signed terms decide."""
+    wanted = country.exchange(**change)
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.INVALID
+    assert failed(report) == [7]
+
+
+def test_an_answer_to_another_request_is_refused(country: EvidenceCountry) -> None:
+    """The statements of two exchanges swapped: each is genuine, together they prove nothing."""
+    one, other = country.exchange(), country.exchange()
+    parts = gather_evidence(country.pns.directory, one.id)
+    foreign = gather_evidence(country.pns.directory, other.id)
+
+    swapped = _with_leaf(parts, foreign, "response")
+
+    assert verified(country, swapped).verdict is Verdict.INVALID
+
+
+def test_an_answer_that_differs_from_its_request_is_refused(country: EvidenceCountry) -> None:
+    """A provider that answers for another purpose than it was asked for."""
+    wanted = country.exchange(answer={"issue": "ACT-202611-9999"})
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert failed(report) == [8]
+
+
+def test_a_registration_signed_by_a_foreign_key_is_refused(country: EvidenceCountry) -> None:
+    """The registry's operator runs the CAs, and still cannot add a gateway: the agreement names the key (M8)."""
+    wanted = country.exchange()
+    intruder = generate_key()
+    registration = country.anip.registration(country.country)
+    country.anip.member.change(registrations=[])
+    country.country.register(country.anip.member, registration, intruder)
+    country.anip.member.change(
+        member_keys=[*country.anip.member.document.member_keys, _listed(intruder)],
+    )
+    country.publish()
+    late = country.exchange()
+
+    before = verified(country, gather_evidence(country.pns.directory, wanted.id))
+    after = verified(country, gather_evidence(country.pns.directory, late.id))
+
+    assert before.verdict is Verdict.VALID
+    assert failed(after) == [7]
+
+
+def test_a_successor_of_the_member_key_is_the_same_member(country: EvidenceCountry) -> None:
+    """Agreements go on when the old key has named the new one."""
+    from tests.support.published_country import listed, succeed
+
+    fresh = generate_key()
+    member = country.anip.member
+    registration = country.anip.registration(country.country)
+    member.change(registrations=[], member_keys=[listed(member.key), listed(fresh)])
+    country.country.register(member, registration, fresh)
+    member.change(successors=[succeed(member.id, member.key, fresh)])
+    country.publish()
+    wanted = country.exchange()
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+
+
+def test_another_anchor_refuses_everything(country: EvidenceCountry, tmp_path: Path) -> None:
+    """The container's own certificates count for nothing."""
+    wanted = country.exchange()
+    other = EvidenceCountry(tmp_path / "other")
+
+    report = verified(other, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.INVALID
+    assert 6 in failed(report)
+
+
+def test_a_certificate_revoked_later_leaves_it_open(country: EvidenceCountry) -> None:
+    """No stamp shows that the head was there before: UNDETERMINED, never VALID (M9)."""
+    wanted = country.exchange()
+    country.country.now_ms += 3_600_000
+    country.country.revoked.append(country.anip.certificate)
+    country.publish()
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.UNDETERMINED
+    assert failed(report) == [6]
+
+
+def test_a_certificate_revoked_before_makes_it_invalid(country: EvidenceCountry) -> None:
+    """The head itself says that it is younger than the revocation."""
+    country.country.now_ms -= 3_600_000
+    country.country.revoked.append(country.anip.certificate)
+    country.publish()
+    wanted = country.exchange()
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.INVALID
+
+
+def test_without_revocation_lists_nobody_can_tell(country: EvidenceCountry) -> None:
+    """Left out of the container, they leave the verdict open."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+
+    fewer = {path: data for path, data in parts.items() if not path.startswith("certificates/crl-")}
+
+    assert verified(country, fewer).verdict is Verdict.UNDETERMINED
+
+
+def test_no_part_can_be_left_out(country: EvidenceCountry) -> None:
+    """Whatever is missing, the verdict is not VALID."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    seal_lists = 0
+
+    for path in parts:
+        fewer = {name: data for name, data in parts.items() if name != path}
+        report = verified(country, fewer)
+        if path.startswith(("certificates/crl-", "certificates/ca-", "configuration/")):
+            # The lists of the auth CA and documents beyond need say nothing about a seal certificate.
+            seal_lists += report.verdict is not Verdict.VALID
+            continue
+        assert report.verdict is not Verdict.VALID, path
+
+    assert seal_lists >= 3
+
+
+def test_every_changed_byte_turns_the_verdict(country: EvidenceCountry) -> None:
+    """Bits flipped at seeded places in each part."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id, open_bodies=with_bodies(country.pns))
+    rng = random.Random(20261123)
+    assert verified(country, parts).verdict is Verdict.VALID
+
+    for path, data in parts.items():
+        for at in {0, len(data) - 1, *(rng.randrange(len(data)) for _ in range(12))}:
+            changed = bytearray(data)
+            changed[at] ^= 1 << rng.randrange(8)
+            report = verified(country, parts | {path: bytes(changed)})
+            assert report.verdict is not Verdict.VALID, (path, at, data[max(0, at - 20) : at + 20])
+
+
+@pytest.mark.parametrize(
+    ("member", "key"), [("consumer", "pns"), ("provider", "anip")], ids=["consumer", "provider"]
+)
+def test_an_agreement_widened_by_one_side_alone_is_refused(
+    country: EvidenceCountry, member: str, key: str
+) -> None:
+    """Both signatures cover the same bytes, or none counts."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    side: Side = getattr(country, key)
+    wider = msgspec.structs.replace(country.agreement, purposes=["P01", "P02"])
+
+    parts[CONSUMER_AGREEMENT.replace("consumer", member)] = sign_document(
+        DocumentKind.AGREEMENT, encode(wider), side.member.key
+    ).encode()
+
+    assert failed(verified(country, parts)) == [7]
+
+
+def test_an_exchange_that_is_not_there_is_told(country: EvidenceCountry) -> None:
+    """By name, and without evidence of nothing."""
+    country.exchange()
+
+    with pytest.raises(ExchangeError) as refused:
+        gather_evidence(country.pns.directory, "01920000-0000-7000-8000-000000000000")
+
+    assert refused.value.reason is Reason.NOT_FOUND
+
+
+def test_what_no_head_covers_is_not_exported(country: EvidenceCountry) -> None:
+    """Evidence starts with the signature."""
+    wanted = country.exchange()
+    (country.pns.directory / "state/head.json").unlink()
+
+    with pytest.raises(ExchangeError) as refused:
+        gather_evidence(country.pns.directory, wanted.id)
+
+    assert refused.value.reason is Reason.PROOF_INVALID
+
+
+def _listed(key: object) -> object:
+    from tests.support.published_country import listed
+
+    return listed(key)  # type: ignore[arg-type]  # a private key, as generate_key makes it
+
+
+def _with_leaf(parts: Parts, foreign: Parts, kind: str) -> Parts:
+    """``parts`` with one leaf of another container in place of its own, manifest and proof included."""
+    manifest, other = parse_manifest(parts[MANIFEST]), parse_manifest(foreign[MANIFEST])
+    (taken,) = (one for one in other.leaves if one.path.endswith(f"-{kind}.json") and "heard" not in one.path)
+    leaves = [
+        taken if one.path.endswith(f"-{kind}.json") and "heard" not in one.path else one
+        for one in manifest.leaves
+    ]
+    swapped = parts | {path: foreign[path] for path in (taken.path, taken.proof, taken.head)}
+    kept = {one.head for one in leaves}
+    gone = {one.head for one in manifest.leaves} - kept
+    swapped = {path: data for path, data in swapped.items() if path not in gone}
+    return swapped | {MANIFEST: encode(msgspec.structs.replace(manifest, leaves=leaves))}

@@ -7,6 +7,7 @@ before. After one failed write or sync the handle is dead: ``done`` is not calle
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,13 @@ from typing import Final, Protocol
 
 from core.reasons import ExchangeError, Reason
 from ledger.log import Log
-from ledger.records import AttachmentKind, RecordType, attachment_data, leaf_data
+from ledger.records import COMMIT_END, MAX_RECORD_BYTES, AttachmentKind, RecordType
 
 RESERVE_CHECK_S: Final = 0.05
+_RECORD_ROOM: Final = 64  # at most what a record adds to a leaf, an attachment or a body
+_LEAF: Final = int(RecordType.LEAF)
+_LAST_LEAF: Final = RecordType.LEAF | COMMIT_END
+_BODY: Final = int(RecordType.BODY)
 
 
 class Vault(Protocol):
@@ -85,7 +90,7 @@ class GroupCommit:
         self._reserve_bytes = reserve_bytes
         self._checked_at = float("-inf")
         self._free = 0
-        self._work: SimpleQueue[tuple[bytes, int, int, int, Callable[[], None]] | None] = SimpleQueue()
+        self._work: SimpleQueue[tuple[bytes, int, int, Callable[[], None]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -115,7 +120,7 @@ class GroupCommit:
         Raises:
             RecordingFailedError: The log is dead, or a commit is under way.
         """
-        first, data, first_sequence = self._prepare(entries, head)
+        first, data, sequence = self._prepare(entries, head)
         self.busy = True
         committed = Committed(first, self.log.size)
 
@@ -127,7 +132,7 @@ class GroupCommit:
             self.commits += 1
             done(committed)
 
-        self._work.put((data, first, first_sequence, self.log.sequence, finish))
+        self._work.put((data, first, sequence, finish))
         return first
 
     def commit_now(self, entries: Sequence[Entry], head: bytes | None = None) -> Committed:
@@ -136,10 +141,9 @@ class GroupCommit:
         Raises:
             RecordingFailedError: The disk refused, or the log is dead.
         """
-        first, data, first_sequence = self._prepare(entries, head)
-        self._write(data, first, first_sequence, self.log.sequence)
-        if self.failure is not None:
-            raise RecordingFailedError(f"the disk refused: {self.failure}")
+        first, data, sequence = self._prepare(entries, head)
+        self._write(data, first, sequence)
+        self._require_written()
         self.commits += 1
         return Committed(first, self.log.size)
 
@@ -148,41 +152,81 @@ class GroupCommit:
         self._work.put(None)
         self._thread.join()
 
-    def _prepare(self, entries: Sequence[Entry], head: bytes | None) -> tuple[int, bytes, int]:
+    def record_purge(self, purge: bytes) -> None:
+        """Put on record that bodies were erased: the bytes that ``BodyVault.erase`` gave; waits for the disk.
+
+        Raises:
+            RecordingFailedError: The disk refused, the log is dead, or a commit is under way.
+        """
+        self._require_ready()
+        parts: list[bytes] = []
+        self.log.sequence += 1
+        self.log.writer.pack(parts, self.log.sequence, RecordType.PURGE | COMMIT_END, purge)
+        self._write(b"".join(parts), self.log.size, self.log.sequence)
+        self._require_written()
+
+    def _require_ready(self) -> None:
         if self.failure is not None or self.busy:
             raise RecordingFailedError("the log is dead" if self.failure else "a commit is under way")
+
+    def _require_written(self) -> None:
+        if self.failure is not None:
+            raise RecordingFailedError(f"the disk refused: {self.failure}")
+
+    def _prepare(self, entries: Sequence[Entry], head: bytes | None) -> tuple[int, bytes, int]:
+        """First index, bytes and sequence of the commit; the log has grown by it when this returns."""
+        self._require_ready()
         log = self.log
-        tree, pack, vault = log.tree, log.writer.pack, self._vault
-        first = index = log.size
-        sequence = log.sequence
+        first = log.size
+        try:
+            data = self._packed(entries, head, first, log.sequence + 1)
+        except OSError as error:
+            # Slots or day keys could not be made: what they hold on disk is unknown.
+            self.failure = error
+            raise RecordingFailedError(f"the disk refused: {error}") from error
+        if len(data) > MAX_RECORD_BYTES:
+            _require_readable(entries)
+        log.sequence += bool(data)
+        log.tree.extend([entry.leaf_hash for entry in entries])
+        return first, data, log.sequence
+
+    def _packed(self, entries: Sequence[Entry], head: bytes | None, index: int, sequence: int) -> bytes:
+        writer, vault = self.log.writer, self._vault
+        pack_leaf, pack_attachment = writer.pack_leaf, writer.pack_attachment
         parts: list[bytes] = []
         if head is not None:
-            sequence += 1
-            pack(parts, sequence, RecordType.HEAD, head)
+            writer.pack(parts, sequence, RecordType.HEAD | (0 if entries else COMMIT_END), head)
+        last = index + len(entries) - 1
         for entry in entries:
-            # The leaf comes last: where it is whole, all that belongs to it is.
             for kind, data in entry.attachments:
-                sequence += 1
-                pack(parts, sequence, RecordType.ATTACHMENT, attachment_data(index, kind, data))
+                pack_attachment(parts, sequence, index, kind, data)
             if entry.body is not None and vault is not None:
-                sequence += 1
-                pack(parts, sequence, RecordType.BODY, vault.seal(index, entry.service, entry.body))
-            sequence += 1
-            pack(parts, sequence, RecordType.LEAF, leaf_data(index, entry.leaf))
-            tree.append(entry.leaf_hash)
+                writer.pack(parts, sequence, _BODY, vault.seal(index, entry.service, entry.body))
+            # The leaf comes last: where it is read, all that belongs to it was.
+            pack_leaf(parts, sequence, _LEAF if index < last else _LAST_LEAF, index, entry.leaf)
             index += 1
-        first_sequence, log.sequence = log.sequence + 1, sequence
-        return first, b"".join(parts), first_sequence
+        return b"".join(parts)
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
-            data, first, first_sequence, last_sequence, finish = work
-            self._write(data, first, first_sequence, last_sequence)
-            self._notify(finish)
+            data, first, sequence, finish = work
+            self._write(data, first, sequence)
+            # A loop that was closed meanwhile has nobody left to be told.
+            with contextlib.suppress(RuntimeError):
+                self._notify(finish)
 
-    def _write(self, data: bytes, first: int, first_sequence: int, last_sequence: int) -> None:
+    def _write(self, data: bytes, first: int, sequence: int) -> None:
         try:
-            self.log.write(data, first, first_sequence)
-            self.durable_sequence = last_sequence
-        except OSError as error:
+            if data:
+                self.log.write(data, first, sequence)
+            self.durable_sequence = sequence
+        except Exception as error:  # whatever it was: nothing more may be acknowledged
             self.failure = error
+
+
+def _require_readable(entries: Sequence[Entry]) -> None:
+    """What a reader would refuse must not be written; nothing is given or changed yet."""
+    for entry in entries:
+        parts = (entry.leaf, entry.body or b"", *(data for _, data in entry.attachments))
+        if max(map(len, parts)) > MAX_RECORD_BYTES - _RECORD_ROOM:
+            raise ValueError(f"a record holds at most {MAX_RECORD_BYTES - _RECORD_ROOM} bytes")

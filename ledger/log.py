@@ -1,7 +1,12 @@
 """The log on disk: open, recover, append (PROTOCOL M5; DESIGN section 3, "Segment").
 
 Segments are the source of truth. Opening a log reads them all, checks every CRC, rebuilds the tree, and cuts a torn
-tail at the last whole record. A record that is damaged while whole ones follow is no torn tail: the log is refused.
+tail at the last whole commit. A commit that is damaged while later ones follow is no torn tail: the log is refused.
+
+No process appends to what an earlier one left. After a failed sync the page cache may show records that the disk
+does not hold, and appending behind them would make a hole of them at the next power loss. Each opening begins a new
+segment: the newest signed head first, then, once more, every leaf that no signed head covers; all synced before
+anything is signed or promised. So a segment that others follow may lack a commit at its end: the next one has it.
 """
 
 from __future__ import annotations
@@ -12,23 +17,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from core.heads import parse_head
+from core.heads import MalformedHeadError, parse_head
 from core.leaves import GENESIS, log_id_of, parse_leaf
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from ledger.records import (
+    COMMIT_END,
     HEADER_BYTES,
+    CommitRecords,
+    Ending,
     MalformedSegmentError,
     Record,
     RecordType,
     RecordWriter,
     SegmentHeader,
-    leaf_data,
     split_leaf,
 )
 from ledger.tree import TreeFiles
 
 DEFAULT_SEGMENT_BYTES: Final = 64 * 1024 * 1024
+
+# Small commits go into space that was written with zeros before: such a sync changes no metadata of the file and
+# costs half (docs/adr/0020-segment-preallocation.md). A large one would write its space twice for nothing.
+AHEAD_BYTES: Final = 256 * 1024
+AHEAD_FOR_BYTES: Final = 64 * 1024
+_ZEROS: Final = memoryview(bytes(AHEAD_BYTES))
 
 
 class LogDamagedError(ExchangeError):
@@ -70,8 +83,8 @@ class RecoveryReport:
 
     Attributes:
         leaves: Leaves in the log.
-        clean: Whether the newest head record covers every leaf.
-        cut_bytes: Bytes of a torn tail that were cut off.
+        clean: Whether nothing was torn and the newest head record covers every leaf.
+        cut_bytes: Bytes of a torn commit that were cut off.
         rewritten: Leaves that were written again because no signed head covers them.
     """
 
@@ -94,14 +107,18 @@ def create_log(directory: Path, genesis: bytes) -> str:
     if any(directory.glob("*.seg")):
         raise FileExistsError(directory)
     parts = [SegmentHeader(log, 0, 1).encode()]
-    RecordWriter(log).pack(parts, 1, RecordType.LEAF, leaf_data(0, genesis))
-    fd = os.open(directory / segment_name(0, 1), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    RecordWriter(log).pack_leaf(parts, 1, RecordType.LEAF | COMMIT_END, 0, genesis)
+    # A crash leaves no log or a whole one.
+    fresh = directory / "genesis.new"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, b"".join(parts))
         os.fsync(fd)
     finally:
         os.close(fd)
+    os.rename(fresh, directory / segment_name(0, 1))
     sync_directory(directory)
+    sync_directory(directory.parent)
     return log
 
 
@@ -139,6 +156,8 @@ class Log:
         self._segment_bytes = segment_bytes
         self._fd = -1
         self._offset = 0
+        self._written_end = 0
+        self._torn = ""
         self._writer: RecordWriter | None = None
 
     @classmethod
@@ -155,6 +174,7 @@ class Log:
         Raises:
             LogDamagedError: It is missing, another log than ``expected``, held by another process, or damaged
                 elsewhere than at its end.
+            ExchangeError: ``LOG_WRITE_FAILED``: the disk refused what recovery had to write.
         """
         if not segments(directory):
             raise LogDamagedError(f"no log in {directory.name}")
@@ -166,6 +186,11 @@ class Log:
         except BlockingIOError:
             os.close(lock)
             raise LogDamagedError("another process holds this log") from None
+        except OSError as error:
+            os.close(lock)
+            raise ExchangeError(
+                Reason.LOG_WRITE_FAILED, f"the log cannot be opened: {error.strerror}"
+            ) from error
         except BaseException:
             os.close(lock)
             raise
@@ -195,126 +220,155 @@ class Log:
             raise LogDamagedError("the log is not open")
         return self._writer
 
-    def take_sequences(self, count: int) -> int:
-        """The first of ``count`` new sequence numbers."""
-        first = self.sequence + 1
-        self.sequence += count
-        return first
-
-    def write(self, data: bytes, first_leaf: int, first_sequence: int) -> None:
-        """Append records at the end of the open segment, or in a new one, and make them durable.
+    def write(self, data: bytes, first_leaf: int, sequence: int) -> None:
+        """Append one commit at the end of the open segment, or in a new one, and make it durable.
 
         Raises:
             OSError: The disk refused; nothing may be acknowledged from this handle again.
         """
         if self._fd < 0 or self._offset >= self._segment_bytes:
-            self._roll(first_leaf, first_sequence)
-        at, view = self._offset, memoryview(data)
+            self._roll(first_leaf, sequence)
+        end = self._offset + len(data)
+        self._pwrite(memoryview(data), self._offset)
+        if end > self._written_end:
+            self._written_end = end
+            if len(data) < AHEAD_FOR_BYTES:
+                self._pwrite(_ZEROS, end)
+                self._written_end += AHEAD_BYTES
+        self.disk.fdatasync(self._fd)
+        self._offset = end
+
+    def _pwrite(self, view: memoryview, at: int) -> None:
         while view:
             written = self.disk.pwrite(self._fd, view, at)
             at += written
             view = view[written:]
-        self.disk.fdatasync(self._fd)
-        self._offset = at
 
     def _roll(self, first_leaf: int, first_sequence: int) -> None:
         """Begin a new segment; its name is durable before its first record is acknowledged."""
-        if self._fd >= 0:
-            os.close(self._fd)
+        self._finish_segment()
         path = self.directory / segment_name(first_leaf, first_sequence)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         header = SegmentHeader(self.log_id, first_leaf, first_sequence).encode()
-        self._offset = self.disk.pwrite(self._fd, header, 0)
+        self._pwrite(memoryview(header), 0)
+        self._offset = self._written_end = len(header)
         sync_directory(self.directory)
+
+    def _finish_segment(self) -> None:
+        """Close the open segment; what was written ahead of use is given back."""
+        if self._fd < 0:
+            return
+        try:
+            os.ftruncate(self._fd, self._offset)
+        finally:
+            os.close(self._fd)
+            self._fd = -1
 
     def _recover(self, expected: str | None) -> None:
         """Read everything, cut the torn tail, write again what no signed head covers."""
         found = segments(self.directory)
         cut = 0
         tail: list[Record] = []
-        whole = 0  # end of the last record that completes something: a leaf with all that belongs to it, or a head
         for position, path in enumerate(found):
-            data = path.read_bytes()
-            header = self._header(path, data, expected)
-            whole = HEADER_BYTES
-            at = HEADER_BYTES if header else 0
-            while header and (record := self.writer.read(data, at)) is not None:
-                self._replay(record, tail)
-                at = record.end
-                if record.type in (RecordType.LEAF, RecordType.HEAD):
-                    whole = at
-            if at == len(data) and header and whole == at:
-                continue
-            if position + 1 < len(found) or self._has_record_after(data, at):
-                raise LogDamagedError(f"{path.name} is damaged at byte {at}, and records follow")
-            whole = max(whole, HEADER_BYTES) if header else 0
-            cut = len(data) - whole
-            self._cut(path, whole)
-            self._forget_incomplete(tail)
-        if self.tree.size == 0:
-            raise LogDamagedError("the log has no genesis leaf")
-        covered = parse_head(self.last_head).unverified.size if self.last_head else 0
+            cut = self._replay_segment(path, tail, expected, is_last=position + 1 == len(found))
+        if self.tree.size == 0 or self.node(0, 0).hex() != self.log_id:
+            raise LogDamagedError("the log does not begin with the genesis leaf that names it")
+        covered = self._require_head()
         clean = cut == 0 and covered >= self.tree.size
-        rewritten = 0
-        if not clean:
-            # After a failed or missing sync the page cache may show what the disk does not hold: what no head
-            # covers yet goes to a new segment and is synced before anything is signed over it.
-            rewritten = self._write_again([one for one in tail if _index_of(one) >= covered])
-        else:
-            self._continue(segments(self.directory)[-1])
+        again = [one for one in tail if _index_of(one) >= covered]
+        self._write_again(again)
+        rewritten = sum(one.type is RecordType.LEAF for one in again)
         self.recovery = RecoveryReport(self.tree.size, clean, cut, rewritten)
 
-    def _header(self, path: Path, data: bytes, expected: str | None) -> SegmentHeader | None:
+    def _replay_segment(self, path: Path, tail: list[Record], expected: str | None, *, is_last: bool) -> int:
+        """Take in one segment; returns how many bytes of a torn commit were cut off its end."""
+        data = path.read_bytes()
+        header = self._header(path, data, expected, is_last=is_last)
+        if header is None:
+            path.unlink()  # begun, and spoilt before its first commit was synced
+            sync_directory(self.directory)
+            return len(data)
+        # It holds all leaves from its first on: earlier copies of them are superseded.
+        tail[:] = [one for one in tail if _index_of(one) < header.first_leaf]
+        self.sequence = header.first_sequence - 1
+        at = HEADER_BYTES
+        while (commit := self.writer.read_commit(data, at)) is not None:
+            self._replay(path, commit, tail)
+            at = commit.end
+        ending = self.writer.ending(data, at, self.sequence)
+        if ending is Ending.DAMAGED:
+            raise LogDamagedError(f"{path.name} is damaged at byte {at}, and later commits follow")
+        if not is_last:
+            self._torn = f": {path.name} is damaged at byte {at}" if ending is Ending.TORN else ""
+            return 0
+        self._cut(path, at, data)
+        return len(data) - at if ending is Ending.TORN else 0
+
+    def _header(
+        self, path: Path, data: bytes, expected: str | None, *, is_last: bool
+    ) -> SegmentHeader | None:
         try:
             header = SegmentHeader.decode(data)
         except MalformedSegmentError as error:
-            if len(data) < HEADER_BYTES and self.log_id:
-                return None  # a new segment whose header never reached the disk
+            if is_last and self._is_spoilt_beginning(data):
+                return None
             raise LogDamagedError(f"{path.name}: {error}") from None
         if not self.log_id:
             if expected is not None and header.log != expected:
                 raise LogDamagedError(f"{path.name} belongs to another log than the one expected")
             self.log_id = header.log
             self._writer = RecordWriter(header.log)
-        if header.log != self.log_id or header.first_sequence != self.sequence + 1:
-            raise LogDamagedError(f"{path.name} does not follow the segment before it")
+        follows = header.first_sequence > self.sequence and header.first_leaf <= self.tree.size
+        if header.log != self.log_id or not follows:
+            raise LogDamagedError(f"{path.name} does not follow the segment before it{self._torn}")
         return header
 
-    def _replay(self, record: Record, tail: list[Record]) -> None:
-        if record.sequence != self.sequence + 1:
-            raise LogDamagedError(f"record {record.sequence} does not follow record {self.sequence}")
-        self.sequence = record.sequence
-        if record.type is RecordType.HEAD:
-            self.last_head = record.data
-            covered = parse_head(record.data).unverified.size
-            tail[:] = [one for one in tail if _index_of(one) >= covered]
+    def _is_spoilt_beginning(self, data: bytes) -> bool:
+        """Whether a power loss can explain a last segment without a header.
+
+        Header and first record share a sector: where the record is whole, the header was, too.
+        """
+        if not self.log_id or self.writer.read(data, HEADER_BYTES) is not None:
+            return False
+        return self.writer.ending(data, 0, self.sequence) is not Ending.DAMAGED
+
+    def _replay(self, path: Path, commit: CommitRecords, tail: list[Record]) -> None:
+        if commit.sequence != self.sequence + 1:
+            raise LogDamagedError(f"{path.name}: commit {commit.sequence} does not follow {self.sequence}")
+        self.sequence = commit.sequence
+        for record in commit.records:
+            if record.type is RecordType.HEAD:
+                self.last_head = record.data
+                covered = _parsed(record.data)[0]
+                tail[:] = [one for one in tail if _index_of(one) >= covered]
+            elif record.type is not RecordType.PURGE:
+                tail.append(record)
+            if record.type is RecordType.LEAF:
+                self._replay_leaf(*split_leaf(record.data))
+
+    def _replay_leaf(self, index: int, leaf: bytes) -> None:
+        hashed = leaf_hash(leaf)
+        if index == self.tree.size:
+            self.tree.append(hashed)
+        elif index > self.tree.size:
+            raise LogDamagedError(f"leaf {self.tree.size} is missing")
+        elif self.tree.node(0, index) != hashed:
+            raise LogDamagedError(f"leaf {index} stands twice with different bytes")
+
+    def _require_head(self) -> int:
+        """How many leaves the newest head covers; it must be a head of this very tree."""
+        if self.last_head is None:
+            return 0
+        size, root, log = _parsed(self.last_head)
+        if log != self.log_id or size > self.tree.size or self.root(size).hex() != root:
+            raise LogDamagedError("the newest signed head is not one of this log")
+        return size
+
+    def _cut(self, path: Path, at: int, data: bytes) -> None:
+        """Take off what follows the last whole commit; a segment without any is removed, its name may be needed."""
+        if at == len(data) and at > HEADER_BYTES:
             return
-        if record.type is RecordType.LEAF:
-            index, leaf = split_leaf(record.data)
-            hashed = leaf_hash(leaf)
-            if index == self.tree.size:
-                self.tree.append(hashed)
-            elif index > self.tree.size or self.tree.node(0, index) != hashed:
-                raise LogDamagedError(
-                    f"leaf {index} stands twice with different bytes, or leaves are missing"
-                )
-        tail.append(record)
-
-    def _forget_incomplete(self, tail: list[Record]) -> None:
-        """Drop what lay beside a leaf that never came; nothing of it was ever acknowledged."""
-        while tail and tail[-1].type is not RecordType.LEAF:
-            tail.pop()
-            self.sequence -= 1
-
-    def _has_record_after(self, data: bytes, at: int) -> bool:
-        """Whether whole records of this log follow a damaged place: then it is no torn tail."""
-        return any(
-            (found := self.writer.read(data, begin)) is not None and found.sequence > self.sequence
-            for begin in range(at + 1, len(data))
-        )
-
-    def _cut(self, path: Path, at: int) -> None:
-        if at < HEADER_BYTES:
+        if at == HEADER_BYTES and self.tree.size:
             path.unlink()
             sync_directory(self.directory)
             return
@@ -325,31 +379,35 @@ class Log:
         finally:
             os.close(fd)
 
-    def _write_again(self, records: list[Record]) -> int:
-        if not records:
-            self._continue(segments(self.directory)[-1])
-            return 0
+    def _write_again(self, records: list[Record]) -> None:
+        """Begin this process's segment with the newest head and what no head covers yet."""
+        again = [(one.type, one.data) for one in records]
+        if self.last_head is not None:
+            again.insert(0, (RecordType.HEAD, self.last_head))
         parts: list[bytes] = []
-        first = self.sequence + 1
-        for one in records:
-            self.sequence += 1
-            self.writer.pack(parts, self.sequence, one.type, one.data)
-        self.write(b"".join(parts), _index_of(records[0]), first)
-        return sum(one.type is RecordType.LEAF for one in records)
-
-    def _continue(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._offset = os.fstat(self._fd).st_size
+        self.sequence += 1
+        for number, (kind, data) in enumerate(again, 1):
+            last = COMMIT_END if number == len(again) else 0
+            self.writer.pack(parts, self.sequence, kind | last, data)
+        first_leaf = _index_of(records[0]) if records else self.tree.size
+        self.write(b"".join(parts), first_leaf, self.sequence)
 
     def close(self) -> None:
         """Let go of files and lock."""
         self.tree.close()
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._finish_segment()
         os.close(self._lock)
 
 
 def _index_of(record: Record) -> int:
-    """Every record but a head begins with the index of the leaf it belongs to."""
+    """Every record but a head and a purge begins with the index of the leaf it belongs to."""
     return int.from_bytes(record.data[:8], "little")
+
+
+def _parsed(head: bytes) -> tuple[int, str, str]:
+    """Size, root and log id of a head."""
+    try:
+        claims = parse_head(head).unverified
+    except MalformedHeadError as error:
+        raise LogDamagedError(f"a HEAD record holds no head: {error}") from None
+    return claims.size, claims.root, claims.log

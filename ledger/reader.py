@@ -13,6 +13,9 @@ from ledger.log import LogDamagedError, segments
 from ledger.records import (
     HEADER_BYTES,
     AttachmentKind,
+    CommitRecords,
+    Ending,
+    MalformedSegmentError,
     Record,
     RecordType,
     RecordWriter,
@@ -49,13 +52,13 @@ class LogReader:
         self.last_head: bytes | None = None
         self.sequence = 0
         self.tree = TreeFiles(None)
-        self._writer: RecordWriter | None = None
+        self._writer = RecordWriter("")  # of no log, until the first header is read
         self._paths: list[Path] = []
         self._segment_of = array("I")
         self._begin_of = array("Q")
+        self._number = 0
         self._at = 0
-        self._group: list[Record] = []
-        self._group_begin = 0
+        self._torn = ""
 
     @property
     def size(self) -> int:
@@ -70,8 +73,8 @@ class LogReader:
         """Read on from where the last call stopped; yields each new leaf in order.
 
         Args:
-            upto_sequence: Read no record beyond this one: what the writer reported as durable. ``None`` reads all
-                whole records; a torn tail ends the reading.
+            upto_sequence: Read no commit beyond this one: what the writer reported as durable. ``None`` reads all
+                whole commits; a torn tail ends the reading.
 
         Raises:
             LogDamagedError: A segment is missing, foreign or damaged before the end.
@@ -79,69 +82,90 @@ class LogReader:
         self._paths = segments(self.directory)
         if not self._paths:
             raise LogDamagedError(f"no log in {self.directory.name}")
-        number = self._number if self._at else 0
-        while number < len(self._paths):
-            data = self._paths[number].read_bytes() if not self._at else self._rest(number)
-            base = self._at
-            if not self._at:
-                if len(data) < HEADER_BYTES:
+        while self._number < len(self._paths):
+            number = self._number
+            if not self._at and not self._take_header(number):
+                return
+            data, base = self._rest(number), self._at
+            while (commit := self._writer.read_commit(data, self._at - base)) is not None:
+                if upto_sequence is not None and commit.sequence > upto_sequence:
                     return
-                self._take_header(number, data)
-                base, self._at = 0, HEADER_BYTES
-            self._number = number
-            while (record := self._read(data, self._at - base)) is not None:
-                if upto_sequence is not None and record.sequence > upto_sequence:
-                    return
-                begin, self._at = self._at, base + record.end
-                yield from self._take(number, begin, record)
+                begin, self._at = self._at, base + commit.end
+                yield from self._take(number, begin, commit)
+            self._require_no_damage(number)
             if number + 1 == len(self._paths):
                 return
-            if base + len(data) != self._at:
-                raise LogDamagedError(f"{self._paths[number].name} is damaged at byte {self._at}")
-            number, self._at = number + 1, 0
-
-    _number = 0
+            self._number, self._at = number + 1, 0
 
     def _rest(self, number: int) -> bytes:
         with self._paths[number].open("rb") as file:
             file.seek(self._at)
             return file.read()
 
-    def _take_header(self, number: int, data: bytes) -> None:
-        header = SegmentHeader.decode(data)
+    def _take_header(self, number: int) -> bool:
+        """Whether the segment can be read; the last one may be about to be begun."""
+        data = self._rest(number)[:HEADER_BYTES]
+        name = self._paths[number].name
+        try:
+            header = SegmentHeader.decode(data)
+        except MalformedSegmentError as error:
+            if number + 1 == len(self._paths) and self.log_id:
+                return False
+            raise LogDamagedError(f"{name}: {error}") from None
         if not self.log_id:
             self.log_id = header.log
             self._writer = RecordWriter(header.log)
-        if header.log != self.log_id:
-            raise LogDamagedError(f"{self._paths[number].name} belongs to another log")
+        follows = header.first_sequence > self.sequence and header.first_leaf <= self.size
+        if header.log != self.log_id or not follows:
+            raise LogDamagedError(f"{name} does not follow the segment before it{self._torn}")
+        self.sequence = header.first_sequence - 1
+        self._at = HEADER_BYTES
+        return True
 
-    def _read(self, data: bytes, at: int) -> Record | None:
-        return self._writer.read(data, at) if self._writer else None
+    def _require_no_damage(self, number: int) -> None:
+        """Behind the last whole commit of a segment only a torn one may stand, never a later one.
 
-    def _take(self, number: int, begin: int, record: Record) -> Iterator[StoredLeaf]:
-        self.sequence = record.sequence
-        if record.type is RecordType.HEAD:
-            self.last_head = record.data
-            return
-        if not self._group:
-            self._group_begin = begin
-        self._group.append(record)
-        if record.type is not RecordType.LEAF:
-            return
-        group, self._group = self._group, []
-        index, leaf = split_leaf(record.data)
+        Read once more for that: a writer may have gone on while the bytes came in.
+        """
+        data = self._rest(number)
+        if self._writer.read_commit(data, 0) is None:
+            ending = self._writer.ending(data, 0, self.sequence)
+            place = f"{self._paths[number].name} is damaged at byte {self._at}"
+            if ending is Ending.DAMAGED:
+                raise LogDamagedError(f"{place}, and later commits follow")
+            self._torn = f": {place}" if ending is Ending.TORN else ""
+
+    def _take(self, number: int, begin: int, commit: CommitRecords) -> Iterator[StoredLeaf]:
+        if commit.sequence != self.sequence + 1:
+            raise LogDamagedError(f"commit {commit.sequence} does not follow {self.sequence}")
+        self.sequence = commit.sequence
+        offset = begin - commit.begin
+        group: list[Record] = []
+        for record in commit.records:
+            if record.type is RecordType.HEAD:
+                self.last_head = record.data
+            elif record.type is not RecordType.PURGE:
+                group.append(record)
+            if record.type is RecordType.LEAF:
+                if (stored := self._take_leaf(number, offset + group[0].begin, group)) is not None:
+                    yield stored
+                group = []
+
+    def _take_leaf(self, number: int, begin: int, group: list[Record]) -> StoredLeaf | None:
+        stored = _stored(group)
+        index, hashed = stored.index, leaf_hash(stored.leaf)
         if index > self.size:
             raise LogDamagedError(f"leaf {self.size} is missing")
         if index < self.size:
-            # Written again after an unclean start: the later record counts, its bytes must be the same.
-            if self.node(0, index) != leaf_hash(leaf):
+            # Written again at a start: the later record counts, its bytes must be the same.
+            if self.node(0, index) != hashed:
                 raise LogDamagedError(f"leaf {index} stands twice with different bytes")
-            self._segment_of[index], self._begin_of[index] = number, self._group_begin
-            return
-        self.tree.append(leaf_hash(leaf))
+            self._segment_of[index], self._begin_of[index] = number, begin
+            return None
+        self.tree.append(hashed)
         self._segment_of.append(number)
-        self._begin_of.append(self._group_begin)
-        yield _stored(group)
+        self._begin_of.append(begin)
+        return stored
 
     def read_all(self) -> None:
         """Take in everything there is."""
@@ -153,7 +177,7 @@ class LogReader:
 
     def at(self, index: int) -> StoredLeaf:
         """A leaf with what lies beside it; raises ``LogDamagedError`` if it cannot be read any more."""
-        if not 0 <= index < self.size or self._writer is None:
+        if not 0 <= index < self.size:
             raise LogDamagedError(f"no leaf {index} in a log of {self.size}")
         group: list[Record] = []
         at = self._begin_of[index]

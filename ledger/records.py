@@ -3,14 +3,20 @@
 A segment starts with a header, then records follow without gaps:
 ``u32 length | u32 CRC-32C | u64 sequence | u8 type | bytes``. ``length`` counts the bytes; the CRC covers log id,
 sequence, type and bytes, so that a record of another log, or one from another place, never counts.
+
+The sequence counts commits, and the type of a commit's last record carries ``COMMIT_END``. A commit is written only
+after the one before it was synced, so a power loss can spoil the last commit, in any place, and no other. That tells
+a torn tail from damage: behind a torn commit there is never a record of a later one.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import struct
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum, IntEnum
 from typing import Final
 
 import google_crc32c
@@ -22,10 +28,15 @@ HEADER: Final = struct.Struct("<8s32sQQ")
 HEADER_BYTES: Final = HEADER.size + 4
 RECORD: Final = struct.Struct("<IIQB")
 MAX_RECORD_BYTES: Final = 64 * 1024 * 1024
+COMMIT_END: Final = 0x80
 
-_COVERED = struct.Struct("<QB")
+_PREFIX = struct.Struct("<II")  # what the CRC does not cover: length and the CRC itself
+_COVERED = struct.Struct("<QB")  # then the bytes
+_COVERED_LEAF = struct.Struct("<QBQ")
+_COVERED_ATTACHMENT = struct.Struct("<QBQB")
 _LEAF_INDEX = struct.Struct("<Q")
 _ATTACHMENT = struct.Struct("<QB")
+_SEQUENCE_LOW_BYTES: Final = 3
 
 _extend = google_crc32c.extend
 
@@ -86,25 +97,65 @@ class SegmentHeader:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One whole record and where it ends in its segment."""
+    """One whole record, where it stands in its segment, and whether its commit ends with it."""
 
     sequence: int
     type: RecordType
     data: bytes
+    begin: int
     end: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecords:
+    """All records of one commit."""
+
+    sequence: int
+    records: list[Record]
+
+    @property
+    def begin(self) -> int:
+        """Where the commit begins in its segment."""
+        return self.records[0].begin
+
+    @property
+    def end(self) -> int:
+        """Where the commit ends in its segment."""
+        return self.records[-1].end
+
+
+class Ending(Enum):
+    """Why reading stopped where no whole commit stands."""
+
+    END = "end"  # nothing but what was written ahead: zeros
+    TORN = "torn"  # the last commit, spoilt before it was synced; nobody was promised anything
+    DAMAGED = "damaged"  # records of a later commit follow: what stood here was durable once
 
 
 class RecordWriter:
-    """Packs records of one log; the running CRC of the log id is computed once."""
+    """Packs and reads records of one log; the running CRC of the log id is computed once."""
 
     def __init__(self, log: str) -> None:
         self._seed = google_crc32c.value(bytes.fromhex(log))
 
     def pack(self, parts: list[bytes], sequence: int, kind: int, data: bytes) -> None:
-        """Append one record to ``parts``."""
-        crc = _extend(_extend(self._seed, _COVERED.pack(sequence, kind)), data)
-        parts.append(RECORD.pack(len(data), crc, sequence, kind))
-        parts.append(data)
+        """Append one record to ``parts``; ``kind`` is a ``RecordType``, with ``COMMIT_END`` in the last."""
+        covered = _COVERED.pack(sequence, kind) + data
+        parts.append(_PREFIX.pack(len(data), _extend(self._seed, covered)))
+        parts.append(covered)
+
+    def pack_leaf(self, parts: list[bytes], sequence: int, kind: int, index: int, leaf: bytes) -> None:
+        """The same for a LEAF record: u64 leaf index | leaf."""
+        covered = _COVERED_LEAF.pack(sequence, kind, index) + leaf
+        parts.append(_PREFIX.pack(len(leaf) + 8, _extend(self._seed, covered)))
+        parts.append(covered)
+
+    def pack_attachment(self, parts: list[bytes], sequence: int, index: int, kind: int, data: bytes) -> None:
+        """The same for an ATTACHMENT record: u64 leaf index | u8 kind | bytes."""
+        covered = _COVERED_ATTACHMENT.pack(sequence, RecordType.ATTACHMENT, index, kind) + data
+        parts.append(_PREFIX.pack(len(data) + 9, _extend(self._seed, covered)))
+        parts.append(covered)
 
     def read(self, data: bytes, at: int) -> Record | None:
         """The whole record at ``at``; ``None`` if there is none: torn, damaged, or the end."""
@@ -112,15 +163,51 @@ class RecordWriter:
             return None
         length, crc, sequence, kind = RECORD.unpack_from(data, at)
         begin = at + RECORD.size
-        if length > MAX_RECORD_BYTES or begin + length > len(data) or kind not in _TYPES:
+        if length > MAX_RECORD_BYTES or begin + length > len(data) or kind & ~COMMIT_END not in _TYPES:
+            return None
+        if _extend(self._seed, data[begin - _COVERED.size : begin + length]) != crc:
             return None
         held = data[begin : begin + length]
-        if _extend(_extend(self._seed, _COVERED.pack(sequence, kind)), held) != crc:
-            return None
-        return Record(sequence, RecordType(kind), held, begin + length)
+        is_last = bool(kind & COMMIT_END)
+        return Record(sequence, RecordType(kind & ~COMMIT_END), held, at, begin + length, is_last)
+
+    def read_commit(self, data: bytes, at: int) -> CommitRecords | None:
+        """The whole commit at ``at``; ``None`` if any of it is missing."""
+        records: list[Record] = []
+        while not records or not records[-1].is_last:
+            record = self.read(data, at)
+            if record is None or (records and record.sequence != records[0].sequence):
+                return None
+            records.append(record)
+            at = record.end
+        return CommitRecords(records[0].sequence, records)
+
+    def ending(self, data: bytes, at: int, sequence: int) -> Ending:
+        """What stands at ``at``, where no whole commit follows the one numbered ``sequence``."""
+        if data.count(0, at) == len(data) - at:
+            return Ending.END
+        torn = sequence + 1
+        return Ending.DAMAGED if any(one > torn for one in self._sequences(data, at, torn)) else Ending.TORN
+
+    def _sequences(self, data: bytes, at: int, least: int) -> Iterator[int]:
+        """The sequences of all whole records behind ``at``, wherever they begin.
+
+        The high bytes of a sequence hardly change within a segment: they are searched for, at the speed of the
+        regular expressions, rather than trying every byte.
+        """
+        low_bits = 8 * _SEQUENCE_LOW_BYTES
+        for high in range(least >> low_bits, ((least + len(data)) >> low_bits) + 1):
+            written = high.to_bytes(8 - _SEQUENCE_LOW_BYTES, "little")
+            pattern = re.compile(re.escape(written) + rb"[\x01-\x05\x81-\x85]")
+            found = pattern.search(data, at + _PREFIX.size + _SEQUENCE_LOW_BYTES)
+            while found:
+                record = self.read(data, found.start() - _PREFIX.size - _SEQUENCE_LOW_BYTES)
+                if record is not None:
+                    yield record.sequence
+                found = pattern.search(data, found.start() + 1)
 
     def read_at(self, fd: int, at: int) -> Record | None:
-        """The same from a file, at byte ``at``; the record's ``end`` counts from the file's begin."""
+        """The record at byte ``at`` of a file; ``begin`` and ``end`` count from the file's begin."""
         fixed = os.pread(fd, RECORD.size, at)
         if len(fixed) < RECORD.size:
             return None
@@ -128,20 +215,12 @@ class RecordWriter:
         if length > MAX_RECORD_BYTES:
             return None
         found = self.read(fixed + os.pread(fd, length, at + RECORD.size), 0)
-        return None if found is None else Record(found.sequence, found.type, found.data, at + found.end)
+        if found is None:
+            return None
+        return replace(found, begin=at, end=at + found.end)
 
 
 _TYPES: Final = frozenset(RecordType)
-
-
-def leaf_data(index: int, leaf: bytes) -> bytes:
-    """Bytes of a LEAF record: u64 leaf index | leaf."""
-    return _LEAF_INDEX.pack(index) + leaf
-
-
-def attachment_data(index: int, kind: int, data: bytes) -> bytes:
-    """Bytes of an ATTACHMENT record: u64 leaf index | u8 kind | bytes."""
-    return _ATTACHMENT.pack(index, kind) + data
 
 
 def split_leaf(data: bytes) -> tuple[int, bytes]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ from core.merkle import EMPTY_ROOT, HASH_BYTES, Edge, ProofError, cover
 
 TAIL_BYTES: Final = 256 * 1024
 SPILL_BYTES: Final = 128 * 1024
+_PAIR_BYTES: Final = 2 * HASH_BYTES
 
 _sha256 = hashlib.sha256
 
@@ -29,19 +32,35 @@ class _Level:
         self.spilled = 0
         self.tail = bytearray()
 
-    def append(self, hashed: bytes) -> int:
-        """Add a hash; returns how many there are."""
-        self.tail += hashed
-        if len(self.tail) > TAIL_BYTES and self._path is not None:
-            self._spill(self._path)
-        return (self.spilled + len(self.tail)) // HASH_BYTES
+    def extend(self, added: bytes) -> bytes:
+        """Add joined hashes; returns those of the parents that they complete."""
+        before = (self.spilled + len(self.tail)) // HASH_BYTES
+        self.tail += added
+        begin = (before & ~1) * HASH_BYTES - self.spilled
+        pairs = bytes(self.tail[begin : begin + (len(self.tail) - begin) // _PAIR_BYTES * _PAIR_BYTES])
+        if len(self.tail) > TAIL_BYTES:
+            self._spill()
+        return b"".join(
+            [
+                _sha256(b"\x01" + pairs[at : at + _PAIR_BYTES]).digest()
+                for at in range(0, len(pairs), _PAIR_BYTES)
+            ]
+        )
 
-    def _spill(self, path: Path) -> None:
+    def _spill(self) -> None:
         if self._file < 0:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        written = os.pwrite(self._file, self.tail[:SPILL_BYTES], self.spilled)
-        self.spilled += written
-        del self.tail[:written]
+            self._file = self._new_file()
+        while len(self.tail) > SPILL_BYTES:
+            written = os.pwrite(self._file, self.tail[:SPILL_BYTES], self.spilled)
+            self.spilled += written
+            del self.tail[:written]
+
+    def _new_file(self) -> int:
+        if self._path is not None:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        file, name = tempfile.mkstemp(prefix="passerelle-tree-")
+        os.unlink(name)
+        return file
 
     def at(self, index: int) -> bytes:
         """The hash at ``index``."""
@@ -64,7 +83,7 @@ class TreeFiles:
     """An append-only Merkle tree that can name any of its nodes.
 
     Args:
-        directory: Where older nodes go; ``None`` keeps all in memory (64 bytes a leaf).
+        directory: Where older nodes go; ``None`` for unnamed temporary files.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -79,16 +98,19 @@ class TreeFiles:
 
     def append(self, hashed: bytes) -> None:
         """Add one leaf, given by its leaf hash."""
-        level = 0
-        count = self._levels[0].append(hashed)
-        self.size += 1
-        while not count & 1:
-            below = self._levels[level]
-            hashed = _sha256(b"\x01" + below.at(count - 2) + below.at(count - 1)).digest()
-            level += 1
-            if level == len(self._levels):
-                self._levels.append(self._new_level(level))
-            count = self._levels[level].append(hashed)
+        self.extend((hashed,))
+
+    def extend(self, hashes: Sequence[bytes]) -> None:
+        """Add leaves, given by their leaf hashes; level by level, which is cheaper than one by one."""
+        self.size += len(hashes)
+        added = b"".join(hashes)
+        for level in self._levels:
+            added = level.extend(added)
+            if not added:
+                return
+        while added:
+            self._levels.append(self._new_level(len(self._levels)))
+            added = self._levels[-1].extend(added)
 
     def node(self, level: int, index: int) -> bytes:
         """The root of a complete subtree."""

@@ -81,7 +81,7 @@ def test_torn_tail_is_cut_at_every_offset(directory: Path, tmp_path: Path) -> No
     reader = LogReader(directory)
     reader.read_all()
     name, whole = segments(directory)[-1].name, segments(directory)[-1].read_bytes()
-    for end in range(HEADER_BYTES + 200, len(whole), 7):
+    for end in range(HEADER_BYTES + 1, len(whole), 53):
         torn = tmp_path / f"torn-{end}"
         shutil.copytree(directory, torn)
         (torn / name).write_bytes(whole[:end])
@@ -110,7 +110,7 @@ def test_appending_goes_on_after_a_torn_tail(directory: Path) -> None:
     log.close()
 
     assert Log.open(directory).root() == root
-    assert size == 9
+    assert size == 7  # a commit is there as a whole or not at all
 
 
 def test_damage_before_whole_records_is_refused_and_not_repaired(directory: Path) -> None:
@@ -120,7 +120,7 @@ def test_damage_before_whole_records_is_refused_and_not_repaired(directory: Path
     data[HEADER_BYTES + 300] ^= 1
     path.write_bytes(bytes(data))
 
-    with pytest.raises(LogDamagedError, match="records follow"):
+    with pytest.raises(LogDamagedError, match="later commits follow"):
         Log.open(directory)
     assert path.read_bytes() == bytes(data)
 

@@ -87,7 +87,9 @@ LEAF_FAULTS: dict[str, Callable[[Country], Plan]] = {
     "any usage": lambda c: c.auth.but(usages=(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)),
     "no usages": lambda c: c.auth.but(usages=None),
     "no key usage": lambda c: c.auth.but(key_usage=frozenset()),
-    "may sign certificates": lambda c: c.auth.but(key_usage=frozenset({"digital_signature", "key_cert_sign"})),
+    "may sign certificates": lambda c: c.auth.but(
+        key_usage=frozenset({"digital_signature", "key_cert_sign"})
+    ),
     "may sign lists": lambda c: c.auth.but(key_usage=frozenset({"digital_signature", "crl_sign"})),
     "commits to content": lambda c: c.auth.but(
         key_usage=frozenset({"digital_signature", "content_commitment"})
@@ -95,7 +97,9 @@ LEAF_FAULTS: dict[str, Callable[[Country], Plan]] = {
     "claims to be an authority": lambda c: c.auth.but(constraints=x509.BasicConstraints(True, 0)),
     "no names": lambda c: c.auth.but(names=None),
     "no urn": lambda c: c.auth.but(names=[x509.DNSName("gw1.anip.bj")]),
-    "two urns": lambda c: c.auth.but(names=[*(c.auth.names or ()), uri("urn:passerelle:gateway:BJ/GOV/X/gw1")]),
+    "two urns": lambda c: c.auth.but(
+        names=[*(c.auth.names or ()), uri("urn:passerelle:gateway:BJ/GOV/X/gw1")]
+    ),
     "the same urn twice": lambda c: c.auth.but(names=[*(c.auth.names or ()), uri(GW1)]),
     "foreign uri": lambda c: c.auth.but(names=[uri("https://anip.bj/gw1"), x509.DNSName("a.bj")]),
     "malformed urn": lambda c: c.auth.but(names=[uri(GW1 + "/x/y"), x509.DNSName("a.bj")]),

@@ -140,17 +140,18 @@ class Office:
         with self._lock, self.sessions() as session:
             before = self.publisher.current.mark
             self.journal.catch_up(session)
-            party = RegistryParty(self.settings.registry, [self.journal.log_id], self._certificates)
-            documents = all_documents(
-                session, party, self.settings.instance, self.settings.personal_number_pattern
-            )
-            publication = self.publisher.publish(documents)
+            publication = self.publisher.publish(self.documents(session))
             self.journal.sign(publication.mark)
             self.is_behind = False
         if publication.mark != before:
             _log.info("published", version=publication.mark.version, digest=publication.mark.digest)
             self.on_publication(publication.mark)
         return publication
+
+    def documents(self, session: Session) -> dict[str, bytes]:
+        """Every target, as the database has it now."""
+        party = RegistryParty(self.settings.registry, [self.journal.log_id], self._certificates)
+        return all_documents(session, party, self.settings.instance, self.settings.personal_number_pattern)
 
     def set_authorities(self, pems: dict[str, list[str]]) -> bool:
         """Take over the CAs' certificates and lists, if they changed; returns whether they did."""

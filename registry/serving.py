@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Engine
 
 from core.clock import Clock, SystemClock
 from core.reasons import ExchangeError, Reason
@@ -47,8 +48,10 @@ class Registry:
     office: Office
     server: RpcServer
     clock: Clock
+    engine: Engine
     port: int = 0
     _renewed_ms: int = 0
+    _closed: bool = False
 
     @classmethod
     def open(cls, settings_file: Path, clock: Clock | None = None) -> Registry:
@@ -86,8 +89,12 @@ class Registry:
         )
         server = RpcServer(credentials, language=settings.lang)
         add_services(server, office, clock)
-        registry = cls(directory, settings, office, server, clock)
-        registry.tick(renew=True)
+        registry = cls(directory, settings, office, server, clock, engine)
+        try:
+            registry.tick(renew=True)
+        except BaseException:
+            registry.close()
+            raise
         return registry
 
     def start(self, listen: str | None = None) -> int:
@@ -106,9 +113,12 @@ class Registry:
             self._renewed_ms = now
 
     def close(self) -> None:
-        """Stop serving and let go of the log."""
-        self.server.stop()
-        self.office.journal.close()
+        """Stop serving and let go of log and database; again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.server.stop()
+            self.office.journal.close()
+            self.engine.dispose()
 
     def _read_authorities(self) -> dict[str, list[str]]:
         directory = self.directory.authorities(self.settings)

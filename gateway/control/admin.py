@@ -63,7 +63,7 @@ class Served:
     book: LogBook
     index: ExchangeIndex
     indexer: Indexer
-    gather: EvidenceGatherer | None
+    gather: EvidenceGatherer
     clock: Clock
 
     def add_to(

@@ -21,8 +21,9 @@ from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from passerelle.gateway.v1 import log_pb2, log_pb2_grpc
 
-# Gathers the evidence of an exchange: parts by path. Raises ExchangeError.
-EvidenceGatherer = Callable[[str, bool, str], Iterable[tuple[str, bytes]]]
+# Gathers the evidence of an exchange, with bodies or without, under a mandate, for a purpose: parts by path.
+# Raises ExchangeError.
+EvidenceGatherer = Callable[[str, bool, str, str], Iterable[tuple[str, bytes]]]
 
 _DEFAULT_PAGE: Final = 100
 _MAX_PAGE: Final = 1000
@@ -52,7 +53,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         book: LogBook,
         index: ExchangeIndex,
         indexer: Indexer,
-        gather: EvidenceGatherer | None,
+        gather: EvidenceGatherer,
         check: RoleCheck,
     ) -> None:
         self._book = book
@@ -116,10 +117,10 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     ) -> Iterator[log_pb2.GetEvidenceResponse]:
         """The parts of the evidence of one exchange, in pieces."""
         self._check(context)
-        if self._gather is None:
-            raise ExchangeError(Reason.NOT_FOUND, "this gateway gathers no evidence over its API")
-        self._rows(request.exchange_id)
-        for path, data in self._gather(request.exchange_id, request.with_bodies, request.mandate):
+        parts = self._gather(
+            require_exchange_id(request.exchange_id), request.with_bodies, request.mandate, request.purpose
+        )
+        for path, data in parts:
             yield log_pb2.GetEvidenceResponse(path=path, data=data[:_PIECE_BYTES])
             for start in range(_PIECE_BYTES, len(data), _PIECE_BYTES):
                 yield log_pb2.GetEvidenceResponse(data=data[start : start + _PIECE_BYTES])

@@ -18,9 +18,9 @@ from core.identifiers import RegistryId, urn
 from gateway.channel import ToWorker, WorkerReport
 from gateway.control.admin import Served, local_door, start_door, tls_door
 from gateway.control.configuration import ConfigurationKeeper
+from gateway.control.evidence import EvidenceOfGateway
 from gateway.control.http import StatusPages
 from gateway.control.index import Indexer
-from gateway.control.log_service import EvidenceGatherer
 from gateway.control.logbook import LogBook, WorkerLog
 from gateway.control.registry import GrpcRegistry
 from gateway.control.state import AdapterState, Freshness, GatewayState
@@ -53,7 +53,6 @@ class Control:
         lifeline: Reading end of the supervisor's pipe, handed on to the workers.
         command: Command line of a worker, by number and channel; replaced in tests.
         clock: The clock.
-        gather: Gathers the evidence of an exchange.
     """
 
     def __init__(
@@ -63,7 +62,6 @@ class Control:
         lifeline: int | None = None,
         command: Callable[[int, int], list[str]] | None = None,
         clock: Clock | None = None,
-        gather: EvidenceGatherer | None = None,
     ) -> None:
         self.settings = load_settings(settings_file, GatewaySettings)
         self.directory = GatewayDirectory.of(settings_file)
@@ -95,6 +93,7 @@ class Control:
             on_fetch=self._keeper.ask_again,
             inherited=() if lifeline is None else (lifeline,),
         )
+        gather = EvidenceOfGateway(self.directory, self.settings, self._clock)
         served = Served(self._keeper, self.state, book, index, self._indexer, gather, self._clock)
         self._pages = StatusPages(HostPort.parse(self.settings.listen.http), self.state, self.settings.lang)
         self._admin, self.admin_port = tls_door(served, self.settings, self.directory, anchor.certificate)
@@ -177,7 +176,7 @@ class Control:
         self._indexer.on_report(worker, report)
 
 
-def serve(settings_file: Path, lifeline: int | None, gather: EvidenceGatherer | None = None) -> None:
+def serve(settings_file: Path, lifeline: int | None) -> None:
     """Run a gateway until a signal or the lifeline ends it.
 
     Raises:
@@ -185,7 +184,7 @@ def serve(settings_file: Path, lifeline: int | None, gather: EvidenceGatherer | 
     """
     configure_logs("gateway-control")
     stopped = stop_event(lifeline)
-    control = Control(settings_file, lifeline=lifeline, gather=gather)
+    control = Control(settings_file, lifeline=lifeline)
     control.start()
     try:
         control.run(stopped)

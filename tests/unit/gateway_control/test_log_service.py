@@ -124,7 +124,7 @@ class OneLog:
         return self.servicer.Search(log_pb2.SearchRequest(**fields), _context())  # type: ignore[arg-type]
 
     @staticmethod
-    def _gather(exchange: str, with_bodies: bool, mandate: str) -> list[tuple[str, bytes]]:
+    def _gather(exchange: str, with_bodies: bool, mandate: str, purpose: str) -> list[tuple[str, bytes]]:
         return [("mimetype", b"zip"), ("statements/request.json", b"x" * 100_000)]
 
 
@@ -238,8 +238,6 @@ def test_an_unknown_exchange_is_refused(exchange_id: str, log: OneLog) -> None:
     """Malformed or not here."""
     with pytest.raises(ExchangeError):
         log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=exchange_id), _context())
-    with pytest.raises(ExchangeError):
-        list(log.servicer.GetEvidence(log_pb2.GetEvidenceRequest(exchange_id=exchange_id), _context()))
 
 
 def test_proofs_lead_from_leaves_to_the_signed_root(log: OneLog) -> None:
@@ -306,16 +304,6 @@ def test_evidence_comes_in_pieces(log: OneLog) -> None:
 
     assert [piece.path for piece in pieces] == ["mimetype", "statements/request.json", ""]
     assert sum(len(piece.data) for piece in pieces[1:]) == 100_000
-
-
-def test_a_gateway_that_gathers_no_evidence_says_so(log: OneLog) -> None:
-    """One named refusal."""
-    servicer = LogServicer(log.book, log.index, log.indexer, None, lambda context: None)
-
-    with pytest.raises(ExchangeError) as refused:
-        list(servicer.GetEvidence(log_pb2.GetEvidenceRequest(exchange_id=f"{EXCHANGE}1"), _context()))
-
-    assert refused.value.reason is Reason.NOT_FOUND
 
 
 def test_the_index_follows_on_its_own_thread_and_goes_on_after_a_restart(log: OneLog, tmp_path: Path) -> None:

@@ -620,22 +620,26 @@ class GetEvidenceRequest(_message.Message):
     EXCHANGE_ID_FIELD_NUMBER: _builtins.int
     WITH_BODIES_FIELD_NUMBER: _builtins.int
     MANDATE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """UUIDv7 of the exchange."""
     with_bodies: _builtins.bool
-    """Also the bodies, if they are still kept; refused unless the purpose is P05 or a mandate is named."""
+    """Also the bodies, if they are still kept; refused unless `purpose` is P05 or a mandate is named."""
     mandate: _builtins.str
     """Reference of the mandate under which bodies are asked for."""
+    purpose: _builtins.str
+    """Purpose of the reading, `P05`."""
     def __init__(
         self,
         *,
         exchange_id: _builtins.str = ...,
         with_bodies: _builtins.bool = ...,
         mandate: _builtins.str = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange_id", b"exchange_id", "mandate", b"mandate", "with_bodies", b"with_bodies"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exchange_id", b"exchange_id", "mandate", b"mandate", "purpose", b"purpose", "with_bodies", b"with_bodies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

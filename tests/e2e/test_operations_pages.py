@@ -1,0 +1,59 @@
+"""The commands of the operations pages are run in order, as an administrator would, on real processes."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.processes import free_base
+from tests.support.programs import require_program
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
+PAGES = ("founding.md", "member.md", "agreement.md")
+BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+PAGES_PORT = re.compile(r"\b430(\d\d)\b")
+
+
+def script(base: int) -> str:
+    """All commands of the pages, with the ports that are free here."""
+    blocks = [block for name in PAGES for block in BLOCK.findall((OPERATIONS / name).read_text())]
+    text = PAGES_PORT.sub(lambda found: str(base + int(found[1])), "\n".join(blocks))
+    return f"set -eu\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n{text}"
+
+
+@pytest.mark.timeout(300)
+def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: Path) -> None:
+    """From certification authorities to a person's record, and to its refusal, by the documented commands alone."""
+    require_program("openssl")
+    command = Path(sys.executable).parent / "passerelle"
+    environment = {
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "PASSERELLE_LANG": "fr",
+    }
+    bash = shutil.which("bash") or "/bin/sh"
+
+    process = subprocess.Popen(
+        [bash, "-c", script(free_base())],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, _ = process.communicate(timeout=240)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        printed, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 0, printed
+    assert '"lastName": "ADJOVI"' in printed
+    assert "NO_AGREEMENT" in printed.rpartition("ADJOVI")[2]
+    assert printed.rstrip().endswith("l'appel est refusé")

@@ -165,9 +165,8 @@ def test_calls_go_on_without_the_registry(country: Running) -> None:
 
 
 def test_killed_worker_comes_back_by_itself(country: Running) -> None:
-    control = country.part("pns-gw1")
-    children = Path(f"/proc/{control.pid}/task/{control.pid}/children").read_text(encoding="ascii").split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    worker = int((country.pns / "state/worker-0.pid").read_text(encoding="ascii"))
+    os.kill(worker, signal.SIGKILL)
 
     _until(lambda: "ADJOVI" in json.dumps(country.call()))
 

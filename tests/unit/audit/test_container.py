@@ -1,0 +1,182 @@
+"""A container is a hostile file until it is read: names, sizes and duplicates are refused before they can hurt."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.container import MalformedContainerError, pack, read_container, unpack, write_container
+from core.evidence import MANIFEST, MAX_PART_BYTES, MAX_PARTS, MIMETYPE, MIMETYPE_PATH
+
+PARTS = {MANIFEST: b"{}", "statements/1-request.json": b"{}", "heads/00.jws": b"a.b.c"}
+
+Entry = tuple[str, bytes]
+FIRST: Entry = (MIMETYPE_PATH, MIMETYPE)
+
+
+def archive(
+    *entries: Entry, method: int = zipfile.ZIP_DEFLATED, first_method: int = zipfile.ZIP_STORED
+) -> bytes:
+    """A zip with these entries in this order, whatever they are named."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as made, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # duplicates are what some tests are about
+        for number, (name, data) in enumerate(entries):
+            made.writestr(zipfile.ZipInfo(name), data, first_method if number == 0 else method)
+    return target.getvalue()
+
+
+def test_what_is_packed_comes_back() -> None:
+    """Part by part."""
+    assert unpack(pack(PARTS)) == PARTS
+
+
+def test_equal_evidence_is_equal_bytes() -> None:
+    """Whatever the order in which it was gathered, and whenever it is packed."""
+    assert pack(PARTS) == pack(dict(reversed(PARTS.items())))
+
+
+def test_the_kind_of_file_shows_in_its_first_bytes() -> None:
+    """``mimetype`` first and stored, as ASiC-E demands."""
+    data = pack(PARTS)
+
+    assert data[30:38] == b"mimetype"
+    assert data[38 : 38 + len(MIMETYPE)] == MIMETYPE
+
+
+def test_a_file_is_written_and_read(tmp_path: Path) -> None:
+    """Whole or not at all."""
+    write_container(tmp_path / "preuve.asice", PARTS)
+
+    assert read_container(tmp_path / "preuve.asice") == PARTS
+
+
+def test_a_part_with_another_name_is_not_packed() -> None:
+    """Nobody shall be handed what a reader refuses."""
+    with pytest.raises(MalformedContainerError):
+        pack({**PARTS, "../evil": b""})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../etc/passwd",
+        "statements/../../x",
+        "/etc/passwd",
+        "statements//x",
+        "statements/",
+        "statements\\x",
+        "C:/x",
+        "statements/.hidden",
+        "statements/a\n",
+        "statements/é",
+        "META-INF/x",
+        "unknown/x",
+        "statements/" + "a" * 300,
+        "a/b/c/d/e/f",
+    ],
+)
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    """No path of another directory, no look-alike, nothing outside the layout."""
+    with pytest.raises(MalformedContainerError):
+        unpack(archive(FIRST, (MANIFEST, b"{}"), (name, b"x")))
+
+
+@pytest.mark.parametrize("twin", ["statements/a.json", "statements/A.json"])
+def test_a_part_twice_is_refused(twin: str) -> None:
+    """Two readers could take two meanings from it, be it only on file systems that fold case."""
+    with pytest.raises(MalformedContainerError, match="twice"):
+        unpack(archive(FIRST, (MANIFEST, b"{}"), ("statements/a.json", b"1"), (twin, b"2")))
+
+
+def test_a_bomb_is_refused_by_its_directory() -> None:
+    """What says that it is too large is not unpacked."""
+    with pytest.raises(MalformedContainerError, match="too large"):
+        unpack(archive(FIRST, (MANIFEST, b"{}"), ("bodies/1.bin", bytes(MAX_PART_BYTES + 1))))
+
+
+def test_a_bomb_that_lies_about_its_size_is_refused() -> None:
+    """What is unpacked is counted."""
+    data = bytearray(archive(FIRST, (MANIFEST, b"{}"), ("bodies/1.bin", bytes(MAX_PART_BYTES + 1))))
+    true_size = struct.pack("<I", MAX_PART_BYTES + 1)
+    while (at := data.find(true_size)) >= 0:
+        data[at : at + 4] = struct.pack("<I", 100)
+
+    with pytest.raises(MalformedContainerError):
+        unpack(bytes(data))
+
+
+def test_many_middling_parts_are_refused_in_sum() -> None:
+    """The whole is bounded too."""
+    entries = [(f"bodies/{number}.bin", bytes(MAX_PART_BYTES)) for number in range(5)]
+
+    with pytest.raises(MalformedContainerError, match="too large"):
+        unpack(archive(FIRST, (MANIFEST, b"{}"), *entries))
+
+
+def test_too_many_parts_are_refused() -> None:
+    """Before any is read."""
+    entries = [(f"bodies/{number}.bin", b"") for number in range(MAX_PARTS)]
+
+    with pytest.raises(MalformedContainerError, match="more than"):
+        unpack(archive(FIRST, (MANIFEST, b"{}"), *entries))
+
+
+_ENCRYPTED_BIT: Callable[[bytes], bytes] = lambda data: data.replace(  # noqa: E731 (a table of changes)
+    b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"
+)
+
+HOSTILE: dict[str, bytes] = {
+    "empty": b"",
+    "not-a-zip": b"this is no zip",
+    "no-entries": archive(),
+    "cut-short": pack(PARTS)[:-30],
+    "mimetype-missing": archive((MANIFEST, b"{}")),
+    "mimetype-second": archive((MANIFEST, b"{}"), FIRST),
+    "mimetype-packed": archive(FIRST, (MANIFEST, b"{}"), first_method=zipfile.ZIP_DEFLATED),
+    "mimetype-other": archive((MIMETYPE_PATH, b"application/zip"), (MANIFEST, b"{}")),
+    "manifest-missing": archive(FIRST, ("statements/a.json", b"{}")),
+    "unknown-packing": archive(FIRST, (MANIFEST, b"{}"), method=zipfile.ZIP_BZIP2),
+    "lzma": archive(FIRST, (MANIFEST, b"{}"), method=zipfile.ZIP_LZMA),
+    "name-with-nul": archive(FIRST, (MANIFEST, b"{}"), ("heads/aXbc", b"x")).replace(
+        b"heads/aXbc", b"heads/a\x00bc"
+    ),
+    "encrypted": _ENCRYPTED_BIT(archive(FIRST, (MANIFEST, b"{}"))),
+    "wrong-crc": archive(FIRST, (MANIFEST, b"12345"), method=zipfile.ZIP_STORED).replace(b"12345", b"12346"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_malformed_containers_are_refused(name: str) -> None:
+    """Each in one clear error."""
+    with pytest.raises(MalformedContainerError):
+        unpack(HOSTILE[name])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_cleanly(data: bytes) -> None:
+    """Nothing but the one error comes out."""
+    with pytest.raises(MalformedContainerError):
+        unpack(data)
+
+
+@given(st.integers(0, len(pack(PARTS)) - 1), st.integers(0, 7))
+def test_a_changed_bit_is_refused_or_harmless(at: int, bit: int) -> None:
+    """The zip's own checksum finds it, or it changed nothing that is read."""
+    data = bytearray(pack(PARTS))
+    data[at] ^= 1 << bit
+
+    try:
+        found = unpack(bytes(data))
+    except MalformedContainerError:
+        return
+
+    assert found == PARTS

@@ -63,7 +63,7 @@ class ConfigurationServiceServicer:
     def Fetch(self, request, context):
         """Streams one file of the TUF repository, in order, as it stands on the registry's disk.
 
-        Refused with NOT_FOUND (reason FILE_UNKNOWN) if there is no such file, which a TUF client expects when it asks
+        Refused with NOT_FOUND (reason NOT_FOUND) if there is no such file, which a TUF client expects when it asks
         for the next root. The path is looked up in the published set and never reaches the file system unchecked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

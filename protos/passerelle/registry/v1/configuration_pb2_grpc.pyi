@@ -43,7 +43,7 @@ class ConfigurationServiceStub:
     Fetch: _grpc.UnaryStreamMultiCallable[_configuration_pb2.FetchRequest, _configuration_pb2.FetchResponse]
     """Streams one file of the TUF repository, in order, as it stands on the registry's disk.
 
-    Refused with NOT_FOUND (reason FILE_UNKNOWN) if there is no such file, which a TUF client expects when it asks
+    Refused with NOT_FOUND (reason NOT_FOUND) if there is no such file, which a TUF client expects when it asks
     for the next root. The path is looked up in the published set and never reaches the file system unchecked.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_configuration_pb2.WatchRequest, _configuration_pb2.WatchResponse]
@@ -66,7 +66,7 @@ class ConfigurationServiceAsyncStub(ConfigurationServiceStub):
     Fetch: _aio.UnaryStreamMultiCallable[_configuration_pb2.FetchRequest, _configuration_pb2.FetchResponse]  # type: ignore[assignment]
     """Streams one file of the TUF repository, in order, as it stands on the registry's disk.
 
-    Refused with NOT_FOUND (reason FILE_UNKNOWN) if there is no such file, which a TUF client expects when it asks
+    Refused with NOT_FOUND (reason NOT_FOUND) if there is no such file, which a TUF client expects when it asks
     for the next root. The path is looked up in the published set and never reaches the file system unchecked.
     """
     Watch: _aio.UnaryStreamMultiCallable[_configuration_pb2.WatchRequest, _configuration_pb2.WatchResponse]  # type: ignore[assignment]
@@ -92,7 +92,7 @@ class ConfigurationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_configuration_pb2.FetchResponse], _abc.AsyncIterator[_configuration_pb2.FetchResponse]]:
         """Streams one file of the TUF repository, in order, as it stands on the registry's disk.
 
-        Refused with NOT_FOUND (reason FILE_UNKNOWN) if there is no such file, which a TUF client expects when it asks
+        Refused with NOT_FOUND (reason NOT_FOUND) if there is no such file, which a TUF client expects when it asks
         for the next root. The path is looked up in the published set and never reaches the file system unchecked.
         """
 

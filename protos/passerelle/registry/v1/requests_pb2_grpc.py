@@ -83,8 +83,8 @@ class RequestsServiceServicer:
         """Adds the calling operator's approval. The second approval by another operator puts the request into force:
         it is written to the registry's log and published before this answers.
 
-        Refused with FAILED_PRECONDITION, reason APPROVED_ALREADY, if this operator already approved, and with
-        REQUEST_CLOSED if the request was decided before.
+        Refused with FAILED_PRECONDITION, reason APPROVAL_REQUIRED, if this operator already approved, and with
+        STATE_CONFLICT if the request was decided before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,8 +48,8 @@ class RequestsServiceStub:
     """Adds the calling operator's approval. The second approval by another operator puts the request into force:
     it is written to the registry's log and published before this answers.
 
-    Refused with FAILED_PRECONDITION, reason APPROVED_ALREADY, if this operator already approved, and with
-    REQUEST_CLOSED if the request was decided before.
+    Refused with FAILED_PRECONDITION, reason APPROVAL_REQUIRED, if this operator already approved, and with
+    STATE_CONFLICT if the request was decided before.
     """
     RefuseRequest: _grpc.UnaryUnaryMultiCallable[_requests_pb2.RefuseRequestRequest, _requests_pb2.RefuseRequestResponse]
     """Refuses the request for good. One operator is enough."""
@@ -70,8 +70,8 @@ class RequestsServiceAsyncStub(RequestsServiceStub):
     """Adds the calling operator's approval. The second approval by another operator puts the request into force:
     it is written to the registry's log and published before this answers.
 
-    Refused with FAILED_PRECONDITION, reason APPROVED_ALREADY, if this operator already approved, and with
-    REQUEST_CLOSED if the request was decided before.
+    Refused with FAILED_PRECONDITION, reason APPROVAL_REQUIRED, if this operator already approved, and with
+    STATE_CONFLICT if the request was decided before.
     """
     RefuseRequest: _aio.UnaryUnaryMultiCallable[_requests_pb2.RefuseRequestRequest, _requests_pb2.RefuseRequestResponse]  # type: ignore[assignment]
     """Refuses the request for good. One operator is enough."""
@@ -107,8 +107,8 @@ class RequestsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds the calling operator's approval. The second approval by another operator puts the request into force:
         it is written to the registry's log and published before this answers.
 
-        Refused with FAILED_PRECONDITION, reason APPROVED_ALREADY, if this operator already approved, and with
-        REQUEST_CLOSED if the request was decided before.
+        Refused with FAILED_PRECONDITION, reason APPROVAL_REQUIRED, if this operator already approved, and with
+        STATE_CONFLICT if the request was decided before.
         """
 
     @_abc_1.abstractmethod

@@ -57,7 +57,7 @@ test-e2e: $(STAMP)
 lint: $(STAMP) protos-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES) tests $(wildcard bench tools)
+	$(BIN)/mypy $(PACKAGES) tests bench
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 

@@ -59,6 +59,7 @@ class LinkChannel:
         self._is_server = is_server
         self._reader = MessageReader(MAX_FRAME_MESSAGE_BYTES)
         self._open = True
+        self._broken = False
         self._why = ""
 
     @property
@@ -105,6 +106,8 @@ class LinkChannel:
         """Bytes of the road are taken in at once: credits bound them, not the window (DESIGN section 5)."""
         if data:
             self._connection.acknowledge(self.stream_id, len(data))
+        if self._broken:
+            return
         try:
             for flag, message in self._reader.feed(data):
                 if not self._open:
@@ -113,11 +116,16 @@ class LinkChannel:
                     raise NotGrpcError(415, "a compressed frame")
                 self.on_message(message)
         except ExchangeError as error:
-            self._why = str(error)
-            self._connection.reset(self.stream_id, ErrorCode.CANCEL)
+            self._break_off(str(error))
+            return
         if end_stream and self._open:
-            self._why = "half-closed by the peer"
-            self._connection.reset(self.stream_id, ErrorCode.CANCEL)
+            self._break_off("half-closed by the peer")
+
+    def _break_off(self, why: str) -> None:
+        """The peer does not keep to the road's form: nothing more of this stream is read."""
+        self._broken = True
+        self._why = why
+        self._connection.reset(self.stream_id, ErrorCode.CANCEL)
 
     def on_trailers(self, headers: Headers) -> None:
         """The peer ended the stream and says why."""

@@ -89,6 +89,13 @@ class Journal:
         """The newest signed head; empty before the first ``sign``."""
         return self._head
 
+    def require_alive(self) -> None:
+        """Refuse before anything is committed that could not be logged; raises ``RECORDING_FAILED``."""
+        if self._commit.failure is not None:
+            raise ExchangeError(
+                Reason.RECORDING_FAILED, "the registry's log is dead until it is opened again"
+            )
+
     def catch_up(self, session: Session) -> int:
         """Append every committed change that the log does not hold; returns how many.
 

@@ -181,6 +181,7 @@ class Office:
     def _writing(self, actor: Actor, *, dry_run: bool = False) -> Iterator[_Writing]:
         """One change: committed, logged and published when the block ends; taken back in a dry run."""
         with self._lock, self.sessions() as session:
+            self.journal.require_alive()
             yield _Writing(session, actor)
             if dry_run:
                 session.rollback()

@@ -151,6 +151,8 @@ def serve(settings_file: Path, lifeline: int | None = None) -> None:
 
 def _keep_fresh(registry: Registry, stopped: threading.Event) -> None:
     while not stopped.wait(TICK_S):
+        # A log that failed is never written through the same handle again: the process ends, and recovers.
+        registry.office.journal.require_alive()
         try:
             registry.tick()
         except Exception:

@@ -1,5 +1,6 @@
 """The tree log of the registry: every change is a leaf before its effect is published."""
 
+import errno
 import json
 import shutil
 
@@ -12,9 +13,9 @@ from core.reasons import ExchangeError, Reason
 from ledger.reader import LogReader
 from pki.heads import verify_head
 from pki.keys import certificate_thumbprint, load_chain
-from registry.models import Change
+from registry.models import Change, Request
 from registry.serving import Registry
-from tests.support.registry_country import ANIP, RegistryCountry
+from tests.support.registry_country import ANIP, PNS, RegistryCountry
 
 
 def changes(country: RegistryCountry) -> list[str]:
@@ -90,6 +91,26 @@ def test_a_change_committed_before_a_crash_is_logged_at_the_next_start(
     assert changes(country)[-1] == "request-submitted"
 
 
+def test_nothing_is_taken_while_the_log_is_dead(
+    country: RegistryCountry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one failed write the handle is dead: changes are refused before they are committed."""
+    office = country.office
+    monkeypatch.setattr(office.journal._log.disk, "fdatasync", _refuse)
+    with pytest.raises(ExchangeError):
+        office.propose_member(country.operator(), country.member_document(ANIP))
+    monkeypatch.undo()
+
+    with pytest.raises(ExchangeError) as refused:
+        office.propose_member(country.operator(), country.member_document(PNS))
+
+    assert refused.value.reason is Reason.RECORDING_FAILED
+    country.reopen()
+    assert changes(country)[-1] == "request-submitted"
+    with country.office.sessions() as session:
+        assert session.query(Request).count() == 1
+
+
 def test_an_old_database_is_refused(country: RegistryCountry) -> None:
     """Restoring yesterday's database under today's log would rewrite what was done."""
     directory = country.root / "registry"
@@ -128,6 +149,10 @@ def test_leaves_are_bound_to_this_log(country: RegistryCountry) -> None:
 
     assert leaf_hash(genesis).hex() == country.office.journal.log_id
     assert parse_leaf(first).log == country.office.journal.log_id
+
+
+def _refuse(_fd: int) -> None:
+    raise OSError(errno.EIO, "the disk refused")
 
 
 def _die() -> None:

@@ -157,6 +157,7 @@ class Log:
         self._fd = -1
         self._offset = 0
         self._written_end = 0
+        self._is_whole = True
         self._torn = ""
         self._writer: RecordWriter | None = None
 
@@ -168,12 +169,21 @@ class Log:
         disk: Disk | None = None,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         expected: str | None = None,
+        newest_head: bytes | None = None,
     ) -> Log:
         """Open and recover a log.
 
+        Args:
+            directory: Where its segments are.
+            disk: Writes and syncs.
+            segment_bytes: Size at which a new segment begins.
+            expected: Id of the log that must be found.
+            newest_head: A head that was signed of this log, kept elsewhere (``state/head.json``): the log must still
+                have its leaves. An older copy of the directory does not.
+
         Raises:
-            LogDamagedError: It is missing, another log than ``expected``, held by another process, or damaged
-                elsewhere than at its end.
+            LogDamagedError: It is missing, another log than ``expected``, held by another process, behind
+                ``newest_head``, or damaged elsewhere than at its end.
             ExchangeError: ``LOG_WRITE_FAILED``: the disk refused what recovery had to write.
         """
         if not segments(directory):
@@ -182,7 +192,7 @@ class Log:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log = cls(directory, lock, disk or SystemDisk(), segment_bytes)
-            log._recover(expected)
+            log._recover(expected, newest_head)
         except BlockingIOError:
             os.close(lock)
             raise LogDamagedError("another process holds this log") from None
@@ -228,6 +238,7 @@ class Log:
         """
         if self._fd < 0 or self._offset >= self._segment_bytes:
             self._roll(first_leaf, sequence)
+        self._is_whole = False
         end = self._offset + len(data)
         self._pwrite(memoryview(data), self._offset)
         if end > self._written_end:
@@ -237,6 +248,7 @@ class Log:
                 self._written_end += AHEAD_BYTES
         self.disk.fdatasync(self._fd)
         self._offset = end
+        self._is_whole = True
 
     def _pwrite(self, view: memoryview, at: int) -> None:
         while view:
@@ -255,16 +267,17 @@ class Log:
         sync_directory(self.directory)
 
     def _finish_segment(self) -> None:
-        """Close the open segment; what was written ahead of use is given back."""
+        """Close the open segment; what was written ahead of use is given back, unless a write failed."""
         if self._fd < 0:
             return
         try:
-            os.ftruncate(self._fd, self._offset)
+            if self._is_whole:
+                os.ftruncate(self._fd, self._offset)
         finally:
             os.close(self._fd)
             self._fd = -1
 
-    def _recover(self, expected: str | None) -> None:
+    def _recover(self, expected: str | None, newest_head: bytes | None) -> None:
         """Read everything, cut the torn tail, write again what no signed head covers."""
         found = segments(self.directory)
         cut = 0
@@ -273,7 +286,8 @@ class Log:
             cut = self._replay_segment(path, tail, expected, is_last=position + 1 == len(found))
         if self.tree.size == 0 or self.node(0, 0).hex() != self.log_id:
             raise LogDamagedError("the log does not begin with the genesis leaf that names it")
-        covered = self._require_head()
+        covered = self._require_covered(self.last_head)
+        self._require_covered(newest_head)
         clean = cut == 0 and covered >= self.tree.size
         again = [one for one in tail if _index_of(one) >= covered]
         self._write_again(again)
@@ -355,13 +369,13 @@ class Log:
         elif self.tree.node(0, index) != hashed:
             raise LogDamagedError(f"leaf {index} stands twice with different bytes")
 
-    def _require_head(self) -> int:
-        """How many leaves the newest head covers; it must be a head of this very tree."""
-        if self.last_head is None:
+    def _require_covered(self, head: bytes | None) -> int:
+        """How many leaves a signed head covers; it must be a head of this very tree."""
+        if head is None:
             return 0
-        size, root, log = _parsed(self.last_head)
+        size, root, log = _parsed(head)
         if log != self.log_id or size > self.tree.size or self.root(size).hex() != root:
-            raise LogDamagedError("the newest signed head is not one of this log")
+            raise LogDamagedError(f"a head of {size} leaves was signed, and the log does not hold them")
         return size
 
     def _cut(self, path: Path, at: int, data: bytes) -> None:

@@ -13,6 +13,7 @@ import os
 import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.clock import Clock
 from core.reasons import ExchangeError, Reason
+from ledger.log import sync_directory
 
 SLOT_BYTES: Final = 32
 SLOTS_AHEAD: Final = 65_536
@@ -29,7 +31,16 @@ KEY_BYTES: Final = 32
 _INFO: Final = b"passerelle/1/body"
 _HEADER = struct.Struct("<QBII")  # leaf index, part, slot, day key number
 _NONCE: Final = b"\x00" * 12  # each key encrypts exactly one body
+_PURGE = struct.Struct("<BQIQ")  # kind, leaf index, slot or day key number, UTC milliseconds
+_DAY_KEYS_MAX_BYTES: Final = 1 << 28
 _WRAP_INFO: Final = b"passerelle/1/daykey"
+
+
+class PurgeKind(IntEnum):
+    """What a PURGE record says was erased."""
+
+    BODY = 1
+    DAY_KEY = 2
 
 
 class BodyUnreadableError(ExchangeError):
@@ -103,13 +114,13 @@ class BodyVault:
         self._clock = clock
         self._random = random
         self._keys: dict[int, bytes] = {}
-        self._next_key = 0
         self._current: dict[str, tuple[int, bytes]] = {}
         self._current_day = -1
-        self._daykeys = os.open(
-            directory / "daykeys", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self._places: list[tuple[int, int]] = []  # begin and end of each day key's line, by number
+        self._daykeys = os.open(directory / "daykeys", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._slots = os.open(directory / "slots", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        sync_directory(directory)
+        sync_directory(directory.parent)
         self._load_keys()
         # A slot that may have been used before a crash is never used again: begin behind all there are.
         self._next_slot = self._slots_end = os.fstat(self._slots).st_size // SLOT_BYTES
@@ -121,7 +132,7 @@ class BodyVault:
         if self._slots_end - self._next_slot > SLOTS_AHEAD // 8:
             return
         fresh = self._random(SLOT_BYTES * SLOTS_AHEAD)
-        os.pwrite(self._slots, fresh, self._slots_end * SLOT_BYTES)
+        _write_all(self._slots, fresh, self._slots_end * SLOT_BYTES)
         os.fdatasync(self._slots)
         self._ready = self._ready[(self._next_slot - self._ready_from) * SLOT_BYTES :] + fresh
         self._ready_from = self._next_slot
@@ -161,11 +172,38 @@ class BodyVault:
         except InvalidTag:
             raise BodyUnreadableError("the body does not belong to this record") from None
 
-    def erase(self, record: bytes) -> None:
-        """Make one body unreadable for ever, durably: its slot is zeroed."""
-        _, _, slot, _ = _HEADER.unpack_from(record)
-        os.pwrite(self._slots, bytes(SLOT_BYTES), slot * SLOT_BYTES)
+    def erase(self, record: bytes) -> bytes:
+        """Make one body unreadable for ever, durably: its slot is zeroed.
+
+        Returns:
+            The bytes of the PURGE record that ``GroupCommit.record_purge`` puts into the log.
+        """
+        if len(record) < _HEADER.size:
+            raise BodyUnreadableError("a BODY record is too short")
+        index, _, slot, _ = _HEADER.unpack_from(record)
+        if slot >= self._slots_end:
+            raise BodyUnreadableError("the body names a slot that was never made")
+        _write_all(self._slots, bytes(SLOT_BYTES), slot * SLOT_BYTES)
         os.fdatasync(self._slots)
+        return _PURGE.pack(PurgeKind.BODY, index, slot, self._clock.now_ms())
+
+    def destroy_day_key(self, number: int) -> bytes:
+        """Make all bodies of one day and service unreadable for ever, durably: its wrappings are overwritten.
+
+        Returns:
+            The bytes of the PURGE record, as ``erase``.
+        """
+        if not 0 <= number < len(self._places):
+            raise BodyUnreadableError(f"there is no day key {number}")
+        begin, end = self._places[number]
+        line = os.pread(self._daykeys, end - begin, begin)
+        # In place, so that nothing is left of it elsewhere. A line that a crash leaves half blank is no key either.
+        kept = line.partition(b'"wrappings":')[0] + b'"wrappings":[]}'
+        _write_all(self._daykeys, kept.ljust(end - begin - 1) + b"\n", begin)
+        os.fdatasync(self._daykeys)
+        self._keys.pop(number, None)
+        self._current = {name: one for name, one in self._current.items() if one[0] != number}
+        return _PURGE.pack(PurgeKind.DAY_KEY, 0, number, self._clock.now_ms())
 
     def close(self) -> None:
         """Let go of the files."""
@@ -183,8 +221,7 @@ class BodyVault:
         return found
 
     def _new_day_key(self, day: int, service: str) -> tuple[int, bytes]:
-        number, key = self._next_key, self._random(KEY_BYTES)
-        self._next_key += 1
+        number, key = len(self._places), self._random(KEY_BYTES)
         nonce = self._random(12)
         wrapped = nonce + self._wrap.encrypt(nonce, key, _wrap_context(self._log, number))
         record = DayKeyRecord(
@@ -193,33 +230,56 @@ class BodyVault:
             service,
             [Wrapping(self._wrap_id, "A256GCM", wrapped.hex())],
         )
-        os.write(self._daykeys, msgspec.json.encode(record) + b"\n")
+        line = msgspec.json.encode(record) + b"\n"
+        begin = self._places[-1][1] if self._places else 0
+        _write_all(self._daykeys, line, begin)
         os.fdatasync(self._daykeys)
+        self._places.append((begin, begin + len(line)))
         self._keys[number] = key
         return number, key
 
     def _load_keys(self) -> None:
-        os.lseek(self._daykeys, 0, os.SEEK_SET)
-        data = b""
-        while chunk := os.read(self._daykeys, 1 << 20):
-            data += chunk
-        whole, _, torn = data.rpartition(b"\n")
-        if torn:
-            os.ftruncate(self._daykeys, len(whole) + 1 if whole else 0)
-        for line in whole.splitlines():
+        """Read every line; the number of a day key is its place. What follows the last whole line was never used."""
+        size = os.fstat(self._daykeys).st_size
+        if size > _DAY_KEYS_MAX_BYTES:
+            raise ExchangeError(Reason.KEY_UNREADABLE, "the file of day keys is too long")
+        begin = 0
+        for line in os.pread(self._daykeys, size, 0).splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                os.ftruncate(self._daykeys, begin)
+                break
+            self._load_key(len(self._places), line)
+            self._places.append((begin, begin + len(line)))
+            begin += len(line)
+
+    def _load_key(self, number: int, line: bytes) -> None:
+        try:
             record = msgspec.json.decode(line, type=DayKeyRecord)
-            self._next_key = max(self._next_key, record.number + 1)
-            for one in record.wrappings:
-                if one.key == self._wrap_id:
-                    self._keys[record.number] = self._unwrap(bytes.fromhex(one.data), record.number)
+            wrapped = [bytes.fromhex(one.data) for one in record.wrappings if one.key == self._wrap_id]
+        except (msgspec.MsgspecError, ValueError):
+            return  # destroyed, or damaged, which is the same for its bodies
+        if record.number != number:
+            raise ExchangeError(
+                Reason.KEY_UNREADABLE, f"a line of the day keys is missing before {record.number}"
+            )
+        for one in wrapped:
+            self._keys[number] = self._unwrap(one, number)
 
     def _unwrap(self, wrapped: bytes, number: int) -> bytes:
         try:
             return self._wrap.decrypt(wrapped[:12], wrapped[12:], _wrap_context(self._log, number))
-        except InvalidTag:
+        except (InvalidTag, ValueError):
             raise ExchangeError(
                 Reason.KEY_UNREADABLE, "a day key does not open under this wrapping key"
             ) from None
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, at)
+        at += written
+        view = view[written:]
 
 
 def _wrap_context(log: bytes, number: int) -> bytes:

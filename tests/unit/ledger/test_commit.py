@@ -10,36 +10,9 @@ import pytest
 
 from core.reasons import Reason
 from ledger.commit import Committed, GroupCommit, RecordingFailedError
-from ledger.log import Log, SystemDisk
+from ledger.log import Log
 from ledger.reader import LogReader
-from tests.unit.ledger.conftest import entry, fail_loudly, run_now
-
-
-class FailingDisk(SystemDisk):
-    """A disk that refuses the n-th write or sync from now on."""
-
-    def __init__(self) -> None:
-        self.fail_write_in = -1
-        self.fail_sync_in = -1
-        self.error = errno.EIO
-        self.free = 10**12
-        self.synced = 0
-
-    def pwrite(self, fd: int, data: bytes | memoryview, offset: int, /) -> int:  # type: ignore[override]  # counts
-        self.fail_write_in -= 1
-        if self.fail_write_in == 0:
-            raise OSError(self.error, os.strerror(self.error))
-        return os.pwrite(fd, data, offset)
-
-    def fdatasync(self, fd: int, /) -> None:  # type: ignore[override]  # counts
-        self.fail_sync_in -= 1
-        if self.fail_sync_in == 0:
-            raise OSError(self.error, os.strerror(self.error))
-        os.fdatasync(fd)
-        self.synced += 1
-
-    def free_bytes(self, directory: Path, /) -> int:  # type: ignore[override]  # as set
-        return self.free
+from tests.unit.ledger.conftest import FailingDisk, entry, fail_loudly, run_now
 
 
 @pytest.fixture

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from core.heads import TreeHead, b64url, encode_head, head_header
 from core.leaves import said_leaf
+from core.reasons import ExchangeError, Reason
 from ledger.commit import GroupCommit
-from ledger.log import Log, LogDamagedError, create_log, segments
+from ledger.log import AHEAD_BYTES, Log, LogDamagedError, create_log, segments
 from ledger.reader import LogReader
-from ledger.records import HEADER_BYTES
-from tests.unit.ledger.conftest import GENESIS, entry, fail_loudly, filled, run_now
-
-
-def unsigned_head(log: Log, size: int) -> bytes:
-    """A head of the right form; the ledger does not check signatures, it knows no keys."""
-    claims = TreeHead(1, log.log_id, "BJ/GOV/ANIP/gw1", size, log.root(size).hex(), 1, None)
-    return b".".join((b64url(head_header("A" * 43)), b64url(encode_head(claims)), b64url(bytes(64))))
+from ledger.records import COMMIT_END, HEADER_BYTES, Ending, RecordType, RecordWriter, SegmentHeader
+from tests.unit.ledger.conftest import (
+    GENESIS,
+    FailingDisk,
+    entry,
+    fail_loudly,
+    filled,
+    run_now,
+    unsigned_head,
+)
 
 
 def test_new_log_holds_its_genesis_leaf_and_is_named_by_it(tmp_path: Path) -> None:
@@ -111,6 +113,230 @@ def test_appending_goes_on_after_a_torn_tail(directory: Path) -> None:
 
     assert Log.open(directory).root() == root
     assert size == 7  # a commit is there as a whole or not at all
+
+
+def commits_of(path: Path, log_id: str) -> list[tuple[int, int]]:
+    """Where each commit of a segment begins and ends."""
+    data, at, found = path.read_bytes(), HEADER_BYTES, []
+    writer = RecordWriter(log_id)
+    while (commit := writer.read_commit(data, at)) is not None:
+        found.append((commit.begin, commit.end))
+        at = commit.end
+    return found
+
+
+def test_last_commit_with_pages_lost_in_its_middle_is_torn_and_not_damaged(directory: Path) -> None:
+    """Pages reach the disk in any order: whole records of the same commit may follow a hole."""
+    filled(directory, 5)
+    reader = LogReader(directory)
+    reader.read_all()
+    path = segments(directory)[-1]
+    begin, end = commits_of(path, reader.log_id)[-1]
+    data = bytearray(path.read_bytes())
+    data[begin : begin + 100] = bytes(100)
+    path.write_bytes(bytes(data))
+
+    log = Log.open(directory)
+
+    assert (log.size, log.recovery.cut_bytes) == (13, end - begin)
+    assert log.root() == reader.tree.root(13)
+
+
+def test_hole_before_a_later_commit_is_damage_even_when_a_whole_commit_is_gone(directory: Path) -> None:
+    filled(directory, 5)
+    reader = LogReader(directory)
+    reader.read_all()
+    path = segments(directory)[-1]
+    begin, end = commits_of(path, reader.log_id)[3]
+    data = bytearray(path.read_bytes())
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(bytes(data))
+
+    with pytest.raises(LogDamagedError, match=f"{path.name} is damaged at byte {begin}"):
+        Log.open(directory)
+    with pytest.raises(LogDamagedError, match=f"{path.name} is damaged at byte {begin}"):
+        LogReader(directory).read_all()
+
+
+def test_commit_that_only_the_page_cache_held_may_vanish_once_it_was_written_again(directory: Path) -> None:
+    """A failed sync, a restart, then a power loss that shows what the disk never held (PROTOCOL M5)."""
+    disk = FailingDisk()
+    log = Log.open(directory, disk=disk)
+    commit = GroupCommit(log, run_now, lambda _: None)
+    commit.commit_now([entry(log.log_id, 1)])
+    disk.fail_sync_in = 1
+    commit.submit([entry(log.log_id, 2)], lambda _: None)
+    commit.close()
+    log.close()
+    ghost = segments(directory)[-1]
+    again = Log.open(directory)
+    commit = GroupCommit(again, run_now, fail_loudly)
+    commit.commit_now([entry(log.log_id, 3)])
+    root = again.root()
+    commit.close()
+    again.close()
+    begin, _ = commits_of(ghost, log.log_id)[-1]
+    ghost.write_bytes(ghost.read_bytes()[: begin + 30])
+
+    after = Log.open(directory)
+
+    assert (after.size, after.root()) == (4, root)
+    reader = LogReader(directory)
+    reader.read_all()
+    assert reader.tree.root() == root
+    assert reader.at(2).leaf == entry(log.log_id, 2).leaf
+
+
+def test_log_without_heads_does_not_grow_with_each_start(directory: Path) -> None:
+    filled(directory, 10)
+    sizes = []
+    for _ in range(4):
+        Log.open(directory).close()
+        sizes.append(segments(directory)[-1].stat().st_size)
+
+    assert len(set(sizes)) == 1
+
+
+@pytest.mark.parametrize("left", [b"", b"PASS", bytes(HEADER_BYTES), bytes(5000)])
+def test_segment_begun_and_never_synced_is_no_damage(directory: Path, left: bytes) -> None:
+    root = filled(directory, 3)
+    spoilt = directory / f"{10:020d}-{99:020d}.seg"
+    spoilt.write_bytes(left)
+
+    log = Log.open(directory)
+
+    assert log.root() == root
+    assert not spoilt.exists()
+
+
+def test_segment_with_a_header_and_no_commit_is_taken_up(directory: Path) -> None:
+    """The name it takes is needed again."""
+    root = filled(directory, 3)
+    reader = LogReader(directory)
+    reader.read_all()
+    begun = directory / f"{10:020d}-{reader.sequence + 1:020d}.seg"
+    begun.write_bytes(SegmentHeader(reader.log_id, 10, reader.sequence + 1).encode())
+
+    for _ in range(2):
+        log = Log.open(directory)
+        assert log.root() == root
+        log.close()
+
+
+def test_damaged_header_before_whole_records_is_refused(directory: Path) -> None:
+    filled(directory, 3)
+    path = segments(directory)[-1]
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(bytes(data))
+
+    with pytest.raises(LogDamagedError, match="header"):
+        Log.open(directory)
+    assert path.read_bytes() == bytes(data)
+
+
+def test_space_written_ahead_is_no_torn_tail_and_is_given_back(directory: Path) -> None:
+    log = Log.open(directory)
+    commit = GroupCommit(log, run_now, fail_loudly)
+    commit.commit_now([entry(log.log_id, 1)])
+    path = segments(directory)[-1]
+    assert path.stat().st_size > AHEAD_BYTES
+    copy = directory.parent / "copy"
+    shutil.copytree(directory, copy)
+    commit.close()
+    log.close()
+
+    killed = Log.open(copy)
+
+    assert path.stat().st_size < 2000
+    assert (killed.size, killed.recovery.cut_bytes) == (2, 0)
+
+
+def test_log_that_lost_leaves_of_a_signed_head_is_refused(directory: Path, tmp_path: Path) -> None:
+    """A backup put back, or the tail cut off: the head kept elsewhere tells."""
+    filled(directory, 2)
+    old = tmp_path / "backup"
+    shutil.copytree(directory, old)
+    filled(directory, 1)
+    log = Log.open(directory)
+    head = unsigned_head(log, log.size)
+    log.close()
+
+    with pytest.raises(LogDamagedError, match="a head of 10 leaves was signed"):
+        Log.open(old, newest_head=head)
+    assert Log.open(directory, newest_head=head).size == 10
+
+
+def test_head_record_of_another_tree_is_refused(directory: Path, tmp_path: Path) -> None:
+    filled(directory, 1)
+    other = tmp_path / "other"
+    create_log(other, GENESIS)
+    log = Log.open(other)
+    commit = GroupCommit(log, run_now, fail_loudly)
+    commit.commit_now([entry(log.log_id, 500 + one) for one in range(3)])
+    head = unsigned_head(log, 4)
+    commit.close()
+    log = Log.open(directory)
+    commit = GroupCommit(log, run_now, fail_loudly)
+    commit.commit_now([], head=head)
+    commit.close()
+    log.close()
+
+    with pytest.raises(LogDamagedError, match="a head of 4 leaves"):
+        Log.open(directory)
+
+
+def test_head_record_that_is_no_head_is_refused(directory: Path) -> None:
+    log = Log.open(directory)
+    commit = GroupCommit(log, run_now, fail_loudly)
+    commit.commit_now([], head=b"no head")
+    commit.close()
+    log.close()
+
+    with pytest.raises(LogDamagedError, match="no head"):
+        Log.open(directory)
+
+
+def test_full_disk_at_the_start_has_a_name(directory: Path) -> None:
+    disk = FailingDisk()
+    disk.fail_write_in = 1
+
+    with pytest.raises(ExchangeError) as refused:
+        Log.open(directory, disk=disk)
+    assert refused.value.reason is Reason.LOG_WRITE_FAILED
+    Log.open(directory).close()
+
+
+def test_leaf_that_stands_twice_with_different_bytes_is_refused(directory: Path) -> None:
+    filled(directory, 2)
+    reader = LogReader(directory)
+    reader.read_all()
+    sequence = reader.sequence + 1
+    parts = [SegmentHeader(reader.log_id, 3, sequence).encode()]
+    RecordWriter(reader.log_id).pack_leaf(parts, sequence, RecordType.LEAF | COMMIT_END, 3, b"other")
+    (directory / f"{3:020d}-{sequence:020d}.seg").write_bytes(b"".join(parts))
+
+    with pytest.raises(LogDamagedError, match="twice"):
+        Log.open(directory)
+    with pytest.raises(LogDamagedError, match="twice"):
+        LogReader(directory).read_all()
+
+
+def test_every_cut_of_a_segment_ends_torn_or_whole(directory: Path) -> None:
+    """At each offset: what is read is a beginning, and what is left is never called damage."""
+    filled(directory, 3)
+    reader = LogReader(directory)
+    reader.read_all()
+    whole = segments(directory)[-1].read_bytes()
+    ends = [end for _, end in commits_of(segments(directory)[-1], reader.log_id)]
+    writer = RecordWriter(reader.log_id)
+    for cut in range(HEADER_BYTES, len(whole)):
+        data, at, sequence = whole[:cut], HEADER_BYTES, 1
+        while (commit := writer.read_commit(data, at)) is not None:
+            at, sequence = commit.end, commit.sequence
+
+        assert at == max([HEADER_BYTES, *(end for end in ends if end <= cut)])
+        assert writer.ending(data, at, sequence) is (Ending.END if at == cut else Ending.TORN)
 
 
 def test_damage_before_whole_records_is_refused_and_not_repaired(directory: Path) -> None:

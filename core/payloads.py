@@ -20,7 +20,9 @@ Payload = tuple[bytes, int, bytes]  # salt, gRPC compressed flag (0 or 1), bytes
 
 def payload_digest(salt: bytes, flag: int, data: bytes) -> str:
     """SHA-256(salt || flag || data) as 64 hex digits; the salt keeps small answers from being guessed."""
-    return _sha256(salt + (b"\x01" if flag else b"\x00") + data).hexdigest()
+    hashed = _sha256(salt + (b"\x01" if flag else b"\x00"))
+    hashed.update(data)
+    return hashed.hexdigest()
 
 
 def encode_metadata(entries: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -37,7 +37,8 @@ Basis = Literal["claimed", "verified"]
 _CALLER = re.compile(r"mtls:[A-Za-z0-9_-]{43}|jwt:[A-Za-z0-9_-]{43}|loopback")
 _DOOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _ENCODING = re.compile(r"[a-z0-9-]{1,16}")
-_NONCE = re.compile(r"[0-9a-f]{32}")
+_HEXED = re.compile(r"[0-9a-f]{32}(?:,[0-9a-f]{64})+")
+_NO_HASH: Final = "0" * 64
 _AGREEMENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SENSITIVITY = re.compile(r"S[0-3]")
 
@@ -194,64 +195,91 @@ def check_statement(statement: Statement) -> None:
         raise MalformedStatementError(str(error)) from None
 
 
-# Names recur from call to call: each is parsed once. What is unique to a call is matched every time.
-_subsystem = lru_cache(4096)(SubsystemId.parse)
-_method = lru_cache(4096)(MethodName.parse)
-_purpose = lru_cache(256)(require_purpose)
-_log = lru_cache(4096)(require_log_id)
-
-
 def _check(s: Statement) -> None:
     if s.v != 1 or not 1 <= s.attempt <= _MAX_NUMBER or not 0 <= s.issued_at <= MAX_TIME_MS:
         raise MalformedStatementError("value out of range")
-    counts = (s.sequence, s.deadline_us, s.heard, s.records, s.cut.count if s.cut else None)
-    if any(one is not None and not 0 <= one <= _MAX_NUMBER for one in counts):
-        raise MalformedStatementError("value out of range")
-    _log(s.from_)
-    _optional(s.to, _log)
-    _optional(s.exchange, require_exchange_id)
-    _optional(s.reference, require_handle)
-    _optional(s.previous, require_log_id)
-    _optional(s.client, _subsystem)
-    _optional(s.service, _subsystem)
-    _optional(s.method, _method)
-    _optional(s.represented, require_handle)
-    _optional(s.purpose, _purpose)
-    _optional(s.issue, require_handle)
-    if s.user:
-        require_handle(s.user.id)
-    _matches(_CALLER, s.caller, "caller")
-    _matches(_DOOR, s.door, "door")
-    _matches(_ENCODING, s.encoding, "encoding")
-    _matches(_NONCE, s.nonce, "nonce")
-    _matches(_SENSITIVITY, s.sensitivity, "sensitivity")
-    _check_marks(s)
+    for count in (s.sequence, s.deadline_us, s.heard, s.records):
+        if count is not None and not 0 <= count <= _MAX_NUMBER:
+            raise MalformedStatementError("value out of range")
+    _check_recurring(
+        s.from_,
+        s.to,
+        s.client,
+        s.service,
+        s.method,
+        s.purpose,
+        s.caller,
+        s.door,
+        s.encoding,
+        s.sensitivity,
+        s.agreement,
+        s.configuration,
+        s.descriptors,
+    )
+    if s.exchange is not None:
+        require_exchange_id(s.exchange)
+    for handle in (s.reference, s.represented, s.issue, s.user.id if s.user else None):
+        if handle is not None:
+            require_handle(handle)
     if len(s.payloads) > MAX_PAYLOADS:
         raise MalformedStatementError("too many payloads")
-    for digest in s.payloads:
-        require_log_id(digest)
+    # One match for all that is hexadecimal; no value can hold the comma that separates them.
+    hexed = (s.nonce, s.previous or _NO_HASH, s.request or _NO_HASH, *s.payloads)
+    if not _HEXED.fullmatch(",".join(hexed)):
+        raise MalformedStatementError("malformed nonce, leaf hash or payload digest")
+    if s.cut is not None:
+        _check_cut(s.cut)
     _check_kind(s)
 
 
-def _check_marks(s: Statement) -> None:
-    if s.agreement:
-        _matches(_AGREEMENT_ID, s.agreement.id, "agreement")
-        _log(s.agreement.digest)
-        if not 1 <= s.agreement.version <= _MAX_NUMBER:
+@lru_cache(4096)
+def _check_recurring(
+    log: str,
+    to: str | None,
+    client: str | None,
+    service: str | None,
+    method: str | None,
+    purpose: str | None,
+    caller: str | None,
+    door: str,
+    encoding: str | None,
+    sensitivity: str | None,
+    agreement: AgreementMark | None,
+    configuration: ConfigurationMark | None,
+    descriptors: str | None,
+) -> None:
+    """What recurs from call to call is checked once; what is refused is not kept."""
+    require_log_id(log)
+    _optional(to, require_log_id)
+    _optional(client, SubsystemId.parse)
+    _optional(service, SubsystemId.parse)
+    _optional(method, MethodName.parse)
+    _optional(purpose, require_purpose)
+    _matches(_CALLER, caller, "caller")
+    _matches(_DOOR, door, "door")
+    _matches(_ENCODING, encoding, "encoding")
+    _matches(_SENSITIVITY, sensitivity, "sensitivity")
+    if agreement:
+        _matches(_AGREEMENT_ID, agreement.id, "agreement")
+        require_log_id(agreement.digest)
+        if not 1 <= agreement.version <= _MAX_NUMBER:
             raise MalformedStatementError("agreement version out of range")
-    if s.configuration:
-        _log(s.configuration.digest)
-        if not 1 <= s.configuration.version <= _MAX_NUMBER:
+    if configuration:
+        require_log_id(configuration.digest)
+        if not 1 <= configuration.version <= _MAX_NUMBER:
             raise MalformedStatementError("configuration version out of range")
-    _optional(s.descriptors, _log)
-    if s.cut:
-        require_log_id(s.cut.mask)
-        require_log_id(s.cut.original)
+    _optional(descriptors, require_log_id)
+
+
+def _check_cut(cut: Cut) -> None:
+    require_log_id(cut.mask)
+    require_log_id(cut.original)
+    if not 0 <= cut.count <= _MAX_NUMBER:
+        raise MalformedStatementError("value out of range")
 
 
 def _check_kind(s: Statement) -> None:
     """What each kind must and must not say."""
-    _optional(s.request, require_log_id)
     if s.status is not None and not 0 <= s.status <= 16:
         raise MalformedStatementError("status out of range")
     if s.reason is not None and s.reason not in Reason.__members__:

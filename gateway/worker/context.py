@@ -53,7 +53,7 @@ class Claims:
 
 def passed_on(metadata: Iterable[tuple[bytes, bytes]]) -> Metadata:
     """What travels to the other side: all but reserved names, the call's own headers and credentials."""
-    return tuple(one for one in metadata if one[0] not in _OWN and not one[0].startswith(RESERVED))
+    return tuple([one for one in metadata if one[0] not in _OWN and one[0][:7] != RESERVED])
 
 
 def read_claims(metadata: Iterable[tuple[bytes, bytes]], personal_number: re.Pattern[str]) -> Claims:
@@ -64,7 +64,7 @@ def read_claims(metadata: Iterable[tuple[bytes, bytes]], personal_number: re.Pat
     found: dict[bytes, str] = {}
     objection = None
     for name, value in metadata:
-        if name not in _KNOWN:
+        if name[:7] != RESERVED or name not in _KNOWN:
             continue
         if name in found:
             objection = Reason.METADATA_INVALID

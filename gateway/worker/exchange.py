@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import Final, Protocol
 
 import msgspec
@@ -853,7 +854,7 @@ class Pipeline:
         asked, view, grant = exchange.statement, self._trust, exchange.grant
         if asked is None or view is None or grant is None:
             return Reason.STATEMENT_INVALID
-        if any(getattr(statement, name) != getattr(asked, name) for name in _BOUND):
+        if _bound(statement) != _bound(asked):
             return Reason.STATEMENT_INVALID
         gateway = view.by_log.get(road.peer.log)
         named = grant.agreement.terms.provider.member_key
@@ -902,7 +903,7 @@ class Pipeline:
 
 
 # What a response must repeat of its request: whose it is, what was asked, for what (PROTOCOL M2).
-_BOUND: Final = (
+_bound: Final = attrgetter(
     "exchange",
     "reference",
     "client",

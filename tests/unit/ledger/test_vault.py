@@ -6,11 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from core.clock import ManualClock
 from core.reasons import ExchangeError, Reason
 from ledger import vault as module
-from ledger.vault import BodyUnreadableError, BodyVault, create_wrapping_key, read_wrapping_key
+from ledger.vault import BodyUnreadableError, BodyVault, PurgeKind, create_wrapping_key, read_wrapping_key
 
 LOG = "ab" * 32
 KEY = b"k" * 32
@@ -133,3 +135,96 @@ def test_wrapping_key_open_to_others_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ExchangeError):
         read_wrapping_key(path, tmp_path / "log")
+
+
+def test_destroyed_day_key_takes_its_bodies_and_no_others(
+    vault: BodyVault, tmp_path: Path, clock: ManualClock
+) -> None:
+    gone, kept = vault.seal(1, "a", b"x"), vault.seal(2, "b", b"y")
+    before = (tmp_path / "bodies/daykeys").stat().st_size
+
+    purge = vault.destroy_day_key(0)
+
+    assert purge[0] == PurgeKind.DAY_KEY
+    assert (tmp_path / "bodies/daykeys").stat().st_size == before
+    later = vault.seal(3, "a", b"z")
+    for one in (vault, BodyVault(tmp_path / "bodies", LOG, KEY, clock)):
+        with pytest.raises(BodyUnreadableError):
+            one.open(gone)
+        assert (one.open(kept), one.open(later)) == (b"y", b"z")
+
+
+def test_day_key_that_a_crash_left_half_overwritten_is_destroyed(
+    vault: BodyVault, tmp_path: Path, clock: ManualClock
+) -> None:
+    gone, kept = vault.seal(1, "a", b"x"), vault.seal(2, "b", b"y")
+    path = tmp_path / "bodies/daykeys"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0][:90] + b" " * (len(lines[0]) - 91) + b"\n" + lines[1])
+
+    again = BodyVault(tmp_path / "bodies", LOG, KEY, clock)
+
+    with pytest.raises(BodyUnreadableError):
+        again.open(gone)
+    assert again.open(kept) == b"y"
+    assert again.open(again.seal(3, "c", b"z")) == b"z"
+
+
+def test_missing_day_key_line_is_told(vault: BodyVault, tmp_path: Path, clock: ManualClock) -> None:
+    vault.seal(1, "a", b"x")
+    vault.seal(2, "b", b"y")
+    path = tmp_path / "bodies/daykeys"
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[1])
+
+    with pytest.raises(ExchangeError, match="missing"):
+        BodyVault(tmp_path / "bodies", LOG, KEY, clock)
+
+
+def test_day_key_of_another_place_does_not_open(vault: BodyVault, tmp_path: Path, clock: ManualClock) -> None:
+    """The number is bound into the wrapping."""
+    vault.seal(1, "a", b"x")
+    path = tmp_path / "bodies/daykeys"
+    path.write_bytes(path.read_bytes().replace(b'"data":"', b'"data":"00'))
+
+    with pytest.raises(ExchangeError) as refused:
+        BodyVault(tmp_path / "bodies", LOG, KEY, clock)
+    assert refused.value.reason is Reason.KEY_UNREADABLE
+
+
+@pytest.mark.parametrize("number", [-1, 0, 7])
+def test_day_key_that_never_was_is_not_destroyed(vault: BodyVault, number: int) -> None:
+    with pytest.raises(BodyUnreadableError):
+        vault.destroy_day_key(number)
+
+
+@pytest.mark.parametrize("record", [b"", b"short", bytes(9) + b"\xff" * 8])
+def test_erasing_what_is_no_body_is_refused(vault: BodyVault, record: bytes) -> None:
+    with pytest.raises(BodyUnreadableError):
+        vault.erase(record)
+
+
+def test_short_body_record_is_refused(vault: BodyVault) -> None:
+    with pytest.raises(BodyUnreadableError):
+        vault.open(b"short")
+
+
+@pytest.mark.parametrize("failing", ["pwrite", "fdatasync"])
+def test_day_key_is_not_used_before_it_is_durable(
+    vault: BodyVault, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(5, "refused")
+
+    monkeypatch.setattr(f"ledger.vault.os.{failing}", refuse)
+
+    with pytest.raises(OSError, match="refused"):
+        vault.seal(1, "a", b"x")
+
+
+def test_body_key_is_that_of_rfc_5869() -> None:
+    """Checked against another implementation of HKDF."""
+    day_key, slot = bytes(range(32)), bytes(range(100, 132))
+
+    expected = HKDFExpand(SHA256(), 32, b"passerelle/1/body" + slot).derive(day_key)
+
+    assert module._body_key(day_key, slot) == expected

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from core.evidence import Parts
     from ledger.trail import OpenBody
 
-# A head is signed at most a second after the leaves that it covers (PROTOCOL M6).
-_HEAD_WAIT_S: Final = 3.0
+# A head is signed at most a second after the leaves that it covers (PROTOCOL M6), and its file follows each second.
+_HEAD_WAIT_S: Final = 5.0
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
 _log_option = click.option(
@@ -62,15 +62,14 @@ def list_(
     lang: Language,
 ) -> None:
     """List exchanges from the segments."""
-    from audit.listing import COLUMNS, OUTCOMES, Wanted, foot, list_exchanges
+    from audit.listing import COLUMNS, Wanted, foot, list_exchanges, shortened
 
     wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until))
     listing = list_exchanges(directory, wanted, lang)
     if output != "table":
         show_rows(listing.rows, COLUMNS, output, lang)
         return
-    shown = [row | {"outcome": OUTCOMES[row["outcome"]].in_(lang)} for row in listing.rows]
-    show_rows(shown, COLUMNS, output, lang)
+    show_rows([shortened(row, lang) for row in listing.rows], COLUMNS, output, lang)
     for line in foot(listing, wanted, lang, time.time_ns() // 1_000_000):
         click.echo(line)
 
@@ -223,12 +222,15 @@ def _body_opener(directory: Path) -> Callable[[int, str], OpenBody]:
 
 
 def _show_report(report: Report, lang: Language) -> None:
+    from audit.report import Verdict
+
     width = max(len(step.title.in_(lang)) for step in report.steps)
     for step in report.steps:
         click.echo(f"{step.number:>3}  {step.title.in_(lang):<{width}}  {step.verdict.text.in_(lang)}")
         for finding in step.findings:
             click.echo(f"     {finding}")
-    for name, value in report.facts.items():
+    # What an invalid container says is nobody's word: it is not repeated.
+    for name, value in report.facts.items() if report.verdict is not Verdict.INVALID else ():
         click.echo(f"     {name}: {value}")
     for remark in report.remarks:
         click.echo(f"     {'remarque' if lang == 'fr' else 'remark'}: {remark.in_(lang)}")

@@ -149,6 +149,16 @@ def _row(found: dict[str, Any], log: str, labels: dict[str, str]) -> dict[str, A
     }
 
 
+def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
+    """A row for a table: words for codes, and long names by their telling end."""
+    method = str(row["method"] or "")
+    return row | {
+        "method": method.rpartition(".")[2],
+        "outcome": OUTCOMES[row["outcome"]].in_(language),
+        "log": f"{row['log'][:12]}…",
+    }
+
+
 def _covered(reader: LogReader, head_file: Path) -> CoveredLog:
     for jws in (read_head_file(head_file), reader.last_head):
         try:

@@ -51,7 +51,7 @@ from core.language import Text
 from core.leaves import Heard, heard_leaf, parse_heard, said_leaf
 from core.merkle import leaf_hash, verify_inclusion
 from core.payloads import decode_payloads, payload_digest
-from core.reasons import ExchangeError
+from core.reasons import Code, ExchangeError
 from core.registrations import MemberSuccessor, Registration, parse_registration, parse_successor
 from core.statements import Statement, parse_statement
 from core.times import parse_time_ms
@@ -706,7 +706,7 @@ def _facts(case: _Case) -> dict[str, str]:
         "agreement": f"{statement.agreement.id}/{statement.agreement.version}"
         if statement.agreement
         else None,
-        "outcome": (ending.reason or str(ending.status)) if ending is not None else None,
+        "outcome": (ending.reason or Code(ending.status or 0).name) if ending is not None else None,
     }
     heads = [case.heads[part.head].iat for part in case.manifest.leaves if part.head in case.heads]
     if heads:

@@ -158,9 +158,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         worker_bytes: Bytes held by one worker, in sum.
         connection_window_bytes: HTTP/2 window of a connection.
         stream_window_bytes: HTTP/2 window of a stream.
-        stream_queue_bytes: Whole messages queued for one stream before its reader is held back.
-        segment_messages: Messages after which a signed segment of a stream closes.
-        segment_bytes: Bytes after which a signed segment of a stream closes.
         credit_bytes: Credit with which each direction of an exchange starts.
         header_bytes: Header list of one request or response.
         program_calls: Calls in flight on one connection of a program.
@@ -171,8 +168,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         resets_per_s: Streams that a program may reset each second after that.
         handshake_ms: TLS handshake and first request of a connection.
         peer_wait_ms: How long a call waits for a stream to its provider, at most.
-        keepalive_ms: Silence on a road stream before a PING asks for an answer.
-        keepalive_timeout_ms: How long that answer may take.
         drain_ms: How long a stopping worker lets calls in flight finish.
         entries_per_s: Refusals that one member may make us log each second (PROTOCOL M17).
         entries_burst: The same at once; past both, refusals are summed in one note.
@@ -183,9 +178,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     worker_bytes: int = 128 * MIB
     connection_window_bytes: int = 16 * MIB
     stream_window_bytes: int = 256 * KIB
-    stream_queue_bytes: int = 256 * KIB
-    segment_messages: int = 64
-    segment_bytes: int = 256 * KIB
     credit_bytes: int = 256 * KIB
     header_bytes: int = 16 * KIB
     program_calls: int = 1000
@@ -196,8 +188,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     resets_per_s: int = 500
     handshake_ms: int = 3000
     peer_wait_ms: int = 3000
-    keepalive_ms: int = 2000
-    keepalive_timeout_ms: int = 1000
     drain_ms: int = 10_000
     entries_per_s: int = 100
     entries_burst: int = 1000
@@ -217,23 +207,19 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         segment_bytes: Size at which a segment file closes.
         reserve_bytes: Free space below which new exchanges are refused, before a write can fail.
         wrapping_key_file: Key that wraps the day keys of bodies; refused inside the log directory.
-        bodies_days: How long bodies can be read (PROTOCOL M12).
         head_ms: Age of the oldest unsigned commit at which a head is signed without a frame.
     """
 
     segment_bytes: int = 64 * MIB
     reserve_bytes: int = 1_000_000_000
     wrapping_key_file: str = "keys/wrapping.key"
-    bodies_days: int = 90
     head_ms: int = 1000
 
     def __post_init__(self) -> None:
         if self.segment_bytes < MIB:
             raise SettingsError("log.segment_bytes must be at least 1 MiB")
-        if self.reserve_bytes < 0 or self.bodies_days < 1 or not 1 <= self.head_ms <= 1000:
-            raise SettingsError(
-                "log: reserve_bytes >= 0, bodies_days >= 1 and 1 <= head_ms <= 1000 must hold"
-            )
+        if self.reserve_bytes < 0 or not 1 <= self.head_ms <= 1000:
+            raise SettingsError("log: reserve_bytes >= 0 and 1 <= head_ms <= 1000 must hold")
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -44,7 +44,8 @@ IDENTITY_SERVICE = "bj.identity.v1.IdentityService"
 PNS, ANIP = "BJ/GOV/PNS", "BJ/GOV/ANIP"
 PORTAIL, RNPP = "BJ/GOV/PNS/PORTAIL", "BJ/GOV/ANIP/RNPP"
 
-assert identity_pb2.DESCRIPTOR, "the generated module must be imported for its descriptors"
+# Importing the generated module registers its descriptors.
+IDENTITY_PROTO = identity_pb2.DESCRIPTOR.name
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from core.reasons import MalformedError, Reason
-from pki.keys import certificate_pem, public_key_der, require_p256
+from pki.keys import certificate_key, certificate_pem, public_key_der
 from rpc.files import replace_file
 
 MAX_ANCHOR_BYTES: Final = 256 * 1024
@@ -56,10 +56,8 @@ class Anchor:
     tuf_root: bytes
 
     def __post_init__(self) -> None:
-        key = self.certificate.public_key()
         if _spki_named_by(self.tuf_root) != spki_digest(self.certificate):
             raise MalformedAnchorError("the TUF root does not name the key of this certificate")
-        require_p256(key)
 
     @classmethod
     def parse(cls, data: bytes) -> Anchor:
@@ -127,7 +125,7 @@ def spoken(fingerprint: str) -> str:
 
 def spki_digest(certificate: x509.Certificate) -> str:
     """SHA-256 of a P-256 certificate's SubjectPublicKeyInfo, hex: what ``SPKI_MEMBER`` of root.json holds."""
-    return hashlib.sha256(public_key_der(require_p256(certificate.public_key()))).hexdigest()
+    return hashlib.sha256(public_key_der(certificate_key(certificate))).hexdigest()
 
 
 def _spki_named_by(tuf_root: bytes) -> str:

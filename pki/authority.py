@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from core.identifiers import MemberId
 from core.identifiers import urn as urn_for
 from core.reasons import ExchangeError, MalformedError, Reason
-from pki.keys import certificate_pem, generate_key, read_key, write_key
+from pki.keys import certificate_key, certificate_pem, generate_key, read_key, write_key
 from pki.profiles import AuthorityKind, Issuer, Profile, issue, issue_authority, read_csr, utc
 from rpc.files import PRIVATE_MODE, replace_file
 
@@ -213,7 +213,7 @@ def read_issuer(key_path: Path, certificate_path: Path) -> Issuer:
         raise ExchangeError(Reason.CERTIFICATE_INVALID, f"{certificate_path}: {error.strerror}") from None
     except ValueError:
         raise ExchangeError(Reason.CERTIFICATE_INVALID, f"{certificate_path} is no PEM certificate") from None
-    if certificate.public_key() != key.public_key():
+    if certificate_key(certificate) != key.public_key():
         raise ExchangeError(Reason.KEY_UNREADABLE, f"{key_path} is not the key of {certificate_path}")
     return Issuer(key, certificate)
 

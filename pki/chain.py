@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Final, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     Criticality,
@@ -26,6 +26,7 @@ from cryptography.x509.verification import (
 
 from core.identifiers import AnyId, parse_urn
 from core.reasons import ExchangeError, MalformedError, Reason
+from pki.keys import certificate_key
 from pki.profiles import AuthorityKind, Profile, authority_kind, member_of
 from rpc.names import IDENTITY_DOMAIN, UNREADABLE, identity_host, urn_of
 
@@ -215,15 +216,13 @@ def _find_path(
     )
     try:
         return verifier.verify(leaf, list(intermediates)).chain
-    except (VerificationError, ValueError) as error:
+    except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
         raise _invalid(f"no valid path from {urn} to the anchor ({str(error)[:200]})") from None
 
 
 def _require_strong(certificate: x509.Certificate) -> None:
     """P-256 keys, ECDSA with SHA-256: one algorithm, so that none can be negotiated down."""
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise _invalid(f"{_title(certificate)} has no P-256 key")
+    certificate_key(certificate)
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         raise _invalid(f"{_title(certificate)} is not signed with ECDSA and SHA-256")
 
@@ -260,13 +259,12 @@ def _require_authority(certificate: x509.Certificate) -> AuthorityKind:
 
 def _is_complete_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
     """Whether ``issuer`` signed this list and it is no delta, no partition and nothing we do not understand."""
-    key = issuer.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        return False
     if crl.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
         return False
     try:
-        return crl.is_signature_valid(key) and not any(extension.critical for extension in crl.extensions)
+        return crl.is_signature_valid(certificate_key(issuer)) and not any(
+            extension.critical for extension in crl.extensions
+        )
     except ValueError:
         return False
 

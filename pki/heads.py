@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core.heads import MalformedHeadError, TreeHead, b64url, encode_head, head_digest, head_header, parse_head
-from pki.keys import BadSignatureError, certificate_thumbprint, require_p256, sign_es256, verify_es256
+from pki.keys import BadSignatureError, certificate_key, certificate_thumbprint, sign_es256, verify_es256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class HeadSigner:
     _prefix: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.certificate.public_key() != self.key.public_key():
+        if certificate_key(self.certificate) != self.key.public_key():
             raise ValueError("the seal certificate is not that of the seal key")
         header = head_header(certificate_thumbprint(self.certificate))
         object.__setattr__(self, "_prefix", b64url(header) + b".")
@@ -84,4 +84,4 @@ def verify_head(jws: bytes, certificates: Mapping[str, x509.Certificate]) -> Ver
 @lru_cache(maxsize=1024)
 def _public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     """Taking the key out of a certificate costs as much as half a verification: once per certificate."""
-    return require_p256(certificate.public_key())
+    return certificate_key(certificate)

@@ -23,6 +23,7 @@ from rpc.names import certificate_thumbprint
 
 __all__ = [
     "BadSignatureError",
+    "certificate_key",
     "certificate_pem",
     "certificate_thumbprint",
     "chain_pem",
@@ -82,7 +83,7 @@ def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     data = read_private(path, max_bytes=MAX_KEY_BYTES)
     try:
         key = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's own message could quote the file.
         raise ExchangeError(Reason.KEY_UNREADABLE, f"{path} holds no unencrypted PEM key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -127,6 +128,16 @@ def require_p256(key: object) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise MalformedError(Reason.DOCUMENT_INVALID, "not a P-256 key")
     return key
+
+
+def certificate_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """The P-256 key of a certificate; raises ``MalformedError`` for any other, even one nobody knows."""
+    try:
+        return require_p256(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedError(
+            Reason.CERTIFICATE_INVALID, f"{certificate.subject.rfc4514_string()[:80]!a} has no P-256 key"
+        ) from None
 
 
 def key_thumbprint(key: ec.EllipticCurvePublicKey) -> str:

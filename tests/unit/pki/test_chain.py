@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -395,6 +395,56 @@ def test_a_list_made_later_is_welcome(country: Country) -> None:
     ]
 
     assert verify(country, country.auth, crls=later).urn == GW1
+
+
+def with_unknown_curve(certificate: x509.Certificate) -> x509.Certificate:
+    """The same certificate on a curve that nobody has: 1.2.840.10045.3.1.127."""
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    p256 = bytes.fromhex("06082a8648ce3d030107")
+    return x509.load_der_x509_certificate(der.replace(p256, p256[:-1] + b"\x7f"))
+
+
+def test_keys_that_the_library_does_not_know_are_refused(country: Country) -> None:
+    """An unknown curve in a leaf, an authority or a root is a refusal, not an internal error."""
+    leaf, authority, root = country.auth.build(), country.auth_ca.build(), country.root.build()
+
+    for chain in (
+        (with_unknown_curve(leaf), authority, root),
+        (leaf, with_unknown_curve(authority), root),
+        (leaf, authority, with_unknown_curve(root)),
+    ):
+        with pytest.raises(ExchangeError) as caught:
+            verify_chain(
+                chain[0],
+                intermediates=[chain[1]],
+                roots=[chain[2]],
+                crls=country.crls(),
+                at=NOW,
+                profile=Profile.AUTH,
+            )
+        assert caught.value.reason is Reason.CERTIFICATE_INVALID
+
+
+def with_exchanged_oid(certificate: x509.Certificate) -> x509.Certificate:
+    """Its extended key usage becomes a second subject alternative name."""
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    usage, names = bytes.fromhex("0603551d25"), bytes.fromhex("0603551d11")
+    return x509.load_der_x509_certificate(der.replace(usage, names))
+
+
+def test_an_extension_that_is_there_twice_is_refused(country: Country) -> None:
+    """Two readers could take two meanings from it."""
+    leaf = with_exchanged_oid(country.auth.build())
+
+    assert refused(country, leaf).reason is Reason.CERTIFICATE_INVALID
+
+
+def test_a_critical_extension_that_only_the_library_knows_is_refused(country: Country) -> None:
+    """What no rule here gives a meaning is not let pass because someone else could read it."""
+    identifier = x509.SubjectKeyIdentifier.from_public_key(country.leaf_key.public_key())
+    leaf = country.auth.but(extra=[(identifier, True)])
+
+    assert refused(country, leaf).reason is Reason.CERTIFICATE_INVALID
 
 
 # --- A member's own authority for its programs -------------------------------------------------------------------

@@ -110,7 +110,9 @@ def test_every_other_header_is_refused(name: str) -> None:
 
 
 PAYLOADS = {
-    "other order": lambda p: json.dumps(dict(reversed(json.loads(p).items())), separators=(",", ":")).encode(),
+    "other order": lambda p: json.dumps(
+        dict(reversed(json.loads(p).items())), separators=(",", ":")
+    ).encode(),
     "blank": lambda p: p.replace(b",", b", ", 1),
     "unknown member": lambda p: p[:-1] + b',"x":1}',
     "member twice": lambda p: p[:-1] + b',"size":9}',

@@ -1,0 +1,147 @@
+"""``passerelle ca | pki | anchor``, as an operator types them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+
+from core.reasons import ExchangeError, Reason
+from pki.anchor import SPKI_MEMBER, Anchor, spki_digest, spoken
+from pki.authority import Authority
+from pki.commands import anchor, ca, pki
+from pki.keys import generate_key, load_chain
+from pki.profiles import AuthorityKind, Profile, build_csr, profile_of
+from tests.support.certificates import GW1
+
+
+def run(group: click.Group, *arguments: object) -> Result:
+    result = CliRunner().invoke(group, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def rows(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    run(ca, "found", tmp_path / "ca", "--instance", "BJ")
+    return tmp_path / "ca"
+
+
+@pytest.fixture
+def chain(directory: Path, tmp_path: Path) -> Path:
+    (tmp_path / "gw1.csr").write_bytes(build_csr(generate_key()))
+    out = tmp_path / "gw1.crt"
+    options = ("--profile", "auth", "--name", GW1, "--host", "gw1.anip.bj", "--host", "192.0.2.7")
+    issued = run(ca, "issue", tmp_path / "gw1.csr", "--ca", directory, *options, "--days", 90, "--out", out)
+    assert issued.exit_code == 0, issued.output
+    return out
+
+
+@pytest.fixture
+def anchor_file(directory: Path, tmp_path: Path) -> Path:
+    root = load_chain((directory / "root.crt").read_bytes())[0]
+    signed = {"_type": "root", "version": 1, SPKI_MEMBER: spki_digest(root)}
+    path = tmp_path / "anchor.pem"
+    Anchor(root, json.dumps({"signed": signed}).encode()).write(path)
+    return path
+
+
+def test_founding_prints_fingerprints(tmp_path: Path) -> None:
+    """The operator notes down what was made."""
+    result = run(ca, "found", tmp_path / "ca", "--instance", "BJ", "--output", "json")
+
+    assert [row["authority"] for row in rows(result)] == ["root", "auth", "seal"]
+    assert all(len(row["fingerprint"].split()) == 16 for row in rows(result))
+
+
+def test_issuing_writes_the_chain_leaf_first(chain: Path, directory: Path) -> None:
+    """What a TLS server needs stands in one file."""
+    leaf, issuer = load_chain(chain.read_bytes())
+
+    assert profile_of(leaf) is Profile.AUTH
+    assert issuer == Authority.open(directory, AuthorityKind.AUTH).certificate
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).days == 90
+
+
+def test_a_chain_is_verified_against_anchor_and_lists(
+    chain: Path, directory: Path, anchor_file: Path
+) -> None:
+    """BON with fresh lists, a named refusal without."""
+    options = (chain, "--anchor", anchor_file, "--profile", "auth")
+    lists = ("--crl", directory / "root.crl", "--crl", directory / "auth.crl")
+
+    good = run(pki, "verify-chain", *options, *lists, "--output", "json")
+
+    assert rows(good) == {"name": GW1, "profile": "auth", "verdict": "BON"}
+    with pytest.raises(ExchangeError) as caught:
+        run(pki, "verify-chain", *options)
+    assert caught.value.reason is Reason.CERTIFICATE_INVALID
+    with pytest.raises(ExchangeError, match="no revocation list"):
+        run(pki, "verify-chain", *options, "--crl", chain)
+
+
+def test_revoking_asks_and_publishes(chain: Path, directory: Path, anchor_file: Path) -> None:
+    """Nothing without a yes; afterwards the chain is refused."""
+    options = (chain, "--ca", directory, "--reason", "key-compromise")
+
+    dry = run(ca, "revoke", *options, "--dry-run", "--output", "json")
+    unsure = CliRunner().invoke(ca, ["revoke", *map(str, options)], input="n\n")
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    done = run(ca, "revoke", *options, "--yes", "--invalid-since", since, "--output", "json")
+
+    assert rows(dry)["name"] == GW1
+    assert unsure.exit_code == 1
+    assert rows(done)["revoked"] == 1
+    lists = ("--crl", directory / "root.crl", "--crl", directory / "auth.crl")
+    with pytest.raises(ExchangeError) as caught:
+        run(pki, "verify-chain", chain, "--anchor", anchor_file, "--profile", "auth", *lists)
+    assert caught.value.reason is Reason.CERTIFICATE_REVOKED
+
+
+def test_an_authority_is_not_revoked_like_a_leaf(directory: Path) -> None:
+    """Revoking a CA is a ceremony, not a slip of the keyboard."""
+    with pytest.raises(ExchangeError, match="of no profile"):
+        run(ca, "revoke", directory / "auth.crt", "--ca", directory, "--reason", "superseded", "--yes")
+
+
+def test_lists_are_renewed(directory: Path) -> None:
+    """All three, signed anew."""
+    result = run(ca, "renew-lists", directory, "--output", "json")
+
+    assert [row["authority"] for row in rows(result)] == ["root", "auth", "seal"]
+    pem = (directory / "auth.crl").read_bytes()
+    number = x509.load_pem_x509_crl(pem).extensions.get_extension_for_class(x509.CRLNumber)
+    assert number.value.crl_number == 2
+
+
+def test_certificates_of_a_directory_are_listed(chain: Path, directory: Path) -> None:
+    """With profile, name and end; authorities under their own names."""
+    result = run(pki, "list", chain.parent, "--output", "json")
+
+    found = {Path(row["file"]).name: row for row in rows(result)}
+    assert found["gw1.crt"]["profile"] == "auth"
+    assert found["gw1.crt"]["days"] in (89, 90)
+    assert found["root.crt"]["name"] == "CN=BJ root CA"
+
+
+def test_the_anchor_shows_its_fingerprint(anchor_file: Path) -> None:
+    """As it is read out over the telephone, alone or with the rest."""
+    expected = spoken(Anchor.read(anchor_file).fingerprint)
+
+    assert run(anchor, "fingerprint", anchor_file).output == f"{expected}\n"
+    shown = run(anchor, "show", anchor_file)
+    assert expected in shown.output
+    assert "Racine X.509" in shown.output
+    assert "X.509 root" in run(anchor, "show", anchor_file, "--lang", "en").output

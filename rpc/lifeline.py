@@ -7,6 +7,7 @@ parent ends, however it ends, the kernel closes the pipe and the child stops. St
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from types import FrameType
@@ -62,18 +63,23 @@ def stop_event(lifeline: int | None = None) -> threading.Event:
         lifeline: The reading end that the parent passed, or None for a process started by hand.
     """
     stopped = threading.Event()
+    asked, ask = os.pipe()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stopped.set()
+        # Not ``stopped.set()``: the handler runs in the very thread that waits, which may hold the event's lock.
+        os.write(ask, b"s")
 
     for number in _STOP_SIGNALS:
         signal.signal(number, on_signal)
+    sources = [asked]
     if lifeline is not None:
         os.set_inheritable(lifeline, False)
-        threading.Thread(target=_set_at_end, args=(lifeline, stopped), name="lifeline", daemon=True).start()
+        sources.append(lifeline)
+    threading.Thread(target=_set_when_readable, args=(sources, stopped), name="lifeline", daemon=True).start()
     return stopped
 
 
-def _set_at_end(lifeline: int, stopped: threading.Event) -> None:
-    wait_for_end(lifeline)
+def _set_when_readable(sources: list[int], stopped: threading.Event) -> None:
+    # A lifeline becomes readable by its end: nobody ever writes to it.
+    select.select(sources, [], [])
     stopped.set()

@@ -203,7 +203,14 @@ class _Senders:
             for since, stream in list(self._writing.values()):
                 if now - since > self._stalled_after_s:
                     _log.warning("waiting_stream_cut", reason="the reader has stopped reading")
-                    stream.cut()
+                    self._cut(stream)
+
+    def _cut(self, stream: WaitingStream[Any]) -> None:
+        try:
+            stream.cut()
+        except Exception:
+            # The watch goes on: the next stalled reader is cut all the same.
+            _log.exception("waiting_stream_not_cut")
 
 
 @functools.cache

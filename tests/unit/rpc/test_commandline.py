@@ -1,0 +1,153 @@
+"""What every command shares: languages, output, how errors are told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from core.language import Language, Text
+from core.reasons import Code, ExchangeError, Reason
+from rpc.commandline import (
+    Output,
+    confirm,
+    dry_run_option,
+    fail,
+    lang_option,
+    language_from_environment,
+    output_option,
+    show_one,
+    show_rows,
+    yes_option,
+)
+from rpc.remote import RemoteError
+
+COLUMNS = {"code": Text("Code", "Code"), "label": Text("Libellé", "Label")}
+ROWS: list[dict[str, object]] = [
+    {"code": "P01", "label": ["état civil", "identité"]},
+    {"code": "P\x1b[2J\n", "label": None},
+]
+
+
+@click.command()
+@lang_option
+@output_option
+@dry_run_option
+@yes_option
+def shown(lang: Language, output: Output, dry_run: bool, yes: bool) -> None:
+    """Show rows as every command does."""
+    confirm(Text("Continuer ?", "Go on?"), lang, yes=yes or dry_run)
+    show_rows(ROWS, COLUMNS, output, lang)
+
+
+@click.command()
+@lang_option
+@output_option
+def single(lang: Language, output: Output) -> None:
+    """Show one thing."""
+    show_one(ROWS[0], COLUMNS, output, lang)
+
+
+def run(command: click.Command, *arguments: str, answer: str = "") -> str:
+    result = CliRunner().invoke(command, arguments, input=answer)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_json_and_csv_keys_are_never_translated() -> None:
+    """Scripts read the same keys in every language."""
+    for lang in ("fr", "en"):
+        data = json.loads(run(shown, "--yes", "--output", "json", "--lang", lang))
+        table = list(csv.reader(io.StringIO(run(shown, "--yes", "--output", "csv", "--lang", lang))))
+
+        assert [list(row) for row in data] == [["code", "label"]] * 2
+        assert table[0] == ["code", "label"]
+        assert table[1] == ["P01", "état civil, identité"]
+
+
+def test_tables_are_translated_and_harmless() -> None:
+    """Headings speak the reader's language; what a stranger named cannot clear the screen."""
+    french, english = run(shown, "--yes"), run(shown, "--yes", "--lang", "en")
+
+    assert "Libellé" in french
+    assert "Label" in english
+    assert "\x1b" not in french
+    assert "P\\x1b[2J\\x0a" in french
+
+
+def test_one_thing_is_shown_in_each_form() -> None:
+    """A line for each value, an object, a row."""
+    assert run(single).splitlines() == ["Code     P01", "Libellé  état civil, identité"]
+    assert json.loads(run(single, "--output", "json"))["code"] == "P01"
+    assert run(single, "--output", "csv").splitlines()[0] == "code,label"
+
+
+def test_what_cannot_be_undone_is_asked() -> None:
+    """In the reader's language; a no ends it."""
+    assert "Continuer ?" in run(shown, answer="y\n")
+    refused = CliRunner().invoke(shown, ["--lang", "en"], input="n\n")
+
+    assert refused.exit_code == 1
+    assert "Go on?" in refused.stdout
+
+
+def test_language_has_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PASSERELLE_LANG, the configuration, LC_ALL, LANG, French."""
+    assert language_from_environment() == "fr"
+    monkeypatch.setenv("LANG", "en_GB.UTF-8")
+    assert language_from_environment() == "en"
+    monkeypatch.setenv("LC_ALL", "fr_BJ.UTF-8")
+    assert language_from_environment() == "fr"
+    assert language_from_environment("en") == "en"
+    monkeypatch.setenv("PASSERELLE_LANG", "fr")
+    assert language_from_environment("en") == "fr"
+    monkeypatch.setenv("PASSERELLE_LANG", "de")
+    monkeypatch.setenv("LC_ALL", "C")
+    assert language_from_environment() == "en"
+
+
+@pytest.mark.parametrize(("lang", "remedy"), [("fr", "Remède"), ("en", "Remedy")])
+def test_an_error_is_told_with_its_remedy(
+    lang: Language, remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reason, sentence, detail, remedy; on standard error; exit code 1."""
+    code = fail(ExchangeError(Reason.NO_AGREEMENT, "for BJ/GOV/PNS"), lang)
+
+    told = capsys.readouterr()
+    assert code == 1
+    assert told.out == ""
+    assert "NO_AGREEMENT" in told.err
+    assert "for BJ/GOV/PNS" in told.err
+    assert remedy in told.err
+
+
+def test_a_remote_error_is_told_as_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    """With its own reason, or with the code alone."""
+    text = Text("propriétaire décédé", "owner deceased")
+    fail(RemoteError(Code.NOT_FOUND, "m", reason="OWNER_DECEASED", text=text), "fr")
+    fail(RemoteError(Code.UNAVAILABLE, "closed"), "en")
+
+    told = capsys.readouterr().err
+    assert "OWNER_DECEASED: propriétaire décédé" in told
+    assert "UNAVAILABLE: closed" in told
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    """Help must be there in a blink: no grpcio, no tables."""
+    script = "import sys, rpc.commandline, rpc.settings; print('grpc' in sys.modules, 'rich' in sys.modules)"
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    assert done.stdout == "False False\n"

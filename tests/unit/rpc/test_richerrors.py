@@ -7,8 +7,8 @@ import pickle
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from core.heads import MalformedHeadError
 from core.reasons import Reason
-from pki.heads import MalformedHeadError
 from pki.keys import BadSignatureError
 from pki.tokens import TokenError
 from rpc.richerrors import describe

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -75,13 +74,7 @@ def verify_head(jws: bytes, certificates: Mapping[str, x509.Certificate]) -> Ver
     if certificate is None:
         raise MalformedHeadError("signed with a certificate that is not registered for this log")
     try:
-        verify_es256(_public_key(certificate), unverified.signing_input, unverified.signature)
+        verify_es256(certificate_key(certificate), unverified.signing_input, unverified.signature)
     except BadSignatureError as error:
         raise MalformedHeadError(str(error)) from None
     return VerifiedHead(unverified.unverified, jws, head_digest(jws), certificate)
-
-
-@lru_cache(maxsize=1024)
-def _public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
-    """Taking the key out of a certificate costs as much as half a verification: once per certificate."""
-    return certificate_key(certificate)

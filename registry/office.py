@@ -29,7 +29,7 @@ from pki.keys import key_thumbprint, load_public_key, public_key_pem
 from registry import models
 from registry.checks import Judge, VerifiedAgreement, VerifiedRegistration, newest_version
 from registry.descriptors import DescribedMethod, described_services
-from registry.documents import all_documents
+from registry.editions import Editions
 from registry.journal import Journal, note_change
 from registry.policy import require_member_name, require_text, skeleton
 from registry.publisher import Publication, Publisher
@@ -129,7 +129,11 @@ class Office:
         self.on_publication: Callable[[ConfigurationMark], None] = lambda mark: None
         # Whether something is committed that is not published: the next tick tries again.
         self.is_behind = True
-        self._certificates = certificates
+        self._editions = Editions(
+            RegistryParty(settings.registry, [journal.log_id], certificates),
+            settings.instance,
+            settings.personal_number_pattern,
+        )
         self._clock = clock
         self._lock = threading.RLock()
 
@@ -140,7 +144,7 @@ class Office:
         with self._lock, self.sessions() as session:
             before = self.publisher.current.mark
             self.journal.catch_up(session)
-            publication = self.publisher.publish(self.documents(session))
+            publication = self.publisher.publish(self._editions.newest(session))
             self.journal.sign(publication.mark)
             self.is_behind = False
         if publication.mark != before:
@@ -149,9 +153,8 @@ class Office:
         return publication
 
     def documents(self, session: Session) -> dict[str, bytes]:
-        """Every target, as the database has it now."""
-        party = RegistryParty(self.settings.registry, [self.journal.log_id], self._certificates)
-        return all_documents(session, party, self.settings.instance, self.settings.personal_number_pattern)
+        """Every target, made from the database alone."""
+        return self._editions.from_scratch(session)
 
     def set_authorities(self, pems: dict[str, list[str]]) -> bool:
         """Take over the CAs' certificates and lists, if they changed; returns whether they did."""
@@ -182,11 +185,12 @@ class Office:
         """One change: committed, logged and published when the block ends; taken back in a dry run."""
         with self._lock, self.sessions() as session:
             self.journal.require_alive()
-            yield _Writing(session, actor)
-            if dry_run:
-                session.rollback()
-                return
-            session.commit()
+            with self._editions.watching(session):
+                yield _Writing(session, actor)
+                if dry_run:
+                    session.rollback()
+                    return
+                session.commit()
             self.is_behind = True
             self.bring_out()
 

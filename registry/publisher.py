@@ -94,6 +94,12 @@ class Publisher:
         self.current = Publication(ConfigurationMark(0, "0" * 64), 0)
         self._load()
 
+    @property
+    def targets(self) -> dict[str, str]:
+        """SHA-256 of every target that is published."""
+        listed = self._targets.targets if self._targets else {}
+        return {path: target.hashes["sha256"] for path, target in listed.items()}
+
     def publish(self, documents: Mapping[str, bytes]) -> Publication:
         """Publish exactly these targets; does nothing but renew if they are what is published already."""
         with self._lock:
@@ -101,8 +107,10 @@ class Publisher:
             current = self._targets
             if current is not None and targets == current.targets and not self._is_ageing(current):
                 return self._renew(self.current.mark)
+            known = current.targets if current else {}
             for path, data in documents.items():
-                self._write_target(path, data)
+                if targets[path] != known.get(path):
+                    self._write_target(path, data)
             version = self.current.mark.version + 1
             new = Targets(version=version, expires=_now(self._clock) + TARGETS_LIFETIME, targets=targets)
             signed = self._sign("targets", new)

@@ -74,6 +74,15 @@ class RegistryCountry:
         self.registry.close()
         self.registry = Registry.open(self.root / "registry" / "registry.toml", self.clock)
 
+    def require_documents_as_from_scratch(self) -> None:
+        """What is published, made change by change, equals what the database alone would give."""
+        if not self.office.is_behind:
+            with self.office.sessions() as session:
+                published = self.office.publisher.targets
+                assert published == {
+                    path: digest(data) for path, data in self.office.documents(session).items()
+                }
+
     # --- who asks ---
 
     def operator(self, number: int = 1) -> Actor:
@@ -271,3 +280,4 @@ class Templates:
         country = open_registry_country(root, clock, self.keys if name == "populated" else {})
         yield country
         country.registry.close()
+        country.require_documents_as_from_scratch()

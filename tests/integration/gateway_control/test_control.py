@@ -441,28 +441,20 @@ def test_a_served_gateway_ends_with_its_lifeline_and_leaves_no_worker(country: C
     country.published.register(country.pns, country.published.registration("BJ/GOV/PNS/gw1", logs=logs))
     country.publish()
     lifeline = Lifeline()
-    with subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "cli",
-            "gateway",
-            "serve",
-            "--config",
-            str(made.directory.settings),
-            *lifeline.arguments,
-        ],
-        pass_fds=lifeline.pass_fds,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        lifeline.given()
-        until(lambda: made.directory.worker_pid(0).exists(), seconds=40)
-        pid = int(made.directory.worker_pid(0).read_text())
+    command = [sys.executable, "-m", "cli", "gateway", "serve", "--config", str(made.directory.settings)]
+    with (country.root / "serve.log").open("wb") as words:
+        process = subprocess.Popen([*command, *lifeline.arguments], pass_fds=lifeline.pass_fds, stderr=words)
+    lifeline.given()
+    try:
         until(lambda: made.directory.admin_socket.exists() and serves(made), seconds=40)
-
+        pid = int(made.directory.worker_pid(0).read_text())
         lifeline.cut()
-
         assert process.wait(30) == 0
+    finally:
+        lifeline.cut()
+        process.kill()
+        process.wait()
+
     until(lambda: not Path(f"/proc/{pid}").exists())
     assert not made.directory.admin_socket.exists()
 

@@ -1,0 +1,94 @@
+"""What a statement carries: salted digests, metadata blobs, and bodies as they are kept (M11)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.payloads import (
+    SALT_BYTES,
+    decode_metadata,
+    decode_payloads,
+    encode_metadata,
+    encode_payloads,
+    payload_digest,
+)
+from core.reasons import MalformedError
+
+SALT = bytes(range(SALT_BYTES))
+entries = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), max_size=6)
+payloads = st.lists(
+    st.tuples(st.binary(min_size=16, max_size=16), st.integers(0, 1), st.binary(max_size=50)), max_size=5
+)
+
+
+def test_a_digest_covers_salt_flag_and_bytes() -> None:
+    """SHA-256(salt || flag || message), as other implementations compute it."""
+    assert payload_digest(SALT, 0, b"abc") == hashlib.sha256(SALT + b"\x00abc").hexdigest()
+    assert payload_digest(SALT, 1, b"abc") == hashlib.sha256(SALT + b"\x01abc").hexdigest()
+
+
+def test_metadata_is_one_blob() -> None:
+    """u32 BE length + name, u32 BE length + value."""
+    assert encode_metadata([(b"a", b"bc")]) == b"\0\0\0\x01a\0\0\0\x02bc"
+    assert encode_metadata([]) == b""
+
+
+@given(entries)
+def test_metadata_is_read_back_in_order(found: list[tuple[bytes, bytes]]) -> None:
+    """Repeated names included."""
+    assert decode_metadata(encode_metadata(found)) == tuple(found)
+
+
+@given(payloads)
+def test_kept_bodies_are_read_back(found: list[tuple[bytes, int, bytes]]) -> None:
+    """Salt, flag and bytes of each payload."""
+    assert decode_payloads(encode_payloads(found)) == tuple(found)
+
+
+BLOBS: dict[str, bytes] = {
+    "length-cut": b"\0\0\0",
+    "name-cut": b"\0\0\0\x02a",
+    "no-value": b"\0\0\0\x01a",
+    "value-cut": b"\0\0\0\x01a\0\0\0\x02b",
+    "huge-length": struct.pack(">I", 0xFFFFFFFF) + b"a",
+    "trailing": encode_metadata([(b"a", b"b")]) + b"\0",
+}
+
+
+@pytest.mark.parametrize("name", BLOBS)
+def test_malformed_metadata_is_refused(name: str) -> None:
+    """A length never leads past the end."""
+    with pytest.raises(MalformedError):
+        decode_metadata(BLOBS[name])
+
+
+BODIES: dict[str, bytes] = {
+    "flag-2": b"\x02" + SALT + b"\0\0\0\0",
+    "salt-cut": b"\x00" + SALT[:-1],
+    "length-cut": b"\x00" + SALT + b"\0\0\0",
+    "bytes-cut": b"\x00" + SALT + b"\0\0\0\x02a",
+    "huge-length": b"\x00" + SALT + b"\xff\xff\xff\xff",
+    "trailing": encode_payloads([(SALT, 0, b"a")]) + b"\x00",
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_malformed_bodies_are_refused(name: str) -> None:
+    """Kept bodies come from containers, too."""
+    with pytest.raises(MalformedError):
+        decode_payloads(BODIES[name])
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_read_one_way_or_refused(data: bytes) -> None:
+    """What is read re-encodes to the same bytes."""
+    with suppress(MalformedError):
+        assert encode_metadata(decode_metadata(data)) == data
+    with suppress(MalformedError):
+        assert encode_payloads(decode_payloads(data)) == data

@@ -17,6 +17,7 @@ from cli.country import founder
 from cli.demo import run_demo
 from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports, load_plan
 from cli.processes import Country, free_base
+from core.reasons import ExchangeError, Reason
 
 DEFAULT_BASE: Final = 42_000
 _WRAPPER: Final = """\
@@ -61,6 +62,7 @@ def found_country(
     """Found a country in ``directory``; without a plan, the country in a box."""
     layout = Layout(directory)
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    layout.marker.touch()
     text = plan_file.read_text(encoding="utf-8") if plan_file else DEFAULT_PLAN
     layout.plan.write_text(text, encoding="utf-8")
     found = founder(layout.plan, layout.root, base_port, _say)
@@ -77,9 +79,20 @@ def open_country(directory: Path) -> tuple[CountryPlan, Layout, Ports] | None:
         base = json.loads(layout.founded.read_text(encoding="ascii"))["base_port"]
     except FileNotFoundError:
         if layout.plan.exists():
-            shutil.rmtree(layout.root)
+            clear(layout)
         return None
     return load_plan(layout.plan), layout, Ports(int(base))
+
+
+def clear(layout: Layout) -> None:
+    """Remove a country of ours, whole or half founded; any other directory that holds something is left alone.
+
+    Raises:
+        ExchangeError: ``ALREADY_EXISTS``: there are files, and no country was founded among them.
+    """
+    if any(layout.root.iterdir()) and not layout.marker.exists():
+        raise ExchangeError(Reason.ALREADY_EXISTS, f"{layout.root} holds files that no founding has written")
+    shutil.rmtree(layout.root)
 
 
 @country.command("found")
@@ -169,7 +182,7 @@ def demo(directory: Path) -> None:
     """Fonder, appeler, prouver, arrêter / found, call, prove, stop."""
     started = time.monotonic()
     if directory.exists():
-        shutil.rmtree(directory)
+        clear(Layout(directory))
     os.umask(0o077)
     click.echo("Fondation / founding")
     plan, layout, ports = found_country(None, directory, free_base())

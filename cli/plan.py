@@ -130,6 +130,8 @@ class Layout:
         self.registry = self.root / "registry"
         self.anchor = self.root / "anchor.pem"
         self.founded = self.root / "founded.json"
+        # Written first: only a directory that has it is ever cleared away.
+        self.marker = self.root / ".passerelle-country"
         self.log = self.root / "log"
 
     def person(self, role: str, name: str) -> Path:

@@ -97,14 +97,14 @@ class LogReader:
                 return
             self._number, self._at = number + 1, 0
 
-    def _rest(self, number: int) -> bytes:
+    def _rest(self, number: int, size: int = -1) -> bytes:
         with self._paths[number].open("rb") as file:
             file.seek(self._at)
-            return file.read()
+            return file.read(size)
 
     def _take_header(self, number: int) -> bool:
         """Whether the segment can be read; the last one may be about to be begun."""
-        data = self._rest(number)[:HEADER_BYTES]
+        data = self._rest(number, HEADER_BYTES)
         name = self._paths[number].name
         try:
             header = SegmentHeader.decode(data)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from core.clock import ManualClock
 from core.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from ledger.commit import GroupCommit
 from ledger.log import Log, LogDamagedError, segments
 from ledger.reader import LogReader
-from tests.unit.ledger.conftest import entry, fail_loudly, filled, run_now
+from ledger.records import COMMIT_END, RecordType, RecordWriter, SegmentHeader
+from ledger.vault import BodyVault
+from tests.unit.ledger.conftest import entry, fail_loudly, filled, run_now, unsigned_head
 
 
 def test_proofs_from_the_reader_verify(directory: Path) -> None:
@@ -74,3 +77,79 @@ def test_damaged_segment_is_named(directory: Path) -> None:
 def test_directory_without_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LogDamagedError):
         LogReader(tmp_path).read_all()
+
+
+@pytest.mark.parametrize("left", [b"", b"PASSLOG1", bytes(5000)])
+def test_segment_that_is_about_to_begin_is_waited_for(directory: Path, left: bytes) -> None:
+    filled(directory, 2)
+    reader = LogReader(directory)
+    reader.read_all()
+    begun = directory / f"{7:020d}-{99:020d}.seg"
+    begun.write_bytes(left)
+
+    assert list(reader.follow()) == []
+    begun.write_bytes(SegmentHeader(reader.log_id, 7, 99).encode())
+    assert list(reader.follow()) == []
+    assert reader.size == 7
+
+
+def test_first_segment_without_a_header_is_refused(directory: Path) -> None:
+    segments(directory)[0].write_bytes(b"PASSLOG1")
+
+    with pytest.raises(LogDamagedError, match="header"):
+        LogReader(directory).read_all()
+
+
+def test_commits_that_do_not_follow_each_other_are_refused(directory: Path) -> None:
+    path = segments(directory)[-1]
+    reader = LogReader(directory)
+    reader.read_all()
+    parts = [path.read_bytes()]
+    RecordWriter(reader.log_id).pack_leaf(parts, 1, RecordType.LEAF | COMMIT_END, 1, b"again")
+    path.write_bytes(b"".join(parts))
+
+    with pytest.raises(LogDamagedError, match="does not follow"):
+        LogReader(directory).read_all()
+    with pytest.raises(LogDamagedError, match="does not follow"):
+        Log.open(directory)
+
+
+def test_missing_leaf_is_refused(directory: Path) -> None:
+    path = segments(directory)[-1]
+    reader = LogReader(directory)
+    reader.read_all()
+    parts = [path.read_bytes()]
+    RecordWriter(reader.log_id).pack_leaf(parts, 2, RecordType.LEAF | COMMIT_END, 5, b"fifth")
+    path.write_bytes(b"".join(parts))
+
+    with pytest.raises(LogDamagedError, match="leaf 1 is missing"):
+        LogReader(directory).read_all()
+    with pytest.raises(LogDamagedError, match="leaf 1 is missing"):
+        Log.open(directory)
+
+
+def test_leaf_that_rots_after_it_was_read_is_told(directory: Path) -> None:
+    filled(directory, 3)
+    reader = LogReader(directory)
+    reader.read_all()
+    path = segments(directory)[-1]
+    path.write_bytes(bytes(path.stat().st_size))
+
+    with pytest.raises(LogDamagedError, match="leaf 4 cannot be read"):
+        reader.at(4)
+
+
+def test_heads_and_bodies_are_read_with_their_leaves(
+    directory: Path, tmp_path: Path, clock: ManualClock
+) -> None:
+    log = Log.open(directory)
+    vault = BodyVault(tmp_path / "bodies", log.log_id, b"k" * 32, clock)
+    commit = GroupCommit(log, run_now, fail_loudly, vault=vault)
+    commit.commit_now([entry(log.log_id, 1, body=b"one"), entry(log.log_id, 2)])
+    head = unsigned_head(log, 3)
+    commit.commit_now([entry(log.log_id, 3, body=b"three")], head)
+    reader = LogReader(directory)
+    reader.read_all()
+
+    assert reader.last_head == head
+    assert [one.body and vault.open(one.body) for one in reader] == [None, b"one", None, b"three"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.merkle import EMPTY_ROOT, Edge, ProofError, cover, leaf_hash
 from ledger import tree as module
@@ -26,6 +28,33 @@ def test_spilled_tree_agrees_with_one_in_memory(tmp_path: Path, monkeypatch: pyt
         assert spilled.cover(begin, 500) == whole.cover(begin, 500)
         assert len(spilled.cover(begin, 500)) == 32 * len(cover(begin, 500))
     spilled.close()
+
+
+@given(st.lists(st.integers(1, 40), max_size=8))
+def test_leaves_added_in_batches_make_the_same_tree(batches: list[int]) -> None:
+    batched, edge = TreeFiles(None), Edge()
+    for count in batches:
+        hashes = [leaf_hash(b"%d" % (batched.size + one)) for one in range(count)]
+        batched.extend(hashes)
+        for one in hashes:
+            edge.append(one)
+
+        assert batched.root() == edge.root()
+    batched.close()
+
+
+def test_tree_without_a_directory_spills_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader's memory is bounded, whatever the size of the log."""
+    monkeypatch.setattr(module, "TAIL_BYTES", 512)
+    monkeypatch.setattr(module, "SPILL_BYTES", 256)
+    tree, edge = TreeFiles(None), Edge()
+    for number in range(300):
+        tree.append(leaf_hash(b"%d" % number))
+        edge.append(leaf_hash(b"%d" % number))
+
+    assert tree.root() == edge.root()
+    assert all(tree.node(0, index) == leaf_hash(b"%d" % index) for index in range(300))
+    tree.close()
 
 
 def test_empty_tree_has_the_empty_root() -> None:

@@ -16,6 +16,7 @@ from core.identifiers import MethodName, ServiceName, SubsystemId, require_handl
 from core.times import parse_time_ms
 
 MAX_AGREEMENT_BYTES: Final = 64 * 1024
+MAX_VERSION: Final = 2**31 - 1
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -108,7 +109,7 @@ def check_agreement(agreement: Agreement) -> None:
 
 
 def _check(a: Agreement) -> None:
-    _require(a.v == 1 and a.version >= 1, "version out of range")
+    _require(a.v == 1 and 1 <= a.version <= MAX_VERSION, "version out of range")
     _require(_ID.fullmatch(a.id), "malformed id")
     _require((a.version == 1) == (a.supersedes is None), "only version 1 supersedes nothing")
     _require(a.supersedes is None or _DIGEST.fullmatch(a.supersedes), "malformed digest")

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from core.agreements import MAX_VERSION
 from core.heads import ConfigurationMark
 from core.identifiers import (
     MethodName,

@@ -169,6 +169,7 @@ MALFORMED: dict[str, Any] = {
     "door-malformed": {"door": "GRPC"},
     "agreement-id": {"agreement": {"id": "../x", "version": 1, "digest": HASH}},
     "agreement-version": {"agreement": {"id": "CV", "version": 0, "digest": HASH}},
+    "agreement-version-huge": {"agreement": {"id": "CV", "version": 2**31, "digest": HASH}},
     "agreement-digest": {"agreement": {"id": "CV", "version": 1, "digest": "x"}},
     "configuration-version": {"configuration": {"version": 0, "digest": HASH}},
     "configuration-digest": {"configuration": {"version": 1, "digest": ""}},

@@ -592,6 +592,39 @@ def test_a_port_that_grpcio_cannot_open_is_told(server: RpcServer, monkeypatch: 
     assert caught.value.reason is Reason.PORT_IN_USE
 
 
+def test_a_silent_connection_is_closed(registry: Identity) -> None:
+    """Who connects and says nothing does not hold a socket for ever."""
+    credentials = server_credentials(registry.key, registry.chain, registry.roots)
+    server = RpcServer(credentials, limits=Limits(handshake_timeout_ms=200))
+    port = server.listen("127.0.0.1:0")
+    server.start([])
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as silent:
+        assert silent.recv(1024) == b""
+    server.stop(0)
+
+
+def test_one_connection_carries_a_bounded_number_of_calls(
+    registry: Identity, operator: Identity, echo: Echo
+) -> None:
+    """Calls past the bound wait at the client until others have ended."""
+    credentials = server_credentials(registry.key, registry.chain, registry.roots)
+    server = RpcServer(credentials, limits=Limits(max_concurrent_streams=3))
+    server.grpc.add_generic_rpc_handlers((echo,))
+    port = server.listen("127.0.0.1:0")
+    server.start(["test.Echo"])
+
+    with channel(f"127.0.0.1:{port}", operator, expect=REGISTRY) as made:
+        held = [watch(made) for _ in range(3)]
+        for call in held:
+            next(call)
+        waiting_call = watch(made)
+        assert len(echo.streams) == 3
+        held[0].cancel()
+        assert next(waiting_call) == b"x"
+    server.stop(0)
+
+
 def test_calls_at_once_are_all_answered(connected: grpc.Channel) -> None:
     """More callers than threads: they queue, none is lost."""
     with futures.ThreadPoolExecutor(16) as pool:

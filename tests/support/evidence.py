@@ -318,9 +318,7 @@ class EvidenceCountry:
         )
         return msgspec.structs.replace(found, **fields)
 
-    def _answer(
-        self, asked: Statement, request: str, kept: tuple[Payload, ...], **fields: Any
-    ) -> Statement:
+    def _answer(self, asked: Statement, request: str, kept: tuple[Payload, ...], **fields: Any) -> Statement:
         found = msgspec.structs.replace(
             asked,
             kind="response",

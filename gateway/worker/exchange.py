@@ -208,6 +208,7 @@ class Pipeline:
         self._fetch_configuration = fetch_configuration
         self._counters = counters
         self._trust: TrustView | None = None
+        self._halted: Reason | None = None
         self._personal_number = re.compile(r"(?!)")
         self.lanes = Lanes()
         self.exchanges: dict[bytes, Exchange] = {}
@@ -239,6 +240,9 @@ class Pipeline:
         """A program's call is complete at the edge."""
         now_us = self._clock.monotonic_us()
         view = self._trust
+        if self._halted is not None:
+            self._end(call, self._halted, None, "not_sent")
+            return
         # 1 Authenticate: TLS proved the key; the certificate must be pinned as one of our member's programs.
         program = view.programs.get(call.peer_thumbprint) if view else None
         if view is None or program is None:
@@ -477,6 +481,15 @@ class Pipeline:
             delivery="unknown" if sent else "not_sent",
         )
         turn.say(statement, exchange.road if sent else None)
+
+    def halt(self, reason: Reason) -> None:
+        """The log takes no more entries: end every call of our programs now, and each that comes."""
+        self._halted = reason
+        for exchange in list(self._calls.values()):
+            delivery: Delivered = "unknown" if exchange.phase >= Phase.SENT else "not_sent"
+            call = self._close(exchange)
+            if call is not None:
+                self._end(call, reason, exchange, delivery)
 
     def on_tick(self) -> None:
         """Deadlines: end what is overdue. Called every few milliseconds; bounded by what is due."""

@@ -91,7 +91,12 @@ class Http2Limits:
 
 # A link between gateways: our own software at both ends, so pings are welcome, and one stream lives for ever.
 ROAD_LIMITS: Final = Http2Limits(
-    max_streams=8, stream_window_bytes=8 * 1024 * 1024, idle_seconds=None, ping_after_seconds=1.0
+    max_streams=8,
+    stream_window_bytes=8 * 1024 * 1024,
+    idle_seconds=None,
+    # A dead link is noticed within 3 s; a peer that stalls for less than two is not taken for dead.
+    ping_after_seconds=1.0,
+    ping_timeout_seconds=2.0,
 )
 
 _SWEEP_SECONDS: Final = 0.25
@@ -312,28 +317,40 @@ class Http2Connection(asyncio.Protocol):
     def send_headers(self, stream_id: int, headers: Headers, *, end_stream: bool = False) -> None:
         """Send a response's headers. No effect on a stream that is gone."""
         if stream_id in self.streams:
-            self._h2.send_response(stream_id, headers, end_stream=end_stream)
+            try:
+                self._h2.send_response(stream_id, headers, end_stream=end_stream)
+            except ngh2.ConnectionStateError:
+                return  # it is ending; its streams are told
             if not self._flush_pending:
                 self.flush_soon()
 
     def send(self, stream_id: int, data: bytes, *, end_stream: bool = False) -> None:
         """Queue bytes of a body, unbounded: ``queued_bytes`` tells when to stop. Dead streams ignore it."""
         if stream_id in self.streams:
-            self._h2.send_data(stream_id, data, end_stream=end_stream)
+            try:
+                self._h2.send_data(stream_id, data, end_stream=end_stream)
+            except ngh2.ConnectionStateError:
+                return  # it is ending; its streams are told
             if not self._flush_pending:
                 self.flush_soon()
 
     def send_trailers(self, stream_id: int, headers: Headers) -> None:
         """End our side of a stream. No effect on a stream that is gone."""
         if stream_id in self.streams:
-            self._h2.send_trailers(stream_id, headers)
+            try:
+                self._h2.send_trailers(stream_id, headers)
+            except ngh2.ConnectionStateError:
+                return  # it is ending; its streams are told
             if not self._flush_pending:
                 self.flush_soon()
 
     def end_stream(self, stream_id: int) -> None:
         """Half-close: we send nothing more on this stream."""
         if stream_id in self.streams:
-            self._h2.end_stream(stream_id)
+            try:
+                self._h2.end_stream(stream_id)
+            except ngh2.ConnectionStateError:
+                return  # it is ending; its streams are told
             self.flush_soon()
 
     def stop_reading(self, stream_id: int) -> None:
@@ -344,13 +361,19 @@ class Http2Connection(asyncio.Protocol):
     def reset(self, stream_id: int, error_code: int = ErrorCode.CANCEL) -> None:
         """Give a stream up at once; what was queued on it does not leave."""
         if stream_id in self.streams:
-            self._h2.reset_stream(stream_id, error_code)
+            try:
+                self._h2.reset_stream(stream_id, error_code)
+            except ngh2.ConnectionStateError:
+                return  # it is ending; its streams are told
             self.flush_soon()
 
     def acknowledge(self, stream_id: int, size: int) -> None:
         """``size`` bytes of body are consumed: the peer may send as many. Also after the stream's end."""
         if self.closed_because is None:
-            self._h2.acknowledge_received_data(size, stream_id)
+            try:
+                self._h2.acknowledge_received_data(size, stream_id)
+            except ngh2.ConnectionStateError:
+                return  # it is ending; its streams are told
             if not self._flush_pending:
                 self.flush_soon()
 

@@ -169,7 +169,7 @@ class RoadTable:
         host, port = parse_address(log.address)
 
         def opened(channel: RoadChannel) -> None:
-            dialling.under_way = False
+            # Under way until Hello is judged: a second stream would take the place of the first.
             session = self._begin(channel, log.id)
             if channel.peer_thumbprint not in gateway.auth:
                 self._refuse(session, Reason.LOG_NOT_REGISTERED)
@@ -265,6 +265,9 @@ class RoadTable:
             held_size = self._verify_hello(session, hello, gateway, view)
         except ExchangeError as error:
             _events.warning("road.refused", peer=gateway.id, reason=str(error.reason), why=str(error))
+            if error.reason is Reason.FORKED and session.dialled is None:
+                # A peer whose log fell behind learns it from the head that we hold, not from our refusal.
+                session.channel.send_message(encode_hello(self._hello(self.road(hello.log, gateway.member))))
             self._refuse(session, error.reason)
             return
         self._open(session, self.road(hello.log, gateway.member), held_size)
@@ -377,8 +380,8 @@ class RoadTable:
         session.channel.close(str(reason))
         if session.road is not None:
             self._lose(session.road, str(reason))
-        elif session.dialled in self._dialling:
-            self._dialling[session.dialled].not_before_us = self._clock.monotonic_us() + REDIAL_LONGEST_US
+        else:
+            self._dial_later(session)
 
     def _on_closed(self, session: _Session, why: str) -> None:
         known = self._sessions.get(id(session)) is session
@@ -386,6 +389,15 @@ class RoadTable:
         if known and session.road is not None:
             _events.warning("road.lost", log=session.road.peer.log, why=why)
             self._lose(session.road, "lost")
+        elif known:
+            self._dial_later(session)
+
+    def _dial_later(self, session: _Session) -> None:
+        """A stream of ours ended before its Hello was believed; calls may still wait for that peer."""
+        dialling = self._dialling.get(session.dialled or "")
+        if dialling is not None:
+            dialling.under_way = False
+            dialling.not_before_us = self._clock.monotonic_us() + REDIAL_LONGEST_US
 
     def _forget(self, session: _Session) -> None:
         self._sessions.pop(id(session), None)

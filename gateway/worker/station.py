@@ -201,6 +201,7 @@ class Station:
         """The disk refused: no acknowledgement uses this log again (invariant 4). The process ends after this."""
         self.state = "closed"
         self.turns.stopped = True
+        self.pipeline.halt(Reason.RECORDING_FAILED)
         _events.error("log.failed", why=str(error))
 
     def peer_states(self) -> tuple[PeerState, ...]:
@@ -338,6 +339,7 @@ class Station:
         """This log cannot go on: reads only, until the operator opens a successor (PROTOCOL M5)."""
         self.state = "FORKED" if reason is Reason.FORKED else "LOG_BEHIND_PEERS"
         self.turns.stopped = True
+        self.pipeline.halt(reason)
         _events.error("log.stopped", reason=str(reason))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -16,6 +19,7 @@ from core.leaves import HEARD, SAID, parse_heard, parse_leaf
 from core.reasons import Reason
 from core.statements import parse_statement
 from gateway.settings import Limits
+from ledger.log import SystemDisk
 from ledger.reader import LogReader
 from tests.support.federation import (
     CLIENT,
@@ -406,6 +410,59 @@ def test_calls_go_on_after_either_gateway_restarted(tmp_path_factory: pytest.Tem
             other.start(member)
         with other.channel() as channel:
             assert calling(channel)(b"y", metadata=metadata(), timeout=10, wait_for_ready=True) == b"y"
+
+
+def test_restored_older_log_is_noticed_and_signs_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A snapshot put back would fork the log; the peer's Hello shows a head that it cannot extend (M5)."""
+    with Federation(tmp_path_factory.mktemp("older")) as other:
+        with other.channel() as channel:
+            calling(channel)(b"", metadata=metadata(), timeout=10)
+        other.stop(other.pns)
+        log, kept = other.pns.directory.log(0), other.pns.directory.root / "kept"
+        shutil.copytree(log, kept)
+        other.start(other.pns)
+        with other.channel() as channel:
+            calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
+        other.stop(other.pns)
+        shutil.rmtree(log)
+        shutil.copytree(kept, log)
+        other.start(other.pns)
+
+        with other.channel() as channel, pytest.raises(grpc.RpcError) as error:
+            calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
+
+        worker = other.pns.worker
+        assert worker is not None
+        assert refused(error)[1].reason == "LOG_BEHIND_PEERS"
+        assert worker.station.state == "LOG_BEHIND_PEERS"
+
+
+def test_disk_that_refuses_ends_every_call_and_the_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Invariant 4: after one failed sync nothing is acknowledged from this log again."""
+    with Federation(tmp_path_factory.mktemp("disk")) as other, other.channel() as channel:
+        call = calling(channel)
+        call(b"", metadata=metadata(), timeout=10)
+        worker = other.pns.worker
+        assert worker is not None
+        worker._commit.log.disk = _BrokenDisk()
+        other.adapter.calls.clear()
+
+        with pytest.raises(grpc.RpcError) as error:
+            call(b"", metadata=metadata(), timeout=10)
+
+        assert refused(error)[1].reason == "RECORDING_FAILED"
+        assert other.adapter.calls == []
+        _until(worker._stopped.is_set)
+        assert worker._exit_code == 1
+
+
+class _BrokenDisk(SystemDisk):
+    """A disk that refuses every sync."""
+
+    def fdatasync(self, fd: int, /) -> None:  # type: ignore[override]  # refuses
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def _until(condition: Callable[[], bool], seconds: float = 10) -> None:

@@ -551,12 +551,14 @@ def test_reflection_lists_services_and_takes_no_thread(connected: grpc.Channel) 
         yield reflection_pb2.ServerReflectionRequest(list_services="")
         hold.wait(20)
 
-    streams = [stub.ServerReflectionInfo(requests()) for _ in range(3)]
-    names = [one.name for one in next(streams[0]).list_services_response.service]
+    first = stub.ServerReflectionInfo(requests())
+    names = [one.name for one in next(first).list_services_response.service]
+    others = [stub.ServerReflectionInfo(requests()) for _ in range(3)]
 
     assert "test.Echo" in names
     assert unary(connected) == b"x"
     hold.set()
+    assert all(next(other).list_services_response.service for other in others)
 
 
 def test_a_busy_port_is_named_with_its_holder(registry: Identity) -> None:

@@ -263,7 +263,7 @@ def _check_recurring(
     if agreement:
         _matches(_AGREEMENT_ID, agreement.id, "agreement")
         require_log_id(agreement.digest)
-        if not 1 <= agreement.version <= _MAX_NUMBER:
+        if not 1 <= agreement.version <= MAX_VERSION:
             raise MalformedStatementError("agreement version out of range")
     if configuration:
         require_log_id(configuration.digest)

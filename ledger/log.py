@@ -179,7 +179,7 @@ class Log:
             segment_bytes: Size at which a new segment begins.
             expected: Id of the log that must be found.
             newest_head: A head that was signed of this log, kept elsewhere (``state/head.json``): the log must still
-                have its leaves. An older copy of the directory does not.
+                have its leaves. An older copy of the directory does not. A head of another log tells nothing.
 
         Raises:
             LogDamagedError: It is missing, another log than ``expected``, held by another process, behind
@@ -287,7 +287,8 @@ class Log:
         if self.tree.size == 0 or self.node(0, 0).hex() != self.log_id:
             raise LogDamagedError("the log does not begin with the genesis leaf that names it")
         covered = self._require_covered(self.last_head)
-        self._require_covered(newest_head)
+        if newest_head is not None and _parsed(newest_head)[2] == self.log_id:
+            self._require_covered(newest_head)
         clean = cut == 0 and covered >= self.tree.size
         again = [one for one in tail if _index_of(one) >= covered]
         self._write_again(again)

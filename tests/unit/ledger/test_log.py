@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.leaves import said_leaf
+from core.leaves import Genesis, genesis_leaf, said_leaf
 from core.reasons import ExchangeError, Reason
 from ledger.commit import GroupCommit
 from ledger.log import AHEAD_BYTES, Log, LogDamagedError, create_log, segments
@@ -265,6 +265,16 @@ def test_log_that_lost_leaves_of_a_signed_head_is_refused(directory: Path, tmp_p
     with pytest.raises(LogDamagedError, match="a head of 10 leaves was signed"):
         Log.open(old, newest_head=head)
     assert Log.open(directory, newest_head=head).size == 10
+
+
+def test_head_of_a_log_that_was_succeeded_tells_nothing(directory: Path, tmp_path: Path) -> None:
+    filled(directory, 2)
+    log = Log.open(directory)
+    head = unsigned_head(log, log.size)
+    genesis = genesis_leaf(Genesis(1, "BJ/GOV/ANIP/gw1", 0, 1_790_000_000_001, "1" * 32, None))
+    create_log(tmp_path / "successor", genesis)
+
+    assert Log.open(tmp_path / "successor", newest_head=head).size == 1
 
 
 def test_head_record_of_another_tree_is_refused(directory: Path, tmp_path: Path) -> None:

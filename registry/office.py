@@ -22,11 +22,13 @@ from core.clock import Clock
 from core.configuration import RegistryParty
 from core.documents import decode_strict, encode
 from core.heads import ConfigurationMark
-from core.identifiers import AnyId, GatewayId, MemberId, PersonId, SubsystemId, UrnKind
+from core.identifiers import AnyId, GatewayId, MemberId, PersonId, ServiceName, SubsystemId, UrnKind
 from core.reasons import ExchangeError, Reason
 from core.times import parse_time_ms
 from pki.keys import key_thumbprint, load_public_key, public_key_pem
 from registry import models
+from registry.authorities import require_not_older
+from registry.budget import ChangeBudget
 from registry.checks import Judge, VerifiedAgreement, VerifiedRegistration, newest_version
 from registry.descriptors import DescribedMethod, described_services
 from registry.editions import Editions
@@ -134,6 +136,7 @@ class Office:
             settings.instance,
             settings.personal_number_pattern,
         )
+        self._budget = ChangeBudget(settings.gateway_changes_per_hour, clock)
         self._clock = clock
         self._lock = threading.RLock()
 
@@ -156,6 +159,11 @@ class Office:
         """Every target, made from the database alone."""
         return self._editions.from_scratch(session)
 
+    def has_authorities(self) -> bool:
+        """Whether the CAs' certificates and lists have been taken over once."""
+        with self.sessions() as session:
+            return session.scalar(select(func.count()).select_from(models.Authority)) != 0
+
     def set_authorities(self, pems: dict[str, list[str]]) -> bool:
         """Take over the CAs' certificates and lists, if they changed; returns whether they did."""
         with self._lock, self.sessions() as session:
@@ -165,6 +173,7 @@ class Office:
                 known.setdefault(row.kind, []).append(row.pem)
             if known == pems:
                 return False
+            require_not_older(known.get("crl", []), pems["crl"])
             session.execute(delete(models.Authority))
             for kind, listed in pems.items():
                 session.add_all(
@@ -185,6 +194,8 @@ class Office:
         """One change: committed, logged and published when the block ends; taken back in a dry run."""
         with self._lock, self.sessions() as session:
             self.journal.require_alive()
+            if actor.kind == "gateway":
+                self._budget.take(actor.urn)
             with self._editions.watching(session):
                 yield _Writing(session, actor)
                 if dry_run:
@@ -396,7 +407,7 @@ class Office:
         """Withdraw a service; an operator or the member's own gateway."""
         with self._writing(actor, dry_run=dry_run) as writing:
             self._require_side(writing, str(SubsystemId.parse(subsystem).member))
-            row = writing.session.get(models.Service, (subsystem, name))
+            row = writing.session.get(models.Service, (subsystem, str(ServiceName.parse(name))))
             if row is None or row.state != "active":
                 raise ExchangeError(Reason.NOT_FOUND, f"{subsystem} does not provide {name}")
             row.state, row.changed_at = "retired", self._clock.now_ms()
@@ -597,7 +608,8 @@ def _registration(session: Session, gateway: str) -> models.Registration:
 
 
 def _agreement(session: Session, name: str) -> models.Agreement:
-    row = newest_version(session, name)
+    # Some databases know no NUL: what no agreement can be called is not asked of them.
+    row = newest_version(session, name) if name.isprintable() else None
     if row is None:
         raise ExchangeError(Reason.NOT_FOUND, f"there is no agreement {name[:64]!a}")
     return row

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from core.agreements import parse_agreement
 from core.clock import Clock
 from core.heads import ConfigurationMark
-from core.identifiers import UrnKind
+from core.identifiers import MemberId, ServiceName, SubsystemId, UrnKind
 from core.reasons import ExchangeError, Reason
 from passerelle.registry.v1 import (
     agreements_pb2,
@@ -175,7 +175,9 @@ class MembersServer(members_pb2_grpc.MembersServiceServicer):
         """See the proto."""
         self._door.enter(context)
         size = _page(request.page_size)
-        rows = select(models.Member).where(models.Member.id > request.page_token).order_by(models.Member.id)
+        rows = select(models.Member).order_by(models.Member.id)
+        if request.page_token:
+            rows = rows.where(models.Member.id > str(MemberId.parse(request.page_token)))
         with self._office.sessions() as session:
             found = session.scalars(rows.limit(size + 1)).all()
             return members_pb2.ListMembersResponse(
@@ -189,9 +191,9 @@ class MembersServer(members_pb2_grpc.MembersServiceServicer):
         """See the proto."""
         self._door.enter(context)
         with self._office.sessions() as session:
-            row = session.get(models.Member, request.member)
+            row = session.get(models.Member, str(MemberId.parse(request.member)))
             if row is None:
-                raise ExchangeError(Reason.NOT_FOUND, f"there is no member {request.member[:160]!a}")
+                raise ExchangeError(Reason.NOT_FOUND, f"there is no member {request.member}")
             return members_pb2.GetMemberResponse(member=_member(row))
 
     def SuspendMember(
@@ -296,10 +298,10 @@ class ServicesServer(services_pb2_grpc.ServicesServiceServicer):
         key = tuple_(models.Service.subsystem_id, models.Service.name)
         rows = select(models.Service).where(models.Service.state == "active")
         if request.subsystem:
-            rows = rows.where(models.Service.subsystem_id == request.subsystem)
+            rows = rows.where(models.Service.subsystem_id == str(SubsystemId.parse(request.subsystem)))
         if request.page_token:
             subsystem, _, name = request.page_token.partition(" ")
-            rows = rows.where(key > (subsystem, name))
+            rows = rows.where(key > (str(SubsystemId.parse(subsystem)), str(ServiceName.parse(name))))
         rows = rows.order_by(models.Service.subsystem_id, models.Service.name)
         with self._office.sessions() as session:
             found = session.scalars(rows.limit(size + 1)).all()
@@ -315,7 +317,8 @@ class ServicesServer(services_pb2_grpc.ServicesServiceServicer):
         """See the proto."""
         self._door.enter(context)
         with self._office.sessions() as session:
-            row = session.get(models.Service, (request.subsystem, request.service))
+            key = str(SubsystemId.parse(request.subsystem)), str(ServiceName.parse(request.service))
+            row = session.get(models.Service, key)
             if row is None or row.state != "active":
                 raise ExchangeError(Reason.NOT_FOUND, "there is no such service")
             descriptors = session.get_one(models.DescriptorSet, row.descriptors)
@@ -361,7 +364,9 @@ class AgreementsServer(agreements_pb2_grpc.AgreementsServiceServicer):
         size = _page(request.page_size)
         rows = select(models.Agreement)
         if request.member:
-            own = select(models.Subsystem.id).where(models.Subsystem.member_id == request.member)
+            own = select(models.Subsystem.id).where(
+                models.Subsystem.member_id == str(MemberId.parse(request.member))
+            )
             rows = rows.where(models.Agreement.consumer_id.in_(own) | models.Agreement.provider_id.in_(own))
         if request.page_token:
             rows = rows.where(
@@ -383,9 +388,9 @@ class AgreementsServer(agreements_pb2_grpc.AgreementsServiceServicer):
         self._door.enter(context)
         with self._office.sessions() as session:
             if request.version:
-                row = session.get(models.Agreement, (request.id, request.version))
+                row = session.get(models.Agreement, (_name(request.id), request.version))
             else:
-                row = newest_version(session, request.id)
+                row = newest_version(session, _name(request.id))
             if row is None:
                 raise ExchangeError(Reason.NOT_FOUND, f"there is no agreement {request.id[:64]!a}")
             return agreements_pb2.GetAgreementResponse(agreement=_agreement(row))
@@ -529,7 +534,14 @@ def _number(token: str) -> int:
 
 def _agreement_token(token: str) -> tuple[str, int]:
     name, _, version = token.partition(" ")
-    return name, _number(version)
+    return _name(name), _number(version)
+
+
+def _name(text: str) -> str:
+    """An agreement's id as databases take it: some know no NUL, none need a control character."""
+    if len(text) > 64 or not text.isascii() or not text.isprintable():
+        raise ExchangeError(Reason.NOT_FOUND, "there is no such agreement")
+    return text
 
 
 def _name_of(names: Mapping[str, int], value: int) -> str:

@@ -11,10 +11,11 @@ import structlog
 from sqlalchemy import Engine
 
 from core.clock import Clock, SystemClock
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError
 from pki.anchor import Anchor
 from pki.heads import HeadSigner
 from pki.keys import certificate_pem, load_chain, read_key
+from registry.authorities import read_authorities
 from registry.checks import Judge
 from registry.journal import Journal
 from registry.office import Office
@@ -52,6 +53,7 @@ class Registry:
     port: int = 0
     _renewed_ms: int = 0
     _closed: bool = False
+    _complaint: str = ""
 
     @classmethod
     def open(cls, settings_file: Path, clock: Clock | None = None) -> Registry:
@@ -107,7 +109,7 @@ class Registry:
         """What has to be done now and then: take over new revocation lists, sign the timestamp anew."""
         now = self.clock.now_ms()
         due = now - self._renewed_ms >= self.settings.refresh_s * 1000
-        self.office.set_authorities(self._read_authorities())
+        self._take_authorities()
         if self.office.is_behind or renew or due:
             self.office.bring_out()
             self._renewed_ms = now
@@ -120,21 +122,19 @@ class Registry:
             self.office.journal.close()
             self.engine.dispose()
 
-    def _read_authorities(self) -> dict[str, list[str]]:
+    def _take_authorities(self) -> None:
+        """Take over the CAs' files; what cannot be trusted is told once, and what is published stays."""
         directory = self.directory.authorities(self.settings)
         try:
-            return {
-                "auth": [(directory / "auth.crt").read_text(encoding="ascii")],
-                "crl": [
-                    (directory / f"{kind}.crl").read_text(encoding="ascii")
-                    for kind in ("root", "auth", "seal")
-                ],
-                "seal": [(directory / "seal.crt").read_text(encoding="ascii")],
-            }
-        except OSError as error:
-            raise ExchangeError(
-                Reason.CERTIFICATE_INVALID, f"authorities: {error.filename}: {error.strerror}"
-            ) from None
+            found = read_authorities(directory, self.office.judge.root)
+            self.office.set_authorities(found)
+            self._complaint = ""
+        except ExchangeError as error:
+            if not self.office.has_authorities():
+                raise
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                _log.error("authorities_refused", reason=str(error.reason), error=str(error))
 
 
 def serve(settings_file: Path, lifeline: int | None = None) -> None:

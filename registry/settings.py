@@ -27,6 +27,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         allowed_networks: Networks whose addresses may be registered although peers would not dial them, such as
             ``127.0.0.0/8`` for a country in a box.
         approvals: How many different operators must approve what a request starts; at least two.
+        gateway_changes_per_hour: How many changes and requests one gateway may hand in.
         expires_h: Life of ``timestamp.json`` and ``snapshot.json``.
         refresh_s: How often they are signed anew.
     """
@@ -39,6 +40,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     personal_number_pattern: str = "[0-9]{10}"
     allowed_networks: tuple[str, ...] = ()
     approvals: int = 2
+    gateway_changes_per_hour: int = 120
     expires_h: int = 72
     refresh_s: int = 300
 
@@ -48,6 +50,8 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             ipaddress.ip_network(network)
         if self.approvals < 2:
             raise ValueError("approvals must be at least 2: starting something takes two operators")
+        if self.gateway_changes_per_hour < 1:
+            raise ValueError("gateway_changes_per_hour must be at least 1")
         if not 1 <= self.refresh_s < self.expires_h * 3600:
             raise ValueError("1 <= refresh_s < expires_h * 3600 does not hold")
 

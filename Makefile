@@ -42,8 +42,8 @@ demo: $(STAMP)
 up: $(STAMP)
 	@$(BIN)/passerelle country up
 
-test: $(STAMP)
-	$(PYTEST) tests
+# One after the other: processes of e2e have deadlines of their own and want the cores for themselves.
+test: test-unit test-integration test-e2e
 
 test-unit: $(STAMP)
 	$(PYTEST) tests/unit

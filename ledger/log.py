@@ -351,6 +351,12 @@ class Log:
         if commit.sequence != self.sequence + 1:
             raise LogDamagedError(f"{path.name}: commit {commit.sequence} does not follow {self.sequence}")
         self.sequence = commit.sequence
+        last = commit.records[-1]
+        brings_leaves = last.type is RecordType.LEAF and _index_of(last) >= self.tree.size
+        if brings_leaves and self.last_head is None:
+            # Of a log that keeps no heads (the registry publishes them) only the last commit can be unsynced.
+            tail.clear()
+        added: list[bytes] = []
         for record in commit.records:
             if record.type is RecordType.HEAD:
                 self.last_head = record.data
@@ -359,14 +365,15 @@ class Log:
             elif record.type is not RecordType.PURGE:
                 tail.append(record)
             if record.type is RecordType.LEAF:
-                self._replay_leaf(*split_leaf(record.data))
+                self._replay_leaf(*split_leaf(record.data), added)
+        self.tree.extend(added)
 
-    def _replay_leaf(self, index: int, leaf: bytes) -> None:
+    def _replay_leaf(self, index: int, leaf: bytes, added: list[bytes]) -> None:
         hashed = leaf_hash(leaf)
-        if index == self.tree.size:
-            self.tree.append(hashed)
-        elif index > self.tree.size:
-            raise LogDamagedError(f"leaf {self.tree.size} is missing")
+        if index == self.tree.size + len(added):
+            added.append(hashed)
+        elif index >= self.tree.size:
+            raise LogDamagedError(f"leaf {self.tree.size + len(added)} is missing")
         elif self.tree.node(0, index) != hashed:
             raise LogDamagedError(f"leaf {index} stands twice with different bytes")
 

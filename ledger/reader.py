@@ -135,11 +135,14 @@ class LogReader:
                 raise LogDamagedError(f"{place}, and later commits follow")
             self._torn = f": {place}" if ending is Ending.TORN else ""
 
-    def _take(self, number: int, begin: int, commit: CommitRecords) -> Iterator[StoredLeaf]:
+    def _take(self, number: int, begin: int, commit: CommitRecords) -> list[StoredLeaf]:
+        """The new leaves of a commit; the tree has them all when this returns."""
         if commit.sequence != self.sequence + 1:
             raise LogDamagedError(f"commit {commit.sequence} does not follow {self.sequence}")
         self.sequence = commit.sequence
         offset = begin - commit.begin
+        added: list[StoredLeaf] = []
+        hashes: list[bytes] = []
         group: list[Record] = []
         for record in commit.records:
             if record.type is RecordType.HEAD:
@@ -147,25 +150,25 @@ class LogReader:
             elif record.type is not RecordType.PURGE:
                 group.append(record)
             if record.type is RecordType.LEAF:
-                if (stored := self._take_leaf(number, offset + group[0].begin, group)) is not None:
-                    yield stored
-                group = []
+                stored, at, group = _stored(group), offset + group[0].begin, []
+                hashed = leaf_hash(stored.leaf)
+                if stored.index < self.size:
+                    self._take_again(stored.index, hashed, number, at)
+                    continue
+                if stored.index != self.size + len(added):
+                    raise LogDamagedError(f"leaf {self.size + len(added)} is missing")
+                self._segment_of.append(number)
+                self._begin_of.append(at)
+                added.append(stored)
+                hashes.append(hashed)
+        self.tree.extend(hashes)
+        return added
 
-    def _take_leaf(self, number: int, begin: int, group: list[Record]) -> StoredLeaf | None:
-        stored = _stored(group)
-        index, hashed = stored.index, leaf_hash(stored.leaf)
-        if index > self.size:
-            raise LogDamagedError(f"leaf {self.size} is missing")
-        if index < self.size:
-            # Written again at a start: the later record counts, its bytes must be the same.
-            if self.node(0, index) != hashed:
-                raise LogDamagedError(f"leaf {index} stands twice with different bytes")
-            self._segment_of[index], self._begin_of[index] = number, begin
-            return None
-        self.tree.append(hashed)
-        self._segment_of.append(number)
-        self._begin_of.append(begin)
-        return stored
+    def _take_again(self, index: int, hashed: bytes, number: int, at: int) -> None:
+        """Written again at a start: the later record counts, its bytes must be the same."""
+        if self.node(0, index) != hashed:
+            raise LogDamagedError(f"leaf {index} stands twice with different bytes")
+        self._segment_of[index], self._begin_of[index] = number, at
 
     def read_all(self) -> None:
         """Take in everything there is."""

@@ -15,9 +15,9 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import google_crc32c
 
@@ -95,8 +95,7 @@ class SegmentHeader:
         return cls(log.hex(), first_leaf, first_sequence)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One whole record, where it stands in its segment, and whether its commit ends with it."""
 
     sequence: int
@@ -107,8 +106,7 @@ class Record:
     is_last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CommitRecords:
+class CommitRecords(NamedTuple):
     """All records of one commit."""
 
     sequence: int
@@ -162,14 +160,13 @@ class RecordWriter:
         if at + RECORD.size > len(data):
             return None
         length, crc, sequence, kind = RECORD.unpack_from(data, at)
-        begin = at + RECORD.size
-        if length > MAX_RECORD_BYTES or begin + length > len(data) or kind & ~COMMIT_END not in _TYPES:
+        begin, known = at + RECORD.size, _TYPES.get(kind & ~COMMIT_END)
+        end = begin + length
+        if known is None or length > MAX_RECORD_BYTES or end > len(data):
             return None
-        if _extend(self._seed, data[begin - _COVERED.size : begin + length]) != crc:
+        if _extend(self._seed, data[begin - _COVERED.size : end]) != crc:
             return None
-        held = data[begin : begin + length]
-        is_last = bool(kind & COMMIT_END)
-        return Record(sequence, RecordType(kind & ~COMMIT_END), held, at, begin + length, is_last)
+        return Record(sequence, known, data[begin:end], at, end, kind >= COMMIT_END)
 
     def read_commit(self, data: bytes, at: int) -> CommitRecords | None:
         """The whole commit at ``at``; ``None`` if any of it is missing."""
@@ -217,10 +214,10 @@ class RecordWriter:
         found = self.read(fixed + os.pread(fd, length, at + RECORD.size), 0)
         if found is None:
             return None
-        return replace(found, begin=at, end=at + found.end)
+        return found._replace(begin=at, end=at + found.end)
 
 
-_TYPES: Final = frozenset(RecordType)
+_TYPES: Final = {int(one): one for one in RecordType}
 
 
 def split_leaf(data: bytes) -> tuple[int, bytes]:

@@ -1,0 +1,112 @@
+"""Messages of the road: what is encoded is read back, and everything else is refused in one way."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.reasons import MalformedError, Reason
+from gateway.worker import frames
+from gateway.worker.frames import (
+    Chunk,
+    Credit,
+    Drain,
+    Hello,
+    Outcome,
+    UnverifiedEntry,
+    UnverifiedFrame,
+    UnverifiedRun,
+    decode_message,
+)
+from passerelle.gateway.v1 import road_pb2
+
+LEAF = b"l" * 32
+HELLO = Hello((1, 2), "a" * 64, b"head", b"held", 7, "b" * 64)
+
+
+def test_hello_is_read_back() -> None:
+    """Versions, log, both heads, configuration."""
+    assert decode_message(frames.encode_hello(HELLO)) == HELLO
+
+
+def test_a_frame_is_read_back() -> None:
+    """Runs in order, entries in order, payloads with salt, flag and bytes."""
+    said = UnverifiedEntry(True, b"statement", ((b"s" * 16, 0, b"x"), (b"t" * 16, 1, b"")))
+    heard = UnverifiedEntry(False, b"receipt", ())
+    frame = UnverifiedFrame(
+        (UnverifiedRun(3, b"before", (said, heard)), UnverifiedRun(9, b"", (heard,))), b"after", b"head"
+    )
+
+    assert decode_message(frames.encode_frame(frame)) == frame
+
+
+def test_announced_chunks_replace_their_bytes() -> None:
+    """Position and length travel, the bytes came ahead."""
+    said = UnverifiedEntry(True, b"s", ((b"s" * 16, 0, b"small"), (b"t" * 16, 0, b"long")), ((1, 4),))
+    frame = UnverifiedFrame((UnverifiedRun(0, b"", (said,)),), b"", b"")
+
+    found = decode_message(frames.encode_frame(frame))
+
+    assert isinstance(found, UnverifiedFrame)
+    assert found.runs[0].entries[0].payloads == ((b"s" * 16, 0, b"small"), (b"t" * 16, 0, b""))
+    assert found.runs[0].entries[0].chunked == ((1, 4),)
+
+
+def test_control_messages_are_read_back() -> None:
+    """Credit, chunk, drain."""
+    chunk = Chunk(LEAF, 1, 100, b"data")
+
+    assert decode_message(frames.encode_credit(LEAF, 5)) == Credit(LEAF, 5)
+    assert decode_message(frames.encode_chunk(chunk)) == chunk
+    assert decode_message(frames.encode_drain()) == Drain()
+    outcome = road_pb2.RoadMessage(outcome=road_pb2.Outcome(index=3, leaf=LEAF))
+    assert decode_message(outcome.SerializeToString()) == Outcome(3, LEAF, 0)
+
+
+def _frame(*entries: road_pb2.Entry, **fields: object) -> bytes:
+    run = road_pb2.Run(entries=entries)
+    return road_pb2.RoadMessage(frame=road_pb2.Frame(runs=[run], **fields)).SerializeToString()  # type: ignore[arg-type]  # whatever a test wants
+
+
+ENTRY = road_pb2.Entry(kind=road_pb2.ENTRY_KIND_HEARD)
+MALFORMED: dict[str, bytes] = {
+    "empty": b"",
+    "no-protobuf": b"\xff\xff",
+    "unknown-message": b"\xfa\x3f\x00",
+    "entry-without-kind": _frame(road_pb2.Entry(body=b"x")),
+    "entry-of-unknown-kind": _frame(road_pb2.Entry(kind=9)),  # type: ignore[arg-type]  # not in the enum
+    "payload-flag": _frame(
+        road_pb2.Entry(kind=road_pb2.ENTRY_KIND_SAID, payloads=[road_pb2.Payload(flag=2)])
+    ),
+    "payload-both-ways": _frame(
+        road_pb2.Entry(kind=road_pb2.ENTRY_KIND_SAID, payloads=[road_pb2.Payload(data=b"x", chunked=1)])
+    ),
+    "too-many-entries": _frame(*[ENTRY] * (frames.MAX_ENTRIES + 1)),
+    "too-many-runs": road_pb2.RoadMessage(
+        frame=road_pb2.Frame(runs=[road_pb2.Run()] * (frames.MAX_RUNS + 1))
+    ).SerializeToString(),
+    "too-many-hashes": _frame(ENTRY, after=bytes(32 * frames.MAX_SUBTREE_HASHES + 1)),
+    "credit-leaf": road_pb2.RoadMessage(credit=road_pb2.Credit(leaf=b"x", bytes=1)).SerializeToString(),
+    "chunk-leaf": road_pb2.RoadMessage(chunk=road_pb2.Chunk(leaf=b"", data=b"x")).SerializeToString(),
+    "outcome-leaf": road_pb2.RoadMessage(outcome=road_pb2.Outcome(leaf=bytes(33))).SerializeToString(),
+    "too-many-versions": road_pb2.RoadMessage(hello=road_pb2.Hello(versions=range(17))).SerializeToString(),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_messages_are_refused(name: str) -> None:
+    """Each by the one error that ends the stream."""
+    with pytest.raises(MalformedError) as refused:
+        decode_message(MALFORMED[name])
+
+    assert refused.value.reason is Reason.FRAME_INVALID
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    """Nothing else comes out."""
+    with suppress(MalformedError):
+        decode_message(data)

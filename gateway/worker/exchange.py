@@ -43,6 +43,7 @@ from gateway.worker.trust import Grant, TrustView, method_name, refusal_of_terms
 from gateway.worker.turn import Turn
 from rpc.richerrors import Side
 
+MAX_IN_DOUBT: Final = 10_000
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 
 Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
@@ -213,6 +214,7 @@ class Pipeline:
         self.lanes = Lanes()
         self.exchanges: dict[bytes, Exchange] = {}
         self.services: dict[bytes, Service] = {}
+        self.in_doubt: dict[str, str] = {}
         self._waiting: list[Exchange] = []
         self._calls: dict[ProgramCall, Exchange] = {}
         self._deadlines: list[tuple[int, int, Exchange]] = []
@@ -460,6 +462,8 @@ class Pipeline:
         if road is not None:
             # Its word no longer counts: a later stream must not carry it again.
             road.withdraw(exchange.leaf_hash)
+        if sent and road is not None:
+            self._doubt(exchange.leaf_hash.hex(), road.peer.log)
         self.lanes.endings.append((exchange, kind, reason, sent))
         if reason is not Reason.CANCELLED:
             self._end(call, reason, exchange, "unknown" if sent else "not_sent", retry)
@@ -481,6 +485,12 @@ class Pipeline:
             delivery="unknown" if sent else "not_sent",
         )
         turn.say(statement, exchange.road if sent else None)
+
+    def _doubt(self, request: str, peer: str) -> None:
+        """Nobody here knows what became of a request; the peer's late answer may tell. The oldest are forgotten."""
+        self.in_doubt[request] = peer
+        if len(self.in_doubt) > MAX_IN_DOUBT:
+            del self.in_doubt[next(iter(self.in_doubt))]
 
     def halt(self, reason: Reason) -> None:
         """The log takes no more entries: end every call of our programs now, and each that comes."""
@@ -564,6 +574,7 @@ class Pipeline:
         if left.role == "taken" and road is not None:
             self._say_refusal(turn, road, left.leaf, statement, Reason.INTERRUPTED, "unknown")
         elif left.role == "request":
+            self._doubt(left.leaf.hex(), peer or "")
             abandoned = _replace(
                 statement,
                 kind="abandon",
@@ -839,6 +850,9 @@ class Pipeline:
         exchange = self.exchanges.get(bytes.fromhex(statement.request or ""))
         if exchange is None or exchange.road is not road:
             # Ours to answer for no more: it ended, or this peer was never asked.
+            request = statement.request or ""
+            if self.in_doubt.get(request) == road.peer.log:
+                del self.in_doubt[request]
             turn.hear(road, entry, "response", "late")
             return
         reason = self._verify_response(road, entry, statement, exchange)

@@ -324,6 +324,7 @@ class Worker:
             head=station.heads.newest.decode("ascii"),
             configuration_version=self._view.mark.version if self._view else 0,
             in_flight=station.pipeline.in_flight,
+            in_doubt=len(station.pipeline.in_doubt),
             free_bytes=commit.free_bytes,
             counters=dict(counters),
             peers=station.peer_states(),

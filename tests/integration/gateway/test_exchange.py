@@ -324,6 +324,9 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
         return {parse_statement(body).kind for label, body in leaves(federation.pns) if label == SAID}
 
     _until(lambda: "cancel" in kinds())
+    worker = federation.pns.worker
+    assert worker is not None
+    _until(lambda: not worker.station.pipeline.in_doubt)  # the provider's late refusal settled it
 
 
 def test_adapter_down_is_told_as_not_sent(

@@ -26,22 +26,33 @@ _WRAPPER: Final = """\
 # Written by 'make up': the passerelle command with the identities of the country in a box.
 given=" $* "
 add=
+value=
 case "$1" in
 call)
     previous=
+    client=
     for argument in "$@"; do
-        if [ "$previous" = --as ]; then
-            case "$argument" in
-{cases}
-            esac
-        fi
+        case "$argument" in --as=*) client=${{argument#--as=}} ;; esac
+        if [ "$previous" = --as ]; then client=$argument; fi
         previous=$argument
     done
-    case "$given" in *" --identity "*) value= ;; *) add=--identity ;; esac ;;
+    case "$given" in *" --identity "* | *" --identity="*) ;;
+    *)
+        add=--identity
+        case "$client" in
+        '') ;;
+{cases}
+        *)
+            echo "pas d'identité pour / no identity for $client: {clients}" >&2
+            exit 2 ;;
+        esac ;;
+    esac ;;
 member | subsystem | service | agreement | request)
-    case "$given" in *" --identity "* | *" --help "*) ;; *) add=--identity value='{operator}' ;; esac ;;
+    case "$given" in *" --identity "* | *" --identity="* | *" --help "* | *" -h "*) ;;
+    *) add=--identity value='{operator}' ;; esac ;;
 status | exchange | log | config | program)
-    case "$given" in *" --config "* | *" --help "*) ;; *) add=--config value='{config}' ;; esac ;;
+    case "$given" in *" --config "* | *" --config="* | *" --help "* | *" -h "*) ;;
+    *) add=--config value='{config}' ;; esac ;;
 esac
 exec {python} -m cli "$@" ${{value:+"$add" "$value"}}
 """
@@ -90,7 +101,8 @@ def clear(layout: Layout) -> None:
     Raises:
         ExchangeError: ``ALREADY_EXISTS``: there are files, and no country was founded among them.
     """
-    if any(layout.root.iterdir()) and not layout.marker.exists():
+    ours = layout.marker.exists() or layout.founded.exists()
+    if any(layout.root.iterdir()) and not ours:
         raise ExchangeError(Reason.ALREADY_EXISTS, f"{layout.root} holds files that no founding has written")
     shutil.rmtree(layout.root)
 
@@ -143,11 +155,12 @@ def write_wrapper(plan: CountryPlan, layout: Layout) -> None:
     """Write ``./passerelle``: it adds the identity that belongs to ``--as``."""
     programs = [program for member in plan.member for program in member.programs]
     cases = "\n".join(
-        f"            {program.rpartition('/')[0]}) value='{layout.program(program)}' ;;"
+        f"        {program.rpartition('/')[0]}) value='{layout.program(program)}' ;;"
         for program in programs
     )
     text = _WRAPPER.format(
         cases=cases,
+        clients=", ".join(program.rpartition("/")[0] for program in programs),
         operator=layout.person("operator", plan.operators[0]),
         config=layout.gateway(plan.member[0]) / "gateway.toml",
         python=sys.executable,
@@ -196,6 +209,6 @@ def demo(directory: Path) -> None:
     finally:
         running.stop()
     seconds = time.monotonic() - started
-    click.echo(f"\n{seconds:.0f} s · {memory / 1024:.0f} Mo (PSS)")
+    click.echo(f"\n{seconds:.0f} s · {memory / 1024:.0f} Mo / MB (PSS)")
     if not good:
         raise click.exceptions.Exit(1)

@@ -1,0 +1,88 @@
+"""The entry point: finds every command, starts fast, tells errors, clears away nothing that is not ours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from cli.commands import clear, country
+from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
+from core.reasons import ExchangeError, Reason
+
+
+@pytest.mark.parametrize("name", sorted(main.COMMANDS))
+def test_every_listed_command_exists(name: str) -> None:
+    """The table names modules and attributes; none may be misspelt."""
+    command = main.passerelle.get_command(click.Context(main.passerelle), name)
+
+    assert isinstance(command, click.Command)
+    assert command.name in (name, None)
+
+
+def test_help_imports_no_area() -> None:
+    """Listing the areas costs neither grpcio nor SQLAlchemy."""
+    code = (
+        "import sys, cli.main\n"
+        "try:\n    cli.main.passerelle.main(['--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'grpc', 'sqlalchemy', 'tuf', 'rich', 'cryptography'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "registre central" in done.stdout
+
+
+def test_unknown_commands_are_a_usage_error() -> None:
+    """Exit 2, as DESIGN section 9 says."""
+    assert CliRunner().invoke(main.passerelle, ["frobnicate"]).exit_code == 2
+
+
+def test_operators_orders_stand_beside_the_gateways_own() -> None:
+    """``gateway suspend`` and ``gateway revoke`` talk to the registry, the others to the gateway."""
+    result = CliRunner().invoke(main.passerelle, ["gateway", "--help"])
+
+    assert all(verb in result.output for verb in ("init", "suspend", "revoke"))
+
+
+def test_a_directory_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    """``country demo --dir`` could be given anything."""
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(ExchangeError) as refused:
+        clear(Layout(tmp_path))
+    demo = CliRunner().invoke(country, ["demo", "--dir", str(tmp_path)])
+
+    assert refused.value.reason is Reason.ALREADY_EXISTS
+    assert demo.exit_code != 0
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_a_half_founded_country_is_cleared_away(tmp_path: Path) -> None:
+    """What a founding began, the next one may remove."""
+    layout = Layout(tmp_path / "country")
+    layout.root.mkdir()
+    layout.marker.touch()
+    layout.plan.write_text(DEFAULT_PLAN)
+
+    clear(layout)
+
+    assert not layout.root.exists()
+
+
+def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
+    """Two members, two operators, one agreement; ports follow the order of founding."""
+    (tmp_path / "country.toml").write_text(DEFAULT_PLAN, encoding="utf-8")
+
+    plan = load_plan(tmp_path / "country.toml")
+
+    assert len(plan.operators) == 2
+    assert [member.id for member in plan.member] == ["BJ/GOV/PNS", "BJ/GOV/ANIP"]
+    assert plan.member_of(plan.agreement[0].provider).id == "BJ/GOV/ANIP"
+    assert Ports(42000).gateway(2, 5) == "127.0.0.1:42025"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -41,6 +42,7 @@ DEFAULT_SEGMENT_BYTES: Final = 64 * 1024 * 1024
 # costs half (docs/adr/0020-segment-preallocation.md). A large one would write its space twice for nothing.
 AHEAD_BYTES: Final = 256 * 1024
 AHEAD_FOR_BYTES: Final = 64 * 1024
+_SEGMENT_NAME: Final = re.compile(r"[0-9]{20}-([0-9]{20})\.seg")
 _ZEROS: Final = memoryview(bytes(AHEAD_BYTES))
 
 
@@ -128,8 +130,14 @@ def segment_name(first_leaf: int, first_sequence: int) -> str:
 
 
 def segments(directory: Path) -> list[Path]:
-    """The segments of a log, in the order of their sequences."""
-    return sorted(directory.glob("*.seg"), key=lambda path: int(path.stem.partition("-")[2]))
+    """The segments of a log, in the order of their sequences; raises ``LogDamagedError`` for a foreign name."""
+    found = {}
+    for path in directory.glob("*.seg"):
+        name = _SEGMENT_NAME.fullmatch(path.name)
+        if name is None:
+            raise LogDamagedError(f"{path.name!a} is no segment's name")
+        found[path] = int(name[1])
+    return sorted(found, key=found.__getitem__)
 
 
 def sync_directory(directory: Path) -> None:
@@ -334,7 +342,8 @@ class Log:
             self.log_id = header.log
             self._writer = RecordWriter(header.log)
         follows = header.first_sequence > self.sequence and header.first_leaf <= self.tree.size
-        if header.log != self.log_id or not follows:
+        is_named_so = path.name == segment_name(header.first_leaf, header.first_sequence)
+        if header.log != self.log_id or not follows or not is_named_so:
             raise LogDamagedError(f"{path.name} does not follow the segment before it{self._torn}")
         return header
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.merkle import leaf_hash
-from ledger.log import LogDamagedError, segments
+from ledger.log import LogDamagedError, segment_name, segments
 from ledger.records import (
     HEADER_BYTES,
     AttachmentKind,
@@ -116,7 +116,8 @@ class LogReader:
             self.log_id = header.log
             self._writer = RecordWriter(header.log)
         follows = header.first_sequence > self.sequence and header.first_leaf <= self.size
-        if header.log != self.log_id or not follows:
+        is_named_so = name == segment_name(header.first_leaf, header.first_sequence)
+        if header.log != self.log_id or not follows or not is_named_so:
             raise LogDamagedError(f"{name} does not follow the segment before it{self._torn}")
         self.sequence = header.first_sequence - 1
         self._at = HEADER_BYTES

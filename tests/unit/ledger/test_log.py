@@ -370,6 +370,25 @@ def test_missing_segment_is_refused(directory: Path) -> None:
         Log.open(directory)
 
 
+def test_segment_under_another_name_is_refused(directory: Path) -> None:
+    """The order of segments is that of their names."""
+    filled(directory, 50, segment_bytes=2000)
+    path = segments(directory)[3]
+    path.rename(directory / f"{0:020d}-{10**6:020d}.seg")
+
+    with pytest.raises(LogDamagedError):
+        Log.open(directory)
+    with pytest.raises(LogDamagedError):
+        LogReader(directory).read_all()
+
+
+def test_foreign_file_among_the_segments_is_refused(directory: Path) -> None:
+    (directory / "copy of 1.seg").write_bytes(b"")
+
+    with pytest.raises(LogDamagedError, match="no segment's name"):
+        Log.open(directory)
+
+
 def test_two_hundred_flipped_bits_are_cut_or_refused_never_believed(directory: Path, tmp_path: Path) -> None:
     filled(directory, 8)
     reader = LogReader(directory)

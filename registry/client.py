@@ -9,6 +9,7 @@ from typing import Final, Self, TypeVar
 import grpc
 
 from core.identifiers import RegistryId, urn
+from core.reasons import Code, Reason
 from passerelle.registry.v1 import (
     agreements_pb2,
     agreements_pb2_grpc,
@@ -23,6 +24,7 @@ from passerelle.registry.v1 import (
 )
 from rpc.credentials import channel
 from rpc.identity import Identity
+from rpc.remote import OWN_DOMAIN, RemoteError
 from rpc.status import error_from_rpc
 
 TIMEOUT_S: Final = 15.0
@@ -221,4 +223,11 @@ def _ask(method: Callable[..., _Response], request: object) -> _Response:
     try:
         return method(request, timeout=TIMEOUT_S, wait_for_ready=True)
     except grpc.RpcError as error:
-        raise error_from_rpc(error) from error
+        found = error_from_rpc(error)
+        if found.reason or found.code not in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED):
+            raise found from error
+        # Nobody answered: grpcio's own words would blame a deadline.
+        unreachable = Reason.REGISTRY_UNREACHABLE
+        raise RemoteError(
+            found.code, found.message, reason=unreachable, domain=OWN_DOMAIN, text=unreachable.entry.text
+        ) from error

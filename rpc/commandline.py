@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, TypeVar, cast
 import click
 
 from core.language import DEFAULT_LANGUAGE, Language, Text
-from core.reasons import ExchangeError, Reason
-from rpc.remote import RemoteError, printable
+from core.reasons import Code, ExchangeError, Reason
+from rpc.remote import OWN_DOMAIN, RemoteError, printable
 
 Output = Literal["table", "json", "csv"]
 Row = Mapping[str, object]
@@ -25,6 +25,17 @@ Row = Mapping[str, object]
 GOOD: Final = 0
 FAULT: Final = 1
 USAGE: Final = 2
+
+_MAX_LINE: Final = 100_000
+_YES: Final = ("o", "oui", "y", "yes")
+
+_UNANSWERED: Final = {
+    Code.UNAVAILABLE: Text(
+        "personne ne répond à cette adresse, ou la connexion est refusée",
+        "nobody answers at this address, or the connection is refused",
+    ),
+    Code.DEADLINE_EXCEEDED: Text("aucune réponse dans le délai", "no answer in time"),
+}
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -77,8 +88,11 @@ def yes_option(command: _Command) -> _Command:
 
 def confirm(question: Text, lang: Language, *, yes: bool) -> None:
     """Ask before what cannot be undone; aborts on no."""
-    if not yes:
-        click.confirm(question.in_(lang), abort=True)
+    if yes:
+        return
+    prompt = Text(f"{question.fr} [o/N]", f"{question.en} [y/N]").in_(lang)
+    if click.prompt(prompt, default="", show_default=False).strip().lower() not in _YES:
+        raise click.Abort
 
 
 def show_rows(rows: Sequence[Row], columns: Mapping[str, Text], output: Output, lang: Language) -> None:
@@ -126,8 +140,28 @@ def _show_table(rows: Sequence[Row], columns: Mapping[str, Text], lang: Language
     for row in rows:
         table.add_row(*(_cell(row.get(key)) for key in columns))
     # A pipe gets whole lines, whatever the width of a terminal would be.
-    width = None if sys.stdout.isatty() else 240
-    Console(width=width, highlight=False, markup=False).print(table)
+    wanted = Console(width=_MAX_LINE).measure(table).maximum
+    console = Console(width=None if _is_terminal() else wanted, highlight=False, markup=False)
+    if wanted <= console.width:
+        console.print(table)
+    else:
+        _show_blocks(rows, columns, lang)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _show_blocks(rows: Sequence[Row], columns: Mapping[str, Text], lang: Language) -> None:
+    """What is too wide for the terminal: a block for each row, a line for each value that it has."""
+    width = max(len(heading.in_(lang)) for heading in columns.values())
+    for row in rows:
+        click.echo()
+        for key, heading in columns.items():
+            value = _cell(row.get(key))
+            if value:
+                click.echo(f" {heading.in_(lang):<{width}}  {value}")
+    click.echo()
 
 
 def _cell(value: object) -> str:
@@ -141,15 +175,26 @@ def _cell(value: object) -> str:
 def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
     """Tell an error on standard error: reason, sentence, detail, remedy; returns the exit code."""
     if isinstance(error, RemoteError):
-        reason, sentence = error.reason or error.code.name, error.text.in_(lang)
+        reason, sentence = error.reason or error.code.name, _remote_sentence(error, lang)
+        # A provider's reasons are its own: ours of the same name would tell another remedy.
+        remedy = _remedy(reason, lang) if error.domain in ("", OWN_DOMAIN) else ""
     else:
         reason, sentence = str(error.reason), _sentence(error, lang)
-    click.echo(click.style(f"{reason}: {sentence}", fg="red"), err=True)
-    remedy = _remedy(reason, lang)
+        remedy = _remedy(reason, lang)
+    # A gateway's text tells the remedy already; it gets a line of its own.
+    told = sentence.removesuffix(remedy).rstrip("; ") if remedy else sentence
+    click.echo(click.style(f"{reason}: {told}", fg="red"), err=True)
     if remedy:
         label = "Remède" if lang == "fr" else "Remedy"
         click.echo(f"{label} : {remedy}" if lang == "fr" else f"{label}: {remedy}", err=True)
     return FAULT
+
+
+def _remote_sentence(error: RemoteError, lang: Language) -> str:
+    told = error.text.in_(lang)
+    # Without a reason it is grpcio that speaks, of a connection: in English, and of sockets.
+    heading = _UNANSWERED.get(error.code) if not error.reason else None
+    return f"{heading.in_(lang)} ({told})" if heading else told
 
 
 def _sentence(error: ExchangeError, lang: Language) -> str:

@@ -10,6 +10,7 @@ from core.language import Text
 from core.reasons import Code
 
 MAX_TEXT_CHARACTERS: Final = 2048
+OWN_DOMAIN: Final = "passerelle"
 
 
 @dataclass(frozen=True, slots=True)

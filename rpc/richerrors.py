@@ -16,8 +16,9 @@ from google.rpc import error_details_pb2, status_pb2
 
 from core.language import Language
 from core.reasons import Delivery, Reason, Retry
+from rpc.remote import OWN_DOMAIN
 
-DOMAIN: Final = "passerelle"
+DOMAIN: Final = OWN_DOMAIN
 RETRY_AFTER_S: Final = 1
 
 Side = Literal["consumer", "provider", "adapter"]

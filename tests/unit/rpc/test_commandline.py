@@ -91,7 +91,8 @@ def test_one_thing_is_shown_in_each_form() -> None:
 
 def test_what_cannot_be_undone_is_asked() -> None:
     """In the reader's language; a no ends it."""
-    assert "Continuer ?" in run(shown, answer="y\n")
+    assert "Continuer ? [o/N]" in run(shown, answer="y\n")
+    assert "P01" in run(shown, answer="oui\n")
     refused = CliRunner().invoke(shown, ["--lang", "en"], input="n\n")
 
     assert refused.exit_code == 1
@@ -136,7 +137,33 @@ def test_a_remote_error_is_told_as_it_came(capsys: pytest.CaptureFixture[str]) -
 
     told = capsys.readouterr().err
     assert "OWNER_DECEASED: propriétaire décédé" in told
-    assert "UNAVAILABLE: closed" in told
+    assert "UNAVAILABLE: nobody answers at this address, or the connection is refused (closed)" in told
+
+
+def test_a_providers_reason_has_no_remedy_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two reasons may have one name; and a remedy that the sentence tells is not told again."""
+    text = Text("introuvable", "not found")
+    fail(RemoteError(Code.NOT_FOUND, "m", reason="NOT_FOUND", domain="BJ/GOV/ANIP/RNPP/s", text=text), "fr")
+    assert "Remède" not in capsys.readouterr().err
+
+    remedy = Reason.PURPOSE_REQUIRED.entry.remedy
+    said = Text(f"x ; {remedy.fr}", f"x; {remedy.en}")
+    fail(RemoteError(Code.INVALID_ARGUMENT, "m", reason="PURPOSE_REQUIRED", text=said), "fr")
+    assert capsys.readouterr().err.count(remedy.fr) == 1
+
+
+def test_a_table_too_wide_for_the_terminal_is_told_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe gets whole lines of any length; a narrow terminal a line for each value."""
+    rows: list[dict[str, object]] = [{"code": "P01", "label": "x" * 300}]
+
+    @click.command()
+    def wide() -> None:
+        show_rows(rows, COLUMNS, "table", "fr")
+
+    assert "x" * 300 in run(wide)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("rpc.commandline._is_terminal", lambda: True)
+    assert run(wide).split() == ["Code", "P01", "Libellé", "x" * 300]
 
 
 def test_nothing_heavy_is_loaded() -> None:

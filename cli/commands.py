@@ -155,8 +155,7 @@ def write_wrapper(plan: CountryPlan, layout: Layout) -> None:
     """Write ``./passerelle``: it adds the identity that belongs to ``--as``."""
     programs = [program for member in plan.member for program in member.programs]
     cases = "\n".join(
-        f"        {program.rpartition('/')[0]}) value='{layout.program(program)}' ;;"
-        for program in programs
+        f"        {program.rpartition('/')[0]}) value='{layout.program(program)}' ;;" for program in programs
     )
     text = _WRAPPER.format(
         cases=cases,

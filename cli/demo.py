@@ -92,7 +92,7 @@ def _show_call(plan: CountryPlan, layout: Layout, shown: Shown) -> str | None:
     made = _call_with_stub if shown.client == STATS else _call_with_command
     good, reason, exchange, told = made(plan, layout, shown)
     outcome = reason or "accordé / granted"
-    click.echo(f"  {_mark(good)} {shown.title:<44} {outcome:<20} échange {exchange or '–'}")
+    click.echo(f"  {_mark(good)} {shown.title:<44} {outcome:<20} échange / exchange {exchange or '–'}")
     if not good:
         click.echo(told)
         return None

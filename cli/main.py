@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from core.language import Text
 from core.reasons import ExchangeError
 from rpc.commandline import fail, language_from_environment
 from rpc.remote import RemoteError
@@ -60,6 +61,10 @@ class LazyGroup(click.Group):
             # What the registry's operators order of a gateway stands beside what its own administrator does.
             for order in importlib.import_module("registry.commands").GATEWAY_ORDERS:
                 found.add_command(order)
+        if isinstance(found, click.Group):
+            for command in found.commands.values():
+                # click would cut a line of help where its second language begins.
+                command.short_help = command.short_help or (command.help or "").partition("\n\n")[0]
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -78,11 +83,12 @@ def main() -> int:
     """Run one command; exit 0 good, 1 fault or refused, 2 usage."""
     try:
         # Outside its standalone mode click returns the code that a command ended with.
-        ended = passerelle.main(standalone_mode=False)
+        ended = passerelle.main(prog_name="passerelle", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
+        click.echo(Text("Abandonné.", "Aborted.").in_(language_from_environment()), err=True)
         return 1
     except (ExchangeError, RemoteError) as error:
         return fail(error, language_from_environment())

@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 _HEAD_WAIT_S: Final = 5.0
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
+_FACTS: Final = {
+    "client": Text("consommateur", "consumer"),
+    "service": Text("fournisseur", "provider"),
+    "method": Text("méthode", "method"),
+    "purpose": Text("finalité", "purpose"),
+    "issue": Text("dossier", "dossier"),
+    "agreement": Text("convention", "agreement"),
+    "outcome": Text("issue", "outcome"),
+    "time": Text("heure", "time"),
+}
+
 _log_option = click.option(
     "--log",
     "directory",
@@ -104,7 +115,7 @@ def export(
     )
     click.echo(said.in_(lang))
     for missing in manifest.missing:
-        click.echo(f"  {'manque' if lang == 'fr' else 'missing'}: {missing}")
+        click.echo(f"  {'manque :' if lang == 'fr' else 'missing:'} {missing}")
 
 
 @audit.command("verify", help="Vérifier une preuve / verify evidence.")
@@ -231,9 +242,10 @@ def _show_report(report: Report, lang: Language) -> None:
             click.echo(f"     {finding}")
     # What an invalid container says is nobody's word: it is not repeated.
     for name, value in report.facts.items() if report.verdict is not Verdict.INVALID else ():
-        click.echo(f"     {name}: {value}")
+        words = _FACTS[name].in_(lang) if name in _FACTS else name
+        click.echo(f"     {words}{' :' if lang == 'fr' else ':'} {value}")
     for remark in report.remarks:
-        click.echo(f"     {'remarque' if lang == 'fr' else 'remark'}: {remark.in_(lang)}")
+        click.echo(f"     {'remarque :' if lang == 'fr' else 'remark:'} {remark.in_(lang)}")
     words = report.verdict.text.in_(lang)
     click.echo(f"VERDICT : {words} ({report.verdict})" if lang == "fr" else f"VERDICT: {report.verdict}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from core.agreements import Bilingual
 from core.configuration import (
@@ -24,15 +24,24 @@ from core.configuration import (
 from core.documents import encode
 from registry import models
 
+# Everything of all members in a handful of queries: one by one, 1,000 members took 15 s.
+_WHOLE = (
+    selectinload(models.Member.keys),
+    selectinload(models.Member.gateways).selectinload(models.Gateway.registrations),
+    selectinload(models.Member.subsystems)
+    .selectinload(models.Subsystem.services)
+    .selectinload(models.Service.methods),
+)
+
 
 def all_documents(
     session: Session, party: RegistryParty, instance: str, personal_numbers: str
 ) -> dict[str, bytes]:
     """Every target with its bytes: ``common.json``, one document per member, the descriptor sets in use."""
     found = {COMMON_TARGET: encode(common_document(session, party, instance, personal_numbers))}
-    for member in session.scalars(select(models.Member).order_by(models.Member.id)):
-        document = member_document(session, member)
-        found[member_target(member.id)] = encode(document)
+    provided = _agreements_by_provider(session)
+    for member in session.scalars(select(models.Member).options(*_WHOLE).order_by(models.Member.id)):
+        found[member_target(member.id)] = encode(_document(member, provided.get(member.id, [])))
     used = select(models.Service.descriptors).where(models.Service.state == "active")
     for row in session.scalars(select(models.DescriptorSet).where(models.DescriptorSet.digest.in_(used))):
         found[descriptors_target(row.digest)] = row.data
@@ -65,6 +74,10 @@ def authority_pems(session: Session, kind: str) -> list[str]:
 
 def member_document(session: Session, member: models.Member) -> MemberDocument:
     """One member's document; agreements stand in the provider's."""
+    return _document(member, provided_agreements(session, member.id))
+
+
+def _document(member: models.Member, agreements: list[models.Agreement]) -> MemberDocument:
     return MemberDocument(
         v=1,
         member=member.id,
@@ -75,8 +88,21 @@ def member_document(session: Session, member: models.Member) -> MemberDocument:
         registrations=[entry for gateway in member.gateways for entry in _registrations(gateway)],
         subsystems=[row.id.rpartition("/")[2] for row in member.subsystems],
         services=[_service(row) for subsystem in member.subsystems for row in subsystem.services],
-        agreements=[_agreement(row) for row in provided_agreements(session, member.id)],
+        agreements=[_agreement(row) for row in agreements],
     )
+
+
+def _agreements_by_provider(session: Session) -> dict[str, list[models.Agreement]]:
+    """All agreements, by the member that provides, each member's in order of id and version."""
+    rows = (
+        select(models.Agreement, models.Subsystem.member_id)
+        .join(models.Subsystem, models.Agreement.provider_id == models.Subsystem.id)
+        .order_by(models.Agreement.id, models.Agreement.version)
+    )
+    found: dict[str, list[models.Agreement]] = {}
+    for agreement, member_id in session.execute(rows):
+        found.setdefault(member_id, []).append(agreement)
+    return found
 
 
 def provided_agreements(session: Session, member_id: str) -> list[models.Agreement]:

@@ -163,7 +163,7 @@ def load_chain(pem: bytes | str) -> list[x509.Certificate]:
     """
     try:
         return x509.load_pem_x509_certificates(pem.encode("ascii") if isinstance(pem, str) else pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise MalformedError(Reason.CERTIFICATE_INVALID, "not PEM certificates") from None
 
 

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -107,6 +107,15 @@ BOUND_FIELDS: Final = (
     "agreement",
     "descriptors",
 )
+# How parsers refuse: ours with ExchangeError, the X.509 library in these ways.
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+_Side = Literal["consumer", "provider"]
 _DISCOVERED: Final = ("certificates/", "configuration/")
 
 
@@ -161,6 +170,7 @@ class _Case:
     keys: dict[str, ec.EllipticCurvePublicKey] = field(default_factory=dict)
     registered: dict[str, _Registered] = field(default_factory=dict)
     lineage: dict[str, str] = field(default_factory=dict)
+    terms: Agreement | None = None
     remarks: list[Text] = field(default_factory=list)
 
     def part(self, path: str) -> bytes:
@@ -231,7 +241,7 @@ def _run(number: int, check: Callable[[_Case], bool], case: _Case) -> Step:
     except _StepError as error:
         verdict = StepVerdict.OPEN if error.is_open else StepVerdict.FAILED
         return Step(number, title, verdict, (str(error),))
-    except (ExchangeError, ValueError, UnsupportedAlgorithm) as error:
+    except (ExchangeError, *_UNREADABLE) as error:
         # Every parser and verifier refuses with one of these; anything else would be a fault of ours.
         return Step(number, title, StepVerdict.FAILED, (str(error),))
 
@@ -329,6 +339,8 @@ def _check_registrations(case: _Case) -> bool:
             if log.id in case.registered:
                 raise _StepError(f"{path}: log {log.id} is registered twice")
             case.registered[log.id] = registered
+        if not any(log.id == part.log for log in registered.terms.logs for part in case.manifest.leaves):
+            raise _StepError(f"{path} registers no log of the container")
     for part in case.manifest.leaves:
         if part.log not in case.registered:
             raise _StepError(f"no registration of log {part.log}", is_open=True)
@@ -533,9 +545,12 @@ def _lists(crl: x509.CertificateRevocationList, certificate: x509.Certificate) -
 
 
 def _check_agreement(case: _Case) -> bool:
-    acted = [one for one in case.statements("request", "response", "refusal") if one.statement]
+    sides = _sides(case)
+    acted = case.statements("request", "response", "refusal")
     marks = {one.statement.agreement for one in acted if one.statement and one.statement.agreement}
     if not marks:
+        if CONSUMER_AGREEMENT in case.parts or PROVIDER_AGREEMENT in case.parts:
+            raise _StepError("there is an agreement that no statement names")
         case.remarks.append(_NO_AGREEMENT)
         return False
     if len(marks) > 1:
@@ -550,30 +565,47 @@ def _check_agreement(case: _Case) -> bool:
         raise _StepError("it is not the agreement that the statements name")
     if (consumer_kid, provider_kid) != (terms.consumer.member_key, terms.provider.member_key):
         raise _StepError("it is not signed by the keys that it names")
-    for one in acted:
-        _require_party(case, terms, one)
+    for side, registered in sides:
+        party = terms.consumer if side == "consumer" else terms.provider
+        if registered.member != party.subsystem.rpartition("/")[0]:
+            raise _StepError(f"{registered.terms.gateway} is no gateway of {party.subsystem}")
+        if not case.is_same_key(party.member_key, registered.member_key):
+            raise _StepError(
+                f"{registered.terms.gateway} is registered under a key that the agreement does not name"
+            )
     gap = next((why for one in acted if (why := _not_covered(case, terms, one)) is not None), None)
     if gap is not None and case.statements("response"):
         raise _StepError(gap)
     if gap is not None:
         # To refuse such a call is right, and the refusal is what is proved.
         case.remarks.append(_NOT_COVERED)
+    case.terms = terms
     return True
 
 
-def _require_party(case: _Case, terms: Agreement, one: _Leaf) -> None:
-    """The log that speaks belongs to the member, registered under the key that the agreement names."""
-    statement, registered = one.statement, case.registered.get(one.part.log)
-    if statement is None or registered is None:
-        raise _StepError(f"{one.part.path}: its log is not registered", is_open=True)
-    speaks_for_consumer = statement.kind == "request" or statement.to is None
-    party = terms.consumer if speaks_for_consumer else terms.provider
-    if registered.member != party.subsystem.rpartition("/")[0]:
-        raise _StepError(f"{one.part.path} was said by a gateway of {registered.member}")
-    if not case.is_same_key(party.member_key, registered.member_key):
-        raise _StepError(
-            f"{registered.terms.gateway} is registered under a key that the agreement does not name"
-        )
+def _sides(case: _Case) -> list[tuple[_Side, _Registered]]:
+    """Whose log each leaf stands in; records, too, must be in the log of one of the two members that call and serve."""
+    opening = case.statements("request") or [
+        one for one in case.statements("refusal") if one.statement and one.statement.to is None
+    ]
+    logs: dict[str, tuple[_Side, str | None]] = {}
+    for one in opening:
+        if one.statement is not None:
+            logs[one.statement.from_] = ("consumer", one.statement.client)
+            if one.statement.to is not None:
+                logs[one.statement.to] = ("provider", one.statement.service)
+    found: dict[str, tuple[_Side, _Registered]] = {}
+    for one in case.leaves:
+        registered = case.registered.get(one.part.log)
+        if registered is None:
+            raise _StepError(f"{one.part.path}: its log is not registered", is_open=True)
+        if one.part.log not in logs:
+            raise _StepError(f"{one.part.path} stands in the log of neither side")
+        side, subsystem = logs[one.part.log]
+        if subsystem is not None and registered.member != subsystem.rpartition("/")[0]:
+            raise _StepError(f"{one.part.path} stands in a log of {registered.member}")
+        found[one.part.log] = (side, registered)
+    return list(found.values())
 
 
 def _not_covered(case: _Case, terms: Agreement, one: _Leaf) -> str | None:
@@ -649,8 +681,10 @@ def _require_recorded(case: _Case, one: _Leaf, heard: Heard, by_hash: Mapping[st
 def _check_bodies(case: _Case) -> bool:
     found = False
     for one in case.leaves:
-        if one.part.body is None or one.statement is None:
+        if one.part.body is None:
             continue
+        if one.statement is None:
+            raise _StepError(f"{one.part.body} is said to be the body of a record")
         payloads = decode_payloads(case.parts[one.part.body])
         if [payload_digest(*payload) for payload in payloads] != one.statement.payloads:
             raise _StepError(f"{one.part.body} is not what {one.part.path} says")
@@ -708,6 +742,10 @@ def _facts(case: _Case) -> dict[str, str]:
         else None,
         "outcome": (ending.reason or Code(ending.status or 0).name) if ending is not None else None,
     }
+    if case.terms is not None:
+        # Compared out of band when the agreement was concluded; an auditor can compare them again (M8).
+        facts["consumer_key"] = case.terms.consumer.member_key
+        facts["provider_key"] = case.terms.provider.member_key
     heads = [case.heads[part.head].iat for part in case.manifest.leaves if part.head in case.heads]
     if heads:
         facts["time"] = datetime.fromtimestamp(min(heads), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import pytest
 
 from audit.report import Report, StepVerdict, Verdict
 from audit.verify import verify_evidence
-from core.documents import encode
-from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Parts, parse_manifest
+from core.configuration import CommonDocument, CurrentConfiguration
+from core.documents import decode_strict, encode
+from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
 from ledger.evidence import gather_evidence, require_bodies_allowed
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.documents import sign_document
 from pki.keys import generate_key
+from pki.profiles import Profile
 from tests.support.evidence import EvidenceCountry, Side
 
 
@@ -344,3 +347,111 @@ def _with_leaf(parts: Parts, foreign: Parts, kind: str) -> Parts:
     gone = {one.head for one in manifest.leaves} - kept
     swapped = {path: data for path, data in swapped.items() if path not in gone}
     return swapped | {MANIFEST: encode(msgspec.structs.replace(manifest, leaves=leaves))}
+
+
+def test_a_receipt_from_the_consumer_s_own_second_gateway_proves_nothing(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """Else a consumer could prove by itself that the provider was asked."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    registration = country.anip.registration(country.country)
+    own = msgspec.structs.replace(
+        registration,
+        gateway="BJ/GOV/PNS/gw2",
+        auth=[country.country.certificate(Profile.AUTH, "BJ/GOV/PNS/gw2")],
+    )
+    jws = sign_document(DocumentKind.REGISTRATION, encode(own), country.pns.member.key).encode()
+
+    report = verified(country, parts | {"registrations/BJ.GOV.ANIP.gw1.jwt": jws})
+
+    assert report.verdict is Verdict.INVALID
+    assert 7 in failed(report)
+
+
+def test_parts_that_nothing_needs_are_refused(country: EvidenceCountry) -> None:
+    """A body of a record, an agreement that nobody names, a registration of nobody here."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id, open_bodies=with_bodies(country.pns))
+    manifest = parse_manifest(parts[MANIFEST])
+    body = next(one.body for one in manifest.leaves if one.body)
+    leaves = [
+        msgspec.structs.replace(one, body=body) if one.label == "heard" else one for one in manifest.leaves
+    ]
+    stranger = country.country.registration("BJ/GOV/PNS/gw9")
+    jws = sign_document(DocumentKind.REGISTRATION, encode(stranger), country.pns.member.key).encode()
+    listed = [*manifest.registrations, "registrations/x.jwt"]
+    home = gather_evidence(country.pns.directory, country.refuse_at_home())
+
+    assert failed(verified(country, parts | {MANIFEST: _changed(manifest, leaves=leaves)})) == [9]
+    assert 4 in failed(
+        verified(
+            country, parts | {MANIFEST: _changed(manifest, registrations=listed), "registrations/x.jwt": jws}
+        )
+    )
+    assert failed(verified(country, home | {CONSUMER_AGREEMENT: parts[CONSUMER_AGREEMENT]})) == [7]
+    assert verified(country, home | {"statements/9-more.json": b"{}"}).verdict is Verdict.INVALID
+    assert verified(country, parts | {"certificates/other.pem": b""}).verdict is Verdict.INVALID
+    assert verified(country, parts | {"configuration/9/targets.json": b""}).verdict is Verdict.INVALID
+
+
+def test_the_member_keys_are_shown_for_comparison(country: EvidenceCountry) -> None:
+    """They were compared out of band when the agreement was concluded; an auditor can do so again."""
+    wanted = country.exchange()
+
+    facts = verified(country, gather_evidence(country.pns.directory, wanted.id)).facts
+
+    assert facts["consumer_key"] == country.pns.member.thumbprint
+    assert facts["provider_key"] == country.anip.member.thumbprint
+
+
+def test_what_the_mirror_has_lost_is_taken_from_what_is_in_force(country: EvidenceCountry) -> None:
+    """And said to be missing: the documents of that version are not in the container."""
+    wanted = country.exchange()
+    current = CurrentConfiguration(
+        v=1,
+        version=country.mark.version,
+        digest=country.mark.digest,
+        fresh_at=0,
+        expires_at=0,
+        common=decode_strict(country.country.documents()["common.json"], CommonDocument),
+        members=country.member_documents(),
+        programs=[],
+    )
+    configuration = country.pns.directory / "configuration"
+    shutil.rmtree(configuration / "mirror")
+    (configuration / "current.json").write_bytes(encode(current))
+
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    report = verified(country, parts)
+
+    assert parse_manifest(parts[MANIFEST]).missing == [f"configuration {country.mark.version}: not kept here"]
+    assert report.verdict is Verdict.VALID
+    assert report.steps[9].verdict is StepVerdict.ABSENT
+
+
+def test_without_any_configuration_the_verdict_stays_open(country: EvidenceCountry) -> None:
+    """Statements and proofs are there; whose they are, nobody can tell."""
+    wanted = country.exchange()
+    shutil.rmtree(country.pns.directory / "configuration")
+
+    parts = gather_evidence(country.pns.directory, wanted.id)
+
+    assert len(parse_manifest(parts[MANIFEST]).missing) == 4
+    assert verified(country, parts).verdict is Verdict.UNDETERMINED
+
+
+def test_an_erased_body_is_said_to_be_gone(country: EvidenceCountry) -> None:
+    """The rest is evidence as before (M12)."""
+    wanted = country.exchange()
+    slots = country.pns.directory / "bodies/0/slots"
+    slots.write_bytes(bytes(slots.stat().st_size))
+
+    parts = gather_evidence(country.pns.directory, wanted.id, open_bodies=with_bodies(country.pns))
+
+    assert [one for one in parse_manifest(parts[MANIFEST]).missing if "erased" in one]
+    assert verified(country, parts).verdict is Verdict.VALID
+
+
+def _changed(manifest: Manifest, **fields: Any) -> bytes:
+    return encode(msgspec.structs.replace(manifest, **fields))

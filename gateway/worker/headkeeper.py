@@ -10,6 +10,8 @@ from core.heads import ConfigurationMark, TreeHead, parse_head
 from core.reasons import ExchangeError, Reason
 
 MAX_BACKSTEP_S: Final = 60
+# A peer refuses a head whose time is 60 s from its clock (PROTOCOL M19): half of that is left to the two clocks.
+MAX_AGE_S: Final = 30
 
 
 class RootSource(Protocol):
@@ -42,14 +44,15 @@ class HeadKeeper:
     def over(self, durable_size: int, configuration: ConfigurationMark | None) -> bytes:
         """A signed head over the first ``durable_size`` leaves, which the caller knows to be on disk.
 
+        The newest one serves again while it is young; the head of a quiet log is signed anew, with the time of now.
         The clock may have been set back: up to 60 s the last time is used again, beyond that nothing is signed.
 
         Raises:
             ExchangeError: ``CLOCK_SKEW``, naming both times.
         """
-        if durable_size == self.size:
-            return self.newest
         now = self._clock.now_ms() // 1000
+        if durable_size == self.size and now < self._iat + MAX_AGE_S:
+            return self.newest
         if now < self._iat - MAX_BACKSTEP_S:
             raise ExchangeError(
                 Reason.CLOCK_SKEW,

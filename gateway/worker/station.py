@@ -120,7 +120,7 @@ class Station:
             Self(log_id, gateway),
             clock=clock,
             tree=log,
-            newest_head=lambda: self.heads.newest,
+            newest_head=self._head_to_show,
             new_road=self._new_road,
             dialler=dialler,
             on_open=self._road_opened,
@@ -317,6 +317,10 @@ class Station:
         self._uncovered_since_us = None
         self.fault = None
         return head
+
+    def _head_to_show(self) -> bytes:
+        """The head for a Hello: of now, since a peer refuses an old one; a log that was stopped signs no more."""
+        return (None if self.turns.stopped else self._sign()) or self.heads.newest
 
     def _head_to_store(self) -> bytes | None:
         """The newest head goes into the log with the next commit, once."""

@@ -9,12 +9,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from core.agreements import Quota
+from core.clock import ManualClock, SystemClock
 from core.leaves import HEARD, SAID, parse_heard, parse_leaf
 from core.reasons import Reason
 from core.statements import parse_statement
@@ -473,3 +475,22 @@ def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
+
+
+def test_a_log_that_was_quiet_opens_a_road(tmp_path: Path) -> None:
+    """Nothing was written for longer than a peer believes a head: Hello shows one that is signed anew."""
+    with Federation(tmp_path) as quiet:
+        for member in (quiet.pns, quiet.anip):
+            assert member.worker is not None
+            heads, now = member.worker.station.heads, SystemClock()
+            earlier = ManualClock(now.now_ms() - 120_000)
+            heads._clock, heads.size, heads._iat = earlier, 0, 0
+            quiet.do(_do(member.worker.station._sign))
+            heads._clock = now
+
+        with quiet.channel() as channel:
+            assert calling(channel)(b"after a while", metadata=metadata(), timeout=10) == b"after a while"
+
+
+async def _do(function: Callable[[], object]) -> None:
+    function()

@@ -104,3 +104,18 @@ def test_a_restored_head_binds_the_time(clock: ManualClock, signer: Signer) -> N
     clock.step(timedelta(seconds=-61))
     with pytest.raises(ExchangeError):
         keeper.over(6, MARK)
+
+
+def test_the_head_of_a_quiet_log_is_signed_anew(
+    keeper: HeadKeeper, clock: ManualClock, signer: Signer
+) -> None:
+    """A peer would refuse one that is 60 s old (PROTOCOL M19)."""
+    first = keeper.over(5, MARK)
+
+    clock.step(timedelta(seconds=29))
+    assert keeper.over(5, MARK) == first
+    clock.step(timedelta(seconds=1))
+    again = parse_head(keeper.over(5, MARK)).unverified
+
+    assert (again.size, again.iat) == (5, clock.now_ms() // 1000)
+    assert len(signer.signed) == 2

@@ -34,9 +34,23 @@ _FRESHNESS: Final = {
     Freshness.STALE: Text("ancienne", "stale"),
     Freshness.EXPIRED: Text("expirée", "expired"),
 }
+_PARTS: Final = {
+    "starting": Text("démarre", "starting"),
+    "ready": Text("en service", "in service"),
+    "draining": Text("s'arrête", "draining"),
+    "closed": Text("arrêté", "closed"),
+    "open": Text("ouverte", "open"),
+    "connecting": Text("connexion en cours", "connecting"),
+    "lost": Text("perdue", "lost"),
+    "up": Text("répond", "up"),
+    "down": Text("ne répond pas", "down"),
+    "unknown": Text("pas encore connu", "not known yet"),
+}
 _TITLE = Text("État de la passerelle", "State of the gateway")
 _OTHER: Final = {"fr": Text("English", "English"), "en": Text("Français", "Français")}
-_NONE = Text("aucune", "none")
+_NO_FAULT = Text("rien", "nothing")
+_NO_PEER = Text("aucune", "none")
+_NO_ADAPTER = Text("aucun", "none")
 _NO_CONFIGURATION = Text("aucune configuration reçue", "no configuration received")
 _FAULTS = Text("À traiter", "To attend to")
 _CONFIGURATION = Text("Configuration", "Configuration")
@@ -44,6 +58,11 @@ _WORKERS = Text("Processus et journaux", "Processes and logs")
 _PEERS = Text("Liaisons", "Links")
 _ADAPTERS = Text("Adaptateurs", "Adapters")
 _REGISTRY = Text("Registre", "Registry")
+
+
+def _part_state(code: str) -> Text:
+    """The state of a worker, a link or an adapter in words; a code that has none, as it is."""
+    return _PARTS.get(code, Text(code, code))
 
 
 def render_page(state: GatewayState, language: Language) -> str:
@@ -70,7 +89,7 @@ def render_page(state: GatewayState, language: Language) -> str:
 
 def _faults(state: GatewayState, language: Language) -> str:
     if not state.faults:
-        return f"<p>{_say(_NONE, language)}</p>"
+        return f"<p>{_say(_NO_FAULT, language)}</p>"
     items = "".join(f"<li><code>{escape(code)}</code></li>" for code in state.faults)
     return f"<ul>{items}</ul>"
 
@@ -130,7 +149,7 @@ def _workers(state: GatewayState, language: Language) -> str:
             ("–",) * 6
             if report is None
             else (
-                report.state,
+                _part_state(report.state).in_(language),
                 str(report.size),
                 str(report.signed_size),
                 str(report.in_flight),
@@ -144,7 +163,7 @@ def _workers(state: GatewayState, language: Language) -> str:
 
 def _peers(state: GatewayState, language: Language) -> str:
     rows = [
-        (peer.gateway, str(worker.number), peer.state, str(peer.size))
+        (peer.gateway, str(worker.number), _part_state(peer.state).in_(language), str(peer.size))
         for worker in state.workers
         for peer in (worker.report.peers if worker.report else ())
     ]
@@ -154,13 +173,16 @@ def _peers(state: GatewayState, language: Language) -> str:
         Text("état", "state"),
         Text("taille vérifiée", "verified size"),
     )
-    return _table(header, sorted(rows), language) if rows else f"<p>{_say(_NONE, language)}</p>"
+    return _table(header, sorted(rows), language) if rows else f"<p>{_say(_NO_PEER, language)}</p>"
 
 
 def _adapters(state: GatewayState, language: Language) -> str:
-    rows = [(adapter.subsystem, adapter.address, adapter.state) for adapter in state.adapters]
+    rows = [
+        (adapter.subsystem, adapter.address, _part_state(adapter.state).in_(language))
+        for adapter in state.adapters
+    ]
     header = (Text("sous-système", "subsystem"), Text("adresse", "address"), Text("état", "state"))
-    return _table(header, rows, language) if rows else f"<p>{_say(_NONE, language)}</p>"
+    return _table(header, rows, language) if rows else f"<p>{_say(_NO_ADAPTER, language)}</p>"
 
 
 def _section(title: Text, language: Language, content: str) -> str:

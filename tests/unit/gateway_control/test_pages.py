@@ -210,6 +210,19 @@ def test_the_page_speaks_french_and_english(path: str, language: str, word: str,
     assert "<script" not in body
 
 
+def test_states_are_words_in_the_readers_language(pages: StatusPages, shown: Shown) -> None:
+    """An administrator at two in the morning reads French; a state without words is shown as it is."""
+    _, _, french = get(pages, "/etat")
+    _, _, english = get(pages, "/etat?lang=en")
+    shown.state = replace(HEALTHY, adapters=())
+    _, _, without = get(pages, "/etat")
+
+    assert "<td>répond</td>" in french
+    assert "<td>up</td>" in english
+    assert "<h2>Adaptateurs</h2><p>aucun</p>" in without
+    assert "<h2>À traiter</h2><p>rien</p>" in without
+
+
 def test_the_page_before_the_first_configuration(pages: StatusPages, shown: Shown) -> None:
     """It says so, and does not fail."""
     shown.state = replace(

@@ -32,6 +32,8 @@ _MAX_FILE_BYTES: Final = 1024 * 1024
 
 _FACTS: Final = {
     "client": Text("consommateur", "consumer"),
+    "consumer_key": Text("clé du consommateur", "consumer's key"),
+    "provider_key": Text("clé du fournisseur", "provider's key"),
     "service": Text("fournisseur", "provider"),
     "method": Text("méthode", "method"),
     "purpose": Text("finalité", "purpose"),

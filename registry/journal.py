@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.clock import Clock
-from core.heads import ConfigurationMark, TreeHead
+from core.heads import ConfigurationMark, TreeHead, parse_head
 from core.leaves import (
     REGISTRY,
     Genesis,
@@ -29,6 +30,10 @@ from ledger.commit import Entry, GroupCommit
 from ledger.log import Log, create_log
 from pki.heads import HeadSigner
 from registry.models import Change
+from rpc.files import replace_file
+
+# M19: how far the own clock may fall behind the last head before nothing is signed any more.
+MAX_CLOCK_STEP_S: Final = 60
 
 
 def create_journal(directory: Path, registry: str, clock: Clock) -> str:
@@ -76,8 +81,10 @@ class Journal:
         self._clock = clock
         self._log = Log.open(directory)
         self._commit = GroupCommit(self._log, lambda call: call(), _fail)
+        self._head_file = directory / "head.jws"
         self._head = b""
         self._iat = 0
+        self._go_on_from_last_head()
 
     @property
     def log_id(self) -> str:
@@ -117,8 +124,13 @@ class Journal:
 
     def sign(self, mark: ConfigurationMark) -> bytes:
         """Sign the head of what is durable, under the configuration that is being published."""
-        self._iat = max(self._iat, self._clock.now_ms() // 1000)
-        self._head = self._signer.sign(
+        now = self._clock.now_ms() // 1000
+        if self._iat - now > MAX_CLOCK_STEP_S:
+            raise ExchangeError(
+                Reason.CLOCK_SKEW, f"the clock is {self._iat - now} s behind the last head that was signed"
+            )
+        self._iat = max(self._iat, now)
+        head = self._signer.sign(
             TreeHead(
                 v=1,
                 log=self.log_id,
@@ -129,7 +141,24 @@ class Journal:
                 cfg=mark,
             )
         )
-        return self._head
+        # On disk before anybody sees it: a log that is shorter than its own head was taken from somewhere else.
+        replace_file(self._head_file, head)
+        self._head = head
+        return head
+
+    def _go_on_from_last_head(self) -> None:
+        """Refuse a log that is not the one whose head was signed last; times of heads never fall."""
+        try:
+            last = parse_head(self._head_file.read_bytes()).unverified
+        except FileNotFoundError:
+            return
+        if last.size > self._log.size or self._log.root(last.size).hex() != last.root:
+            self.close()
+            raise ExchangeError(
+                Reason.LOG_DAMAGED,
+                f"the log holds {self._log.size} leaves and its last head says {last.size}",
+            )
+        self._iat = last.iat
 
     def close(self) -> None:
         """Let go of the log."""

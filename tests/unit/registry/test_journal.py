@@ -3,9 +3,11 @@
 import errno
 import json
 import shutil
+from datetime import timedelta
 
 import pytest
 
+from core.clock import ManualClock
 from core.heads import parse_head
 from core.leaves import parse_leaf, parse_registry_change
 from core.merkle import leaf_hash
@@ -143,6 +145,39 @@ def test_a_changed_row_of_the_record_is_noticed(country: RegistryCountry) -> Non
         country.office.bring_out()
 
     assert refused.value.reason is Reason.LOG_DAMAGED
+
+
+def test_a_log_shorter_than_its_last_head_is_refused(country: RegistryCountry) -> None:
+    """Log and database from one backup, put under a head that was signed since."""
+    directory = country.root / "registry"
+    country.registry.close()
+    shutil.copytree(directory, country.root / "yesterday")
+    country.registry = Registry.open(directory / "registry.toml", country.clock)
+    country.add_member(ANIP)
+    country.registry.close()
+    head = (directory / "log" / "0" / "head.jws").read_bytes()
+    country.office.is_behind = True
+
+    (country.root / "yesterday" / "log" / "0" / "head.jws").write_bytes(head)
+
+    with pytest.raises(ExchangeError) as refused:
+        Registry.open(country.root / "yesterday" / "registry.toml", country.clock)
+    assert refused.value.reason is Reason.LOG_DAMAGED
+
+
+def test_times_of_heads_never_fall(country: RegistryCountry, clock: ManualClock) -> None:
+    """A clock set back a little is waited for; one set back a lot stops the signing, with its name."""
+    before = parse_head(country.office.journal.head).unverified.iat
+    clock.step(timedelta(seconds=-30))
+    country.add_member(ANIP)
+    country.reopen()
+    assert parse_head(country.office.journal.head).unverified.iat == before
+
+    clock.step(timedelta(seconds=-60))
+
+    with pytest.raises(ExchangeError) as refused:
+        country.add_member(PNS)
+    assert refused.value.reason is Reason.CLOCK_SKEW
 
 
 def test_leaves_are_bound_to_this_log(country: RegistryCountry) -> None:

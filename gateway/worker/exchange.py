@@ -44,6 +44,7 @@ from gateway.worker.turn import Turn
 from rpc.richerrors import Side
 
 MAX_IN_DOUBT: Final = 10_000
+MAX_CLOSED_DEADLINES: Final = 4_096
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 
 Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
@@ -215,7 +216,7 @@ class Pipeline:
         self.exchanges: dict[bytes, Exchange] = {}
         self.services: dict[bytes, Service] = {}
         self.in_doubt: dict[str, str] = {}
-        self._waiting: list[Exchange] = []
+        self._waiting: dict[Exchange, None] = {}  # in order of arrival
         self._calls: dict[ProgramCall, Exchange] = {}
         self._deadlines: list[tuple[int, int, Exchange]] = []
         self._serial = 0
@@ -331,13 +332,12 @@ class Pipeline:
 
     def _wait_for_road(self, exchange: Exchange) -> None:
         """Without a verified Hello there is no ``to`` to write: wait, 3 s at most."""
-        if exchange.phase is Phase.WAITING and exchange not in self._waiting:
-            self._waiting.append(exchange)
-            self._watch(exchange, exchange.waiting_until_us)
+        self._waiting[exchange] = None
+        self._watch(exchange, exchange.waiting_until_us)
 
     def retry_waiting(self) -> None:
         """A road opened, or the configuration changed: calls that waited try again."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         self.lanes.requests.extend(waiting)
         if waiting:
             self._wake()
@@ -458,6 +458,11 @@ class Pipeline:
             if reason is not Reason.CANCELLED:
                 self._end(call, reason, exchange, "not_sent")
             return
+        if phase is Phase.ANSWERED:
+            # Gone before step 14: nothing more is logged, ``taken`` stands (PROTOCOL, "The road").
+            if reason is not Reason.CANCELLED:
+                self._end(call, reason, exchange, "unknown", retry)
+            return
         sent = phase >= Phase.SENT
         if road is not None:
             # Its word no longer counts: a later stream must not carry it again.
@@ -504,6 +509,10 @@ class Pipeline:
     def on_tick(self) -> None:
         """Deadlines: end what is overdue. Called every few milliseconds; bounded by what is due."""
         now_us = self._clock.monotonic_us()
+        if len(self._deadlines) > MAX_CLOSED_DEADLINES + 4 * len(self._calls):
+            # Else a call that ended in a millisecond would be held for as long as it had been given.
+            self._deadlines = [one for one in self._deadlines if one[2].phase is not Phase.CLOSED]
+            heapq.heapify(self._deadlines)
         while self._deadlines and self._deadlines[0][0] <= now_us:
             _, _, exchange = heapq.heappop(self._deadlines)
             if exchange.phase is Phase.CLOSED:
@@ -511,7 +520,7 @@ class Pipeline:
             if exchange.deadline_us is not None and exchange.deadline_us <= now_us:
                 self._abort(exchange, "deadline", Reason.DEADLINE_EXCEEDED)
             elif exchange.phase is Phase.WAITING and exchange in self._waiting:
-                self._waiting.remove(exchange)
+                del self._waiting[exchange]
                 self.lanes.refusals.append((exchange, Reason.PEER_UNREACHABLE))
                 self._wake()
             elif exchange.phase is Phase.COMMITTED and exchange.waiting_until_us <= now_us:
@@ -542,6 +551,7 @@ class Pipeline:
         if exchange.holder:
             self._budget.give_call(exchange.holder, exchange.size)
         self._calls.pop(exchange.call, None)
+        self._waiting.pop(exchange, None)
         self.exchanges.pop(exchange.leaf_hash, None)
         exchange.messages = []
         return exchange.call

@@ -18,9 +18,12 @@ from google.rpc import error_details_pb2, status_pb2
 from core.agreements import Quota
 from core.clock import ManualClock, SystemClock
 from core.leaves import HEARD, SAID, parse_heard, parse_leaf
-from core.reasons import Reason
-from core.statements import parse_statement
+from core.reasons import ExchangeError, Reason
+from core.statements import Statement, parse_statement
 from gateway.settings import Limits
+from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.road import Road
+from gateway.worker.turn import Turn
 from ledger.log import SystemDisk
 from ledger.reader import LogReader
 from tests.support.federation import (
@@ -433,6 +436,10 @@ def test_restored_older_log_is_noticed_and_signs_nothing(
         other.stop(other.pns)
         shutil.rmtree(log)
         shutil.copytree(kept, log)
+        head = other.pns.directory.head(0)
+        with pytest.raises(ExchangeError):
+            other.start(other.pns)
+        head.unlink()  # the whole disk was put back, with what remembers the newest head
         other.start(other.pns)
 
         with other.channel() as channel, pytest.raises(grpc.RpcError) as error:
@@ -494,3 +501,56 @@ def test_a_log_that_was_quiet_opens_a_road(tmp_path: Path) -> None:
 
 async def _do(function: Callable[[], object]) -> None:
     function()
+
+
+def test_calls_that_waited_in_vain_are_let_go(tmp_path: Path) -> None:
+    """A peer that stays away does not let calls heap up that programs gave up long ago."""
+    with Federation(tmp_path) as country:
+        country.stop(country.anip)
+        worker = country.pns.worker
+        assert worker is not None
+
+        with country.channel() as channel:
+            for _ in range(3):
+                with pytest.raises(grpc.RpcError):
+                    calling(channel)(b"", metadata=metadata(), timeout=0.2)
+
+        _until(lambda: not worker.station.pipeline._waiting and not worker.station.pipeline.in_flight)
+
+
+def test_an_ended_call_is_not_held_until_its_deadline(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its program would have waited."""
+    monkeypatch.setattr("gateway.worker.exchange.MAX_CLOSED_DEADLINES", 3)
+    worker = federation.pns.worker
+    assert worker is not None
+
+    with federation.channel() as channel:
+        for _ in range(8):
+            calling(channel)(b"", metadata=metadata(), timeout=600)
+
+    _until(lambda: len(worker.station.pipeline._deadlines) <= 3)
+
+
+def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is ``taken``; a cancellation after that is nobody's business (PROTOCOL, "The road")."""
+    worker = federation.pns.worker
+    assert worker is not None
+    pipeline = worker.station.pipeline
+    hear = pipeline._hear_response
+
+    def gone(turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        (call,) = pipeline._calls
+        hear(turn, road, entry, statement)
+        pipeline.on_cancel(call)
+
+    monkeypatch.setattr(pipeline, "_hear_response", gone)
+    with federation.channel() as channel, pytest.raises(grpc.RpcError):
+        calling(channel)(b"gone", metadata=metadata(x_road_id="gone-1"), timeout=1)
+
+    _until(lambda: not pipeline.in_flight)
+    said = [parse_statement(body) for label, body in leaves(federation.pns) if label == SAID]
+    assert [one.kind for one in said if one.reference == "gone-1"] == ["request"]

@@ -54,7 +54,7 @@ from gateway.worker.recovery import recover
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
-from ledger.headfile import write_head_file
+from ledger.headfile import read_head_file, write_head_file
 from ledger.log import Log
 from ledger.reader import LogReader
 from ledger.vault import BodyVault, read_wrapping_key
@@ -111,7 +111,12 @@ class Worker:
         settings, directory, limits = self.settings, self.directory, self.settings.limits
         clock = SystemClock()
         log_directory = directory.log(self.number)
-        self._log = Log.open(log_directory, segment_bytes=settings.log.segment_bytes)
+        self._log = Log.open(
+            log_directory,
+            segment_bytes=settings.log.segment_bytes,
+            # A log that lies behind a head we signed was put back from a copy: it must not sign again.
+            newest_head=read_head_file(directory.head(self.number)),
+        )
         recovered = recover(_all_leaves(log_directory))
         wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
         self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, clock)
@@ -212,6 +217,7 @@ class Worker:
         for edge in self._adapters.edges.values():
             edge.close()
         await asyncio.sleep(0)
+        self._write_head()
         self._commit.close()
         self._vault.close()
         self._log.close()
@@ -338,9 +344,12 @@ class Worker:
         if self._stopped.is_set():
             return
         self._tell(self.report())
+        self._write_head()
+        asyncio.get_running_loop().call_later(REPORT_S, self._report)
+
+    def _write_head(self) -> None:
         if self.station.heads.newest:
             write_head_file(self.directory.head(self.number), self.station.heads.newest)
-        asyncio.get_running_loop().call_later(REPORT_S, self._report)
 
     def _tick(self) -> None:
         if self._stopped.is_set():

@@ -627,8 +627,8 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "no",
         "identifiant mal formé",
         "malformed identifier",
-        "écrire l'identifiant comme BJ/GOV/ANIP/RNPP",
-        "write the identifier like BJ/GOV/ANIP/RNPP",
+        "écrire l'identifiant sous sa forme, par exemple BJ/GOV/ANIP/RNPP ou l'UUID d'un échange",
+        "write the identifier in its form, for example BJ/GOV/ANIP/RNPP or an exchange's UUID",
     ),
     Reason.DOCUMENT_INVALID: _entry(
         Code.INVALID_ARGUMENT,

@@ -15,6 +15,7 @@ from core.heads import head_digest
 from core.leaves import Heard, Role
 from core.payloads import Payload
 from core.reasons import MalformedError, Reason
+from core.statements import MAX_PAYLOADS
 from gateway.worker.budget import Budget
 from gateway.worker.frames import (
     Chunk,
@@ -34,6 +35,7 @@ CHUNK_BYTES: Final = 64 * 1024
 MAX_INLINE_BYTES: Final = 4 * 1024 * 1024
 MAX_ASSEMBLIES: Final = 1024
 MAX_UNRECEIPTED: Final = 65_536
+MAX_UNRECEIPTED_BYTES: Final = 64 * 1024 * 1024
 
 
 class Channel(Protocol):
@@ -112,7 +114,8 @@ class Road:
         self.state = "lost"
         self.outgoing: list[Outgoing] = []
         self.unreceipted: dict[bytes, Outgoing] = {}
-        self.expected: dict[bytes, Outgoing] = {}
+        self.unreceipted_bytes = 0
+        self.expected: dict[bytes, tuple[int, bytes]] = {}
         self.records: list[tuple[AttachmentKind, bytes]] = []
         self.sent_size = 0
         self.receipt_due_us: int | None = None
@@ -157,15 +160,22 @@ class Road:
         self.outgoing.append(leaf)
         if leaf.is_said:
             self.unreceipted[leaf.leaf_hash] = leaf
-            if len(self.unreceipted) > MAX_UNRECEIPTED:
-                # What is pushed out stays in the log; only its re-sending after a lost stream is given up.
-                del self.unreceipted[next(iter(self.unreceipted))]
+            self.unreceipted_bytes += _payload_bytes(leaf)
+            while len(self.unreceipted) > MAX_UNRECEIPTED or self.unreceipted_bytes > MAX_UNRECEIPTED_BYTES:
+                # A peer that gives no receipts must not make us hold what it was sent. What is pushed out stays in
+                # the log; only its re-sending after a lost stream is given up.
+                self._forget(next(iter(self.unreceipted)))
 
     def withdraw(self, leaf_hash: bytes) -> None:
         """The peer need not hear this statement any more: its receipt came, or its exchange ended unsent."""
-        self.unreceipted.pop(leaf_hash, None)
+        self._forget(leaf_hash)
         if self.outgoing:
             self.outgoing = [one for one in self.outgoing if one.leaf_hash != leaf_hash]
+
+    def _forget(self, leaf_hash: bytes) -> None:
+        leaf = self.unreceipted.pop(leaf_hash, None)
+        if leaf is not None:
+            self.unreceipted_bytes -= _payload_bytes(leaf)
 
     # --- out ---
 
@@ -206,20 +216,21 @@ class Road:
         for leaf in leaves:
             if leaf.is_said:
                 expected = taken_body(leaf.role, own, leaf.index, leaf.leaf_hash.hex(), head)
-                self.expected[expected] = leaf
+                self.expected[expected] = (leaf.index, leaf.leaf_hash)
         while len(self.expected) > MAX_UNRECEIPTED:
             del self.expected[next(iter(self.expected))]
 
-    def take_receipt(self, body: bytes, receipt: Heard | None) -> Outgoing | None:
-        """The statement of ours that a receipt is about, once; ``None`` if it is about none that waits for one."""
-        said = self.expected.pop(body, None)
-        if said is None and receipt is not None and receipt.log == self._own_log:
+    def take_receipt(self, body: bytes, receipt: Heard | None) -> int | None:
+        """Where the statement of ours stands that a receipt is about, once; ``None`` if none waits for it."""
+        found = self.expected.pop(body, None)
+        if found is None and receipt is not None and receipt.log == self._own_log:
             said = self.unreceipted.get(bytes.fromhex(receipt.leaf))
-            if said is not None and said.index != receipt.index:
-                return None
-        if said is not None:
-            self.unreceipted.pop(said.leaf_hash, None)
-        return said
+            if said is not None and said.index == receipt.index:
+                found = (said.index, said.leaf_hash)
+        if found is None:
+            return None
+        self._forget(found[1])
+        return found[0]
 
     def _entry(self, leaf: Outgoing, chunks: deque[Chunk], inline: int) -> UnverifiedEntry:
         """A leaf as it travels: its bytes inside the frame, or ahead in chunks when they or the frame are long."""
@@ -266,8 +277,10 @@ class Road:
         """Keep bytes of a body whose frame is still to come.
 
         Raises:
-            MalformedError: The peer sent more than its credit, or out of order.
+            MalformedError: The peer sent more than its credit, for no payload, or out of order.
         """
+        if chunk.payload >= MAX_PAYLOADS:
+            raise MalformedError(Reason.FRAME_INVALID, "a chunk of a payload that no statement has")
         assembly = self._assemblies.get(chunk.leaf)
         if assembly is None:
             if len(self._assemblies) >= MAX_ASSEMBLIES:
@@ -331,6 +344,10 @@ class Road:
                 raise MalformedError(Reason.FRAME_INVALID, "a body came cut short")
             payloads[position] = (payloads[position][0], payloads[position][1], data)
         return replace(entry, payloads=tuple(payloads), withheld=assembly.withheld)
+
+
+def _payload_bytes(leaf: Outgoing) -> int:
+    return sum(len(data) for _, _, data in leaf.payloads)
 
 
 def _cover(log: OwnLog, begin: int, end: int) -> bytes:

@@ -28,7 +28,7 @@ from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Refusals
-from gateway.worker.road import Outgoing, Road
+from gateway.worker.road import Road
 from gateway.worker.roads import Dialler, RoadTable, Self
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Commit, Turn, Turns
@@ -276,9 +276,9 @@ class Station:
         road.records.append((AttachmentKind.FRAME, record.encode()))
         for entry in entries:
             if entry.statement is None:
-                said = road.take_receipt(entry.body, entry.receipt)
-                if said is not None:
-                    road.records.append((AttachmentKind.RECEIPT, _receipt_record(said, entry)))
+                index = road.take_receipt(entry.body, entry.receipt)
+                if index is not None:
+                    road.records.append((AttachmentKind.RECEIPT, _receipt_record(index, entry)))
         return entries
 
     def _committed(self, committed: Committed, roads: list[Road]) -> None:
@@ -354,10 +354,10 @@ def _is_due(road: Road, now_us: int) -> bool:
     return any(leaf.is_said for leaf in road.outgoing)
 
 
-def _receipt_record(said: Outgoing, entry: VerifiedEntry) -> bytes:
+def _receipt_record(index: int, entry: VerifiedEntry) -> bytes:
     """RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body."""
     return (
-        said.index.to_bytes(8, "little")
+        index.to_bytes(8, "little")
         + entry.index.to_bytes(8, "little")
         + bytes.fromhex(entry.head)
         + entry.body

@@ -14,7 +14,7 @@ from gateway.worker.budget import Budget, BudgetLimits
 from gateway.worker.frames import Chunk, Credit, UnverifiedFrame, decode_message
 from gateway.worker.leaves import heard_body, taken_body
 from gateway.worker.peerlog import PeerLog
-from gateway.worker.road import CHUNK_BYTES, Outgoing, Road
+from gateway.worker.road import CHUNK_BYTES, MAX_UNRECEIPTED_BYTES, Outgoing, Road
 from gateway.worker.trust import TrustView
 from tests.support.worker_country import NOW_MS, WorkerCountry, WrittenLog
 
@@ -135,7 +135,7 @@ def test_a_foreseen_receipt_is_taken_once(own: WrittenLog, budget: Budget) -> No
     body = taken_body("request", own.log, leaf.index, leaf.leaf_hash.hex(), head_digest(head))
 
     assert body in made.expected
-    assert made.take_receipt(body, None) is leaf
+    assert made.take_receipt(body, None) == leaf.index
     assert made.take_receipt(body, None) is None
     assert made.unreceipted == {}
 
@@ -153,7 +153,7 @@ def test_another_receipt_is_read(own: WrittenLog, budget: Budget) -> None:
     wrong, foreign, right = receipt(leaf.index + 1), receipt(leaf.index, "2" * 64), receipt(leaf.index)
     assert made.take_receipt(wrong, parse_heard(wrong)) is None
     assert made.take_receipt(foreign, parse_heard(foreign)) is None
-    assert made.take_receipt(right, parse_heard(right)) is leaf
+    assert made.take_receipt(right, parse_heard(right)) == leaf.index
 
 
 def test_after_a_lost_stream_what_still_counts_goes_out_again(
@@ -317,3 +317,30 @@ def test_a_lost_stream_gives_back_what_it_held(own: WrittenLog, budget: Budget) 
     made.lose("lost")
 
     assert budget.held_bytes == 0
+
+
+def test_a_peer_that_gives_no_receipts_does_not_fill_our_memory(own: WrittenLog, budget: Budget) -> None:
+    """What was sent is held for a re-sending up to a bound of bytes; its receipt is taken all the same."""
+    made, _ = road(own, budget)
+    size = MAX_UNRECEIPTED_BYTES // 4 + 1
+    head, leaves = own.head(), []
+    for number in range(5):
+        leaves.append(Outgoing(own.size, bytes([number]) * 32, True, b"%d" % number, (payload(size),)))
+        own.pad(1)
+        made.add(leaves[-1])
+        made.send_frame(own, own.size, head)
+
+    assert list(made.unreceipted) == [one.leaf_hash for one in leaves[-3:]]
+    assert made.unreceipted_bytes == 3 * size
+    for leaf in leaves:
+        body = taken_body("request", own.log, leaf.index, leaf.leaf_hash.hex(), head_digest(head))
+        assert made.take_receipt(body, None) == leaf.index
+    assert made.unreceipted_bytes == 0
+
+
+def test_a_chunk_belongs_to_a_payload_that_a_statement_may_have(own: WrittenLog, budget: Budget) -> None:
+    """Else one byte each for ever more payloads would fill our memory within any budget of bytes."""
+    made, _ = road(own, budget)
+
+    with pytest.raises(MalformedError):
+        made.on_chunk(Chunk(b"l" * 32, 66, 1, b"x"))

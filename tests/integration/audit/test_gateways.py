@@ -1,0 +1,80 @@
+"""What two running gateways write is evidence: gathered from both directories beside live writers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from audit.report import Report, StepVerdict
+from audit.verify import verify_evidence
+from core.evidence import MANIFEST, Parts, parse_manifest
+from core.reasons import ExchangeError, Reason
+from ledger.evidence import gather_evidence
+from tests.support.federation import Federation, Member, calling, metadata
+
+# Their certificates are simple ones without revocation lists: chains (step 6) are another test's.
+EXCHANGE_ID = "x-road-exchange-id"
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    with Federation(tmp_path_factory.mktemp("federation")) as running:
+        yield running
+
+
+def call(federation: Federation) -> str:
+    with federation.channel() as channel:
+        _, ended = calling(channel).with_call(b"question", metadata=metadata(), timeout=10)
+    return next(str(value) for name, value in ended.trailing_metadata() if name == EXCHANGE_ID)
+
+
+def gathered(member: Member, exchange: str, leaves: int) -> Parts:
+    """Until a head covers that many leaves; bounded by the test's timeout."""
+    while True:
+        try:
+            parts = gather_evidence(member.directory.root, exchange)
+        except ExchangeError as error:
+            if error.reason is not Reason.PROOF_INVALID:
+                raise
+        else:
+            if len(parse_manifest(parts[MANIFEST]).leaves) >= leaves:
+                return parts
+        time.sleep(0.1)
+
+
+def good(federation: Federation, parts: Parts) -> set[int]:
+    report: Report = verify_evidence(parts, federation.ca.certificate)
+    failed = [step for step in report.steps if step.verdict is StepVerdict.FAILED]
+    assert failed == []
+    return {step.number for step in report.steps if step.verdict is StepVerdict.GOOD}
+
+
+def test_the_consumer_s_gateway_holds_evidence(federation: Federation) -> None:
+    """Request, answer, own record, and the provider's receipt."""
+    *_, exchange = (call(federation) for _ in range(3))
+
+    assert {1, 2, 3, 4, 5, 7, 8} <= good(federation, gathered(federation.pns, exchange, 4))
+
+
+def test_the_provider_s_gateway_holds_evidence(federation: Federation) -> None:
+    """Request, own record, answer; the consumer's receipt comes with its next frame and the next commit."""
+    exchange = call(federation)
+    call(federation)
+
+    assert {1, 2, 3, 4, 5, 7, 8} <= good(federation, gathered(federation.anip, exchange, 3))
+
+
+def test_a_call_without_agreement_is_proved_as_refused_at_home(federation: Federation) -> None:
+    """Of the one leaf that the consumer's gateway wrote."""
+    with federation.channel() as channel, pytest.raises(grpc.RpcError) as refused:
+        calling(channel)(b"question", metadata=metadata(x_road_purpose="P99"), timeout=10)
+    assert isinstance(refused.value, grpc.Call)
+    exchange = next(str(value) for name, value in refused.value.trailing_metadata() if name == EXCHANGE_ID)
+
+    parts = gathered(federation.pns, exchange, 1)
+
+    assert len(parse_manifest(parts[MANIFEST]).leaves) == 1
+    assert {1, 2, 3, 4, 5, 8} <= good(federation, parts)

@@ -192,7 +192,7 @@ class Pipeline:
         refusals: Refusals,
         may_start: Callable[[], Reason | None],
         wake: Callable[[], None],
-        accept: Callable[[Road, UnverifiedFrame], list[VerifiedEntry]],
+        accept: Callable[[Turn, Road, UnverifiedFrame], list[VerifiedEntry]],
         fetch_configuration: Callable[[int], None],
         counters: Counter[str],
     ) -> None:
@@ -607,7 +607,7 @@ class Pipeline:
             lanes.startup.popleft()(turn)
         while lanes.frames and not turn.is_full:
             road, frame = lanes.frames.popleft()
-            for entry in self._accept(road, frame):
+            for entry in self._accept(turn, road, frame):
                 self._hear(turn, road, entry)
         while lanes.answers and not turn.is_full:
             self._answer(turn, lanes.answers.popleft())

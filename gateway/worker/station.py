@@ -187,8 +187,6 @@ class Station:
         since = self._uncovered_since_us
         if since is not None and now_us - since >= self._limits.head_us:
             self._sign()
-        if any(len(road.records) > MAX_KEPT_RECORDS for road in self.roads.roads.values()):
-            self._note("receipts-kept")
 
     def drain(self) -> None:
         """Take no new calls; those in flight are finished."""
@@ -262,7 +260,7 @@ class Station:
         self.pipeline.lanes.frames.append((road, joined))
         self._wake()
 
-    def _accept(self, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
+    def _accept(self, turn: Turn, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
         """Step 7 and 12, first half: believe a frame or end its stream; receipts are kept beside what they are about."""
         view = self.roads.trust
         if view is None or not road.is_open:
@@ -279,6 +277,10 @@ class Station:
                 index = road.take_receipt(entry.body, entry.receipt)
                 if index is not None:
                     road.records.append((AttachmentKind.RECEIPT, _receipt_record(index, entry)))
+        heard_nothing = all(entry.statement is None for entry in entries)
+        if heard_nothing and len(road.records) > MAX_KEPT_RECORDS and not turn.concerns(road):
+            # Receipts cause no commit; but a peer that sends nothing else must not make us hold them for ever.
+            turn.note(*self._leaves.note(self._new_note("receipts-kept", "", len(road.records))), road)
         return entries
 
     def _committed(self, committed: Committed, roads: list[Road]) -> None:
@@ -330,8 +332,11 @@ class Station:
         self._stored_head = newest
         return newest
 
-    def _note(self, event: str, detail: str = "", count: int = 1) -> None:
-        note = Note(1, self._random(16).hex(), self._clock.now_ms(), event, detail, count)
+    def _new_note(self, event: str, detail: str, count: int) -> Note:
+        return Note(1, self._random(16).hex(), self._clock.now_ms(), event, detail, count)
+
+    def _note(self, event: str, detail: str, count: int) -> None:
+        note = self._new_note(event, detail, count)
 
         def plan(turn: Turn) -> None:
             turn.note(*self._leaves.note(note))

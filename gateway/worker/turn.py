@@ -95,9 +95,13 @@ class Turn:
         entry = Entry(leaf, leaf_hash, attachments, kept, service)
         self._plan(Planned(entry, Outgoing(-1, leaf_hash, False, body), then), road)
 
-    def note(self, leaf: bytes, leaf_hash: bytes) -> None:
-        """Plan a note."""
-        self._plan(Planned(Entry(leaf, leaf_hash), None, None), None)
+    def note(self, leaf: bytes, leaf_hash: bytes, road: Road | None = None) -> None:
+        """Plan a note; with ``road`` what was learnt of that peer's log becomes durable beside it."""
+        self._plan(Planned(Entry(leaf, leaf_hash), None, None), road)
+
+    def concerns(self, road: Road) -> bool:
+        """Whether a leaf is planned that what was learnt of this peer's log can go beside."""
+        return id(road) in self.by_road
 
     def _plan(self, planned: Planned, road: Road | None) -> None:
         self.entries += 1

@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from core.agreements import Quota
 from core.clock import ManualClock, SystemClock
-from core.leaves import HEARD, SAID, parse_heard, parse_leaf
+from core.leaves import HEARD, NOTE, SAID, parse_heard, parse_leaf
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
@@ -554,3 +554,23 @@ def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
     _until(lambda: not pipeline.in_flight)
     said = [parse_statement(body) for label, body in leaves(federation.pns) if label == SAID]
     assert [one.kind for one in said if one.reference == "gone-1"] == ["request"]
+
+
+def test_a_peer_that_sends_receipts_only_costs_a_note_now_and_then(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they prove becomes durable beside one note; neither our memory nor our log grows with time."""
+    monkeypatch.setattr("gateway.worker.station.MAX_KEPT_RECORDS", 0)
+    worker = federation.anip.worker
+    assert worker is not None
+
+    def notes() -> list[bytes]:
+        return [body for label, body in leaves(federation.anip) if label == NOTE and b"receipts-kept" in body]
+
+    with federation.channel() as channel:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+        _until(lambda: len(notes()) == 1)
+        time.sleep(0.5)
+
+    assert len(notes()) == 1
+    assert [road.records for road in worker.station.roads.roads.values()] == [[]]

@@ -191,7 +191,11 @@ class Office:
 
     @contextmanager
     def _writing(self, actor: Actor, *, dry_run: bool = False) -> Iterator[_Writing]:
-        """One change: committed, logged and published when the block ends; taken back in a dry run."""
+        """One change: committed, logged and published when the block ends; taken back in a dry run.
+
+        If logging or publishing fails after the commit the caller is told so, and the change stands: the next tick
+        brings it out. Asking again then meets ``STATE_CONFLICT`` or ``ALREADY_EXISTS``, never a second effect.
+        """
         with self._lock, self.sessions() as session:
             self.journal.require_alive()
             if actor.kind == "gateway":
@@ -498,6 +502,7 @@ class Office:
             request = _pending(writing.session, number)
             request.state, request.refusal_reason = "refused", reason
             writing.note(self._clock, "request-refused", f"request/{number}", reason.encode())
+            # Loaded while the session is open: the answer tells who had approved before.
             _ = request.approvals
         return request
 

@@ -283,3 +283,30 @@ def test_services_can_be_looked_up(
 
     assert operators[0].list_services() == []
     assert PORTAIL
+
+
+def test_many_at_once_make_one_effect(
+    served: RegistryCountry, operators: tuple[RegistryClient, RegistryClient]
+) -> None:
+    """Both operators approve the same request from many connections: it takes effect once, and each counts once."""
+    number = operators[0].propose_member(
+        "BJ/GOV/ANDF", "Domaine", "Land", served.member_document("BJ/GOV/ANDF").public_key
+    )
+    outcomes: list[str] = []
+
+    def approve(client: RegistryClient) -> None:
+        try:
+            outcomes.append("in force" if client.approve(number).version else "one of two")
+        except RemoteError as error:
+            outcomes.append(error.reason)
+
+    threads = [threading.Thread(target=approve, args=(operators[one % 2],)) for one in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (outcomes.count("one of two"), outcomes.count("in force")) == (1, 1)
+    assert set(outcomes) <= {"one of two", "in force", "APPROVAL_REQUIRED", "STATE_CONFLICT"}
+    approvals = operators[0].get_request(number).request.approvals
+    assert sorted(one.operator for one in approvals) == sorted(OPERATORS)

@@ -85,7 +85,10 @@ class Turn:
     ) -> None:
         """Plan the record of a peer's statement, with its bytes beside it; the peer gets it as its receipt."""
         body, leaf, leaf_hash = self.leaves.heard(role, road.peer.log, peer_entry, verdict)
-        service = peer_entry.statement.service or "" if peer_entry.statement else ""
+        said = peer_entry.statement
+        # A day key per service: only one that an agreement admitted gets one, not every name that a peer makes up.
+        is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
+        service = said.service or "" if said is not None and is_admitted else ""
         kept = (
             encode_payloads(peer_entry.payloads)
             if peer_entry.payloads and peer_entry.objection is None

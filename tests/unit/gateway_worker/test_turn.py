@@ -1,0 +1,38 @@
+"""A turn plans leaves; under which key their bodies are kept is not for a peer to choose."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.statements import Kind
+from gateway.worker.budget import Budget, BudgetLimits
+from gateway.worker.leaves import Leaves
+from gateway.worker.peerlog import PeerLog, VerifiedEntry
+from gateway.worker.road import Road
+from gateway.worker.turn import Turn
+from tests.support.worker_country import HASH, OWN_LOG, PROVIDER, statement
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "service"),
+    [
+        ("request", "taken", PROVIDER),
+        ("response", "taken", PROVIDER),
+        ("request", "refused:NO_AGREEMENT", ""),
+        ("response", "late", ""),
+        ("cancel", "taken", ""),
+    ],
+)
+def test_only_an_admitted_service_gets_a_day_key(kind: Kind, verdict: str, service: str) -> None:
+    """Else a peer fills the file of day keys with names that it makes up, one sync of the disk each."""
+    budget = Budget(BudgetLimits(1024, 1024, 1, 1))
+    road = Road(PeerLog(HASH), "BJ/GOV/PNS", OWN_LOG, credit=1024, max_message=1024, budget=budget)
+    turn = Turn(Leaves(OWN_LOG))
+    payload = (b"s" * 16, 0, b"body")
+    entry = VerifiedEntry(1, b"h" * 32, HASH, b"{}", statement(kind=kind, request=HASH), None, (payload,))
+
+    turn.hear(road, entry, "request", verdict)
+
+    (planned,) = turn.in_order()
+    assert planned.entry.service == service
+    assert planned.entry.body is not None

@@ -41,7 +41,7 @@ class PolicyDialler:
     ) -> None:
         try:
             address = await _resolve(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter: a name that IDNA cannot write
             on_failed(f"name not found: {error}")
             return
         if not self._settings.is_dialable(ipaddress.ip_address(address)):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from core.heads import parse_head
 from core.language import Language, Text
-from core.reasons import MalformedError
+from core.reasons import Code, MalformedError
 from ledger.evidence import log_directories
 from ledger.headfile import read_head_file
 from ledger.index import rows_of
@@ -36,6 +36,11 @@ COLUMNS: Final = {
     "log": Text("journal", "log"),
     "index": Text("feuille", "leaf"),
     "duration_ms": Text("durée (ms)", "duration (ms)"),
+}
+_CODES: Final = {int(code): code.name for code in Code if code is not Code.OK}
+ROLES: Final = {
+    "consumer": Text("consommateur", "consumer"),
+    "provider": Text("fournisseur", "provider"),
 }
 OUTCOMES: Final = {
     "granted": Text("accordé", "granted"),
@@ -142,7 +147,8 @@ def _row(found: dict[str, Any], log: str, labels: dict[str, str]) -> dict[str, A
         "issue": found.get("issue"),
         "user": found.get("user"),
         "outcome": found.get("outcome"),
-        "reason": found.get("reason"),
+        # What the provider answered has its canonical code; only a refusal of the layer has one of our reasons.
+        "reason": found.get("reason") or _CODES.get(found.get("status") or 0),
         "log": log,
         "index": found.get("said") if found.get("role") == "consumer" else found.get("heard"),
         "duration_ms": ended - begun if begun and ended else None,
@@ -153,6 +159,7 @@ def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
     """A row for a table: words for codes, and long names by their telling end."""
     method = str(row["method"] or "")
     return row | {
+        "role": ROLES[row["role"]].in_(language) if row["role"] in ROLES else row["role"],
         "method": method.rpartition(".")[2],
         "outcome": OUTCOMES[row["outcome"]].in_(language),
         "log": f"{row['log'][:12]}…",

@@ -463,6 +463,7 @@ def _read_authorities(case: _Case) -> list[x509.Certificate]:
     for path, data in case.parts.items():
         if path.startswith("certificates/ca-"):
             found = load_chain(data)
+            _require_named(path, f"certificates/ca-{digest(data)[:16]}.pem")
             _require_written(path, data, chain_pem(found))
             for one in found:
                 _require_issued_by_root(case, one, path)
@@ -471,6 +472,7 @@ def _read_authorities(case: _Case) -> list[x509.Certificate]:
     for path, data in case.parts.items():
         if path.startswith("certificates/crl-"):
             crl = x509.load_pem_x509_crl(data)
+            _require_named(path, f"certificates/crl-{digest(data)[:16]}.pem")
             _require_written(path, data, crl.public_bytes(serialization.Encoding.PEM))
             if not any(_is_signed_by(crl, one) for one in (case.root, *authorities)):
                 raise _StepError(f"{path} is signed by no authority below the anchor")
@@ -491,6 +493,11 @@ def _read_authorities(case: _Case) -> list[x509.Certificate]:
 def _require_written(path: str, data: bytes, written: bytes) -> None:
     if data != written:
         raise _StepError(f"{path} is not in its one written form")
+
+
+def _require_named(path: str, name: str) -> None:
+    if path != name:
+        raise _StepError(f"{path} is not what its name tells")
 
 
 def _require_issued_by_root(case: _Case, certificate: x509.Certificate, path: str) -> None:

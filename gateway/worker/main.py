@@ -348,14 +348,24 @@ class Worker:
         asyncio.get_running_loop().call_later(REPORT_S, self._report)
 
     def _write_head(self) -> None:
-        if self.station.heads.newest:
+        if not self.station.heads.newest:
+            return
+        try:
             write_head_file(self.directory.head(self.number), self.station.heads.newest)
+        except OSError as error:
+            # For people only; a full disk must not end the reports that tell control of it.
+            _events.warning("head.not_written", why=str(error))
 
     def _tick(self) -> None:
         if self._stopped.is_set():
             return
-        self.station.tick()
-        self._vault.prepare()
+        try:
+            self.station.tick()
+            self._vault.prepare()
+        except Exception as error:
+            # Without ticks no deadline ends a call: a defect, or a disk that refuses, ends the worker instead.
+            self._failed(error)
+            return
         if self.station.state == "draining" and not self.station.pipeline.in_flight:
             self._stopped.set()
         wait = BUSY_TICK_S if self.station.pipeline.in_flight else IDLE_TICK_S

@@ -337,6 +337,8 @@ class RoadTable:
     # --- messages ---
 
     def _on_message(self, session: _Session, data: bytes) -> None:
+        if id(session) not in self._sessions:
+            return  # of a stream that was closed here: it speaks for this peer no more
         try:
             message = decode_message(data)
             if session.road is None:

@@ -6,7 +6,7 @@ only the commit's own thread runs beside the loop.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -249,9 +249,17 @@ class Station:
         self.pipeline.retry_waiting()
 
     def _road_lost(self, road: Road) -> None:
+        # What is not heard yet was not: the next Hello tells the peer where to begin again.
+        lanes = self.pipeline.lanes
+        lanes.frames = deque(one for one in lanes.frames if one[0] is not road)
         self.pipeline.on_road_lost(road)
 
     def _frame_came(self, road: Road, frame: UnverifiedFrame) -> None:
+        if self.turns.stopped:
+            # No turn will ever take it: the peer learns so at once, and nothing heaps up here.
+            why = self._may_start() or Reason.RECORDING_FAILED
+            self.roads.end_with(road, FrameRefusedError(why))
+            return
         try:
             joined = road.join_chunks(frame, road.peer.hash_of)
         except MalformedError as error:

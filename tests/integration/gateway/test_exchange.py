@@ -574,3 +574,36 @@ def test_a_peer_that_sends_receipts_only_costs_a_note_now_and_then(
 
     assert len(notes()) == 1
     assert [road.records for road in worker.station.roads.roads.values()] == [[]]
+
+
+def test_a_stopped_log_ends_the_road_instead_of_gathering_frames(tmp_path: Path) -> None:
+    """A consumer is told at once; before, its call waited for its deadline and the frames heaped up."""
+    with Federation(tmp_path) as country:
+        worker = country.anip.worker
+        assert worker is not None
+        with country.channel() as channel:
+            calling(channel)(b"before", metadata=metadata(), timeout=10)
+            country.do(_do(lambda: worker.station._stop(Reason.FORKED)))
+
+            with pytest.raises(grpc.RpcError) as error:
+                calling(channel)(b"after", metadata=metadata(), timeout=30)
+
+        assert refused(error)[1].reason == "PEER_LOST"
+        assert not worker.station.pipeline.lanes.frames
+
+
+def test_a_worker_whose_ticks_fail_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ticks no deadline would end a call; a restart reads what the disk really holds."""
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with Federation(tmp_path) as country:
+        worker = country.pns.worker
+        assert worker is not None
+        monkeypatch.setattr(worker._vault, "prepare", full)
+
+        _until(worker._stopped.is_set)
+
+        assert worker._exit_code == 1
+        assert worker.station.state == "closed"

@@ -6,8 +6,15 @@ import pickle
 
 import pytest
 
+from core.documents import MalformedDocumentError
+from core.frames import MalformedFrameRecordError
+from core.heads import MalformedHeadError
+from core.identifiers import MalformedIdentifierError
 from core.language import Text
-from core.reasons import Code, ExchangeError, Reason, refuse
+from core.leaves import MalformedLeafError
+from core.merkle import ProofError
+from core.reasons import Code, ExchangeError, MalformedError, Reason, refuse
+from core.statements import MalformedStatementError
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -42,11 +49,25 @@ def test_an_error_says_its_reason() -> None:
         refuse(Reason.CANCELLED)
 
 
-def test_errors_can_be_handed_between_processes() -> None:
-    """Reason and text survive."""
-    again = pickle.loads(pickle.dumps(ExchangeError(Reason.CLOCK_SKEW, "ahead")))
+ERRORS = [
+    ExchangeError(Reason.CLOCK_SKEW, "ahead"),
+    MalformedDocumentError("no document"),
+    MalformedFrameRecordError("no record"),
+    MalformedHeadError("no head"),
+    MalformedIdentifierError("x", "no member"),
+    MalformedLeafError("no leaf"),
+    MalformedStatementError("no statement"),
+    ProofError("no proof"),
+]
 
-    assert (again.reason, str(again)) == (Reason.CLOCK_SKEW, "ahead")
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_errors_can_be_handed_between_processes(error: ExchangeError) -> None:
+    """Reason and text survive, and what was malformed still is."""
+    again = pickle.loads(pickle.dumps(error))
+
+    assert (again.reason, str(again)) == (error.reason, str(error))
+    assert isinstance(again, ValueError) == isinstance(error, MalformedError)
 
 
 def test_a_text_is_chosen_by_language() -> None:

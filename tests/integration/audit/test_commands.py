@@ -157,6 +157,17 @@ def test_a_list_shows_every_exchange_and_what_it_covers(country: EvidenceCountry
     assert f"journal {country.pns.log.log_id[:16]}" in table
 
 
+def test_a_list_tells_why_the_provider_gave_nothing(country: EvidenceCountry) -> None:
+    """Its canonical code; and the side in the reader's language, but not in JSON."""
+    country.exchange(answer={"status": 5})
+
+    (row,) = json.loads(run("list", "--log", country.pns.directory, "--output", "json").output)
+    table = run("list", "--log", country.pns.directory).output
+
+    assert (row["outcome"], row["reason"], row["role"]) == ("error", "NOT_FOUND", "consumer")
+    assert "consommateur" in table.splitlines()[3]
+
+
 def test_the_provider_lists_its_side(country: EvidenceCountry) -> None:
     """The same exchange, from the other log."""
     wanted = country.exchange()

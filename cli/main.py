@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Final
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, cast
 
 import click
 
-from core.language import Text
+from core.language import Language, Text
 from core.reasons import ExchangeError
 from rpc.commandline import fail, language_from_environment
 from rpc.remote import RemoteError
@@ -79,6 +81,16 @@ def passerelle() -> None:
     """Passerelle : des échanges signés, journalisés, vérifiables / signed, logged, verifiable exchanges."""
 
 
+def language_of(arguments: Sequence[str]) -> Language:
+    """``--lang`` where an error must be told, as ``rpc.commandline.lang_option`` reads it; else the environment's."""
+    given = [
+        value
+        for name, value in pairwise([*(part for one in arguments for part in one.split("=", 1)), ""])
+        if name == "--lang"
+    ]
+    return cast("Language", given[-1]) if given and given[-1] in ("fr", "en") else language_from_environment()
+
+
 def main() -> int:
     """Run one command; exit 0 good, 1 fault or refused, 2 usage."""
     try:
@@ -88,10 +100,10 @@ def main() -> int:
         error.show()
         return error.exit_code
     except click.Abort:
-        click.echo(Text("Abandonné.", "Aborted.").in_(language_from_environment()), err=True)
+        click.echo(Text("Abandonné.", "Aborted.").in_(language_of(sys.argv)), err=True)
         return 1
     except (ExchangeError, RemoteError) as error:
-        return fail(error, language_from_environment())
+        return fail(error, language_of(sys.argv))
     except KeyboardInterrupt:
         return 1
     return ended if isinstance(ended, int) else 0

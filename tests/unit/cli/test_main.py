@@ -44,6 +44,20 @@ def test_unknown_commands_are_a_usage_error() -> None:
     assert CliRunner().invoke(main.passerelle, ["frobnicate"]).exit_code == 2
 
 
+@pytest.mark.parametrize("arguments", [["status", "--lang", "en"], ["status", "--lang=en", "--yes"]])
+def test_errors_speak_the_language_that_was_asked_for(arguments: list[str]) -> None:
+    """``--lang`` holds for a command that fails, too."""
+    assert main.language_of(arguments) == "en"
+    assert main.language_of(["status", "--lang"]) == "fr"
+
+
+def test_help_keeps_its_second_language() -> None:
+    """A line of help is wrapped, never cut where English begins."""
+    result = CliRunner().invoke(main.passerelle, ["agreement", "--help"])
+
+    assert "sign an agreement with the member key" in " ".join(result.output.split())
+
+
 def test_operators_orders_stand_beside_the_gateways_own() -> None:
     """``gateway suspend`` and ``gateway revoke`` talk to the registry, the others to the gateway."""
     result = CliRunner().invoke(main.passerelle, ["gateway", "--help"])

@@ -46,4 +46,7 @@ def main(address: str, identity: Path, npi: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

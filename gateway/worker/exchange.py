@@ -41,10 +41,13 @@ from gateway.worker.refusal import Ending, Refusals
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, TrustView, method_name, refusal_of_terms
 from gateway.worker.turn import Turn
+from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT
 from rpc.richerrors import Side
 
 MAX_IN_DOUBT: Final = 10_000
 MAX_CLOSED_DEADLINES: Final = 4_096
+# What a gateway may have read at its edge: values, names of 128 bytes, and the lengths before both.
+MAX_METADATA_BLOB_BYTES: Final = MAX_METADATA_BYTES + MAX_METADATA_COUNT * (128 + 8)
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 
 Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
@@ -687,6 +690,9 @@ class Pipeline:
             return Reason.CALL_KIND_NOT_SUPPORTED
         if any(len(data) > self._terms.max_message for _, _, data in entry.payloads):
             return Reason.MESSAGE_TOO_LARGE
+        if len(entry.payloads[0][2]) > MAX_METADATA_BLOB_BYTES:
+            # It would break the connection to the adapter, and with it the calls of all others.
+            return Reason.LIMIT_EXCEEDED
         if statement.deadline_us == 0:
             return Reason.STATEMENT_EXPIRED
         return self._may_start()
@@ -793,7 +799,8 @@ class Pipeline:
             reason = Reason.MESSAGE_TOO_LARGE
         if reason is not None:
             delivery: Delivered = "delivered" if service.handle is not None else "not_sent"
-            if reason is Reason.ADAPTER_DOWN:
+            if reason in (Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED):
+                # The latter is the adapter's edge, whose queue was full.
                 delivery = "not_sent"
             self._say_refusal(
                 turn, service.road, service.request.leaf_hash, service.statement, reason, delivery
@@ -901,6 +908,9 @@ class Pipeline:
             return Reason.CALL_KIND_NOT_SUPPORTED
         if statement.kind == "response" and not 2 <= len(entry.payloads) <= 3:
             return Reason.STATEMENT_INVALID
+        blobs = [entry.payloads[0], entry.payloads[-1]] if entry.payloads else []
+        if any(len(blob) > MAX_METADATA_BLOB_BYTES for _, _, blob in blobs):
+            return Reason.LIMIT_EXCEEDED
         if statement.kind == "refusal" and (entry.payloads or statement.status == 0):
             return Reason.STATEMENT_INVALID
         return None

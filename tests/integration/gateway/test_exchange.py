@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -607,3 +608,46 @@ def test_a_worker_whose_ticks_fail_stops(tmp_path: Path, monkeypatch: pytest.Mon
 
         assert worker._exit_code == 1
         assert worker.station.state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("sender", "reason"),
+    [("pns", "LIMIT_EXCEEDED"), ("anip", "RESPONSE_INVALID")],
+    ids=["request", "response"],
+)
+def test_metadata_that_no_edge_would_have_read_is_refused(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch, sender: str, reason: str
+) -> None:
+    """A hostile peer's metadata must not break the connection that others' calls share."""
+    worker = getattr(federation, sender).worker
+    write = worker.station.pipeline._payloads
+    large = tuple((b"k%d" % number, b"x" * 1000) for number in range(1000))
+    monkeypatch.setattr(
+        worker.station.pipeline,
+        "_payloads",
+        lambda initial, messages, trailing=None: write(initial + large, messages, trailing),
+    )
+
+    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+
+    assert refused(error)[1].reason == reason
+    assert len(federation.adapter.calls) == (1 if sender == "anip" else 0)
+
+
+def test_a_full_queue_before_the_adapter_has_delivered_nothing(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement must not claim that the adapter has it."""
+    worker = federation.anip.worker
+    assert worker is not None
+    edge = worker._adapters.edges[PROVIDER]
+    monkeypatch.setattr(edge, "_place", lambda call: False)
+    monkeypatch.setattr(edge, "limits", replace(edge.limits, max_waiting=0))
+
+    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+
+    info = refused(error)[1]
+    assert (info.reason, info.metadata["delivery"]) == ("LIMIT_EXCEEDED", "not_sent")
+    assert federation.adapter.calls == []

@@ -144,7 +144,6 @@ class Service:
     statement: Statement
     size: int
     deadline_us: int | None
-    idempotent: bool
     phase: Phase = Phase.COMMITTING
     handle: AdapterCall | None = None
     answer: AdapterAnswer | None = None
@@ -584,9 +583,10 @@ class Pipeline:
         statement = left.statement
         peer = statement.to if left.role == "request" else statement.from_
         road = self._roads.known(peer or "")
-        if left.role == "taken" and road is not None:
+        if left.role == "taken":
+            # Said also when the peer is registered no more, and cannot be told: else each start would find it again.
             self._say_refusal(turn, road, left.leaf, statement, Reason.INTERRUPTED, "unknown")
-        elif left.role == "request":
+        else:
             self._doubt(left.leaf.hex(), peer or "")
             abandoned = _replace(
                 statement,
@@ -674,7 +674,6 @@ class Pipeline:
             statement=statement,
             size=size,
             deadline_us=None if left is None else self._clock.monotonic_us() + left,
-            idempotent=grant.provision.method.idempotent,
         )
         self.services[entry.leaf_hash] = service
         turn.hear(road, entry, "request", "taken", then=lambda _: self._call_adapter(service))
@@ -821,7 +820,13 @@ class Pipeline:
         )
 
     def _say_refusal(
-        self, turn: Turn, road: Road, request: bytes, asked: Statement, reason: Reason, delivery: Delivered
+        self,
+        turn: Turn,
+        road: Road | None,
+        request: bytes,
+        asked: Statement,
+        reason: Reason,
+        delivery: Delivered,
     ) -> None:
         """A refusal is a signed, logged response too."""
         self._counters[f"refused_{reason}"] += 1

@@ -23,6 +23,7 @@ from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
 from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
 from ledger.log import SystemDisk
@@ -37,6 +38,7 @@ from tests.support.federation import (
     issue,
     metadata,
 )
+from tests.support.worker_country import statement
 
 
 @pytest.fixture(scope="module")
@@ -651,3 +653,18 @@ def test_a_full_queue_before_the_adapter_has_delivered_nothing(
     info = refused(error)[1]
     assert (info.reason, info.metadata["delivery"]) == ("LIMIT_EXCEEDED", "not_sent")
     assert federation.adapter.calls == []
+
+
+def test_what_a_peer_asked_that_is_gone_is_answered_in_the_log(federation: Federation) -> None:
+    """After a restart every ``taken`` gets its answer (PROTOCOL M5), also one that nobody is there to hear."""
+    worker = federation.anip.worker
+    assert worker is not None
+    turn = Turn(worker.station._leaves)
+    left = Unfinished("taken", statement(from_="e" * 64), b"l" * 32)
+
+    worker.station.pipeline.take_up(left, turn)
+
+    (planned,) = turn.in_order()
+    said = parse_statement(parse_leaf(planned.entry.leaf).body)
+    assert (said.kind, said.reason, said.delivery) == ("refusal", "INTERRUPTED", "unknown")
+    assert (said.to, said.request, planned.outgoing) == ("e" * 64, (b"l" * 32).hex(), None)

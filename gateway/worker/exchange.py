@@ -806,6 +806,7 @@ class Pipeline:
             )
             return
         payloads = self._payloads(passed_on(answer.initial), answer.messages, passed_on(answer.trailing))
+        self._counters["exchanges_served"] += 1
         statement = self._response(service.statement, service.request.leaf_hash, "response")
         turn.say(
             _replace(

@@ -321,8 +321,10 @@ class Station:
             head = self.heads.over(self.durable_size, self.roads.trust.mark if self.roads.trust else None)
         except ExchangeError as error:
             self.counters["heads_refused"] += 1
+            if self.fault is not error.reason:
+                # Tried again with every tick; told once.
+                _events.error("head.refused", reason=str(error.reason), why=str(error))
             self.fault = error.reason
-            _events.error("head.refused", reason=str(error.reason), why=str(error))
             return None
         self._uncovered_since_us = None
         self.fault = None

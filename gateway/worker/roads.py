@@ -226,7 +226,8 @@ class RoadTable:
             if registered is None or (road is not None and road.is_open):
                 del self._dialling[dialling.log.id]
             elif not dialling.under_way:
-                self.dial(registered, dialling.log)
+                # Its address may have changed since; ``by_log`` names the gateway that registers this very log.
+                self.dial(registered, next(one for one in registered.logs if one.id == dialling.log.id))
         for session in list(self._sessions.values()):
             if session.road is None and now_us - session.opened_us > UNREGISTERED_WAIT_US:
                 self._refuse(session, Reason.LOG_NOT_REGISTERED if session.pending else Reason.FRAME_INVALID)

@@ -77,7 +77,7 @@ class SegmentHeader:
     first_sequence: int
 
     def encode(self) -> bytes:
-        """64 bytes with their own CRC."""
+        """60 bytes, the last four their own CRC."""
         fixed = HEADER.pack(MAGIC, bytes.fromhex(self.log), self.first_leaf, self.first_sequence)
         return fixed + struct.pack("<I", google_crc32c.value(fixed))
 

@@ -792,7 +792,7 @@ class Pipeline:
         self.services.pop(service.request.leaf_hash, None)
         self._budget.give_call(service.road.member, service.size)
         reason = answer.failure
-        if reason is None and (answer.status is None or len(answer.messages) > 1):
+        if reason is None and not _is_unary(answer):
             reason = Reason.ADAPTER_PROTOCOL
         if reason is None and any(len(data) > self._terms.max_message for _, data in answer.messages):
             reason = Reason.MESSAGE_TOO_LARGE
@@ -977,6 +977,15 @@ _ENDS: Final = {
     "abandon": Reason.PEER_LOST,
 }
 _ADAPTER_REASONS: Final = frozenset({"ADAPTER_DOWN", "ADAPTER_LOST", "ADAPTER_PROTOCOL"})
+
+
+def _is_unary(answer: AdapterAnswer) -> bool:
+    """Whether a unary method may answer so: one message with OK, at most one with another status."""
+    return (
+        answer.status is not None
+        and len(answer.messages) <= 1
+        and (answer.status != 0 or bool(answer.messages))
+    )
 
 
 def _is_due(service: Service, now_us: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,6 +23,8 @@ from core.leaves import HEARD, NOTE, SAID, parse_heard, parse_leaf
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
+from gateway.worker.call import AdapterAnswer
+from gateway.worker.edges import AdapterCall
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
@@ -349,6 +352,29 @@ def test_adapter_down_is_told_as_not_sent(
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "ADAPTER_DOWN")
     assert (info.metadata["delivery"], info.metadata["side"]) == ("not_sent", "adapter")
+
+
+def test_ok_without_a_message_is_the_adapters_fault(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passed on, a stock client would tell it as INTERNAL (invariant 5)."""
+    worker = federation.anip.worker
+    assert worker is not None
+    edge = worker._adapters.edges[PROVIDER]
+    loop = federation._loop
+
+    def answer_nothing(*arguments: Any) -> AdapterCall:
+        loop.call_soon(arguments[-1], AdapterAnswer((), [], (), 0))
+        return AdapterCall(edge, (), arguments[-1], 0)
+
+    monkeypatch.setattr(edge, "call", answer_nothing)
+
+    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+
+    code, info = refused(error)
+    assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "ADAPTER_PROTOCOL")
+    assert info.metadata["delivery"] == "delivered"
 
 
 def test_revoked_agreement_stops_the_next_call(tmp_path_factory: pytest.TempPathFactory) -> None:

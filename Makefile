@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 PACKAGES := core rpc ledger pki gateway registry adapters audit cli
 PROTOS := $(shell find protos -name '*.proto' | sort)
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
-LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+# Extras stay in the lock: where pip finds a newer release, it takes `coverage[toml]` from `coverage==…` for unpinned.
+LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet
 PROTOS_OUT := protos
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
 	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from core.reasons import MalformedError, Reason
 
 SALT_BYTES: Final = 16
+MAX_PAYLOADS: Final = 66  # 64 messages of a segment, initial and trailing metadata
 
 _sha256 = hashlib.sha256
 _length = struct.Struct(">I")
+_FLAGS: Final = (b"\x00", b"\x01")
 
 Metadata = tuple[tuple[bytes, bytes], ...]
 Payload = tuple[bytes, int, bytes]  # salt, gRPC compressed flag (0 or 1), bytes
@@ -20,9 +22,7 @@ Payload = tuple[bytes, int, bytes]  # salt, gRPC compressed flag (0 or 1), bytes
 
 def payload_digest(salt: bytes, flag: int, data: bytes) -> str:
     """SHA-256(salt || flag || data) as 64 hex digits; the salt keeps small answers from being guessed."""
-    hashed = _sha256(salt + (b"\x01" if flag else b"\x00"))
-    hashed.update(data)
-    return hashed.hexdigest()
+    return _sha256(salt + _FLAGS[flag] + data).hexdigest()
 
 
 def encode_metadata(entries: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -58,22 +58,61 @@ def _take(blob: bytes, at: int) -> tuple[bytes, int]:
     return blob[at : at + length], at + length
 
 
+def salted_payloads(
+    parts: Iterable[tuple[int, bytes]], random: Callable[[int], bytes]
+) -> tuple[bytes, list[str]]:
+    """Flags and bytes with fresh salts, as one body that travels and is kept, and the digest of each."""
+    pieces: list[bytes] = []
+    digests: list[str] = []
+    for flag, data in parts:
+        covered = random(SALT_BYTES) + _FLAGS[flag] + data
+        pieces += (_length.pack(len(data)), covered)
+        digests.append(_sha256(covered).hexdigest())
+    return b"".join(pieces), digests
+
+
+def read_payloads(body: bytes) -> tuple[list[str], list[tuple[int, bytes]]]:
+    """The digest of each payload of a body, and its flag and bytes; raises ``MalformedError``."""
+    digests: list[str] = []
+    parts: list[tuple[int, bytes]] = []
+    for begin, end in _spans(body):
+        covered = body[begin:end]
+        digests.append(_sha256(covered).hexdigest())
+        parts.append((covered[SALT_BYTES], covered[SALT_BYTES + 1 :]))
+    return digests, parts
+
+
 def encode_payloads(payloads: Iterable[Payload]) -> bytes:
-    """Payloads as one body to be kept: per payload u8 flag, 16-byte salt, u32 BE length, bytes."""
+    """Payloads as one body: per payload u32 BE length of the bytes, 16-byte salt, u8 flag, bytes.
+
+    What a digest covers stands in one piece, so a body is hashed as it travels, and sealed as it was hashed.
+    """
     parts: list[bytes] = []
     for salt, flag, data in payloads:
-        parts += (b"\x01" if flag else b"\x00", salt, _length.pack(len(data)), data)
+        parts += (_length.pack(len(data)), salt, _FLAGS[flag], data)
     return b"".join(parts)
 
 
 def decode_payloads(body: bytes) -> tuple[Payload, ...]:
     """Strict inverse of ``encode_payloads``; raises ``MalformedError``."""
-    payloads = []
-    at = 0
-    while at < len(body):
-        if at + 1 + SALT_BYTES > len(body) or body[at] > 1:
-            raise MalformedError(Reason.STATEMENT_INVALID, "kept body is malformed")
-        flag, salt = body[at], body[at + 1 : at + 1 + SALT_BYTES]
-        data, at = _take(body, at + 1 + SALT_BYTES)
-        payloads.append((salt, flag, data))
-    return tuple(payloads)
+    return tuple(
+        [
+            (body[begin : begin + SALT_BYTES], body[begin + SALT_BYTES], body[begin + SALT_BYTES + 1 : end])
+            for begin, end in _spans(body)
+        ]
+    )
+
+
+def _spans(body: bytes) -> list[tuple[int, int]]:
+    """Where salt, flag and bytes of each payload stand; raises ``MalformedError``."""
+    spans: list[tuple[int, int]] = []
+    at, size = 0, len(body)
+    while at < size:
+        begin = at + 4
+        if begin + SALT_BYTES >= size or body[begin + SALT_BYTES] > 1 or len(spans) == MAX_PAYLOADS:
+            raise MalformedError(Reason.STATEMENT_INVALID, "a body is malformed")
+        at = begin + SALT_BYTES + 1 + _length.unpack_from(body, at)[0]
+        if at > size:
+            raise MalformedError(Reason.STATEMENT_INVALID, "a body is cut short")
+        spans.append((begin, at))
+    return spans

@@ -23,14 +23,13 @@ from core.identifiers import (
     require_log_id,
     require_purpose,
 )
+from core.payloads import MAX_PAYLOADS
 from core.reasons import Delivery, MalformedError, Reason
 from core.times import MAX_TIME_MS
 
 MAX_STATEMENT_BYTES: Final = 16 * 1024
 # What a database and other languages hold as a signed integer.
 _MAX_NUMBER: Final = 2**63 - 1
-
-MAX_PAYLOADS: Final = 66  # 64 messages of a segment, initial and trailing metadata
 
 Kind = Literal["request", "response", "refusal", "cancel", "deadline", "abandon", "outcome"]
 Basis = Literal["claimed", "verified"]

@@ -27,7 +27,7 @@ import msgspec
 
 from core.clock import Clock
 from core.identifiers import new_exchange_id
-from core.payloads import Metadata, Payload, decode_metadata, encode_metadata, payload_digest
+from core.payloads import Metadata, decode_metadata, encode_metadata, salted_payloads
 from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
 from core.statements import Kind, Statement
@@ -349,8 +349,8 @@ class Pipeline:
         road, grant, view = exchange.road, exchange.grant, self._trust
         if road is None or grant is None or view is None:
             return
-        payloads = self._payloads(passed_on(exchange.call.metadata), exchange.messages)
-        statement = self._own_statement(exchange, "request", road.peer.log, payloads)
+        payloads, digests = self._payloads(passed_on(exchange.call.metadata), exchange.messages)
+        statement = self._own_statement(exchange, "request", road.peer.log, digests)
         exchange.statement = statement
         exchange.phase = Phase.COMMITTING
         exchange.leaf_hash = turn.say(
@@ -363,7 +363,7 @@ class Pipeline:
         self.exchanges[exchange.leaf_hash] = exchange
 
     def _own_statement(
-        self, exchange: Exchange, kind: Kind, to: str | None, payloads: tuple[Payload, ...]
+        self, exchange: Exchange, kind: Kind, to: str | None, payloads: list[str]
     ) -> Statement:
         claims, grant, view = exchange.claims, exchange.grant, self._trust
         left = (
@@ -397,20 +397,18 @@ class Pipeline:
             issued_at=self._clock.now_ms(),
             deadline_us=left,
             encoding=exchange.call.encoding if payloads else None,
-            payloads=[payload_digest(*one) for one in payloads],
+            payloads=payloads,
             nonce=self._random(16).hex(),
         )
 
     def _payloads(
         self, metadata: Metadata, messages: Messages, trailing: Metadata | None = None
-    ) -> tuple[Payload, ...]:
-        """Initial metadata, messages, trailing metadata: each with a salt of its own (PROTOCOL M11)."""
-        random = self._random
-        found = [(random(16), 0, encode_metadata(metadata))]
-        found += [(random(16), flag, data) for flag, data in messages]
+    ) -> tuple[bytes, list[str]]:
+        """Initial metadata, messages, trailing metadata, each with a salt of its own, and their digests (M11)."""
+        parts = [(0, encode_metadata(metadata)), *messages]
         if trailing is not None:
-            found.append((random(16), 0, encode_metadata(trailing)))
-        return tuple(found)
+            parts.append((0, encode_metadata(trailing)))
+        return salted_payloads(parts, self._random)
 
     def _request_committed(self, exchange: Exchange) -> None:
         if exchange.phase is Phase.CLOSED and exchange.road is not None:
@@ -432,7 +430,7 @@ class Pipeline:
             # Past its budget a member's refusals are told, counted and summed in one note (PROTOCOL M17).
             self._end(call, reason, exchange, "not_sent")
             return
-        refused = self._own_statement(exchange, "refusal", None, ())
+        refused = self._own_statement(exchange, "refusal", None, [])
         statement = _replace(refused, status=int(reason.entry.code), reason=str(reason), delivery="not_sent")
         ending = self._refusals.ending(reason, side="consumer", exchange=exchange.id, delivery="not_sent")
         turn.say(statement, None, then=lambda _: call.release((), [], ending))
@@ -659,7 +657,7 @@ class Pipeline:
         if reason is None:
             found = self._authorise(road, statement)
             grant, reason = (found, None) if isinstance(found, Grant) else (None, found)
-        size = sum(len(data) for _, _, data in entry.payloads)
+        size = len(entry.payloads)
         if reason is None and not self._budget.take_call(road.member, size):
             reason = Reason.LIMIT_EXCEEDED
         if reason is not None or grant is None:
@@ -685,11 +683,11 @@ class Pipeline:
         if entry.leaf_hash in self.services:
             # The same bytes logged twice by the peer are one statement: it is delivered once.
             return Reason.REPLAYED
-        if statement.sequence != 0 or not statement.final or len(entry.payloads) != 2:
+        if statement.sequence != 0 or not statement.final or len(entry.parts) != 2:
             return Reason.CALL_KIND_NOT_SUPPORTED
-        if any(len(data) > self._terms.max_message for _, _, data in entry.payloads):
+        if len(entry.parts[1][1]) > self._terms.max_message:
             return Reason.MESSAGE_TOO_LARGE
-        if len(entry.payloads[0][2]) > MAX_METADATA_BLOB_BYTES:
+        if len(entry.parts[0][1]) > MAX_METADATA_BLOB_BYTES:
             # It would break the connection to the adapter, and with it the calls of all others.
             return Reason.LIMIT_EXCEEDED
         if statement.deadline_us == 0:
@@ -743,7 +741,7 @@ class Pipeline:
             self._end_service(service, Reason.STATEMENT_EXPIRED)
             return
         statement = service.statement
-        (_, _, blob), (_, flag, message) = service.request.payloads
+        (_, blob), message = service.request.parts
         try:
             metadata = passed_on(decode_metadata(blob))
         except MalformedError as error:
@@ -757,7 +755,7 @@ class Pipeline:
             metadata + context,
             statement.encoding or "identity",
             left,
-            [(flag, message)],
+            [message],
             lambda answer: self._adapter_answered(service, answer),
         )
 
@@ -805,7 +803,9 @@ class Pipeline:
                 turn, service.road, service.request.leaf_hash, service.statement, reason, delivery
             )
             return
-        payloads = self._payloads(passed_on(answer.initial), answer.messages, passed_on(answer.trailing))
+        payloads, digests = self._payloads(
+            passed_on(answer.initial), answer.messages, passed_on(answer.trailing)
+        )
         self._counters["exchanges_served"] += 1
         statement = self._response(service.statement, service.request.leaf_hash, "response")
         turn.say(
@@ -814,7 +814,7 @@ class Pipeline:
                 status=answer.status,
                 encoding=answer.encoding,
                 heard=0,
-                payloads=[payload_digest(*one) for one in payloads],
+                payloads=digests,
             ),
             service.road,
             payloads,
@@ -912,12 +912,12 @@ class Pipeline:
             return Reason.PEER_NOT_REGISTERED
         if statement.sequence != 0 or not statement.final:
             return Reason.CALL_KIND_NOT_SUPPORTED
-        if statement.kind == "response" and not 2 <= len(entry.payloads) <= 3:
+        if statement.kind == "response" and not 2 <= len(entry.parts) <= 3:
             return Reason.STATEMENT_INVALID
-        blobs = [entry.payloads[0], entry.payloads[-1]] if entry.payloads else []
-        if any(len(blob) > MAX_METADATA_BLOB_BYTES for _, _, blob in blobs):
+        parts = entry.parts
+        if parts and max(len(parts[0][1]), len(parts[-1][1])) > MAX_METADATA_BLOB_BYTES:
             return Reason.LIMIT_EXCEEDED
-        if statement.kind == "refusal" and (entry.payloads or statement.status == 0):
+        if statement.kind == "refusal" and (parts or statement.status == 0):
             return Reason.STATEMENT_INVALID
         return None
 
@@ -939,8 +939,8 @@ class Pipeline:
             call.release((), [], ending)
             return
         try:
-            initial = passed_on(decode_metadata(entry.payloads[0][2]))
-            trailing = passed_on(decode_metadata(entry.payloads[-1][2]))
+            initial = passed_on(decode_metadata(entry.parts[0][1]))
+            trailing = passed_on(decode_metadata(entry.parts[-1][1]))
         except MalformedError:
             self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
             return
@@ -951,7 +951,7 @@ class Pipeline:
             (b"x-road-request-hash", request_hash.encode("ascii")),
         )
         self._counters["exchanges_answered"] += 1
-        messages = [(flag, data) for _, flag, data in entry.payloads[1:-1]]
+        messages = list(entry.parts[1:-1])
         call.release(initial, messages, Ending(statement.status or 0, "", trailing))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from core.payloads import Payload
 from core.reasons import MalformedError, Reason
 from passerelle.gateway.v1 import road_pb2
 
@@ -27,15 +26,15 @@ class UnverifiedEntry:
     Attributes:
         is_said: Whether the body is a statement; else it is a receipt.
         body: The leaf's body.
-        payloads: What came with it.
-        chunked: Position and length of the payloads whose bytes came ahead.
+        payloads: What came with it, as ``core.payloads`` writes it.
+        chunked: How many bytes of it came ahead; they are not in ``payloads`` then.
         withheld: Why bytes that came ahead were not kept.
     """
 
     is_said: bool
     body: bytes
-    payloads: tuple[Payload, ...]
-    chunked: tuple[tuple[int, int], ...] = ()
+    payloads: bytes = b""
+    chunked: int = 0
     withheld: Reason | None = None
 
 
@@ -79,10 +78,9 @@ class Credit:
 
 @dataclass(slots=True)
 class Chunk:
-    """Bytes of one payload, ahead of its frame."""
+    """Bytes of a body, ahead of its frame."""
 
     leaf: bytes
-    payload: int
     total: int
     data: bytes
 
@@ -120,21 +118,21 @@ def encode_hello(hello: Hello) -> bytes:
 
 def encode_frame(frame: UnverifiedFrame) -> bytes:
     """Bytes of a RoadMessage with ``frame``."""
-    runs = [
-        road_pb2.Run(first=run.first, before=run.before, entries=[_encode_entry(one) for one in run.entries])
-        for run in frame.runs
-    ]
-    return road_pb2.RoadMessage(
-        frame=road_pb2.Frame(runs=runs, after=frame.after, head=frame.head)
-    ).SerializeToString()
-
-
-def _encode_entry(entry: UnverifiedEntry) -> road_pb2.Entry:
-    payloads = [road_pb2.Payload(salt=salt, flag=flag, data=data) for salt, flag, data in entry.payloads]
-    for position, length in entry.chunked:
-        payloads[position].ClearField("data")
-        payloads[position].chunked = length
-    return road_pb2.Entry(kind=_SAID if entry.is_said else _HEARD, body=entry.body, payloads=payloads)
+    message = road_pb2.RoadMessage()
+    written = message.frame
+    # Filled in place: a message that is handed to the constructor of another is copied, whole, at each level.
+    for run in frame.runs:
+        add = written.runs.add(first=run.first, before=run.before).entries.add
+        for one in run.entries:
+            if not one.is_said:
+                add(kind=_HEARD, body=one.body)
+            elif one.chunked:
+                add(kind=_SAID, body=one.body, chunked=one.chunked)
+            else:
+                add(kind=_SAID, body=one.body, payloads=one.payloads)
+    written.after = frame.after
+    written.head = frame.head
+    return message.SerializeToString()
 
 
 def encode_credit(leaf: bytes, amount: int) -> bytes:
@@ -145,7 +143,7 @@ def encode_credit(leaf: bytes, amount: int) -> bytes:
 def encode_chunk(chunk: Chunk) -> bytes:
     """Bytes of a RoadMessage with ``chunk``."""
     return road_pb2.RoadMessage(
-        chunk=road_pb2.Chunk(leaf=chunk.leaf, payload=chunk.payload, total=chunk.total, data=chunk.data)
+        chunk=road_pb2.Chunk(leaf=chunk.leaf, total=chunk.total, data=chunk.data)
     ).SerializeToString()
 
 
@@ -173,7 +171,7 @@ def decode_message(data: bytes) -> Message:
             return Credit(_hash(message.credit.leaf), message.credit.bytes)
         case "chunk":
             chunk = message.chunk
-            return Chunk(_hash(chunk.leaf), chunk.payload, chunk.total, chunk.data)
+            return Chunk(_hash(chunk.leaf), chunk.total, chunk.data)
         case "drain":
             return Drain()
         case "outcome":
@@ -201,25 +199,20 @@ def _decode_frame(frame: road_pb2.Frame) -> UnverifiedFrame:
     if sum(len(run.before) for run in frame.runs) + len(frame.after) > MAX_SUBTREE_HASHES * 32:
         raise MalformedError(Reason.FRAME_INVALID, "too many subtree hashes in a frame")
     return UnverifiedFrame(
-        tuple(
-            UnverifiedRun(run.first, run.before, tuple(_decode_entry(one) for one in run.entries))
-            for run in frame.runs
-        ),
+        tuple([UnverifiedRun(run.first, run.before, _decode_entries(run.entries)) for run in frame.runs]),
         frame.after,
         frame.head,
     )
 
 
-def _decode_entry(entry: road_pb2.Entry) -> UnverifiedEntry:
-    if entry.kind not in (_SAID, _HEARD):
-        raise MalformedError(Reason.FRAME_INVALID, "an entry of an unknown kind")
-    payloads: Sequence[road_pb2.Payload] = entry.payloads
-    chunked = tuple((position, one.chunked) for position, one in enumerate(payloads) if one.chunked)
-    if any(one.flag > 1 or (one.chunked and one.data) for one in payloads):
-        raise MalformedError(Reason.FRAME_INVALID, "a malformed payload")
-    return UnverifiedEntry(
-        entry.kind == _SAID, entry.body, tuple((one.salt, one.flag, one.data) for one in payloads), chunked
-    )
+def _decode_entries(entries: Iterable[road_pb2.Entry]) -> tuple[UnverifiedEntry, ...]:
+    found = []
+    for entry in entries:
+        kind, payloads, chunked = entry.kind, entry.payloads, entry.chunked
+        if (kind != _SAID and (kind != _HEARD or payloads or chunked)) or (payloads and chunked):
+            raise MalformedError(Reason.FRAME_INVALID, "a malformed entry")
+        found.append(UnverifiedEntry(kind == _SAID, entry.body, payloads, chunked))
+    return tuple(found)
 
 
 def _hash(value: bytes) -> bytes:

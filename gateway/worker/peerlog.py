@@ -15,7 +15,7 @@ above our edge only, and the edge becomes durable together with the ``heard`` le
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -26,7 +26,7 @@ from core.frames import FrameRecord, FrameRun
 from core.heads import TreeHead, parse_head
 from core.leaves import HEARD, SAID, Heard, parse_heard, prefix
 from core.merkle import HASH_BYTES, Edge
-from core.payloads import SALT_BYTES, Payload, payload_digest
+from core.payloads import read_payloads
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import Statement, parse_statement
 from gateway.worker.frames import UnverifiedEntry, UnverifiedFrame
@@ -53,7 +53,8 @@ class VerifiedEntry:
         body: The very bytes of its body.
         statement: What is said, in a ``said`` leaf.
         receipt: What was heard, in a ``heard`` leaf; ``None`` also if its bytes are those that were foreseen.
-        payloads: What came with it; ``objection`` tells whether they are what the digests say.
+        payloads: What came with it, as it travelled; ``objection`` tells whether it is what the digests say.
+        parts: Flag and bytes of each payload, if it is.
         objection: Why the statement must be refused although its frame is authentic.
     """
 
@@ -63,7 +64,8 @@ class VerifiedEntry:
     body: bytes
     statement: Statement | None
     receipt: Heard | None
-    payloads: tuple[Payload, ...]
+    payloads: bytes = b""
+    parts: Sequence[tuple[int, bytes]] = ()
     objection: Reason | None = None
 
 
@@ -190,11 +192,15 @@ class PeerLog:
             statement = parse_statement(body)
             if statement.from_ != self.log:
                 raise FrameRefusedError(Reason.STATEMENT_INVALID, "the statement is another log's")
-            objection = entry.withheld or _objection(statement, payloads)
-            entries.append(VerifiedEntry(index, hashed, head, body, statement, None, payloads, objection))
+            parts, objection = _parts(statement, payloads)
+            entries.append(
+                VerifiedEntry(
+                    index, hashed, head, body, statement, None, payloads, parts, entry.withheld or objection
+                )
+            )
         else:
             receipt = None if body in expected else parse_heard(body)
-            entries.append(VerifiedEntry(index, hashed, head, body, None, receipt, ()))
+            entries.append(VerifiedEntry(index, hashed, head, body, None, receipt))
         return hashed
 
 
@@ -203,12 +209,10 @@ def _is_valid_at(certificate: x509.Certificate, seconds: int) -> bool:
     return certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc
 
 
-def _objection(statement: Statement, payloads: tuple[Payload, ...]) -> Reason | None:
-    """What is signed must be what is delivered (PROTOCOL M11)."""
-    digests = statement.payloads
-    if len(digests) != len(payloads):
-        return Reason.STATEMENT_INVALID
-    for digest, (salt, flag, data) in zip(digests, payloads, strict=True):
-        if len(salt) != SALT_BYTES or payload_digest(salt, flag, data) != digest:
-            return Reason.STATEMENT_INVALID
-    return None
+def _parts(statement: Statement, payloads: bytes) -> tuple[Sequence[tuple[int, bytes]], Reason | None]:
+    """What is signed must be what is delivered (PROTOCOL M11): nothing is taken out of another body."""
+    try:
+        digests, parts = read_payloads(payloads)
+    except MalformedError as error:
+        return (), error.reason
+    return (parts, None) if digests == statement.payloads else ((), Reason.STATEMENT_INVALID)

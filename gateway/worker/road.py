@@ -13,9 +13,7 @@ from typing import Final, Protocol
 
 from core.heads import head_digest
 from core.leaves import Heard, Role
-from core.payloads import Payload
 from core.reasons import MalformedError, Reason
-from core.statements import MAX_PAYLOADS
 from gateway.worker.budget import Budget
 from gateway.worker.frames import (
     Chunk,
@@ -34,6 +32,9 @@ from ledger.records import AttachmentKind
 CHUNK_BYTES: Final = 64 * 1024
 MAX_INLINE_BYTES: Final = 4 * 1024 * 1024
 MAX_ASSEMBLIES: Final = 1024
+METADATA_BYTES: Final = (
+    72 * 1024
+)  # what may stand beside a message: two metadata blobs at their longest, salts
 MAX_UNRECEIPTED: Final = 65_536
 MAX_UNRECEIPTED_BYTES: Final = 64 * 1024 * 1024
 
@@ -64,7 +65,7 @@ class Outgoing:
         leaf_hash: Its leaf hash.
         is_said: Whether it is a statement; else a receipt.
         body: Its body.
-        payloads: What goes with it.
+        payloads: What goes with it, as ``core.payloads`` writes it.
         role: Of a statement: whether it is part of a request or of a response.
         on_sent: Called when bytes of it may have been given to TLS.
     """
@@ -73,7 +74,7 @@ class Outgoing:
     leaf_hash: bytes
     is_said: bool
     body: bytes
-    payloads: tuple[Payload, ...] = ()
+    payloads: bytes = b""
     role: Role = "request"
     on_sent: Callable[[], None] | None = None
 
@@ -82,11 +83,10 @@ class Outgoing:
 class _Assembly:
     """A long body on its way in."""
 
-    payloads: dict[int, bytearray] = field(default_factory=dict)
-    totals: dict[int, int] = field(default_factory=dict)
+    total: int
+    granted: int
+    kept: bytearray = field(default_factory=bytearray)
     received: int = 0
-    granted: int = 0
-    held: int = 0
     withheld: Reason | None = None
 
 
@@ -152,7 +152,7 @@ class Road:
         self._credits.clear()
         self.expected.clear()
         for assembly in self._assemblies.values():
-            self._budget.give_bytes(self.member, assembly.held)
+            self._budget.give_bytes(self.member, len(assembly.kept))
         self._assemblies.clear()
 
     def add(self, leaf: Outgoing) -> None:
@@ -160,7 +160,7 @@ class Road:
         self.outgoing.append(leaf)
         if leaf.is_said:
             self.unreceipted[leaf.leaf_hash] = leaf
-            self.unreceipted_bytes += _payload_bytes(leaf)
+            self.unreceipted_bytes += len(leaf.payloads)
             while len(self.unreceipted) > MAX_UNRECEIPTED or self.unreceipted_bytes > MAX_UNRECEIPTED_BYTES:
                 # A peer that gives no receipts must not make us hold what it was sent. What is pushed out stays in
                 # the log; only its re-sending after a lost stream is given up.
@@ -175,7 +175,7 @@ class Road:
     def _forget(self, leaf_hash: bytes) -> None:
         leaf = self.unreceipted.pop(leaf_hash, None)
         if leaf is not None:
-            self.unreceipted_bytes -= _payload_bytes(leaf)
+            self.unreceipted_bytes -= len(leaf.payloads)
 
     # --- out ---
 
@@ -193,7 +193,7 @@ class Road:
                     runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
                 first, before, entries = leaf.index, _cover(log, reached, leaf.index), []
             entries.append(self._entry(leaf, chunks, inline))
-            inline += sum(len(data) for _, _, data in entries[-1].payloads) if not entries[-1].chunked else 0
+            inline += len(entries[-1].payloads)
             reached = leaf.index + 1
         if first is None:
             return
@@ -235,17 +235,13 @@ class Road:
     def _entry(self, leaf: Outgoing, chunks: deque[Chunk], inline: int) -> UnverifiedEntry:
         """A leaf as it travels: its bytes inside the frame, or ahead in chunks when they or the frame are long."""
         payloads = leaf.payloads
-        size = sum(len(data) for _, _, data in payloads)
+        size = len(payloads)
         if size <= self._credit and inline + size <= MAX_INLINE_BYTES:
             return UnverifiedEntry(leaf.is_said, leaf.body, payloads)
-        chunked = []
-        for position, (_, _, data) in enumerate(payloads):
-            if data and size > CHUNK_BYTES // 8:
-                chunked.append((position, len(data)))
-                for at in range(0, len(data), CHUNK_BYTES):
-                    chunks.append(Chunk(leaf.leaf_hash, position, len(data), data[at : at + CHUNK_BYTES]))
+        for at in range(0, size, CHUNK_BYTES):
+            chunks.append(Chunk(leaf.leaf_hash, size, payloads[at : at + CHUNK_BYTES]))
         self._credits[leaf.leaf_hash] = self._credit
-        return UnverifiedEntry(leaf.is_said, leaf.body, payloads, tuple(chunked))
+        return UnverifiedEntry(leaf.is_said, leaf.body, chunked=size)
 
     def pump(self) -> None:
         """Send what credit allows, in order: a frame never overtakes the chunks that belong to it."""
@@ -277,39 +273,36 @@ class Road:
         """Keep bytes of a body whose frame is still to come.
 
         Raises:
-            MalformedError: The peer sent more than its credit, for no payload, or out of order.
+            MalformedError: The peer sent more than its credit, or contradicts itself.
         """
-        if chunk.payload >= MAX_PAYLOADS:
-            raise MalformedError(Reason.FRAME_INVALID, "a chunk of a payload that no statement has")
         assembly = self._assemblies.get(chunk.leaf)
         if assembly is None:
             if len(self._assemblies) >= MAX_ASSEMBLIES:
                 raise MalformedError(Reason.FRAME_INVALID, "too many bodies under way")
-            assembly = self._assemblies[chunk.leaf] = _Assembly(granted=self._credit)
-        kept = assembly.payloads.setdefault(chunk.payload, bytearray())
-        total = assembly.totals.setdefault(chunk.payload, chunk.total)
+            assembly = self._assemblies[chunk.leaf] = _Assembly(chunk.total, self._credit)
         assembly.received += len(chunk.data)
-        if assembly.received > assembly.granted or total != chunk.total or not chunk.data:
+        within = assembly.received <= min(assembly.granted, assembly.total)
+        if not within or assembly.total != chunk.total or not chunk.data:
             raise MalformedError(Reason.FRAME_INVALID, "a chunk beyond its credit")
-        self._keep(assembly, kept, chunk)
-        wanted = sum(assembly.totals.values())
-        if assembly.granted - assembly.received < self._credit and assembly.granted < wanted and self.channel:
+        self._keep(assembly, chunk.data)
+        is_short = assembly.granted - assembly.received < self._credit and assembly.granted < assembly.total
+        if is_short and self.channel:
             assembly.granted += self._credit
             self.channel.send_message(encode_credit(chunk.leaf, self._credit))
 
-    def _keep(self, assembly: _Assembly, kept: bytearray, chunk: Chunk) -> None:
+    def _keep(self, assembly: _Assembly, data: bytes) -> None:
         """Hold the bytes, or let them pass by: what is too much is refused by name once its frame verifies."""
-        if assembly.withheld is None:
-            if sum(assembly.totals.values()) > self._max_message + CHUNK_BYTES:
-                assembly.withheld = Reason.MESSAGE_TOO_LARGE
-            elif not self._budget.take_bytes(self.member, len(chunk.data)):
-                assembly.withheld = Reason.LIMIT_EXCEEDED
-            else:
-                assembly.held += len(chunk.data)
-                kept += chunk.data
-                return
-            for one in assembly.payloads.values():
-                one.clear()
+        if assembly.withheld is not None:
+            return
+        if assembly.total > self._max_message + METADATA_BYTES:
+            assembly.withheld = Reason.MESSAGE_TOO_LARGE
+        elif self._budget.take_bytes(self.member, len(data)):
+            assembly.kept += data
+            return
+        else:
+            assembly.withheld = Reason.LIMIT_EXCEEDED
+        self._budget.give_bytes(self.member, len(assembly.kept))
+        assembly.kept.clear()
 
     def join_chunks(
         self, frame: UnverifiedFrame, hash_of: Callable[[UnverifiedEntry], bytes]
@@ -336,18 +329,10 @@ class Road:
         assembly = self._assemblies.pop(hash_of(entry), None)
         if assembly is None:
             raise MalformedError(Reason.FRAME_INVALID, "a body was announced and did not come")
-        self._budget.give_bytes(self.member, assembly.held)
-        payloads = list(entry.payloads)
-        for position, length in entry.chunked:
-            data = bytes(assembly.payloads.get(position, b""))
-            if assembly.withheld is None and len(data) != length:
-                raise MalformedError(Reason.FRAME_INVALID, "a body came cut short")
-            payloads[position] = (payloads[position][0], payloads[position][1], data)
-        return replace(entry, payloads=tuple(payloads), withheld=assembly.withheld)
-
-
-def _payload_bytes(leaf: Outgoing) -> int:
-    return sum(len(data) for _, _, data in leaf.payloads)
+        self._budget.give_bytes(self.member, len(assembly.kept))
+        if assembly.withheld is None and not len(assembly.kept) == assembly.total == entry.chunked:
+            raise MalformedError(Reason.FRAME_INVALID, "a body came cut short")
+        return replace(entry, payloads=bytes(assembly.kept), withheld=assembly.withheld)
 
 
 def _cover(log: OwnLog, begin: int, end: int) -> bytes:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from core.leaves import Role
-from core.payloads import Payload, encode_payloads
 from core.statements import Statement, encode_statement
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Outgoing, Road
@@ -61,15 +60,14 @@ class Turn:
         self,
         statement: Statement,
         road: Road | None,
-        payloads: tuple[Payload, ...] = (),
+        payloads: bytes = b"",
         then: Callable[[int], None] | None = None,
         on_sent: Callable[[], None] | None = None,
     ) -> bytes:
         """Plan a statement of ours; with ``road`` it goes to that peer. Returns its leaf hash."""
         body = encode_statement(statement)
         leaf, leaf_hash = self.leaves.said(body)
-        kept = encode_payloads(payloads) if payloads else None
-        entry = Entry(leaf, leaf_hash, (), kept, statement.service or "")
+        entry = Entry(leaf, leaf_hash, (), payloads or None, statement.service or "")
         role: Role = "response" if statement.kind in ("response", "refusal") else "request"
         outgoing = Outgoing(-1, leaf_hash, True, body, payloads, role, on_sent) if road else None
         self._plan(Planned(entry, outgoing, then), road)
@@ -89,11 +87,7 @@ class Turn:
         # A day key per service: only one that an agreement admitted gets one, not every name that a peer makes up.
         is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
         service = said.service or "" if said is not None and is_admitted else ""
-        kept = (
-            encode_payloads(peer_entry.payloads)
-            if peer_entry.payloads and peer_entry.objection is None
-            else None
-        )
+        kept = peer_entry.payloads if peer_entry.parts else None
         attachments = ((AttachmentKind.STATEMENT, peer_entry.body),)
         entry = Entry(leaf, leaf_hash, attachments, kept, service)
         self._plan(Planned(entry, Outgoing(-1, leaf_hash, False, body), then), road)

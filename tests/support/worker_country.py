@@ -16,7 +16,7 @@ from core.heads import ConfigurationMark, TreeHead
 from core.identifiers import urn
 from core.leaves import HEARD, SAID, Genesis, genesis_leaf, prefix
 from core.merkle import Edge, cover, leaf_hash, node_hash
-from core.payloads import Payload, payload_digest
+from core.payloads import Payload, encode_payloads, payload_digest
 from core.registrations import RegisteredLog
 from core.statements import AgreementMark, Statement, encode_statement
 from gateway.worker.frames import UnverifiedEntry, UnverifiedFrame, UnverifiedRun
@@ -97,7 +97,7 @@ class WrittenLog:
         """Append a statement of this log; returns its index and how it travels."""
         digests = [payload_digest(*one) for one in payloads] or [HASH]
         body = encode_statement(statement(**({"from_": self.log, "payloads": digests} | fields)))
-        return self.put(UnverifiedEntry(True, body, payloads))
+        return self.put(UnverifiedEntry(True, body, encode_payloads(payloads)))
 
     def put(self, entry: UnverifiedEntry) -> tuple[int, UnverifiedEntry]:
         """Append any entry."""

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.payloads import (
+    MAX_PAYLOADS,
     SALT_BYTES,
     decode_metadata,
     decode_payloads,
     encode_metadata,
     encode_payloads,
     payload_digest,
+    read_payloads,
+    salted_payloads,
 )
 from core.reasons import MalformedError
 
@@ -51,6 +54,19 @@ def test_kept_bodies_are_read_back(found: list[tuple[bytes, int, bytes]]) -> Non
     assert decode_payloads(encode_payloads(found)) == tuple(found)
 
 
+@given(payloads)
+def test_a_body_is_made_and_read_in_one_pass(found: list[tuple[bytes, int, bytes]]) -> None:
+    """With the digests that a statement names, each under the salt it was given."""
+    salts = iter([salt for salt, _, _ in found])
+    parts = [(flag, data) for _, flag, data in found]
+
+    body, digests = salted_payloads(parts, lambda count: next(salts)[:count])
+
+    assert body == encode_payloads(found)
+    assert digests == [payload_digest(*one) for one in found]
+    assert read_payloads(body) == (digests, parts)
+
+
 BLOBS: dict[str, bytes] = {
     "length-cut": b"\0\0\0",
     "name-cut": b"\0\0\0\x02a",
@@ -69,11 +85,13 @@ def test_malformed_metadata_is_refused(name: str) -> None:
 
 
 BODIES: dict[str, bytes] = {
-    "flag-2": b"\x02" + SALT + b"\0\0\0\0",
-    "salt-cut": b"\x00" + SALT[:-1],
-    "length-cut": b"\x00" + SALT + b"\0\0\0",
-    "bytes-cut": b"\x00" + SALT + b"\0\0\0\x02a",
-    "huge-length": b"\x00" + SALT + b"\xff\xff\xff\xff",
+    "flag-2": b"\0\0\0\0" + SALT + b"\x02",
+    "salt-cut": b"\0\0\0\0" + SALT[:-1],
+    "length-cut": b"\0\0\0",
+    "flag-cut": b"\0\0\0\0" + SALT,
+    "bytes-cut": b"\0\0\0\x02" + SALT + b"\0a",
+    "huge-length": b"\xff\xff\xff\xff" + SALT + b"\0",
+    "one-too-many": encode_payloads([(SALT, 0, b"")] * (MAX_PAYLOADS + 1)),
     "trailing": encode_payloads([(SALT, 0, b"a")]) + b"\x00",
 }
 
@@ -83,6 +101,8 @@ def test_malformed_bodies_are_refused(name: str) -> None:
     """Kept bodies come from containers, too."""
     with pytest.raises(MalformedError):
         decode_payloads(BODIES[name])
+    with pytest.raises(MalformedError):
+        read_payloads(BODIES[name])
 
 
 @given(st.binary(max_size=80))

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.heads import ConfigurationMark
+from core.payloads import MAX_PAYLOADS
 from core.reasons import Reason
 from core.statements import (
-    MAX_PAYLOADS,
     MAX_STATEMENT_BYTES,
     AgreementMark,
     Cut,

@@ -33,9 +33,9 @@ def test_hello_is_read_back() -> None:
 
 
 def test_a_frame_is_read_back() -> None:
-    """Runs in order, entries in order, payloads with salt, flag and bytes."""
-    said = UnverifiedEntry(True, b"statement", ((b"s" * 16, 0, b"x"), (b"t" * 16, 1, b"")))
-    heard = UnverifiedEntry(False, b"receipt", ())
+    """Runs in order, entries in order, payloads in one piece."""
+    said = UnverifiedEntry(True, b"statement", b"payloads")
+    heard = UnverifiedEntry(False, b"receipt")
     frame = UnverifiedFrame(
         (UnverifiedRun(3, b"before", (said, heard)), UnverifiedRun(9, b"", (heard,))), b"after", b"head"
     )
@@ -44,20 +44,19 @@ def test_a_frame_is_read_back() -> None:
 
 
 def test_announced_chunks_replace_their_bytes() -> None:
-    """Position and length travel, the bytes came ahead."""
-    said = UnverifiedEntry(True, b"s", ((b"s" * 16, 0, b"small"), (b"t" * 16, 0, b"long")), ((1, 4),))
+    """The length travels, the bytes came ahead."""
+    said = UnverifiedEntry(True, b"s", b"long", 4)
     frame = UnverifiedFrame((UnverifiedRun(0, b"", (said,)),), b"", b"")
 
     found = decode_message(frames.encode_frame(frame))
 
     assert isinstance(found, UnverifiedFrame)
-    assert found.runs[0].entries[0].payloads == ((b"s" * 16, 0, b"small"), (b"t" * 16, 0, b""))
-    assert found.runs[0].entries[0].chunked == ((1, 4),)
+    assert found.runs[0].entries[0] == UnverifiedEntry(True, b"s", b"", 4)
 
 
 def test_control_messages_are_read_back() -> None:
     """Credit, chunk, drain."""
-    chunk = Chunk(LEAF, 1, 100, b"data")
+    chunk = Chunk(LEAF, 100, b"data")
 
     assert decode_message(frames.encode_credit(LEAF, 5)) == Credit(LEAF, 5)
     assert decode_message(frames.encode_chunk(chunk)) == chunk
@@ -78,12 +77,9 @@ MALFORMED: dict[str, bytes] = {
     "unknown-message": b"\xfa\x3f\x00",
     "entry-without-kind": _frame(road_pb2.Entry(body=b"x")),
     "entry-of-unknown-kind": _frame(road_pb2.Entry(kind=9)),  # type: ignore[arg-type]  # not in the enum
-    "payload-flag": _frame(
-        road_pb2.Entry(kind=road_pb2.ENTRY_KIND_SAID, payloads=[road_pb2.Payload(flag=2)])
-    ),
-    "payload-both-ways": _frame(
-        road_pb2.Entry(kind=road_pb2.ENTRY_KIND_SAID, payloads=[road_pb2.Payload(data=b"x", chunked=1)])
-    ),
+    "payloads-both-ways": _frame(road_pb2.Entry(kind=road_pb2.ENTRY_KIND_SAID, payloads=b"x", chunked=1)),
+    "receipt-with-payloads": _frame(road_pb2.Entry(kind=road_pb2.ENTRY_KIND_HEARD, payloads=b"x")),
+    "receipt-with-chunks": _frame(road_pb2.Entry(kind=road_pb2.ENTRY_KIND_HEARD, chunked=1)),
     "too-many-entries": _frame(*[ENTRY] * (frames.MAX_ENTRIES + 1)),
     "too-many-runs": road_pb2.RoadMessage(
         frame=road_pb2.Frame(runs=[road_pb2.Run()] * (frames.MAX_RUNS + 1))

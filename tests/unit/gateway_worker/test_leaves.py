@@ -10,7 +10,7 @@ from gateway.worker.leaves import Leaves, taken_body
 from gateway.worker.peerlog import VerifiedEntry
 
 LOG, PEER = "a" * 64, "b" * 64
-ENTRY = VerifiedEntry(7, b"\x01" * 32, "c" * 64, b"", None, None, ())
+ENTRY = VerifiedEntry(7, b"\x01" * 32, "c" * 64, b"", None, None)
 
 
 def test_a_said_leaf_is_the_core_s() -> None:

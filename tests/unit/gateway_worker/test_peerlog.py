@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.leaves import Heard, heard_leaf
 from core.merkle import Edge, inclusion_proof, verify_inclusion
+from core.payloads import Payload, encode_payloads
 from core.reasons import Reason
 from core.statements import encode_statement
 from gateway.worker.frames import UnverifiedEntry, UnverifiedFrame, UnverifiedRun
@@ -107,7 +108,7 @@ def test_a_receipt_is_read(peer: WrittenLog, view: TrustView) -> None:
     """A heard leaf of the peer about one of ours."""
     heard = Heard(1, "request", OWN_LOG, 4, "d" * 64, "e" * 64, "taken", None)
     body = heard_leaf(peer.log, heard).split(b"\n", 2)[2]
-    entry = peer.put(UnverifiedEntry(False, body, ()))
+    entry = peer.put(UnverifiedEntry(False, body))
 
     (found,), _ = PeerLog(peer.log).accept(peer.frame(0, [entry]), view, NOW_MS)
 
@@ -118,7 +119,7 @@ def test_a_foreseen_receipt_need_not_be_parsed(peer: WrittenLog, view: TrustView
     """Its bytes are of our own making."""
     heard = Heard(1, "request", OWN_LOG, 4, "d" * 64, "e" * 64, "taken", None)
     body = heard_leaf(peer.log, heard).split(b"\n", 2)[2]
-    entry = peer.put(UnverifiedEntry(False, body, ()))
+    entry = peer.put(UnverifiedEntry(False, body))
 
     (found,), _ = PeerLog(peer.log).accept(peer.frame(0, [entry]), view, NOW_MS, {body})
 
@@ -126,22 +127,23 @@ def test_a_foreseen_receipt_need_not_be_parsed(peer: WrittenLog, view: TrustView
 
 
 @pytest.mark.parametrize(
-    "payloads",
+    ("payloads", "rest"),
     [
-        (),
-        (PAYLOAD, PAYLOAD),
-        ((b"s" * 16, 0, b"hullo"),),
-        ((b"s" * 16, 1, b"hello"),),
-        ((b"s" * 15, 0, b"hello"),),
+        ((), b""),
+        ((PAYLOAD, PAYLOAD), b""),
+        (((b"s" * 16, 0, b"hullo"),), b""),
+        (((b"s" * 16, 1, b"hello"),), b""),
+        (((b"t" * 16, 0, b"hello"),), b""),
+        ((PAYLOAD,), b"x"),
     ],
-    ids=["missing", "one-more", "changed", "other-flag", "short-salt"],
+    ids=["missing", "one-more", "changed", "other-flag", "other-salt", "malformed"],
 )
 def test_other_payloads_than_were_signed_are_an_objection(
-    peer: WrittenLog, view: TrustView, payloads: tuple[Any, ...]
+    peer: WrittenLog, view: TrustView, payloads: tuple[Payload, ...], rest: bytes
 ) -> None:
     """The frame is authentic and heard; the statement will be refused by name (M11)."""
     index, entry = peer.say((PAYLOAD,))
-    changed = UnverifiedEntry(True, entry.body, payloads)
+    changed = UnverifiedEntry(True, entry.body, encode_payloads(payloads) + rest)
 
     (found,), _ = PeerLog(peer.log).accept(peer.frame(0, [(index, changed)]), view, NOW_MS)
 
@@ -151,7 +153,7 @@ def test_other_payloads_than_were_signed_are_an_objection(
 def test_withheld_bytes_are_an_objection_by_their_own_name(peer: WrittenLog, view: TrustView) -> None:
     """Too large, or over a budget."""
     index, entry = peer.say((PAYLOAD,))
-    withheld = UnverifiedEntry(True, entry.body, (), withheld=Reason.MESSAGE_TOO_LARGE)
+    withheld = UnverifiedEntry(True, entry.body, withheld=Reason.MESSAGE_TOO_LARGE)
 
     (found,), _ = PeerLog(peer.log).accept(peer.frame(0, [(index, withheld)]), view, NOW_MS)
 
@@ -334,14 +336,14 @@ def test_a_frame_with_a_malformed_statement_is_refused_whole(
 ) -> None:
     """Nothing of it is heard: the entry before was in order."""
     good = peer.say()
-    bad = peer.put(UnverifiedEntry(True, body, ()))
+    bad = peer.put(UnverifiedEntry(True, body))
 
     assert refused(PeerLog(peer.log), peer.frame(0, [good, bad]), view) is Reason.STATEMENT_INVALID
 
 
 def test_a_malformed_receipt_is_refused(peer: WrittenLog, view: TrustView) -> None:
     """As a malformed statement is."""
-    entry = peer.put(UnverifiedEntry(False, b"{}", ()))
+    entry = peer.put(UnverifiedEntry(False, b"{}"))
 
     assert refused(PeerLog(peer.log), peer.frame(0, [entry]), view) is Reason.STATEMENT_INVALID
 

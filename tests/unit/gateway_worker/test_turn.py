@@ -28,8 +28,8 @@ def test_only_an_admitted_service_gets_a_day_key(kind: Kind, verdict: str, servi
     budget = Budget(BudgetLimits(1024, 1024, 1, 1))
     road = Road(PeerLog(HASH), "BJ/GOV/PNS", OWN_LOG, credit=1024, max_message=1024, budget=budget)
     turn = Turn(Leaves(OWN_LOG))
-    payload = (b"s" * 16, 0, b"body")
-    entry = VerifiedEntry(1, b"h" * 32, HASH, b"{}", statement(kind=kind, request=HASH), None, (payload,))
+    said = statement(kind=kind, request=HASH)
+    entry = VerifiedEntry(1, b"h" * 32, HASH, b"{}", said, None, b"payloads", [(0, b"body")])
 
     turn.hear(road, entry, "request", verdict)
 

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n passerelle/gateway/v1/road.proto\x12\x15passerelle.gateway.v1\"\xb8\x02\n\x0bRoadMessage\x12-\n\x05hello\x18\x01 \x01(\x0b\x32\x1c.passerelle.gateway.v1.HelloH\x00\x12-\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1c.passerelle.gateway.v1.FrameH\x00\x12/\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x1d.passerelle.gateway.v1.CreditH\x00\x12-\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x1c.passerelle.gateway.v1.ChunkH\x00\x12-\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1c.passerelle.gateway.v1.DrainH\x00\x12\x31\n\x07outcome\x18\x06 \x01(\x0b\x32\x1e.passerelle.gateway.v1.OutcomeH\x00\x42\t\n\x07message\"\xa0\x01\n\x05Hello\x12\x10\n\x08versions\x18\x01 \x03(\r\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x0c\n\x04head\x18\x03 \x01(\x0c\x12\x0c\n\x04held\x18\x04 \x01(\x0c\x12\x0c\n\x04ocsp\x18\x05 \x01(\x0c\x12\x11\n\ttimestamp\x18\x06 \x01(\x0c\x12\x1d\n\x15\x63onfiguration_version\x18\x07 \x01(\x04\x12\x1c\n\x14\x63onfiguration_digest\x18\x08 \x01(\t\"N\n\x05\x46rame\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.passerelle.gateway.v1.Run\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\x12\x0c\n\x04head\x18\x03 \x01(\x0c\"S\n\x03Run\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0c\x12-\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1c.passerelle.gateway.v1.Entry\"w\n\x05\x45ntry\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .passerelle.gateway.v1.EntryKind\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x30\n\x08payloads\x18\x03 \x03(\x0b\x32\x1e.passerelle.gateway.v1.Payload\"D\n\x07Payload\x12\x0c\n\x04salt\x18\x01 \x01(\x0c\x12\x0c\n\x04\x66lag\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0f\n\x07\x63hunked\x18\x04 \x01(\x04\"%\n\x06\x43redit\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"C\n\x05\x43hunk\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"\x07\n\x05\x44rain\"\\\n\x07Outcome\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\x34\n\x06\x61nswer\x18\x03 \x01(\x0e\x32$.passerelle.gateway.v1.OutcomeAnswer*R\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45NTRY_KIND_SAID\x10\x01\x12\x14\n\x10\x45NTRY_KIND_HEARD\x10\x02*d\n\rOutcomeAnswer\x12\x1e\n\x1aOUTCOME_ANSWER_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTCOME_ANSWER_HEARD\x10\x01\x12\x19\n\x15OUTCOME_ANSWER_PASSED\x10\x02\x32\x65\n\x0bRoadService\x12V\n\x08\x45xchange\x12\".passerelle.gateway.v1.RoadMessage\x1a\".passerelle.gateway.v1.RoadMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n passerelle/gateway/v1/road.proto\x12\x15passerelle.gateway.v1\"\xb8\x02\n\x0bRoadMessage\x12-\n\x05hello\x18\x01 \x01(\x0b\x32\x1c.passerelle.gateway.v1.HelloH\x00\x12-\n\x05\x66rame\x18\x02 \x01(\x0b\x32\x1c.passerelle.gateway.v1.FrameH\x00\x12/\n\x06\x63redit\x18\x03 \x01(\x0b\x32\x1d.passerelle.gateway.v1.CreditH\x00\x12-\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x1c.passerelle.gateway.v1.ChunkH\x00\x12-\n\x05\x64rain\x18\x05 \x01(\x0b\x32\x1c.passerelle.gateway.v1.DrainH\x00\x12\x31\n\x07outcome\x18\x06 \x01(\x0b\x32\x1e.passerelle.gateway.v1.OutcomeH\x00\x42\t\n\x07message\"\xa0\x01\n\x05Hello\x12\x10\n\x08versions\x18\x01 \x03(\r\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x0c\n\x04head\x18\x03 \x01(\x0c\x12\x0c\n\x04held\x18\x04 \x01(\x0c\x12\x0c\n\x04ocsp\x18\x05 \x01(\x0c\x12\x11\n\ttimestamp\x18\x06 \x01(\x0c\x12\x1d\n\x15\x63onfiguration_version\x18\x07 \x01(\x04\x12\x1c\n\x14\x63onfiguration_digest\x18\x08 \x01(\t\"N\n\x05\x46rame\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.passerelle.gateway.v1.Run\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\x12\x0c\n\x04head\x18\x03 \x01(\x0c\"S\n\x03Run\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0c\x12-\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1c.passerelle.gateway.v1.Entry\"h\n\x05\x45ntry\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .passerelle.gateway.v1.EntryKind\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x10\n\x08payloads\x18\x03 \x01(\x0c\x12\x0f\n\x07\x63hunked\x18\x04 \x01(\x04\"%\n\x06\x43redit\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05\x62ytes\x18\x02 \x01(\x04\"2\n\x05\x43hunk\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\x07\n\x05\x44rain\"\\\n\x07Outcome\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\x34\n\x06\x61nswer\x18\x03 \x01(\x0e\x32$.passerelle.gateway.v1.OutcomeAnswer*R\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45NTRY_KIND_SAID\x10\x01\x12\x14\n\x10\x45NTRY_KIND_HEARD\x10\x02*d\n\rOutcomeAnswer\x12\x1e\n\x1aOUTCOME_ANSWER_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTCOME_ANSWER_HEARD\x10\x01\x12\x19\n\x15OUTCOME_ANSWER_PASSED\x10\x02\x32\x65\n\x0bRoadService\x12V\n\x08\x45xchange\x12\".passerelle.gateway.v1.RoadMessage\x1a\".passerelle.gateway.v1.RoadMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'passerelle.gateway.v1.road_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTRYKIND']._serialized_start=1104
-  _globals['_ENTRYKIND']._serialized_end=1186
-  _globals['_OUTCOMEANSWER']._serialized_start=1188
-  _globals['_OUTCOMEANSWER']._serialized_end=1288
+  _globals['_ENTRYKIND']._serialized_start=1002
+  _globals['_ENTRYKIND']._serialized_end=1084
+  _globals['_OUTCOMEANSWER']._serialized_start=1086
+  _globals['_OUTCOMEANSWER']._serialized_end=1186
   _globals['_ROADMESSAGE']._serialized_start=60
   _globals['_ROADMESSAGE']._serialized_end=372
   _globals['_HELLO']._serialized_start=375
@@ -44,17 +44,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUN']._serialized_start=617
   _globals['_RUN']._serialized_end=700
   _globals['_ENTRY']._serialized_start=702
-  _globals['_ENTRY']._serialized_end=821
-  _globals['_PAYLOAD']._serialized_start=823
-  _globals['_PAYLOAD']._serialized_end=891
-  _globals['_CREDIT']._serialized_start=893
-  _globals['_CREDIT']._serialized_end=930
-  _globals['_CHUNK']._serialized_start=932
-  _globals['_CHUNK']._serialized_end=999
-  _globals['_DRAIN']._serialized_start=1001
-  _globals['_DRAIN']._serialized_end=1008
-  _globals['_OUTCOME']._serialized_start=1010
-  _globals['_OUTCOME']._serialized_end=1102
-  _globals['_ROADSERVICE']._serialized_start=1290
-  _globals['_ROADSERVICE']._serialized_end=1391
+  _globals['_ENTRY']._serialized_end=806
+  _globals['_CREDIT']._serialized_start=808
+  _globals['_CREDIT']._serialized_end=845
+  _globals['_CHUNK']._serialized_start=847
+  _globals['_CHUNK']._serialized_end=897
+  _globals['_DRAIN']._serialized_start=899
+  _globals['_DRAIN']._serialized_end=906
+  _globals['_OUTCOME']._serialized_start=908
+  _globals['_OUTCOME']._serialized_end=1000
+  _globals['_ROADSERVICE']._serialized_start=1188
+  _globals['_ROADSERVICE']._serialized_end=1289
 # @@protoc_insertion_point(module_scope)

@@ -258,62 +258,33 @@ class Entry(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
     PAYLOADS_FIELD_NUMBER: _builtins.int
+    CHUNKED_FIELD_NUMBER: _builtins.int
     kind: Global___EntryKind.ValueType
     """Which leaf it is."""
     body: _builtins.bytes
     """Body of the leaf, the very bytes that were hashed."""
-    @_builtins.property
-    def payloads(self) -> _containers.RepeatedCompositeFieldContainer[Global___Payload]:
-        """What the statement's digests stand for, in their order; empty in receipts."""
-
+    payloads: _builtins.bytes
+    """What the statement's digests stand for, in their order; empty in receipts, and if it came ahead in chunks. Per
+    payload: u32 big endian length of its bytes, 16 random bytes of salt, the gRPC compressed flag (0 or 1), the
+    bytes as they travel. A digest covers salt, flag and bytes. At most 66 payloads.
+    """
+    chunked: _builtins.int
+    """Number of bytes of `payloads` that came ahead in chunks; 0 if they are here."""
     def __init__(
         self,
         *,
         kind: Global___EntryKind.ValueType = ...,
         body: _builtins.bytes = ...,
-        payloads: _abc.Iterable[Global___Payload] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "kind", b"kind", "payloads", b"payloads"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Entry: _TypeAlias = Entry  # noqa: Y015
-
-@_typing.final
-class Payload(_message.Message):
-    """Payload is a salted byte string: metadata or one gRPC message."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SALT_FIELD_NUMBER: _builtins.int
-    FLAG_FIELD_NUMBER: _builtins.int
-    DATA_FIELD_NUMBER: _builtins.int
-    CHUNKED_FIELD_NUMBER: _builtins.int
-    salt: _builtins.bytes
-    """Exactly 16 random bytes."""
-    flag: _builtins.int
-    """The gRPC compressed flag, 0 or 1."""
-    data: _builtins.bytes
-    """The bytes as they travel; empty if they came ahead in chunks."""
-    chunked: _builtins.int
-    """Number of bytes that came ahead in chunks; 0 if they are in `data`."""
-    def __init__(
-        self,
-        *,
-        salt: _builtins.bytes = ...,
-        flag: _builtins.int = ...,
-        data: _builtins.bytes = ...,
+        payloads: _builtins.bytes = ...,
         chunked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunked", b"chunked", "data", b"data", "flag", b"flag", "salt", b"salt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chunked", b"chunked", "kind", b"kind", "payloads", b"payloads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Payload: _TypeAlias = Payload  # noqa: Y015
+Global___Entry: _TypeAlias = Entry  # noqa: Y015
 
 @_typing.final
 class Credit(_message.Message):
@@ -348,28 +319,24 @@ class Chunk(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEAF_FIELD_NUMBER: _builtins.int
-    PAYLOAD_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     leaf: _builtins.bytes
     """Leaf hash of the statement, 32 bytes."""
-    payload: _builtins.int
-    """Position of the payload in the statement, from 0."""
     total: _builtins.int
-    """Length of the whole payload."""
+    """Number of bytes of its `payloads`."""
     data: _builtins.bytes
-    """The next bytes of it."""
+    """The next of them; MUST NOT be empty."""
     def __init__(
         self,
         *,
         leaf: _builtins.bytes = ...,
-        payload: _builtins.int = ...,
         total: _builtins.int = ...,
         data: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "leaf", b"leaf", "payload", b"payload", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "leaf", b"leaf", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ anything is signed or promised. So a segment that others follow may lack a commi
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -42,6 +43,9 @@ DEFAULT_SEGMENT_BYTES: Final = 64 * 1024 * 1024
 # costs half (docs/adr/0020-segment-preallocation.md). A large one would write its space twice for nothing.
 AHEAD_BYTES: Final = 256 * 1024
 AHEAD_FOR_BYTES: Final = 64 * 1024
+# The index reads what was written a moment ago; nobody reads what lies further behind. Its pages serve the next commits
+# again: pages that the machine never touched before cost three times as much to write to.
+KEPT_CACHED_BYTES: Final = 8 * 1024 * 1024
 _SEGMENT_NAME: Final = re.compile(r"[0-9]{20}-([0-9]{20})\.seg")
 _ZEROS: Final = memoryview(bytes(AHEAD_BYTES))
 
@@ -62,6 +66,9 @@ class Disk(Protocol):
     def fdatasync(self, fd: int, /) -> None:
         """As ``os.fdatasync``."""
 
+    def forget(self, fd: int, begin: int, end: int, /) -> None:
+        """As ``os.posix_fadvise`` with ``POSIX_FADV_DONTNEED``."""
+
     def free_bytes(self, directory: Path, /) -> int:
         """Bytes that may still be written."""
 
@@ -71,6 +78,12 @@ class SystemDisk:
 
     pwrite = staticmethod(os.pwrite)
     fdatasync = staticmethod(os.fdatasync)
+
+    @staticmethod
+    def forget(fd: int, begin: int, end: int, /) -> None:
+        """Let the page cache go of bytes that are durable; advice, which some file systems ignore."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(fd, begin, end - begin, os.POSIX_FADV_DONTNEED)
 
     @staticmethod
     def free_bytes(directory: Path, /) -> int:
@@ -165,6 +178,7 @@ class Log:
         self._fd = -1
         self._offset = 0
         self._written_end = 0
+        self._forgotten = 0
         self._is_whole = True
         self._torn = ""
         self._writer: RecordWriter | None = None
@@ -257,6 +271,9 @@ class Log:
         self.disk.fdatasync(self._fd)
         self._offset = end
         self._is_whole = True
+        if end - self._forgotten >= 2 * KEPT_CACHED_BYTES:
+            self.disk.forget(self._fd, self._forgotten, end - KEPT_CACHED_BYTES)
+            self._forgotten = end - KEPT_CACHED_BYTES
 
     def _pwrite(self, view: memoryview, at: int) -> None:
         while view:
@@ -272,6 +289,7 @@ class Log:
         header = SegmentHeader(self.log_id, first_leaf, first_sequence).encode()
         self._pwrite(memoryview(header), 0)
         self._offset = self._written_end = len(header)
+        self._forgotten = 0
         sync_directory(self.directory)
 
     def _finish_segment(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from core.leaves import Genesis, genesis_leaf, said_leaf
 from core.reasons import ExchangeError, Reason
 from ledger.commit import GroupCommit
-from ledger.log import AHEAD_BYTES, Log, LogDamagedError, create_log, segments
+from ledger.log import AHEAD_BYTES, Log, LogDamagedError, SystemDisk, create_log, segments
 from ledger.reader import LogReader
 from ledger.records import COMMIT_END, HEADER_BYTES, Ending, RecordType, RecordWriter, SegmentHeader
 from tests.unit.ledger.conftest import (
@@ -444,3 +444,36 @@ def test_log_whose_head_covers_all_is_clean(directory: Path) -> None:
 
     assert again.recovery.clean
     assert again.last_head is not None
+
+
+def test_what_lies_far_behind_the_end_leaves_the_page_cache(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Range after range, each once, never what was written a moment ago, and none of it is lost."""
+    monkeypatch.setattr("ledger.log.KEPT_CACHED_BYTES", 1000)
+    disk = ForgettingDisk()
+    log = Log.open(directory, disk=disk)
+    commit = GroupCommit(log, run_now, fail_loudly)
+    for number in range(1, 40):
+        commit.commit_now([entry(log.log_id, number)])
+        assert not disk.forgotten or disk.forgotten[-1][1] <= log._offset - 1000
+    root = log.root()
+    commit.close()
+    log.close()
+
+    assert len(disk.forgotten) > 2
+    assert [begin for begin, _ in disk.forgotten] == [0, *(end for _, end in disk.forgotten[:-1])]
+    reader = LogReader(directory)
+    reader.read_all()
+    assert reader.tree.root() == root
+
+
+class ForgettingDisk(SystemDisk):
+    """Remembers what the page cache was told to let go."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[tuple[int, int]] = []
+
+    def forget(self, fd: int, begin: int, end: int, /) -> None:  # type: ignore[override]  # remembers
+        self.forgotten.append((begin, end))
+        SystemDisk.forget(fd, begin, end)

@@ -29,8 +29,8 @@ _BODY: Final = int(RecordType.BODY)
 class Vault(Protocol):
     """Encrypts bodies; ``ledger.vault.BodyVault`` is it."""
 
-    def seal(self, index: int, service: str, body: bytes) -> bytes:
-        """Bytes of the BODY record of leaf ``index``."""
+    def seal(self, index: int, service: str, body: bytes) -> tuple[bytes, bytes]:
+        """The BODY record of leaf ``index``, in two pieces."""
 
 
 @dataclass(slots=True)
@@ -201,7 +201,7 @@ class GroupCommit:
             for kind, data in entry.attachments:
                 pack_attachment(parts, sequence, index, kind, data)
             if entry.body is not None and vault is not None:
-                writer.pack(parts, sequence, _BODY, vault.seal(index, entry.service, entry.body))
+                writer.pack(parts, sequence, _BODY, *vault.seal(index, entry.service, entry.body))
             # The leaf comes last: where it is read, all that belongs to it was.
             pack_leaf(parts, sequence, _LEAF if index < last else _LAST_LEAF, index, entry.leaf)
             index += 1

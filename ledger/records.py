@@ -137,23 +137,27 @@ class RecordWriter:
     def __init__(self, log: str) -> None:
         self._seed = google_crc32c.value(bytes.fromhex(log))
 
-    def pack(self, parts: list[bytes], sequence: int, kind: int, data: bytes) -> None:
-        """Append one record to ``parts``; ``kind`` is a ``RecordType``, with ``COMMIT_END`` in the last."""
-        covered = _COVERED.pack(sequence, kind) + data
-        parts.append(_PREFIX.pack(len(data), _extend(self._seed, covered)))
-        parts.append(covered)
+    def pack(self, parts: list[bytes], sequence: int, kind: int, *data: bytes) -> None:
+        """Append one record to ``parts``; ``kind`` is a ``RecordType``, with ``COMMIT_END`` in the last.
+
+        ``data`` may come in pieces; what is long is not copied before all of a commit is joined.
+        """
+        fixed = _COVERED.pack(sequence, kind)
+        crc, length = _extend(self._seed, fixed), 0
+        for piece in data:
+            crc = _extend(crc, piece)
+            length += len(piece)
+        parts += (_PREFIX.pack(length, crc), fixed, *data)
 
     def pack_leaf(self, parts: list[bytes], sequence: int, kind: int, index: int, leaf: bytes) -> None:
         """The same for a LEAF record: u64 leaf index | leaf."""
-        covered = _COVERED_LEAF.pack(sequence, kind, index) + leaf
-        parts.append(_PREFIX.pack(len(leaf) + 8, _extend(self._seed, covered)))
-        parts.append(covered)
+        fixed = _COVERED_LEAF.pack(sequence, kind, index)
+        parts += (_PREFIX.pack(len(leaf) + 8, _extend(_extend(self._seed, fixed), leaf)), fixed, leaf)
 
     def pack_attachment(self, parts: list[bytes], sequence: int, index: int, kind: int, data: bytes) -> None:
         """The same for an ATTACHMENT record: u64 leaf index | u8 kind | bytes."""
-        covered = _COVERED_ATTACHMENT.pack(sequence, RecordType.ATTACHMENT, index, kind) + data
-        parts.append(_PREFIX.pack(len(data) + 9, _extend(self._seed, covered)))
-        parts.append(covered)
+        fixed = _COVERED_ATTACHMENT.pack(sequence, _ATTACHMENT_TYPE, index, kind)
+        parts += (_PREFIX.pack(len(data) + 9, _extend(_extend(self._seed, fixed), data)), fixed, data)
 
     def read(self, data: bytes, at: int) -> Record | None:
         """The whole record at ``at``; ``None`` if there is none: torn, damaged, or the end."""
@@ -217,6 +221,7 @@ class RecordWriter:
         return found._replace(begin=at, end=at + found.end)
 
 
+_ATTACHMENT_TYPE: Final = int(RecordType.ATTACHMENT)
 _TYPES: Final = {int(one): one for one in RecordType}
 
 

@@ -20,6 +20,8 @@ from typing import Final
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from core.clock import Clock
 from core.reasons import ExchangeError, Reason
@@ -114,7 +116,7 @@ class BodyVault:
         self._clock = clock
         self._random = random
         self._keys: dict[int, bytes] = {}
-        self._current: dict[str, tuple[int, bytes]] = {}
+        self._current: dict[str, tuple[int, HMAC]] = {}
         self._current_day = -1
         self._places: list[tuple[int, int]] = []  # begin and end of each day key's line, by number
         self._daykeys = os.open(directory / "daykeys", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -138,19 +140,19 @@ class BodyVault:
         self._ready_from = self._next_slot
         self._slots_end += SLOTS_AHEAD
 
-    def seal(self, index: int, service: str, body: bytes) -> bytes:
-        """Bytes of the BODY record of leaf ``index``: u64 leaf | u8 part | u32 slot | u32 day key | ciphertext."""
-        number, key = self._day_key(service)
+    def seal(self, index: int, service: str, body: bytes) -> tuple[bytes, bytes]:
+        """The BODY record of leaf ``index``: u64 leaf | u8 part | u32 slot | u32 day key, and the ciphertext."""
+        number, prf = self._day_key(service)
         if self._next_slot == self._slots_end:
             self.prepare()
         slot = self._next_slot
         self._next_slot += 1
         at = (slot - self._ready_from) * SLOT_BYTES
         header = _HEADER.pack(index, 0, slot, number)
-        sealed = AESGCM(_body_key(key, self._ready[at : at + SLOT_BYTES])).encrypt(
+        sealed = AESGCM(_body_key(prf, self._ready[at : at + SLOT_BYTES])).encrypt(
             _NONCE, body, self._log + header[:9]
         )
-        return header + sealed
+        return header, sealed
 
     def open(self, record: bytes) -> bytes:
         """The body of a BODY record.
@@ -166,7 +168,7 @@ class BodyVault:
         if key is None or len(salt) != SLOT_BYTES or salt == bytes(SLOT_BYTES):
             raise BodyUnreadableError("the body was erased")
         try:
-            return AESGCM(_body_key(key, salt)).decrypt(
+            return AESGCM(_body_key(_prf(key), salt)).decrypt(
                 _NONCE, record[_HEADER.size :], self._log + record[:9]
             )
         except InvalidTag:
@@ -210,7 +212,7 @@ class BodyVault:
         os.close(self._daykeys)
         os.close(self._slots)
 
-    def _day_key(self, service: str) -> tuple[int, bytes]:
+    def _day_key(self, service: str) -> tuple[int, HMAC]:
         day = self._clock.now_ms() // 86_400_000
         if day != self._current_day:
             self._current.clear()
@@ -220,7 +222,7 @@ class BodyVault:
             found = self._current[service] = self._new_day_key(day, service)
         return found
 
-    def _new_day_key(self, day: int, service: str) -> tuple[int, bytes]:
+    def _new_day_key(self, day: int, service: str) -> tuple[int, HMAC]:
         number, key = len(self._places), self._random(KEY_BYTES)
         nonce = self._random(12)
         wrapped = nonce + self._wrap.encrypt(nonce, key, _wrap_context(self._log, number))
@@ -236,7 +238,7 @@ class BodyVault:
         os.fdatasync(self._daykeys)
         self._places.append((begin, begin + len(line)))
         self._keys[number] = key
-        return number, key
+        return number, _prf(key)
 
     def _load_keys(self) -> None:
         """Read every line; the number of a day key is its place. What follows the last whole line was never used."""
@@ -286,6 +288,13 @@ def _wrap_context(log: bytes, number: int) -> bytes:
     return _WRAP_INFO + log + number.to_bytes(4, "little")
 
 
-def _body_key(day_key: bytes, slot: bytes) -> bytes:
+def _prf(day_key: bytes) -> HMAC:
+    """The pseudo-random function of a day key, keyed once for all bodies of the day."""
+    return HMAC(day_key, SHA256())
+
+
+def _body_key(prf: HMAC, slot: bytes) -> bytes:
     """HKDF-Expand with SHA-256, one block: HMAC(day key, info || slot || 0x01)."""
-    return hmac.digest(day_key, _INFO + slot + b"\x01", "sha256")
+    block = prf.copy()
+    block.update(_INFO + slot + b"\x01")
+    return block.finalize()

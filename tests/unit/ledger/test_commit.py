@@ -118,7 +118,7 @@ def test_durable_sequence_is_what_readers_may_read(log: Log) -> None:
 class BrokenVault:
     """A vault whose slots cannot be synced."""
 
-    def seal(self, index: int, service: str, body: bytes) -> bytes:
+    def seal(self, index: int, service: str, body: bytes) -> tuple[bytes, bytes]:
         raise OSError(errno.EIO, "slots")
 
 

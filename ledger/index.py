@@ -6,13 +6,16 @@ ledger knows SQL: workers never import it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import (
+    BigInteger,
     Column,
+    Dialect,
     Engine,
     Index,
     Integer,
@@ -26,9 +29,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
-from core.leaves import HEARD, SAID, parse_heard, parse_leaf
+from core.leaves import HEARD, SAID, Heard, MalformedLeafError, parse_heard, parse_leaf
 from core.statements import Statement, parse_statement
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
@@ -53,19 +56,19 @@ EXCHANGES: Final = Table(
     Column("user", String(64)),
     Column("agreement", String(64)),
     Column("agreement_version", Integer),
-    Column("begun_ms", Integer, nullable=False),
-    Column("ended_ms", Integer),
+    Column("begun_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
     Column("outcome", String(16), nullable=False),
     Column("reason", String(64)),
     Column("status", Integer),
-    Column("said", Integer),  # index of our own statement of the exchange: request or response
-    Column("heard", Integer),  # index of our record of the peer's
+    Column("said", BigInteger),  # index of our own statement of the exchange: request or response
+    Column("heard", BigInteger),  # index of our record of the peer's
 )
 _CURSORS: Final = Table(
     "cursors",
     _metadata,
     Column("log", String(64), primary_key=True),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
 )
 Index("exchanges_begun", EXCHANGES.c.begun_ms)
 Index("exchanges_issue", EXCHANGES.c.issue)
@@ -73,63 +76,77 @@ Index("exchanges_issue", EXCHANGES.c.issue)
 OUTCOMES: Final = ("open", "granted", "error", "refused", "cancelled", "in_doubt", "invalid")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one leaf tells of one exchange; absent values leave the row as it is."""
+# Values of one exchange by column; ``None`` tells nothing. One that begins an exchange has all columns but ``log``,
+# one that goes on with it has ``exchange`` and what its end brings.
+Row = dict[str, Any]
+_END: Final = ("ended_ms", "outcome", "reason", "status", "said", "heard")
 
-    exchange: str
-    values: dict[str, Any]
-
-
-def change_of(stored: StoredLeaf) -> Change | None:
-    """What a leaf of a log tells of an exchange; ``None`` for leaves that are about none."""
-    leaf = parse_leaf(stored.leaf)
-    if leaf.label == SAID:
-        return _said(stored.index, parse_statement(leaf.body))
-    if leaf.label != HEARD:
-        return None
-    heard = parse_heard(leaf.body)
-    statement = next(
-        (parse_statement(data) for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT), None
-    )
-    if statement is None or statement.exchange is None:
-        return None
-    return _heard(stored.index, heard.role, heard.verdict, statement)
+_statements = msgspec.json.Decoder(Statement)
+_records = msgspec.json.Decoder(Heard)
 
 
-def _said(index: int, s: Statement) -> Change | None:
-    if s.exchange is None:
-        return None
-    if s.kind == "request":
-        return Change(
-            s.exchange, _facts(s) | {"role": "consumer", "peer": s.to, "outcome": "open", "said": index}
-        )
-    if s.to is None:
-        ended = {"role": "consumer", "outcome": "refused", "ended_ms": s.issued_at}
-        return Change(s.exchange, _facts(s) | ended | _end(s) | {"said": index})
-    if s.kind in ("response", "refusal"):
-        return Change(s.exchange, {"ended_ms": s.issued_at, "outcome": _outcome(s), "said": index} | _end(s))
-    outcome = "in_doubt" if s.kind == "abandon" else "cancelled"
-    return Change(s.exchange, {"ended_ms": s.issued_at, "outcome": outcome} | _end(s))
+def row_of(stored: StoredLeaf) -> Row | None:
+    """What a leaf of our own log tells of an exchange; ``None`` for leaves that tell of none.
 
+    Our worker checked every byte before it wrote them, the peer's too, and the reader checked that they are the same:
+    they are decoded here, not judged again.
 
-def _heard(index: int, role: str, verdict: str, s: Statement) -> Change | None:
-    if s.exchange is None:
-        return None
-    if s.kind == "request":
-        outcome = "open" if verdict == "taken" else "refused"
-        row = {"role": "provider", "peer": s.from_, "outcome": outcome, "heard": index}
-        return Change(s.exchange, _facts(s) | row)
-    if role == "response" and verdict == "taken":
-        return Change(s.exchange, {"ended_ms": s.issued_at, "outcome": _outcome(s), "heard": index} | _end(s))
-    if role == "response" and verdict.startswith("refused:"):
-        reason = verdict.partition(":")[2]
-        return Change(s.exchange, {"outcome": "invalid", "reason": reason, "heard": index})
+    Raises:
+        MalformedLeafError: It cannot be decoded.
+    """
+    try:
+        label, _, body = stored.leaf.split(b"\n", 2)
+        if label == SAID:
+            return _said(stored.index, _statements.decode(body))
+        if label == HEARD:
+            heard = _records.decode(body)
+            for kind, data in stored.attachments:
+                if kind is AttachmentKind.STATEMENT:
+                    return _heard(stored.index, heard, _statements.decode(data))
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedLeafError(f"leaf {stored.index}: {str(error)[:120]!a}") from None
     return None
 
 
-def _facts(s: Statement) -> dict[str, Any]:
+def _said(index: int, s: Statement) -> Row | None:
+    if s.exchange is None:
+        return None
+    if s.kind == "request":
+        return _begun(s, "consumer", s.to, "open", said=index)
+    if s.to is None:
+        return _begun(s, "consumer", None, "refused", ended_ms=s.issued_at, said=index)
+    if s.kind in ("response", "refusal"):
+        return _ended(s, _outcome(s), said=index)
+    return _ended(s, "in_doubt" if s.kind == "abandon" else "cancelled")
+
+
+def _heard(index: int, heard: Heard, s: Statement) -> Row | None:
+    if s.exchange is None:
+        return None
+    if s.kind == "request":
+        return _begun(s, "provider", s.from_, "open" if heard.verdict == "taken" else "refused", heard=index)
+    if heard.role == "response" and heard.verdict == "taken":
+        return _ended(s, _outcome(s), heard=index)
+    if heard.role == "response" and heard.verdict.startswith("refused:"):
+        row = dict.fromkeys(_END) | {"outcome": "invalid", "reason": heard.verdict.partition(":")[2]}
+        return row | {"exchange": s.exchange, "heard": index}
+    return None
+
+
+def _begun(
+    s: Statement,
+    role: str,
+    peer: str | None,
+    outcome: str,
+    *,
+    ended_ms: int | None = None,
+    said: int | None = None,
+    heard: int | None = None,
+) -> Row:
     return {
+        "exchange": s.exchange,
+        "role": role,
+        "peer": peer,
         "reference": s.reference,
         "client": s.client,
         "service": s.service,
@@ -140,17 +157,66 @@ def _facts(s: Statement) -> dict[str, Any]:
         "agreement": s.agreement.id if s.agreement else None,
         "agreement_version": s.agreement.version if s.agreement else None,
         "begun_ms": s.issued_at,
+        "ended_ms": ended_ms,
+        "outcome": outcome,
+        "reason": s.reason,
+        "status": s.status,
+        "said": said,
+        "heard": heard,
     }
 
 
-def _end(s: Statement) -> dict[str, Any]:
-    return {"reason": s.reason, "status": s.status}
+def _ended(s: Statement, outcome: str, *, said: int | None = None, heard: int | None = None) -> Row:
+    return {
+        "exchange": s.exchange,
+        "ended_ms": s.issued_at,
+        "outcome": outcome,
+        "reason": s.reason,
+        "status": s.status,
+        "said": said,
+        "heard": heard,
+    }
 
 
 def _outcome(s: Statement) -> str:
     if s.kind == "refusal":
         return "refused"
     return "granted" if s.status == 0 else "error"
+
+
+def _take(rows: dict[str, Row], told: Row | None) -> None:
+    """Fold what one leaf tells into the rows: the later wins, ``None`` changes nothing."""
+    if told is None:
+        return
+    row = rows.setdefault(told["exchange"], told)
+    if row is not told:
+        row.update([(name, value) for name, value in told.items() if value is not None or name not in row])
+
+
+def rows_of(leaves: Iterable[StoredLeaf]) -> dict[str, Row]:
+    """The same rows in memory, by exchange, for a log that is read without an index.
+
+    Such a log may be anybody's: every leaf must be as strict as one that a peer sends.
+
+    Raises:
+        MalformedError: One is not.
+    """
+    rows: dict[str, Row] = {}
+    for stored in leaves:
+        _require_strict(stored)
+        _take(rows, row_of(stored))
+    return rows
+
+
+def _require_strict(stored: StoredLeaf) -> None:
+    leaf = parse_leaf(stored.leaf)
+    if leaf.label == SAID:
+        parse_statement(leaf.body)
+    elif leaf.label == HEARD:
+        parse_heard(leaf.body)
+        for kind, data in stored.attachments:
+            if kind is AttachmentKind.STATEMENT:
+                parse_statement(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,40 +235,40 @@ class Filter:
     limit: int = 1000
 
 
-def _fold(leaves: Iterable[StoredLeaf]) -> dict[str, dict[str, Any]]:
-    """What several leaves tell, by exchange: the later wins, absent values change nothing."""
-    folded: dict[str, dict[str, Any]] = {}
-    for change in filter(None, map(change_of, leaves)):
-        row = folded.setdefault(change.exchange, {})
-        row.update((name, value) for name, value in change.values.items() if value is not None)
-    return folded
-
-
-# One statement each for rows that begin and rows that change, so that a batch is one call of the driver: SQLAlchemy
-# takes half a millisecond to make a statement of its own for each row. NULL leaves a column as it is.
-_COLUMNS: Final = tuple(column.name for column in EXCHANGES.columns if not column.primary_key)
-_BLANK: Final[dict[str, Any]] = dict.fromkeys(_COLUMNS)
-_insert = insert(EXCHANGES).values(
-    {"exchange": bindparam("key"), "log": bindparam("of")} | {name: bindparam(name) for name in _COLUMNS}
-)
+# What PostgreSQL's ON CONFLICT says SQLite understands, not the other way round.
+_insert = insert(EXCHANGES)
 _BEGIN: Final = _insert.on_conflict_do_update(
     index_elements=[EXCHANGES.c.exchange, EXCHANGES.c.log],
-    set_={name: func.coalesce(_insert.excluded[name], EXCHANGES.c[name]) for name in _COLUMNS},
+    set_={
+        column.name: func.coalesce(_insert.excluded[column.name], column)
+        for column in EXCHANGES.columns
+        if not column.primary_key
+    },
 )
 _CHANGE: Final = (
     update(EXCHANGES)
-    .where(EXCHANGES.c.exchange == bindparam("key"), EXCHANGES.c.log == bindparam("of"))
-    .values({name: func.coalesce(bindparam(f"new_{name}"), EXCHANGES.c[name]) for name in _COLUMNS})
+    .where(EXCHANGES.c.exchange == bindparam("exchange"), EXCHANGES.c.log == bindparam("log"))
+    .values({name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _END})
 )
+
+
+def statements_for(dialect: Dialect) -> tuple[str, str]:
+    """What begins a row and what changes one, for a driver that takes values by name.
+
+    It gets a batch of rows as they are: SQLAlchemy would copy each for longer than SQLite takes to store it.
+    """
+    begin, change = (str(statement.compile(dialect=dialect)) for statement in (_BEGIN, _CHANGE))
+    return begin, change
 
 
 class ExchangeIndex:
     """The index in one SQLite file; it may be deleted at any time and is then built anew."""
 
     def __init__(self, path: Path) -> None:
-        self._engine: Engine = create_engine(f"sqlite:///{path}")
+        self._engine: Engine = create_engine(f"sqlite:///{path}", paramstyle="named")
         event.listen(self._engine, "connect", _tune)
         _metadata.create_all(self._engine)
+        self._begin, self._change = statements_for(self._engine.dialect)
 
     def size(self, log: str) -> int:
         """How many leaves of ``log`` the index has taken in."""
@@ -210,29 +276,33 @@ class ExchangeIndex:
             found = connection.execute(select(_CURSORS.c.size).where(_CURSORS.c.log == log)).scalar()
         return int(found or 0)
 
-    def add(self, log: str, leaves: Sequence[StoredLeaf]) -> None:
-        """Take in further leaves of ``log``, in order, as one transaction."""
-        if not leaves:
-            return
-        begun: list[dict[str, Any]] = []
-        changed: list[dict[str, Any]] = []
-        for exchange, values in _fold(leaves).items():
-            row = _BLANK | values
-            if "role" in values:
-                begun.append(row | {"key": exchange, "of": log})
-            else:
-                changed.append({f"new_{name}": row[name] for name in _COLUMNS} | {"key": exchange, "of": log})
+    def add(self, log: str, leaves: Iterable[StoredLeaf]) -> int:
+        """Take in further leaves of ``log``, in order, as one transaction; returns how many there are now.
+
+        Keeps their rows until then, not the leaves.
+        """
+        rows: dict[str, Row] = {}
+        stored = None
+        for stored in leaves:
+            _take(rows, row_of(stored))
+        if stored is None:
+            return self.size(log)
+        for row in rows.values():
+            row["log"] = log
+        begun = [row for row in rows.values() if "role" in row]
+        changed = [row for row in rows.values() if "role" not in row]
+        size = stored.index + 1
         with self._engine.begin() as connection:
             if begun:
-                connection.execute(_BEGIN, begun)
+                connection.exec_driver_sql(self._begin, begun)
             if changed:
-                connection.execute(_CHANGE, changed)
-            cursor = {"log": log, "size": leaves[-1].index + 1}
+                connection.exec_driver_sql(self._change, changed)
             connection.execute(
                 insert(_CURSORS)
-                .values(cursor)
-                .on_conflict_do_update(index_elements=[_CURSORS.c.log], set_={"size": cursor["size"]})
+                .values(log=log, size=size)
+                .on_conflict_do_update(index_elements=[_CURSORS.c.log], set_={"size": size})
             )
+        return size
 
     def search(self, wanted: Filter) -> list[dict[str, Any]]:
         """Rows that match, newest first; at most ``wanted.limit``."""
@@ -254,14 +324,6 @@ class ExchangeIndex:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
-
-
-def rows_of(leaves: Iterable[StoredLeaf]) -> dict[str, dict[str, Any]]:
-    """The same rows in memory, by exchange, for a log that is read without an index."""
-    rows: dict[str, dict[str, Any]] = {}
-    for change in filter(None, map(change_of, leaves)):
-        rows.setdefault(change.exchange, {"exchange": change.exchange}).update(change.values)
-    return rows
 
 
 def _tune(connection: Any, _record: object) -> None:

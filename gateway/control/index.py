@@ -5,7 +5,8 @@ read, the exchanges go on; the fault is an event, and the index tries again.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
+from itertools import chain, dropwhile, islice
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,7 +19,7 @@ from ledger.reader import StoredLeaf
 
 _log = structlog.get_logger("gateway.control.index")
 
-_BATCH = 500
+_BATCH = 2048
 _RETRY_S = 5.0
 
 
@@ -86,28 +87,18 @@ class Indexer:
 
     def _follow(self, log: WorkerLog, sequence: int) -> None:
         # First what was read before and could not be written then.
-        indexed = self._index_size(log) if log.log_id else 0
-        self._add_all(log, (log.at(index) for index in range(indexed, log.size)))
+        if log.log_id:
+            self._add_all(log, (log.at(index) for index in range(self._index_size(log), log.size)))
         self._add_all(log, log.read_on(sequence))
 
-    def _add_all(self, log: WorkerLog, leaves: Iterable[StoredLeaf]) -> None:
-        batch: list[StoredLeaf] = []
-        for leaf in leaves:
-            if leaf.index >= self._index_size(log):
-                batch.append(leaf)
-            if len(batch) >= _BATCH:
-                self._add(log, batch)
-                batch = []
-            if self._stopping.is_set():
-                return
-        self._add(log, batch)
+    def _add_all(self, log: WorkerLog, leaves: Iterator[StoredLeaf]) -> None:
+        # The id of a log is known when its first leaf was read.
+        new = dropwhile(lambda leaf: leaf.index < self._index_size(log), leaves)
+        while (first := next(new, None)) is not None and not self._stopping.is_set():
+            batch = chain((first,), islice(new, _BATCH - 1))
+            self._indexed[log.log_id] = self._index.add(log.log_id, batch)
 
     def _index_size(self, log: WorkerLog) -> int:
         if log.log_id not in self._indexed:
             self._indexed[log.log_id] = self._index.size(log.log_id)
         return self._indexed[log.log_id]
-
-    def _add(self, log: WorkerLog, batch: list[StoredLeaf]) -> None:
-        if batch:
-            self._index.add(log.log_id, batch)
-            self._indexed[log.log_id] = batch[-1].index + 1

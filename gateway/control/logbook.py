@@ -7,12 +7,16 @@ proofs under the newest signed head are made here and cost the worker nothing.
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from core.heads import TreeHead, parse_head
 from core.merkle import consistency_proof, inclusion_proof, root_of
 from core.reasons import ExchangeError, Reason
 from ledger.reader import LogReader, StoredLeaf
+
+_TAKEN_AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,14 @@ class WorkerLog:
         self._head = SignedHead(self.worker, parse_head(jws.encode("ascii")).unverified, jws.encode("ascii"))
 
     def read_on(self, upto_sequence: int) -> Iterator[StoredLeaf]:
-        """New leaves, up to the last record that is durable."""
-        with self._lock:
-            yield from self._reader.follow(upto_sequence)
+        """New leaves, up to the last record that is durable; proofs are made in between."""
+        leaves = self._reader.follow(upto_sequence)
+        while True:
+            with self._lock:
+                some = list(islice(leaves, _TAKEN_AT_ONCE))
+            if not some:
+                return
+            yield from some
 
     def at(self, index: int) -> StoredLeaf:
         """One leaf with what lies beside it."""

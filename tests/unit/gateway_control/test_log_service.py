@@ -1,11 +1,14 @@
 """Index, heads, proofs and searches over a log with real leaves."""
 
+import contextlib
 import secrets
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import grpc
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from core.heads import ConfigurationMark, TreeHead, b64url, encode_head, head_header
 from core.leaves import Genesis, Heard, Role, genesis_leaf, heard_leaf, said_leaf
@@ -15,10 +18,11 @@ from core.statements import AgreementMark, Statement, encode_statement
 from gateway.channel import WorkerReport
 from gateway.control.index import Indexer
 from gateway.control.log_service import LogServicer
-from gateway.control.logbook import LogBook, WorkerLog
+from gateway.control.logbook import LogBook, Proof, WorkerLog
 from ledger.commit import Entry, GroupCommit
 from ledger.index import ExchangeIndex
 from ledger.log import Log, create_log
+from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from passerelle.gateway.v1 import log_pb2
 
@@ -345,3 +349,45 @@ def test_an_index_that_cannot_be_written_tries_again(log: OneLog, monkeypatch: p
     assert done.wait(20)
     log.indexer.stop()
     assert log.indexer.indexed == {log.id: 2}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+def test_leaves_that_were_read_and_could_not_be_indexed_are_indexed_later(
+    log: OneLog, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("gateway.control.index._BATCH", batch)
+    for number in range(1, 6):
+        log.say("request", number)
+    original = log.index.add
+    refusals = [0, 1, 1, 0, 0, 1]
+
+    def add(log_id: str, leaves: Iterable[StoredLeaf]) -> int:
+        taken = list(leaves)
+        if refusals and refusals.pop(0):
+            raise OperationalError("INSERT", {}, Exception("database is locked"))
+        return original(log_id, taken)
+
+    monkeypatch.setattr(log.index, "add", add)
+    log.indexer.on_report(0, WorkerReport(state="ready", sequence=10_000))
+    for _ in range(4):
+        with contextlib.suppress(OperationalError):
+            log.indexer.catch_up()
+
+    assert log.indexer.indexed == {log.id: 6}
+    assert len(log.search().exchanges) == 5
+
+
+def test_proofs_are_made_while_the_index_follows(log: OneLog) -> None:
+    """A long log to catch up with does not keep the admin API waiting."""
+    for number in range(1, 6):
+        log.say("request", number)
+    (worker_log,) = log.book.logs
+    following = worker_log.read_on(10_000)
+    next(following)
+    proofs: list[Proof] = []
+
+    other = threading.Thread(target=lambda: proofs.append(worker_log.prove_inclusion(0, 1)), daemon=True)
+    other.start()
+    other.join(20)
+
+    assert [proof.size for proof in proofs] == [1]

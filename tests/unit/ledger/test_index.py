@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects import postgresql
 
 from core.heads import ConfigurationMark
-from core.leaves import Heard, Note, Role, heard_leaf, note_leaf, said_leaf
+from core.leaves import Heard, MalformedLeafError, Note, Role, heard_leaf, note_leaf, said_leaf
+from core.reasons import MalformedError
 from core.statements import AgreementMark, Statement, User, encode_statement
-from ledger.index import MAX_ROWS, ExchangeIndex, Filter, change_of, rows_of
+from ledger.index import MAX_ROWS, ExchangeIndex, Filter, row_of, rows_of, statements_for
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 
@@ -99,7 +101,7 @@ OUTCOMES = {
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_each_exchange_is_one_row_however_it_was_batched(index: ExchangeIndex, batch: int) -> None:
     for begin in range(0, len(LEAVES), batch):
-        index.add(MINE, LEAVES[begin : begin + batch])
+        assert index.add(MINE, LEAVES[begin : begin + batch]) == min(begin + batch, 16) + 1
 
     rows = {int(row["exchange"][-1]): row for row in index.search(Filter())}
     assert {number: (row["role"], row["outcome"], row["reason"]) for number, row in rows.items()} == OUTCOMES
@@ -162,9 +164,42 @@ def test_leaves_about_no_exchange_change_nothing() -> None:
     unknown = said(1, "refusal", 1, to=None, exchange=None, reason="METADATA_INVALID")
     bare = StoredLeaf(2, heard(2, "request", 1).leaf, (), None)
 
-    assert change_of(StoredLeaf(0, note, (), None)) is None
-    assert change_of(unknown) is None
-    assert change_of(bare) is None
+    assert row_of(StoredLeaf(0, note, (), None)) is None
+    assert row_of(unknown) is None
+    assert row_of(bare) is None
+
+
+def test_leaf_that_cannot_be_read_is_named() -> None:
+    for leaf in (b"passerelle/1/said", said_leaf(MINE, b"{}"), said_leaf(MINE, b"\xff")):
+        with pytest.raises(MalformedLeafError, match="leaf 7"):
+            row_of(StoredLeaf(7, leaf, (), None))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        StoredLeaf(1, said_leaf(MINE, statement("request", 1) + b" "), (), None),
+        StoredLeaf(1, said_leaf(MINE, statement("request", 1, issue="\x1b[2J")), (), None),
+        StoredLeaf(1, b"passerelle/1/say\n\n{}", (), None),
+        StoredLeaf(1, heard(1, "request", 1).leaf + b" ", (), None),
+        StoredLeaf(
+            1,
+            heard(1, "request", 1).leaf,
+            ((AttachmentKind.STATEMENT, statement("request", 1) + b" "),),
+            None,
+        ),
+    ],
+)
+def test_foreign_log_is_read_as_strictly_as_a_peer(stored: StoredLeaf) -> None:
+    """Its rows are shown to people; no worker of ours checked it."""
+    with pytest.raises(MalformedError):
+        rows_of([stored])
+
+
+def test_postgresql_understands_the_same_statements() -> None:
+    for sql in statements_for(postgresql.psycopg.dialect()):  # type: ignore[no-untyped-call]  # SQLAlchemy's
+        assert "%(exchange)s" in sql
+        assert "coalesce(" in sql
 
 
 def test_index_survives_its_process(index: ExchangeIndex, tmp_path: Path) -> None:

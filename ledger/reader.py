@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from core.merkle import leaf_hash
 from ledger.log import LogDamagedError, segment_name, segments
@@ -25,9 +27,17 @@ from ledger.records import (
 )
 from ledger.tree import TreeFiles
 
+# What is read of a segment at once, unless a commit is larger: neither a segment nor a log must fit into memory.
+READ_BYTES: Final = 4 * 1024 * 1024
 
-@dataclass(frozen=True, slots=True)
-class StoredLeaf:
+_LEAF: Final = RecordType.LEAF
+_ATTACHMENT: Final = RecordType.ATTACHMENT
+_BODY: Final = RecordType.BODY
+_HEAD: Final = RecordType.HEAD
+_PURGE: Final = RecordType.PURGE
+
+
+class StoredLeaf(msgspec.Struct, frozen=True):
     """A leaf as it stands in the log.
 
     Attributes:
@@ -86,16 +96,26 @@ class LogReader:
             number = self._number
             if not self._at and not self._take_header(number):
                 return
-            data, base = self._rest(number), self._at
-            while (commit := self._writer.read_commit(data, self._at - base)) is not None:
+            for base, commit in self._commits(number):
                 if upto_sequence is not None and commit.sequence > upto_sequence:
                     return
-                begin, self._at = self._at, base + commit.end
-                yield from self._take(number, begin, commit)
+                yield from self._take(number, base, commit)
             self._require_no_damage(number)
             if number + 1 == len(self._paths):
                 return
             self._number, self._at = number + 1, 0
+
+    def _commits(self, number: int) -> Iterator[tuple[int, CommitRecords]]:
+        """The whole commits from ``_at`` on, each with the byte that its offsets count from; taking one moves ``_at``."""
+        size = READ_BYTES
+        while data := self._rest(number, size):
+            base = self._at
+            while (commit := self._writer.read_commit(data, self._at - base)) is not None:
+                yield base, commit
+            if self._at == base:
+                if len(data) < size:
+                    return
+                size *= 2
 
     def _rest(self, number: int, size: int = -1) -> bytes:
         with self._paths[number].open("rb") as file:
@@ -136,32 +156,35 @@ class LogReader:
                 raise LogDamagedError(f"{place}, and later commits follow")
             self._torn = f": {place}" if ending is Ending.TORN else ""
 
-    def _take(self, number: int, begin: int, commit: CommitRecords) -> list[StoredLeaf]:
+    def _take(self, number: int, base: int, commit: CommitRecords) -> list[StoredLeaf]:
         """The new leaves of a commit; the tree has them all when this returns."""
         if commit.sequence != self.sequence + 1:
             raise LogDamagedError(f"commit {commit.sequence} does not follow {self.sequence}")
-        self.sequence = commit.sequence
-        offset = begin - commit.begin
+        self.sequence, self._at = commit.sequence, base + commit.end
+        size = self.size
         added: list[StoredLeaf] = []
         hashes: list[bytes] = []
-        group: list[Record] = []
+        beside: list[Record] = []
         for record in commit.records:
-            if record.type is RecordType.HEAD:
-                self.last_head = record.data
-            elif record.type is not RecordType.PURGE:
-                group.append(record)
-            if record.type is RecordType.LEAF:
-                stored, at, group = _stored(group), offset + group[0].begin, []
+            kind = record.type
+            if kind is _LEAF:
+                stored = _stored(record, beside)
+                index, at = stored.index, base + (beside[0] if beside else record).begin
+                beside = []
                 hashed = leaf_hash(stored.leaf)
-                if stored.index < self.size:
-                    self._take_again(stored.index, hashed, number, at)
+                if index < size:
+                    self._take_again(index, hashed, number, at)
                     continue
-                if stored.index != self.size + len(added):
-                    raise LogDamagedError(f"leaf {self.size + len(added)} is missing")
+                if index != size + len(added):
+                    raise LogDamagedError(f"leaf {size + len(added)} is missing")
                 self._segment_of.append(number)
                 self._begin_of.append(at)
                 added.append(stored)
                 hashes.append(hashed)
+            elif kind is _HEAD:
+                self.last_head = record.data
+            elif kind is not _PURGE:
+                beside.append(record)
         self.tree.extend(hashes)
         return added
 
@@ -183,29 +206,28 @@ class LogReader:
         """A leaf with what lies beside it; raises ``LogDamagedError`` if it cannot be read any more."""
         if not 0 <= index < self.size:
             raise LogDamagedError(f"no leaf {index} in a log of {self.size}")
-        group: list[Record] = []
+        beside: list[Record] = []
         at = self._begin_of[index]
         fd = os.open(self._paths[self._segment_of[index]], os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while not group or group[-1].type is not RecordType.LEAF:
-                record = self._writer.read_at(fd, at)
-                if record is None:
-                    raise LogDamagedError(f"leaf {index} cannot be read")
-                group.append(record)
+            while (record := self._writer.read_at(fd, at)) is not None and record.type is not _LEAF:
+                beside.append(record)
                 at = record.end
         finally:
             os.close(fd)
-        return _stored(group)
+        if record is None:
+            raise LogDamagedError(f"leaf {index} cannot be read")
+        return _stored(record, beside)
 
 
-def _stored(group: list[Record]) -> StoredLeaf:
+def _stored(record: Record, beside: list[Record]) -> StoredLeaf:
     attachments = []
     body = None
-    for record in group[:-1]:
-        if record.type is RecordType.ATTACHMENT:
-            _, kind, data = split_attachment(record.data)
+    for one in beside:
+        if one.type is _ATTACHMENT:
+            _, kind, data = split_attachment(one.data)
             attachments.append((kind, data))
-        elif record.type is RecordType.BODY:
-            body = record.data
-    index, leaf = split_leaf(group[-1].data)
+        elif one.type is _BODY:
+            body = one.data
+    index, leaf = split_leaf(record.data)
     return StoredLeaf(index, leaf, tuple(attachments), body)

@@ -40,6 +40,40 @@ def test_reader_follows_a_live_writer(directory: Path) -> None:
     assert reader.tree.root() == log.root()
 
 
+@pytest.mark.parametrize("step", [1, 100, 1000, 10_000])
+def test_log_is_read_in_steps_of_any_size(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Neither a long segment nor a long log must fit into memory; a commit may be larger than a step."""
+    monkeypatch.setattr("ledger.reader.READ_BYTES", step)
+    root = filled(directory, 12, per_commit=5, segment_bytes=6000)
+    reader = LogReader(directory)
+
+    first = [one.index for one in reader.follow(7)]
+    rest = [one.index for one in reader.follow()]
+
+    assert (reader.sequence, reader.size) == (14, 61)
+    assert first + rest == list(range(61))
+    assert len(first) == 1 + 5 * 5  # the genesis leaf, then five commits
+    assert reader.tree.root() == root
+    assert [one.index for one in reader] == list(range(61))
+
+
+@pytest.mark.parametrize("step", [1, 100, 10_000])
+def test_damage_is_found_however_much_is_read_at_once(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    monkeypatch.setattr("ledger.reader.READ_BYTES", step)
+    filled(directory, 12)
+    path = segments(directory)[-1]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+    with pytest.raises(LogDamagedError, match="later commits follow"):
+        LogReader(directory).read_all()
+
+
 def test_half_written_record_is_waited_for(directory: Path) -> None:
     filled(directory, 2)
     path = segments(directory)[-1]

@@ -229,12 +229,17 @@ def require_exchange_id(text: str) -> str:
     return text
 
 
+# Of the 80 bits behind the time: four of version 7, two of variant 10.
+_UUID7_FIXED_BITS: Final = 0xF << 76 | 0x3 << 62
+_UUID7_VERSION_AND_VARIANT: Final = 0x7 << 76 | 0x2 << 62
+
+
 def new_exchange_id(now_ms: int, random: bytes) -> str:
     """Mint a UUIDv7 from UTC milliseconds and 10 random bytes (RFC 9562, section 5.7)."""
     if len(random) != 10:
         raise ValueError("10 random bytes expected")
-    tail = bytes(((random[0] & 0x0F) | 0x70, random[1], (random[2] & 0x3F) | 0x80)) + random[3:]
-    digits = f"{now_ms & 0xFFFFFFFFFFFF:012x}{tail.hex()}"
+    tail = int.from_bytes(random, "big") & ~_UUID7_FIXED_BITS | _UUID7_VERSION_AND_VARIANT
+    digits = f"{(now_ms & 0xFFFFFFFFFFFF) << 80 | tail:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

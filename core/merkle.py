@@ -88,13 +88,19 @@ class Edge:
 
     def append(self, hashed_leaf: bytes) -> None:
         """Add one leaf, given by its leaf hash."""
-        stack = self._stack
-        level = 0
-        while stack and stack[-1][0] == level:
-            hashed_leaf = _sha256(b"\x01" + stack.pop()[1] + hashed_leaf).digest()
-            level += 1
-        stack.append((level, hashed_leaf))
-        self.size += 1
+        self.append_all((hashed_leaf,))
+
+    def append_all(self, hashed_leaves: Iterable[bytes]) -> None:
+        """Add leaves in order, given by their leaf hashes."""
+        stack, added = self._stack, 0
+        for hashed in hashed_leaves:
+            level = 0
+            while stack and stack[-1][0] == level:
+                hashed = _sha256(b"\x01" + stack.pop()[1] + hashed).digest()
+                level += 1
+            stack.append((level, hashed))
+            added += 1
+        self.size += added
 
     def extend(self, end: int, hashes: bytes) -> None:
         """Pass over leaves ``[size, end)``, given by the joined subtree roots of ``cover(size, end)``."""

@@ -39,23 +39,17 @@ def decode_metadata(blob: bytes) -> Metadata:
     Raises:
         MalformedError: A length leads past the end.
     """
-    entries = []
-    at = 0
-    while at < len(blob):
-        name, at = _take(blob, at)
-        value, at = _take(blob, at)
-        entries.append((name, value))
-    return tuple(entries)
-
-
-def _take(blob: bytes, at: int) -> tuple[bytes, int]:
-    if at + 4 > len(blob):
+    found: list[bytes] = []
+    at, size = 0, len(blob)
+    while at < size:
+        begin = at + 4
+        if begin > size:
+            raise MalformedError(Reason.STATEMENT_INVALID, "metadata blob is cut short")
+        at = begin + _length.unpack_from(blob, at)[0]
+        found.append(blob[begin:at])
+    if at != size or len(found) % 2:
         raise MalformedError(Reason.STATEMENT_INVALID, "metadata blob is cut short")
-    (length,) = _length.unpack_from(blob, at)
-    at += 4
-    if at + length > len(blob):
-        raise MalformedError(Reason.STATEMENT_INVALID, "metadata blob is cut short")
-    return blob[at : at + length], at + length
+    return tuple(zip(found[::2], found[1::2], strict=True))
 
 
 def salted_payloads(

@@ -35,12 +35,12 @@ class Vault(Protocol):
 
 @dataclass(slots=True)
 class Entry:
-    """One leaf to be appended, with what lies beside it and the body to be encrypted."""
+    """One leaf to be appended, with what lies beside it, and the body that is kept encrypted."""
 
     leaf: bytes
     leaf_hash: bytes
     attachments: tuple[tuple[AttachmentKind, bytes], ...] = ()
-    body: bytes | None = None
+    secret: bytes | None = None
     service: str = ""
 
 
@@ -200,8 +200,8 @@ class GroupCommit:
         for entry in entries:
             for kind, data in entry.attachments:
                 pack_attachment(parts, sequence, index, kind, data)
-            if entry.body is not None and vault is not None:
-                writer.pack(parts, sequence, _BODY, *vault.seal(index, entry.service, entry.body))
+            if entry.secret is not None and vault is not None:
+                writer.pack(parts, sequence, _BODY, *vault.seal(index, entry.service, entry.secret))
             # The leaf comes last: where it is read, all that belongs to it was.
             pack_leaf(parts, sequence, _LEAF if index < last else _LAST_LEAF, index, entry.leaf)
             index += 1
@@ -227,6 +227,6 @@ class GroupCommit:
 def _require_readable(entries: Sequence[Entry]) -> None:
     """What a reader would refuse must not be written; nothing is given or changed yet."""
     for entry in entries:
-        parts = (entry.leaf, entry.body or b"", *(data for _, data in entry.attachments))
+        parts = (entry.leaf, entry.secret or b"", *(data for _, data in entry.attachments))
         if max(map(len, parts)) > MAX_RECORD_BYTES - _RECORD_ROOM:
             raise ValueError(f"a record holds at most {MAX_RECORD_BYTES - _RECORD_ROOM} bytes")

@@ -39,7 +39,7 @@ _purpose = lru_cache(256)(require_purpose)
 
 @dataclass(slots=True)
 class Claims:
-    """What a program says of its call. ``client`` still has to be the program's own."""
+    """What a program says of its call. ``client`` still has to be the program's own; ``passed`` is what travels on."""
 
     client: str | None
     service: str | None
@@ -48,6 +48,7 @@ class Claims:
     user: User | None
     reference: str | None
     represented: str | None
+    passed: Metadata = ()
     objection: Reason | None = None
 
 
@@ -62,30 +63,33 @@ def read_claims(metadata: Iterable[tuple[bytes, bytes]], personal_number: re.Pat
     A value that is refused is not kept: it must not be logged (PROTOCOL M2).
     """
     found: dict[bytes, str] = {}
+    passed: list[tuple[bytes, bytes]] = []
     objection = None
-    for name, value in metadata:
-        if name[:7] != RESERVED or name not in _KNOWN:
-            continue
-        if name in found:
-            objection = Reason.METADATA_INVALID
-        found[name] = value.decode("ascii", "replace")
-    kept: dict[bytes, str] = {}
-    for name, text in found.items():
-        reason = _check(name, text, personal_number)
-        if reason is None:
-            kept[name] = text
-        objection = objection or reason
-    if _CLIENT not in found:
+    for entry in metadata:
+        name, value = entry
+        if name[:7] != RESERVED:
+            if name not in _OWN:
+                passed.append(entry)
+        elif name in _KNOWN:
+            text = value.decode("ascii", "replace")
+            reason = Reason.METADATA_INVALID if name in found else _check(name, text, personal_number)
+            if reason is None:
+                found[name] = text
+            else:
+                objection = objection or reason
+                found.setdefault(name, "")
+    if not found.get(_CLIENT):
         objection = objection or Reason.METADATA_INVALID
-    user = kept.get(_USER)
+    user = found.get(_USER)
     return Claims(
-        client=kept.get(_CLIENT),
-        service=kept.get(_SERVICE),
-        purpose=kept.get(_PURPOSE),
-        issue=kept.get(_ISSUE),
+        client=found.get(_CLIENT) or None,
+        service=found.get(_SERVICE) or None,
+        purpose=found.get(_PURPOSE) or None,
+        issue=found.get(_ISSUE) or None,
         user=User(user, "claimed") if user else None,
-        reference=kept.get(_REFERENCE),
-        represented=kept.get(_REPRESENTED),
+        reference=found.get(_REFERENCE) or None,
+        represented=found.get(_REPRESENTED) or None,
+        passed=tuple(passed),
         objection=objection,
     )
 
@@ -107,9 +111,10 @@ def _check(name: bytes, text: str, personal_number: re.Pattern[str]) -> Reason |
 
 def has_personal_number(statement: Statement, personal_number: re.Pattern[str]) -> bool:
     """Whether a handle of a peer's statement holds what looks like a personal number (PROTOCOL M13)."""
-    user = statement.user.id if statement.user else None
-    handles = (statement.reference, statement.issue, statement.represented, user)
-    return any(one is not None and personal_number.search(one) for one in handles)
+    for handle in (statement.reference, statement.issue, statement.represented):
+        if handle is not None and personal_number.search(handle):
+            return True
+    return statement.user is not None and personal_number.search(statement.user.id) is not None
 
 
 def caller_context(statement: Statement, request_hash: str) -> list[tuple[bytes, bytes]]:

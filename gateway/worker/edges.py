@@ -365,6 +365,12 @@ class AdapterCall:
             self.connection.reset(self._stream_id, ErrorCode.CANCEL)
 
     @property
+    def has_left(self) -> bool:
+        """Whether bytes of it may be at the adapter: its stream was opened before the last write."""
+        connection = self.connection
+        return connection is not None and connection.turns_written != self._opened_at
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes towards the adapter that wait for a connection, its window or the socket."""
         if self.connection is None:
@@ -479,9 +485,7 @@ class AdapterCall:
         self._edge.stream_closed(self)
         if self._ended:
             return
-        connection = self.connection
-        unsent = connection is not None and connection.turns_written == self._opened_at
-        if unsent or error_code == ErrorCode.REFUSED_STREAM:
+        if not self.has_left or error_code == ErrorCode.REFUSED_STREAM:
             # Never written, refused, or above the last stream of a GOAWAY: not processed (RFC 9113, section
             # 8.7).
             self._end(None, (), Reason.ADAPTER_DOWN)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -49,11 +49,12 @@ class UnverifiedRun:
 
 @dataclass(slots=True)
 class UnverifiedFrame:
-    """A frame as it came."""
+    """A frame as it came; ``size`` is what it takes to hold it, in bytes."""
 
     runs: tuple[UnverifiedRun, ...]
     after: bytes
     head: bytes
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(slots=True)
@@ -116,13 +117,31 @@ def encode_hello(hello: Hello) -> bytes:
     ).SerializeToString()
 
 
-def encode_frame(frame: UnverifiedFrame) -> bytes:
-    """Bytes of a RoadMessage with ``frame``."""
+class Entry(Protocol):
+    """One entry as it goes; ``leaves.OwnLeaf`` is one."""
+
+    is_said: bool
+    body: bytes
+    payloads: bytes
+    chunked: int
+
+
+@dataclass(slots=True)
+class OutgoingRun:
+    """Neighbouring entries as they go."""
+
+    first: int
+    before: bytes
+    entries: list[Entry]
+
+
+def encode_frame(runs: Iterable[OutgoingRun | UnverifiedRun], after: bytes, head: bytes) -> bytes:
+    """Bytes of a RoadMessage with a frame."""
     message = road_pb2.RoadMessage()
-    written = message.frame
+    frame = message.frame
     # Filled in place: a message that is handed to the constructor of another is copied, whole, at each level.
-    for run in frame.runs:
-        add = written.runs.add(first=run.first, before=run.before).entries.add
+    for run in runs:
+        add = frame.runs.add(first=run.first, before=run.before).entries.add
         for one in run.entries:
             if not one.is_said:
                 add(kind=_HEARD, body=one.body)
@@ -130,8 +149,8 @@ def encode_frame(frame: UnverifiedFrame) -> bytes:
                 add(kind=_SAID, body=one.body, chunked=one.chunked)
             else:
                 add(kind=_SAID, body=one.body, payloads=one.payloads)
-    written.after = frame.after
-    written.head = frame.head
+    frame.after = after
+    frame.head = head
     return message.SerializeToString()
 
 
@@ -164,7 +183,7 @@ def decode_message(data: bytes) -> Message:
         raise MalformedError(Reason.FRAME_INVALID, "not a message of the road") from None
     match message.WhichOneof("message"):
         case "frame":
-            return _decode_frame(message.frame)
+            return _decode_frame(message.frame, len(data))
         case "hello":
             return _decode_hello(message.hello)
         case "credit":
@@ -193,7 +212,7 @@ def _decode_hello(hello: road_pb2.Hello) -> Hello:
     )
 
 
-def _decode_frame(frame: road_pb2.Frame) -> UnverifiedFrame:
+def _decode_frame(frame: road_pb2.Frame, size: int) -> UnverifiedFrame:
     if len(frame.runs) > MAX_RUNS or sum(len(run.entries) for run in frame.runs) > MAX_ENTRIES:
         raise MalformedError(Reason.FRAME_INVALID, "too many entries in a frame")
     if sum(len(run.before) for run in frame.runs) + len(frame.after) > MAX_SUBTREE_HASHES * 32:
@@ -202,6 +221,7 @@ def _decode_frame(frame: road_pb2.Frame) -> UnverifiedFrame:
         tuple([UnverifiedRun(run.first, run.before, _decode_entries(run.entries)) for run in frame.runs]),
         frame.after,
         frame.head,
+        size,
     )
 
 

@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.leaves import HEARD, SAID, Note, note_leaf, prefix
+from core.leaves import HEARD, SAID, Note, Role, note_leaf, prefix
 from core.merkle import leaf_hash
+from ledger.commit import Entry
 
 if TYPE_CHECKING:
     from gateway.worker.peerlog import VerifiedEntry
 
 _sha256 = hashlib.sha256
+
+
+@dataclass(slots=True, eq=False)
+class OwnLeaf(Entry):
+    """A leaf of our own log: as it is appended, as a peer hears of it, and what happens once it is durable.
+
+    Attributes:
+        body: The leaf without label and log id, as it travels.
+        payloads: What travels with a statement, as ``core.payloads`` writes it.
+        chunked: How many bytes of it went ahead of the frame.
+        is_said: Whether it is a statement; else a record, which is the peer's receipt.
+        role: Of a statement: whether it is part of a request or of a response.
+        index: Where it stands in the log; known with its commit.
+        then: Called with the index once the leaf is durable.
+        on_sent: Called when bytes of it may have been given to TLS.
+    """
+
+    body: bytes = b""
+    payloads: bytes = b""
+    chunked: int = 0
+    is_said: bool = False
+    role: Role = "request"
+    index: int = -1
+    then: Callable[[int], None] | None = None
+    on_sent: Callable[[], None] | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes to hold it for a re-sending."""
+        return len(self.leaf) + len(self.body) + len(self.payloads)
 
 
 class Leaves:

@@ -158,8 +158,8 @@ class Worker:
         self._load_configuration()
         self._programs = ProgramEdge(
             WholeRequests(
-                self.station.pipeline.on_request,
-                self.station.pipeline.on_cancel,
+                self.station.pipeline.consumer.on_request,
+                self.station.pipeline.consumer.on_cancel,
                 self._malformed,
                 max_messages=2,
                 max_request_bytes=limits.message_bytes,
@@ -330,7 +330,7 @@ class Worker:
             head=station.heads.newest.decode("ascii"),
             configuration_version=self._view.mark.version if self._view else 0,
             in_flight=station.pipeline.in_flight,
-            in_doubt=len(station.pipeline.in_doubt),
+            in_doubt=len(station.pipeline.consumer.in_doubt),
             free_bytes=commit.free_bytes,
             counters=dict(counters),
             peers=station.peer_states(),
@@ -372,7 +372,7 @@ class Worker:
         asyncio.get_running_loop().call_later(wait, self._tick)
 
     def _malformed(self, call: Call, error: ExchangeError) -> None:
-        self.station.pipeline.on_malformed(call, error.reason)
+        self.station.pipeline.consumer.on_malformed(call, error.reason)
 
     def _failed(self, error: BaseException) -> None:
         """The disk refused once: stop, so that a restart reads what it really holds."""

@@ -77,8 +77,9 @@ class PeerLog:
         self.edge = edge or Edge()
         self.head = head
         self._iat = parse_head(head).unverified.iat if head else 0
-        self._said = prefix(SAID, log)
-        self._heard = prefix(HEARD, log)
+        # In front of a leaf's body in its hash: 0x00 (RFC 9162, section 2.1.1), label, log id.
+        self._said = b"\x00" + prefix(SAID, log)
+        self._heard = b"\x00" + prefix(HEARD, log)
 
     @classmethod
     def restored(cls, record: FrameRecord) -> PeerLog:
@@ -117,8 +118,11 @@ class PeerLog:
                 if edge.size == 0:
                     before = self._require_genesis(before, edge)
                 edge.extend(run.first, before)
-                hashes = [self._add(edge, one, verified.digest, entries, expected) for one in run.entries]
+                hashes = [self.hash_of(one) for one in run.entries]
+                edge.append_all(hashes)
                 runs.append(FrameRun(run.first, before, b"".join(hashes)))
+                for index, (hashed, one) in enumerate(zip(hashes, run.entries, strict=True), run.first):
+                    entries.append(self._read(one, index, hashed, verified.digest, expected))
             if not entries:
                 raise FrameRefusedError(Reason.FRAME_INVALID, "a frame without entries")
             edge.extend(verified.head.size, frame.after)
@@ -175,33 +179,23 @@ class PeerLog:
 
     def hash_of(self, entry: UnverifiedEntry) -> bytes:
         """The leaf hash that an entry of this log has."""
-        return _sha256(b"\x00" + (self._said if entry.is_said else self._heard) + entry.body).digest()
+        return _sha256((self._said if entry.is_said else self._heard) + entry.body).digest()
 
-    def _add(
-        self,
-        edge: Edge,
-        entry: UnverifiedEntry,
-        head: str,
-        entries: list[VerifiedEntry],
-        expected: Container[bytes],
-    ) -> bytes:
-        index, body, payloads = edge.size, entry.body, entry.payloads
-        hashed = self.hash_of(entry)
-        edge.append(hashed)
-        if entry.is_said:
-            statement = parse_statement(body)
-            if statement.from_ != self.log:
-                raise FrameRefusedError(Reason.STATEMENT_INVALID, "the statement is another log's")
-            parts, objection = _parts(statement, payloads)
-            entries.append(
-                VerifiedEntry(
-                    index, hashed, head, body, statement, None, payloads, parts, entry.withheld or objection
-                )
-            )
-        else:
+    def _read(
+        self, entry: UnverifiedEntry, index: int, hashed: bytes, head: str, expected: Container[bytes]
+    ) -> VerifiedEntry:
+        """What an entry says; it counts once the frame adds up to its head."""
+        body = entry.body
+        if not entry.is_said:
             receipt = None if body in expected else parse_heard(body)
-            entries.append(VerifiedEntry(index, hashed, head, body, None, receipt))
-        return hashed
+            return VerifiedEntry(index, hashed, head, body, None, receipt)
+        statement = parse_statement(body)
+        if statement.from_ != self.log:
+            raise FrameRefusedError(Reason.STATEMENT_INVALID, "the statement is another log's")
+        parts, objection = _parts(statement, entry.payloads)
+        return VerifiedEntry(
+            index, hashed, head, body, statement, None, entry.payloads, parts, entry.withheld or objection
+        )
 
 
 def _is_valid_at(certificate: x509.Certificate, seconds: int) -> bool:

@@ -12,20 +12,20 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from core.heads import head_digest
-from core.leaves import Heard, Role
+from core.leaves import Heard
 from core.reasons import MalformedError, Reason
 from gateway.worker.budget import Budget
 from gateway.worker.frames import (
     Chunk,
     Credit,
+    OutgoingRun,
     UnverifiedEntry,
     UnverifiedFrame,
-    UnverifiedRun,
     encode_chunk,
     encode_credit,
     encode_frame,
 )
-from gateway.worker.leaves import taken_body
+from gateway.worker.leaves import OwnLeaf, taken_body
 from gateway.worker.peerlog import PeerLog
 from ledger.records import AttachmentKind
 
@@ -35,6 +35,8 @@ MAX_ASSEMBLIES: Final = 1024
 METADATA_BYTES: Final = (
     72 * 1024
 )  # what may stand beside a message: two metadata blobs at their longest, salts
+STALL_US: Final = 10_000_000
+MAX_SENDING_BYTES: Final = 64 * 1024 * 1024
 MAX_UNRECEIPTED: Final = 65_536
 MAX_UNRECEIPTED_BYTES: Final = 64 * 1024 * 1024
 
@@ -57,29 +59,6 @@ class OwnLog(Protocol):
 
 
 @dataclass(slots=True)
-class Outgoing:
-    """A committed leaf of ours that concerns the peer.
-
-    Attributes:
-        index: Where it stands in our log.
-        leaf_hash: Its leaf hash.
-        is_said: Whether it is a statement; else a receipt.
-        body: Its body.
-        payloads: What goes with it, as ``core.payloads`` writes it.
-        role: Of a statement: whether it is part of a request or of a response.
-        on_sent: Called when bytes of it may have been given to TLS.
-    """
-
-    index: int
-    leaf_hash: bytes
-    is_said: bool
-    body: bytes
-    payloads: bytes = b""
-    role: Role = "request"
-    on_sent: Callable[[], None] | None = None
-
-
-@dataclass(slots=True)
 class _Assembly:
     """A long body on its way in."""
 
@@ -96,7 +75,8 @@ class _Sending:
 
     chunks: deque[Chunk]
     frame: bytes
-    leaves: list[Outgoing]
+    leaves: list[OwnLeaf]
+    held_bytes: int
 
 
 class Road:
@@ -112,8 +92,8 @@ class Road:
         self.dialled_by = ""
         self.draining = False
         self.state = "lost"
-        self.outgoing: list[Outgoing] = []
-        self.unreceipted: dict[bytes, Outgoing] = {}
+        self.outgoing: list[OwnLeaf] = []
+        self.unreceipted: dict[bytes, OwnLeaf] = {}
         self.unreceipted_bytes = 0
         self.expected: dict[bytes, tuple[int, bytes]] = {}
         self.records: list[tuple[AttachmentKind, bytes]] = []
@@ -124,6 +104,9 @@ class Road:
         self._budget = budget
         self._credits: dict[bytes, int] = {}
         self._sending: deque[_Sending] = deque()
+        self._sending_bytes = 0
+        self._taken = 0  # messages that the stream took, to see whether it still does
+        self._watched = (0, 0)
         self._assemblies: dict[bytes, _Assembly] = {}
 
     @property
@@ -149,18 +132,19 @@ class Road:
         unsent = [leaf for sending in self._sending for leaf in sending.leaves]
         self.outgoing = unsent + self.outgoing
         self._sending.clear()
+        self._sending_bytes = 0
         self._credits.clear()
         self.expected.clear()
         for assembly in self._assemblies.values():
             self._budget.give_bytes(self.member, len(assembly.kept))
         self._assemblies.clear()
 
-    def add(self, leaf: Outgoing) -> None:
+    def add(self, leaf: OwnLeaf) -> None:
         """Note a committed leaf of ours that the peer is to hear with the next frame."""
         self.outgoing.append(leaf)
         if leaf.is_said:
             self.unreceipted[leaf.leaf_hash] = leaf
-            self.unreceipted_bytes += len(leaf.payloads)
+            self.unreceipted_bytes += leaf.held_bytes
             while len(self.unreceipted) > MAX_UNRECEIPTED or self.unreceipted_bytes > MAX_UNRECEIPTED_BYTES:
                 # A peer that gives no receipts must not make us hold what it was sent. What is pushed out stays in
                 # the log; only its re-sending after a lost stream is given up.
@@ -175,42 +159,38 @@ class Road:
     def _forget(self, leaf_hash: bytes) -> None:
         leaf = self.unreceipted.pop(leaf_hash, None)
         if leaf is not None:
-            self.unreceipted_bytes -= len(leaf.payloads)
+            self.unreceipted_bytes -= leaf.held_bytes
 
     # --- out ---
 
     def send_frame(self, log: OwnLog, size: int, head: bytes) -> None:
         """Put everything outgoing into one frame under ``head`` and send it, long bodies ahead in chunks."""
-        chunks: deque[Chunk] = deque()
-        runs: list[UnverifiedRun] = []
-        entries: list[UnverifiedEntry] = []
-        reached = self.sent_size
-        inline = 0
-        first = before = None
-        for leaf in self.outgoing:
-            if first is None or leaf.index != reached:
-                if first is not None:
-                    runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
-                first, before, entries = leaf.index, _cover(log, reached, leaf.index), []
-            entries.append(self._entry(leaf, chunks, inline))
-            inline += len(entries[-1].payloads)
-            reached = leaf.index + 1
-        if first is None:
-            return
-        runs.append(UnverifiedRun(first, before or b"", tuple(entries)))
-        frame = encode_frame(UnverifiedFrame(tuple(runs), log.cover(reached, size), head))
         leaves, self.outgoing = self.outgoing, []
+        if not leaves:
+            return
+        chunks = self._chunks(leaves)
+        runs: list[OutgoingRun] = []
+        reached = self.sent_size
+        for leaf in leaves:
+            index = leaf.index
+            if not runs or index != reached:
+                runs.append(OutgoingRun(index, _cover(log, reached, index), []))
+            runs[-1].entries.append(leaf)
+            reached = index + 1
+        frame = encode_frame(runs, log.cover(reached, size), head)
         self._expect_receipts(leaves, head_digest(head))
         self.sent_size = size
         self.receipt_due_us = None
-        self._sending.append(_Sending(chunks, frame, leaves))
+        sending = _Sending(chunks, frame, leaves, len(frame) + sum([len(one.data) for one in chunks]))
+        self._sending.append(sending)
+        self._sending_bytes += sending.held_bytes
         # From here on bytes may leave, chunks first: whoever asks is told that it may have been sent.
         for leaf in leaves:
             if leaf.on_sent is not None:
                 leaf.on_sent()
         self.pump()
 
-    def _expect_receipts(self, leaves: list[Outgoing], head: str) -> None:
+    def _expect_receipts(self, leaves: list[OwnLeaf], head: str) -> None:
         """A receipt says nothing that we do not know: note the bytes that it will have when all goes well."""
         own = self._own_log
         for leaf in leaves:
@@ -232,16 +212,21 @@ class Road:
         self._forget(found[1])
         return found[0]
 
-    def _entry(self, leaf: Outgoing, chunks: deque[Chunk], inline: int) -> UnverifiedEntry:
-        """A leaf as it travels: its bytes inside the frame, or ahead in chunks when they or the frame are long."""
-        payloads = leaf.payloads
-        size = len(payloads)
-        if size <= self._credit and inline + size <= MAX_INLINE_BYTES:
-            return UnverifiedEntry(leaf.is_said, leaf.body, payloads)
-        for at in range(0, size, CHUNK_BYTES):
-            chunks.append(Chunk(leaf.leaf_hash, size, payloads[at : at + CHUNK_BYTES]))
-        self._credits[leaf.leaf_hash] = self._credit
-        return UnverifiedEntry(leaf.is_said, leaf.body, chunked=size)
+    def _chunks(self, leaves: list[OwnLeaf]) -> deque[Chunk]:
+        """What goes ahead of the frame: bodies that are long, or too many for it."""
+        chunks: deque[Chunk] = deque()
+        inline = 0
+        for leaf in leaves:
+            size = len(leaf.payloads)
+            if size <= self._credit and inline + size <= MAX_INLINE_BYTES:
+                leaf.chunked = 0
+                inline += size
+                continue
+            leaf.chunked = size
+            for at in range(0, size, CHUNK_BYTES):
+                chunks.append(Chunk(leaf.leaf_hash, size, leaf.payloads[at : at + CHUNK_BYTES]))
+            self._credits[leaf.leaf_hash] = self._credit
+        return chunks
 
     def pump(self) -> None:
         """Send what credit allows, in order: a frame never overtakes the chunks that belong to it."""
@@ -255,11 +240,20 @@ class Road:
                     return
                 self._credits[chunk.leaf] = credit - len(chunk.data)
                 channel.send_message(encode_chunk(chunk))
+                self._taken += 1
                 sending.chunks.popleft()
                 if not sending.chunks or sending.chunks[0].leaf != chunk.leaf:
                     del self._credits[chunk.leaf]
             channel.send_message(sending.frame)
+            self._taken += 1
             self._sending.popleft()
+            self._sending_bytes -= sending.held_bytes
+
+    def is_stalled(self, now_us: int) -> bool:
+        """Whether the peer gives no credit for what waits here: nothing for 10 s, or too much by now."""
+        if not self._sending or self._watched[0] != self._taken:
+            self._watched = (self._taken, now_us)
+        return self._sending_bytes > MAX_SENDING_BYTES or now_us - self._watched[1] > STALL_US
 
     # --- in ---
 
@@ -323,7 +317,8 @@ class Road:
             )
             for run in frame.runs
         )
-        return replace(frame, runs=runs)
+        joined = sum(len(entry.payloads) for run in runs for entry in run.entries if entry.chunked)
+        return replace(frame, runs=runs, size=frame.size + joined)
 
     def _join(self, entry: UnverifiedEntry, hash_of: Callable[[UnverifiedEntry], bytes]) -> UnverifiedEntry:
         assembly = self._assemblies.pop(hash_of(entry), None)

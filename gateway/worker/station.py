@@ -6,7 +6,7 @@ only the commit's own thread runs beside the loop.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +21,12 @@ from core.leaves import Note
 from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.channel import PeerState
 from gateway.worker.budget import Budget, BudgetLimits, EntryBudget
-from gateway.worker.exchange import Adapters, Pipeline, Terms
+from gateway.worker.exchange import Adapters, Parts, Terms
 from gateway.worker.frames import UnverifiedFrame, encode_drain
 from gateway.worker.headkeeper import HeadKeeper
 from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
+from gateway.worker.pipeline import Pipeline
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Refusals
 from gateway.worker.road import Road
@@ -129,7 +130,7 @@ class Station:
             stop_log=self._stop,
             fetch_configuration=fetch_configuration,
         )
-        self.pipeline = Pipeline(
+        parts = Parts(
             Terms(log_id, gateway, gateway.rpartition("/")[0], limits.message_bytes, limits.peer_wait_us),
             clock=clock,
             random=random,
@@ -140,21 +141,22 @@ class Station:
             refusals=Refusals(language, self._count),
             may_start=self._may_start,
             wake=self._wake,
-            accept=self._accept,
             fetch_configuration=fetch_configuration,
             counters=self.counters,
         )
+        self.pipeline = Pipeline(parts, Budget(limits.budget), self._accept)
         self.turns = Turns(
             call_soon=call_soon,
             commit=commit,
             leaves=self._leaves,
+            clock=clock,
             gather=self.pipeline.gather,
             committed=self._committed,
             newest_head=self._head_to_store,
             on_defect=on_defect,
         )
         for one in unfinished:
-            self.pipeline.lanes.startup.append(partial(self.pipeline.take_up, one))
+            self.pipeline.at_start(partial(self.pipeline.take_up, one))
 
     # --- what drives it ---
 
@@ -169,14 +171,18 @@ class Station:
     def swap(self, view: TrustView) -> None:
         """Use another configuration from now on, whole."""
         self.roads.trust = view
-        self.pipeline.trust = view
+        self.pipeline.use(view)
         self.roads.swap(view)
 
     def tick(self) -> None:
         """Called every few milliseconds: deadlines, receipts that are due, heads that are due."""
-        self.pipeline.on_tick()
-        self.roads.on_tick()
         now_us = self._clock.monotonic_us()
+        self.pipeline.on_tick(now_us)
+        self.roads.on_tick()
+        for road in list(self.roads.roads.values()):
+            if road.is_open and road.is_stalled(now_us):
+                text = "the peer gives no credit for what waits to be sent"
+                self.roads.end_with(road, FrameRefusedError(Reason.PEER_UNREACHABLE, text))
         due = [road for road in self.roads.roads.values() if road.is_open and _is_due(road, now_us)]
         if due:
             self._send(due)
@@ -199,7 +205,7 @@ class Station:
         """The disk refused: no acknowledgement uses this log again (invariant 4). The process ends after this."""
         self.state = "closed"
         self.turns.stopped = True
-        self.pipeline.halt(Reason.RECORDING_FAILED)
+        self.pipeline.consumer.halt(Reason.RECORDING_FAILED)
         _events.error("log.failed", why=str(error))
 
     def peer_states(self) -> tuple[PeerState, ...]:
@@ -246,12 +252,9 @@ class Station:
     def _road_opened(self, road: Road) -> None:
         if road.outgoing:
             self._send([road])
-        self.pipeline.retry_waiting()
+        self.pipeline.consumer.retry_waiting()
 
     def _road_lost(self, road: Road) -> None:
-        # What is not heard yet was not: the next Hello tells the peer where to begin again.
-        lanes = self.pipeline.lanes
-        lanes.frames = deque(one for one in lanes.frames if one[0] is not road)
         self.pipeline.on_road_lost(road)
 
     def _frame_came(self, road: Road, frame: UnverifiedFrame) -> None:
@@ -265,8 +268,9 @@ class Station:
         except MalformedError as error:
             self.roads.end_with(road, FrameRefusedError(error.reason, str(error)))
             return
-        self.pipeline.lanes.frames.append((road, joined))
-        self._wake()
+        if not self.pipeline.on_frame(road, joined):
+            text = "frames wait here that hold as much as one member may"
+            self.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, text))
 
     def _accept(self, turn: Turn, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
         """Step 7 and 12, first half: believe a frame or end its stream; receipts are kept beside what they are about."""
@@ -351,14 +355,13 @@ class Station:
         def plan(turn: Turn) -> None:
             turn.note(*self._leaves.note(note))
 
-        self.pipeline.lanes.startup.append(plan)
-        self._wake()
+        self.pipeline.at_start(plan)
 
     def _stop(self, reason: Reason) -> None:
         """This log cannot go on: reads only, until the operator opens a successor (PROTOCOL M5)."""
         self.state = "FORKED" if reason is Reason.FORKED else "LOG_BEHIND_PEERS"
         self.turns.stopped = True
-        self.pipeline.halt(reason)
+        self.pipeline.consumer.halt(reason)
         _events.error("log.stopped", reason=str(reason))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Literal
 
 from cryptography import x509
@@ -123,6 +124,9 @@ class TrustView:
     _agreements: Mapping[tuple[str, str, str], tuple[HeldAgreement, ...]]
     _lineage: Mapping[str, frozenset[str]]
     _grants: dict[tuple[str, str | None, str], Grant | Reason] = field(default_factory=dict, repr=False)
+    _reached: dict[tuple[str, str], tuple[tuple[RegisteredGateway, RegisteredLog], ...]] = field(
+        default_factory=dict, repr=False
+    )
 
     def freshness(self, now_ms: int) -> Freshness:
         """Whether exchanges may rely on this view."""
@@ -192,15 +196,19 @@ class TrustView:
                 return Reason.TERM_NOT_SUPPORTED if held.unsupported else Grant(provider, held, provision)
         return Reason.NO_AGREEMENT
 
-    def provider_logs(self, grant: Grant) -> list[tuple[RegisteredGateway, RegisteredLog]]:
+    def provider_logs(self, grant: Grant) -> tuple[tuple[RegisteredGateway, RegisteredLog], ...]:
         """Where the grant's provider can be reached: gateways registered under the key the agreement names."""
-        return [
-            (gateway, log)
-            for gateway in self.gateways.values()
-            if gateway.admitted
-            and self.is_party(gateway, grant.provider, grant.agreement.terms.provider.member_key)
-            for log in gateway.logs
-        ]
+        party = (grant.provider, grant.agreement.terms.provider.member_key)
+        found = self._reached.get(party)
+        if found is None:
+            # All gateways of the country are looked at: once for each party of an agreement, not for each call.
+            found = self._reached[party] = tuple(
+                (gateway, log)
+                for gateway in self.gateways.values()
+                if gateway.admitted and self.is_party(gateway, *party)
+                for log in gateway.logs
+            )
+        return found
 
     def is_party(self, gateway: RegisteredGateway, subsystem: str, member_key: str) -> bool:
         """Whether ``gateway`` speaks for ``subsystem`` under the key that an agreement names, or a successor of it."""
@@ -353,6 +361,7 @@ def _lineage(members: Iterable[MemberDocument]) -> dict[str, frozenset[str]]:
     return lineage
 
 
+@lru_cache(4096)
 def method_name(path: bytes) -> str | None:
     """``bj.identity.v1.IdentityService/GetPerson`` from an HTTP/2 ``:path``; ``None`` if it is no method's."""
     try:

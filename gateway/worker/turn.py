@@ -7,28 +7,21 @@ crash after it leaves leaves whose exchange is taken up at the next start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from core.clock import Clock
 from core.leaves import Role
 from core.statements import Statement, encode_statement
+from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
-from gateway.worker.road import Outgoing, Road
+from gateway.worker.road import Road
 from ledger.commit import Committed, Entry
 from ledger.records import AttachmentKind
 
 MAX_TURN_ENTRIES: Final = 1024
 MAX_TURN_BYTES: Final = 8 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Planned:
-    """A leaf that the turn will commit, whom it concerns, and what happens once it is durable."""
-
-    entry: Entry
-    outgoing: Outgoing | None
-    then: Callable[[int], None] | None
 
 
 class LeafWriter(Protocol):
@@ -43,11 +36,19 @@ class LeafWriter(Protocol):
 
 @dataclass(slots=True)
 class Turn:
-    """What is planned so far, by the peer it concerns: entries of one commit are ordered by peer (PROTOCOL M3)."""
+    """What is planned so far, by the peer it concerns: entries of one commit are ordered by peer (PROTOCOL M3).
+
+    Attributes:
+        leaves: Makes the leaves.
+        now_ms: The time of the turn, UTC: one reading serves all that it judges and writes.
+        now_us: The same on the monotonic clock.
+    """
 
     leaves: LeafWriter
-    own: list[Planned] = field(default_factory=list)
-    by_road: dict[int, tuple[Road, list[Planned]]] = field(default_factory=dict)
+    now_ms: int
+    now_us: int
+    own: list[OwnLeaf] = field(default_factory=list)
+    by_road: dict[int, tuple[Road, list[OwnLeaf]]] = field(default_factory=dict)
     entries: int = 0
     planned_bytes: int = 0
 
@@ -67,10 +68,20 @@ class Turn:
         """Plan a statement of ours; with ``road`` it goes to that peer. Returns its leaf hash."""
         body = encode_statement(statement)
         leaf, leaf_hash = self.leaves.said(body)
-        entry = Entry(leaf, leaf_hash, (), payloads or None, statement.service or "")
         role: Role = "response" if statement.kind in ("response", "refusal") else "request"
-        outgoing = Outgoing(-1, leaf_hash, True, body, payloads, role, on_sent) if road else None
-        self._plan(Planned(entry, outgoing, then), road)
+        planned = OwnLeaf(
+            leaf=leaf,
+            leaf_hash=leaf_hash,
+            secret=payloads or None,
+            service=statement.service or "",
+            body=body,
+            payloads=payloads,
+            is_said=True,
+            role=role,
+            then=then,
+            on_sent=on_sent,
+        )
+        self._plan(planned, road)
         return leaf_hash
 
     def hear(
@@ -86,29 +97,39 @@ class Turn:
         said = peer_entry.statement
         # A day key per service: only one that an agreement admitted gets one, not every name that a peer makes up.
         is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
-        service = said.service or "" if said is not None and is_admitted else ""
-        kept = peer_entry.payloads if peer_entry.parts else None
-        attachments = ((AttachmentKind.STATEMENT, peer_entry.body),)
-        entry = Entry(leaf, leaf_hash, attachments, kept, service)
-        self._plan(Planned(entry, Outgoing(-1, leaf_hash, False, body), then), road)
+        planned = OwnLeaf(
+            leaf=leaf,
+            leaf_hash=leaf_hash,
+            attachments=((AttachmentKind.STATEMENT, peer_entry.body),),
+            secret=peer_entry.payloads if peer_entry.parts else None,
+            service=said.service or "" if said is not None and is_admitted else "",
+            body=body,
+            then=then,
+        )
+        self._plan(planned, road)
 
     def note(self, leaf: bytes, leaf_hash: bytes, road: Road | None = None) -> None:
         """Plan a note; with ``road`` what was learnt of that peer's log becomes durable beside it."""
-        self._plan(Planned(Entry(leaf, leaf_hash), None, None), road)
+        planned = OwnLeaf(leaf, leaf_hash)
+        if road is not None and road.records:
+            planned.attachments, road.records = tuple(road.records), []
+        self._plan(planned, None)
 
     def concerns(self, road: Road) -> bool:
         """Whether a leaf is planned that what was learnt of this peer's log can go beside."""
         return id(road) in self.by_road
 
-    def _plan(self, planned: Planned, road: Road | None) -> None:
+    def _plan(self, planned: OwnLeaf, road: Road | None) -> None:
         self.entries += 1
-        self.planned_bytes += len(planned.entry.leaf) + len(planned.entry.body or b"")
+        self.planned_bytes += len(planned.leaf) + len(planned.secret or b"")
         if road is None:
             self.own.append(planned)
+        elif (found := self.by_road.get(id(road))) is not None:
+            found[1].append(planned)
         else:
-            self.by_road.setdefault(id(road), (road, []))[1].append(planned)
+            self.by_road[id(road)] = (road, [planned])
 
-    def in_order(self) -> list[Planned]:
+    def in_order(self) -> list[OwnLeaf]:
         """All that is planned, in the order in which it is appended.
 
         What was learnt of a peer's log goes beside the first leaf that concerns this peer: its edge becomes durable
@@ -117,9 +138,7 @@ class Turn:
         planned = list(self.own)
         for road, found in self.by_road.values():
             if road.records:
-                first = found[0].entry
-                learnt = first.attachments + tuple(road.records)
-                found[0].entry = Entry(first.leaf, first.leaf_hash, learnt, first.body, first.service)
+                found[0].attachments += tuple(road.records)
                 road.records = []
             planned += found
         return planned
@@ -133,7 +152,7 @@ class Commit(Protocol):
         """Whether a commit is under way."""
 
     def submit(
-        self, entries: list[Entry], done: Callable[[Committed], None], head: bytes | None = None
+        self, entries: Sequence[Entry], done: Callable[[Committed], None], head: bytes | None = None
     ) -> int:
         """Append, make durable, then call ``done`` on the loop."""
 
@@ -147,6 +166,7 @@ class Turns:
         call_soon: Callable[[Callable[[], None]], object],
         commit: Commit,
         leaves: LeafWriter,
+        clock: Clock,
         gather: Callable[[Turn], None],
         committed: Callable[[Committed, list[Road]], None],
         newest_head: Callable[[], bytes | None],
@@ -155,6 +175,7 @@ class Turns:
         self._call_soon = call_soon
         self._commit = commit
         self._leaves = leaves
+        self._clock = clock
         self._gather = gather
         self._committed = committed
         self._newest_head = newest_head
@@ -180,7 +201,7 @@ class Turns:
             self._on_defect(error)
 
     def _turn(self) -> None:
-        turn = Turn(self._leaves)
+        turn = Turn(self._leaves, self._clock.now_ms(), self._clock.monotonic_us())
         self._gather(turn)
         planned = turn.in_order()
         if not planned:
@@ -196,18 +217,16 @@ class Turns:
                 self._on_defect(error)
             self.wake()
 
-        self._commit.submit([one.entry for one in planned], done, self._newest_head())
+        self._commit.submit(planned, done, self._newest_head())
 
     @staticmethod
-    def _take_effect(turn: Turn, planned: list[Planned], committed: Committed) -> None:
+    def _take_effect(turn: Turn, planned: list[OwnLeaf], committed: Committed) -> None:
         for index, one in enumerate(planned, committed.first):
-            if one.outgoing is not None:
-                one.outgoing.index = index
+            one.index, one.attachments = index, ()  # on disk: not to be held with what waits for its receipt
         for road, found in turn.by_road.values():
             for one in found:
-                if one.outgoing is not None:
-                    road.add(one.outgoing)
+                road.add(one)
         # Durable now: only from here on may anything leave, be delivered or be released.
-        for index, one in enumerate(planned, committed.first):
+        for one in planned:
             if one.then is not None:
-                one.then(index)
+                one.then(one.index)

@@ -25,6 +25,7 @@ from core.statements import Statement, parse_statement
 from gateway.settings import Limits
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.edges import AdapterCall
+from gateway.worker.exchange import Parts
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
@@ -337,7 +338,7 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
     _until(lambda: "cancel" in kinds())
     worker = federation.pns.worker
     assert worker is not None
-    _until(lambda: not worker.station.pipeline.in_doubt)  # the provider's late refusal settled it
+    _until(lambda: not worker.station.pipeline.consumer.in_doubt)  # the provider's late refusal settled it
 
 
 def test_adapter_down_is_told_as_not_sent(
@@ -544,14 +545,16 @@ def test_calls_that_waited_in_vain_are_let_go(tmp_path: Path) -> None:
                 with pytest.raises(grpc.RpcError):
                     calling(channel)(b"", metadata=metadata(), timeout=0.2)
 
-        _until(lambda: not worker.station.pipeline._waiting and not worker.station.pipeline.in_flight)
+        _until(
+            lambda: not worker.station.pipeline.consumer._waiting and not worker.station.pipeline.in_flight
+        )
 
 
 def test_an_ended_call_is_not_held_until_its_deadline(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long its program would have waited."""
-    monkeypatch.setattr("gateway.worker.exchange.MAX_CLOSED_DEADLINES", 3)
+    monkeypatch.setattr("gateway.worker.consumer.MAX_CLOSED_DEADLINES", 3)
     worker = federation.pns.worker
     assert worker is not None
 
@@ -559,7 +562,7 @@ def test_an_ended_call_is_not_held_until_its_deadline(
         for _ in range(8):
             calling(channel)(b"", metadata=metadata(), timeout=600)
 
-    _until(lambda: len(worker.station.pipeline._deadlines) <= 3)
+    _until(lambda: len(worker.station.pipeline.consumer._deadlines) <= 3)
 
 
 def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
@@ -568,19 +571,19 @@ def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
     """The answer is ``taken``; a cancellation after that is nobody's business (PROTOCOL, "The road")."""
     worker = federation.pns.worker
     assert worker is not None
-    pipeline = worker.station.pipeline
-    hear = pipeline._hear_response
+    consumer = worker.station.pipeline.consumer
+    hear = consumer.hear_response
 
     def gone(turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
-        (call,) = pipeline._calls
+        (call,) = consumer._calls
         hear(turn, road, entry, statement)
-        pipeline.on_cancel(call)
+        consumer.on_cancel(call)
 
-    monkeypatch.setattr(pipeline, "_hear_response", gone)
+    monkeypatch.setattr(consumer, "hear_response", gone)
     with federation.channel() as channel, pytest.raises(grpc.RpcError):
         calling(channel)(b"gone", metadata=metadata(x_road_id="gone-1"), timeout=1)
 
-    _until(lambda: not pipeline.in_flight)
+    _until(lambda: not consumer.in_flight)
     said = [parse_statement(body) for label, body in leaves(federation.pns) if label == SAID]
     assert [one.kind for one in said if one.reference == "gone-1"] == ["request"]
 
@@ -618,7 +621,7 @@ def test_a_stopped_log_ends_the_road_instead_of_gathering_frames(tmp_path: Path)
                 calling(channel)(b"after", metadata=metadata(), timeout=30)
 
         assert refused(error)[1].reason == "PEER_LOST"
-        assert not worker.station.pipeline.lanes.frames
+        assert not worker.station.pipeline._frames
 
 
 def test_a_worker_whose_ticks_fail_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -648,12 +651,17 @@ def test_metadata_that_no_edge_would_have_read_is_refused(
 ) -> None:
     """A hostile peer's metadata must not break the connection that others' calls share."""
     worker = getattr(federation, sender).worker
-    write = worker.station.pipeline._payloads
+    write = Parts.salted
     large = tuple((b"k%d" % number, b"x" * 1000) for number in range(1000))
     monkeypatch.setattr(
-        worker.station.pipeline,
-        "_payloads",
-        lambda initial, messages, trailing=None: write(initial + large, messages, trailing),
+        Parts,
+        "salted",
+        lambda parts, initial, messages, trailing=None: write(
+            parts,
+            initial + large if parts.terms.log == worker.station.log_id else initial,
+            messages,
+            trailing,
+        ),
     )
 
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
@@ -685,12 +693,12 @@ def test_what_a_peer_asked_that_is_gone_is_answered_in_the_log(federation: Feder
     """After a restart every ``taken`` gets its answer (PROTOCOL M5), also one that nobody is there to hear."""
     worker = federation.anip.worker
     assert worker is not None
-    turn = Turn(worker.station._leaves)
+    turn = Turn(worker.station._leaves, 0, 0)
     left = Unfinished("taken", statement(from_="e" * 64), b"l" * 32)
 
     worker.station.pipeline.take_up(left, turn)
 
     (planned,) = turn.in_order()
-    said = parse_statement(parse_leaf(planned.entry.leaf).body)
+    said = parse_statement(parse_leaf(planned.leaf).body)
     assert (said.kind, said.reason, said.delivery) == ("refusal", "INTERRUPTED", "unknown")
-    assert (said.to, said.request, planned.outgoing) == ("e" * 64, (b"l" * 32).hex(), None)
+    assert (said.to, said.request, turn.by_road) == ("e" * 64, (b"l" * 32).hex(), {})

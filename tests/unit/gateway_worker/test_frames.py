@@ -40,7 +40,7 @@ def test_a_frame_is_read_back() -> None:
         (UnverifiedRun(3, b"before", (said, heard)), UnverifiedRun(9, b"", (heard,))), b"after", b"head"
     )
 
-    assert decode_message(frames.encode_frame(frame)) == frame
+    assert decode_message(frames.encode_frame(frame.runs, frame.after, frame.head)) == frame
 
 
 def test_announced_chunks_replace_their_bytes() -> None:
@@ -48,7 +48,7 @@ def test_announced_chunks_replace_their_bytes() -> None:
     said = UnverifiedEntry(True, b"s", b"long", 4)
     frame = UnverifiedFrame((UnverifiedRun(0, b"", (said,)),), b"", b"")
 
-    found = decode_message(frames.encode_frame(frame))
+    found = decode_message(frames.encode_frame(frame.runs, frame.after, frame.head))
 
     assert isinstance(found, UnverifiedFrame)
     assert found.runs[0].entries[0] == UnverifiedEntry(True, b"s", b"", 4)

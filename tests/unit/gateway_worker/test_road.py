@@ -12,9 +12,9 @@ from core.payloads import Payload
 from core.reasons import MalformedError, Reason
 from gateway.worker.budget import Budget, BudgetLimits
 from gateway.worker.frames import Chunk, Credit, UnverifiedFrame, decode_message
-from gateway.worker.leaves import heard_body, taken_body
+from gateway.worker.leaves import OwnLeaf, heard_body, taken_body
 from gateway.worker.peerlog import PeerLog
-from gateway.worker.road import CHUNK_BYTES, MAX_UNRECEIPTED_BYTES, Outgoing, Road
+from gateway.worker.road import CHUNK_BYTES, MAX_UNRECEIPTED_BYTES, STALL_US, Road
 from gateway.worker.trust import TrustView
 from tests.support.worker_country import NOW_MS, WorkerCountry, WrittenLog
 
@@ -75,9 +75,11 @@ def road(own: WrittenLog, budget: Budget, held: int = 0) -> tuple[Road, Channel]
     return made, channel
 
 
-def said(own: WrittenLog, *payloads: Payload) -> Outgoing:
+def said(own: WrittenLog, *payloads: Payload) -> OwnLeaf:
     index, entry = own.say(payloads)
-    return Outgoing(index, own.hashes[index], True, entry.body, entry.payloads)
+    return OwnLeaf(
+        b"", own.hashes[index], body=entry.body, payloads=entry.payloads, is_said=True, index=index
+    )
 
 
 def payload(size: int, letter: bytes = b"x") -> Payload:
@@ -325,14 +327,53 @@ def test_a_peer_that_gives_no_receipts_does_not_fill_our_memory(own: WrittenLog,
     size = MAX_UNRECEIPTED_BYTES // 4 + 1
     head, leaves = own.head(), []
     for number in range(5):
-        leaves.append(Outgoing(own.size, bytes([number]) * 32, True, b"%d" % number, bytes(size)))
+        leaves.append(
+            OwnLeaf(
+                b"",
+                bytes([number]) * 32,
+                body=b"%d" % number,
+                payloads=bytes(size),
+                is_said=True,
+                index=own.size,
+            )
+        )
         own.pad(1)
         made.add(leaves[-1])
         made.send_frame(own, own.size, head)
 
     assert list(made.unreceipted) == [one.leaf_hash for one in leaves[-3:]]
-    assert made.unreceipted_bytes == 3 * size
+    assert made.unreceipted_bytes == 3 * (size + 1)
     for leaf in leaves:
         body = taken_body("request", own.log, leaf.index, leaf.leaf_hash.hex(), head_digest(head))
         assert made.take_receipt(body, None) == leaf.index
     assert made.unreceipted_bytes == 0
+
+
+def test_a_peer_that_gives_no_credit_is_taken_for_unreachable(own: WrittenLog, budget: Budget) -> None:
+    """After a while without any, not while it goes on; what waited is sent on the next stream."""
+    made, _ = road(own, budget)
+    leaf = said(own, payload(600_000))
+    made.add(leaf)
+    made.send_frame(own, own.size, own.head())
+    assert not made.is_stalled(0)
+    assert not made.is_stalled(STALL_US)
+    assert made.is_stalled(STALL_US + 1)
+
+    made.on_credit(Credit(leaf.leaf_hash, CREDIT))
+
+    assert not made.is_stalled(STALL_US + 2)
+    made.lose("lost")
+    assert not made.is_stalled(3 * STALL_US)
+    assert made.outgoing == [leaf]
+
+
+def test_what_waits_for_credit_is_bounded(own: WrittenLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the peer takes a little of it."""
+    monkeypatch.setattr("gateway.worker.road.MAX_SENDING_BYTES", 1_000_000)
+    made, _ = road(own, Budget(BudgetLimits(2 * MAX_MESSAGE, 4 * MAX_MESSAGE, 10, 20)))
+    for _ in range(2):
+        assert not made.is_stalled(0)
+        made.add(said(own, payload(600_000)))
+        made.send_frame(own, own.size, own.head())
+
+    assert made.is_stalled(0)

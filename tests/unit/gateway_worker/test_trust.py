@@ -220,7 +220,7 @@ def test_roads_lead_to_gateways_of_the_named_key(country: WorkerCountry) -> None
     ]
     country.anip.change(registrations=suspended)
 
-    assert country.view(country.pns).provider_logs(grant) == []
+    assert country.view(country.pns).provider_logs(grant) == ()
 
 
 def test_the_highest_serial_of_a_registration_counts(country: WorkerCountry) -> None:

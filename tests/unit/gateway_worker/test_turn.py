@@ -10,7 +10,7 @@ from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import PeerLog, VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
-from tests.support.worker_country import HASH, OWN_LOG, PROVIDER, statement
+from tests.support.worker_country import HASH, NOW_MS, OWN_LOG, PROVIDER, statement
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_only_an_admitted_service_gets_a_day_key(kind: Kind, verdict: str, servi
     """Else a peer fills the file of day keys with names that it makes up, one sync of the disk each."""
     budget = Budget(BudgetLimits(1024, 1024, 1, 1))
     road = Road(PeerLog(HASH), "BJ/GOV/PNS", OWN_LOG, credit=1024, max_message=1024, budget=budget)
-    turn = Turn(Leaves(OWN_LOG))
+    turn = Turn(Leaves(OWN_LOG), NOW_MS, 0)
     said = statement(kind=kind, request=HASH)
     entry = VerifiedEntry(1, b"h" * 32, HASH, b"{}", said, None, b"payloads", [(0, b"body")])
 
     turn.hear(road, entry, "request", verdict)
 
     (planned,) = turn.in_order()
-    assert planned.entry.service == service
-    assert planned.entry.body is not None
+    assert planned.service == service
+    assert planned.secret is not None

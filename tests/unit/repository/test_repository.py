@@ -94,7 +94,7 @@ def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
 
     assert requirements
     for line in requirements:
-        assert re.match(r"[a-z0-9._-]+==\S+", line), line
+        assert re.match(r"[a-z0-9._-]+(\[[a-z0-9,-]+\])?==\S+", line), line
         assert "--hash=sha256:" in line, line
         assert "://" not in line, line
 

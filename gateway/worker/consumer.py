@@ -1,0 +1,521 @@
+"""The consumer's side: steps 1 to 6 and 12 to 14, and every way in which a call of our programs may end."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from core.identifiers import new_exchange_id
+from core.payloads import decode_metadata
+from core.reasons import Delivery as Delivered
+from core.reasons import MalformedError, Reason, Retry
+from core.statements import Kind, Statement
+from gateway.worker.context import Claims, passed_on, read_claims
+from gateway.worker.exchange import (
+    MAX_METADATA_BLOB_BYTES,
+    Exchange,
+    Messages,
+    Parts,
+    Phase,
+    ProgramCall,
+)
+from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.recovery import Unfinished
+from gateway.worker.refusal import Ending
+from gateway.worker.road import Road
+from gateway.worker.trust import method_name, refusal_of_terms
+from gateway.worker.turn import Turn
+from rpc.richerrors import Side
+
+MAX_IN_DOUBT: Final = 10_000
+MAX_CLOSED_DEADLINES: Final = 4_096
+MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
+
+
+class Consumer:
+    """All calls of our programs."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._random = parts.random
+        self._halted: Reason | None = None
+        self._requests: deque[Exchange] = deque()
+        self._refusals: deque[tuple[Exchange, Reason]] = deque()
+        self._endings: deque[tuple[Exchange, Kind, Reason, bool]] = deque()
+        self._waiting: dict[Exchange, None] = {}  # in order of arrival
+        self._calls: dict[ProgramCall, Exchange] = {}
+        self._deadlines: list[tuple[int, int, Exchange]] = []
+        self._serial = 0
+        self.exchanges: dict[bytes, Exchange] = {}
+        self.in_doubt: dict[str, str] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of our programs that have no end yet."""
+        return len(self._calls)
+
+    # ------------------------------------------------------------------ 1 to 6
+
+    def on_request(self, call: ProgramCall, messages: Messages) -> None:
+        """A program's call is complete at the edge."""
+        parts = self._parts
+        view, now_us = parts.trust, parts.clock.monotonic_us()
+        if self._halted is not None:
+            self._end(call, self._halted, None, "not_sent")
+            return
+        # 1 Authenticate: TLS proved the key; the certificate must be pinned as one of our member's programs.
+        program = view.programs.get(call.peer_thumbprint) if view else None
+        if view is None or program is None:
+            # Strangers are counted, not logged: nobody we do not know may make us write (PROTOCOL M17).
+            reason = Reason.PROGRAM_UNKNOWN if view else Reason.CONFIG_MISSING
+            self._end(call, reason, None, "not_sent")
+            return
+        claims = read_claims(call.metadata, parts.personal_number)
+        objection = claims.objection
+        if claims.client is not None and claims.client != program.rpartition("/")[0]:
+            # Another's subsystem is not even logged as client: ``caller`` names the program.
+            claims = Claims(None, None, None, None, None, None, None)
+            objection = Reason.CLIENT_NOT_YOURS
+        deadline_us = call.deadline_us
+        if deadline_us is not None:
+            deadline_us = min(deadline_us, now_us + MAX_DEADLINE_US)
+        exchange = Exchange(
+            call,
+            messages,
+            sum([len(data) for _, data in messages]),
+            claims,
+            new_exchange_id(parts.clock.now_ms(), self._random(10)),
+            method_name(call.path),
+            deadline_us,
+            program,
+            now_us + parts.terms.peer_wait_us,
+        )
+        self._calls[call] = exchange
+        if parts.budget.take_call(program, exchange.size):
+            exchange.holder = program
+        else:
+            objection = Reason.LIMIT_EXCEEDED
+        if objection is not None:
+            self._refusals.append((exchange, objection))
+        else:
+            if deadline_us is not None:
+                self._watch(exchange, deadline_us)
+            self._requests.append(exchange)
+        parts.wake()
+
+    def plan(self, turn: Turn) -> None:
+        """Take what waits, endings first, until the turn is full."""
+        while self._endings and not turn.is_full:
+            self._say_ending(turn, *self._endings.popleft())
+        while self._refusals and not turn.is_full:
+            self._refuse_here(turn, *self._refusals.popleft())
+        while self._requests and not turn.is_full:
+            self._request(turn, self._requests.popleft())
+
+    def _request(self, turn: Turn, exchange: Exchange) -> None:
+        """Steps 2 to 6 of one exchange, up to its leaf in the turn."""
+        if exchange.phase is not Phase.WAITING:
+            return
+        reason = self._resolve(turn, exchange)
+        if reason is None and exchange.road is None and exchange.grant is not None:
+            exchange.road = self._parts.roads.to(exchange.grant)
+            if exchange.road is None:
+                self._wait_for_road(exchange)
+                return
+        if reason is not None:
+            self._refuse_here(turn, exchange, reason)
+        else:
+            self._write_request(turn, exchange)
+
+    def _resolve(self, turn: Turn, exchange: Exchange) -> Reason | None:
+        """2 Service to provider. 3 The agreement, and its terms: fail early."""
+        view, claims = self._parts.trust, exchange.claims
+        if view is None:
+            return Reason.CONFIG_MISSING
+        if view.freshness(turn.now_ms) == "expired":
+            return Reason.CONFIG_EXPIRED
+        stopped = self._parts.may_start()
+        if stopped is not None:
+            return stopped
+        if claims.client is None or exchange.method is None:
+            return Reason.NO_AGREEMENT
+        found = view.find_grant(claims.client, claims.service, exchange.method, turn.now_ms)
+        if isinstance(found, Reason):
+            return found
+        exchange.grant = found
+        if found.provision.method.client_streaming or found.provision.method.server_streaming:
+            return Reason.CALL_KIND_NOT_SUPPORTED
+        if len(exchange.messages) != 1:
+            return Reason.METADATA_INVALID
+        return refusal_of_terms(
+            found.agreement,
+            purpose=claims.purpose,
+            issue=claims.issue,
+            represented=claims.represented,
+            caller="mtls",
+            age_ms=turn.now_ms - view.fresh_at,
+        )
+
+    def _wait_for_road(self, exchange: Exchange) -> None:
+        """Without a verified Hello there is no ``to`` to write: wait, 3 s at most."""
+        self._waiting[exchange] = None
+        self._watch(exchange, exchange.waiting_until_us)
+
+    def retry_waiting(self) -> None:
+        """A road opened, or the configuration changed: calls that waited try again."""
+        waiting, self._waiting = self._waiting, {}
+        self._requests.extend(waiting)
+        if waiting:
+            self._parts.wake()
+
+    def _write_request(self, turn: Turn, exchange: Exchange) -> None:
+        """4 The request statement. 5 and 6 follow from the turn: commit, sign, send."""
+        road = exchange.road
+        if road is None:
+            return
+        payloads, digests = self._parts.salted(exchange.claims.passed, exchange.messages)
+        statement = self._statement(turn, exchange, "request", road.peer.log, digests)
+        exchange.statement = statement
+        exchange.phase = Phase.COMMITTING
+        exchange.leaf_hash = turn.say(
+            statement,
+            road,
+            payloads,
+            then=lambda _: self._request_committed(exchange),
+            on_sent=lambda: self._request_sent(exchange),
+        )
+        self.exchanges[exchange.leaf_hash] = exchange
+
+    def _statement(
+        self, turn: Turn, exchange: Exchange, kind: Kind, to: str | None, payloads: list[str]
+    ) -> Statement:
+        claims, grant, view = exchange.claims, exchange.grant, self._parts.trust
+        due_us = exchange.deadline_us
+        return Statement(
+            v=1,
+            kind=kind,
+            from_=self._parts.terms.log,
+            to=to,
+            exchange=exchange.id,
+            reference=claims.reference,
+            attempt=1,
+            previous=None,
+            sequence=0,
+            final=True,
+            client=claims.client,
+            service=grant.provider if grant else None,
+            method=exchange.method if grant else None,
+            represented=claims.represented,
+            purpose=claims.purpose,
+            issue=claims.issue,
+            user=claims.user,
+            caller=f"mtls:{exchange.call.peer_thumbprint}",
+            door="grpc",
+            agreement=grant.agreement.mark if grant else None,
+            configuration=view.mark if view else None,
+            descriptors=grant.provision.descriptors if grant else None,
+            issued_at=turn.now_ms,
+            deadline_us=None if due_us is None else max(0, due_us - turn.now_us),
+            encoding=exchange.call.encoding if payloads else None,
+            payloads=payloads,
+            nonce=self._parts.nonce(),
+        )
+
+    def _request_committed(self, exchange: Exchange) -> None:
+        if exchange.phase is Phase.CLOSED and exchange.road is not None:
+            # Cancelled or late while its commit ran: logged, and never sent.
+            exchange.road.withdraw(exchange.leaf_hash)
+        elif exchange.phase is Phase.COMMITTING:
+            exchange.phase = Phase.COMMITTED
+
+    def _request_sent(self, exchange: Exchange) -> None:
+        if exchange.phase is Phase.COMMITTED:
+            exchange.phase = Phase.SENT
+
+    def _refuse_here(self, turn: Turn, exchange: Exchange, reason: Reason) -> None:
+        """A refusal at our own gateway: one said refusal, ``to`` nobody, then the program is told."""
+        call = self._close(exchange)
+        if call is None:
+            return
+        if not self._parts.entries.take(exchange.caller, turn.now_us):
+            # Past its budget a member's refusals are told, counted and summed in one note (PROTOCOL M17).
+            self._end(call, reason, exchange, "not_sent")
+            return
+        statement = _replace(
+            self._statement(turn, exchange, "refusal", None, []),
+            status=int(reason.entry.code),
+            reason=str(reason),
+            delivery="not_sent",
+        )
+        ending = self._parts.refusals.ending(
+            reason, side="consumer", exchange=exchange.id, delivery="not_sent"
+        )
+        turn.say(statement, None, then=lambda _: call.release((), [], ending))
+
+    # ------------------------------------------------------------------ 12 to 14
+
+    def hear_response(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        """12 Verify the response. 13 Plan its record. 14 After the commit, release it."""
+        exchange = self.exchanges.get(bytes.fromhex(statement.request or ""))
+        if exchange is None or exchange.road is not road:
+            self._hear_late(turn, road, entry, statement)
+            return
+        reason = self._verify_response(road, entry, statement, exchange)
+        exchange.phase = Phase.ANSWERED
+        self.exchanges.pop(exchange.leaf_hash, None)
+
+        def release(_: int) -> None:
+            call = self._close(exchange)
+            if call is None:
+                return  # the program went while the commit ran: nothing more is logged, ``taken`` stands
+            if reason is not None:
+                self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+            else:
+                self._release(call, exchange, entry, statement)
+
+        verdict = "taken" if reason is None else f"refused:{reason}"
+        turn.hear(road, entry, "response", verdict, then=release)
+
+    def _hear_late(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        """Ours to answer for no more: it ended, or this peer was never asked."""
+        request = statement.request or ""
+        if self.in_doubt.get(request) == road.peer.log:
+            del self.in_doubt[request]
+        elif not self._parts.entries.take(road.member, turn.now_us):
+            return  # answers that nobody waits for must not fill our log: summed in one note (PROTOCOL M17)
+        turn.hear(road, entry, "response", "late")
+
+    def _verify_response(
+        self, road: Road, entry: VerifiedEntry, statement: Statement, exchange: Exchange
+    ) -> Reason | None:
+        """Head, chain and inclusion were verified with the frame; here the binding to our request."""
+        reason = self._parts.objection_to(road, entry, statement)
+        if reason is not None:
+            return reason
+        asked, view, grant, parts = exchange.statement, self._parts.trust, exchange.grant, entry.parts
+        if asked is None or view is None or grant is None:
+            return Reason.STATEMENT_INVALID
+        if _bound(statement) != _bound(asked):
+            return Reason.STATEMENT_INVALID
+        gateway = view.by_log.get(road.peer.log)
+        named = grant.agreement.terms.provider.member_key
+        if gateway is None or not view.is_party(gateway, grant.provider, named):
+            return Reason.PEER_NOT_REGISTERED
+        if statement.sequence != 0 or not statement.final:
+            return Reason.CALL_KIND_NOT_SUPPORTED
+        if statement.kind == "refusal":
+            return Reason.STATEMENT_INVALID if parts or statement.status == 0 else None
+        if not 2 <= len(parts) <= 3:
+            return Reason.STATEMENT_INVALID
+        if max(len(parts[0][1]), len(parts[-1][1])) > MAX_METADATA_BLOB_BYTES:
+            return Reason.LIMIT_EXCEEDED
+        return None
+
+    def _release(
+        self, call: ProgramCall, exchange: Exchange, entry: VerifiedEntry, statement: Statement
+    ) -> None:
+        """14 Everything is durable: the program gets its answer."""
+        request_hash = exchange.leaf_hash.hex()
+        if statement.kind == "refusal":
+            side: Side = "adapter" if statement.reason in _ADAPTER_REASONS else "provider"
+            ending = self._parts.refusals.ending(
+                Reason(statement.reason or Reason.INTERNAL),
+                side=side,
+                exchange=exchange.id,
+                delivery=statement.delivery or "unknown",
+                request_hash=request_hash,
+                status=statement.status,
+            )
+            call.release((), [], ending)
+            return
+        parts = entry.parts
+        try:
+            initial = passed_on(decode_metadata(parts[0][1]))
+            trailing = passed_on(decode_metadata(parts[-1][1]))
+        except MalformedError:
+            self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+            return
+        if statement.encoding and statement.encoding != "identity":
+            initial += ((b"grpc-encoding", statement.encoding.encode("ascii")),)
+        trailing += (
+            (b"x-road-exchange-id", exchange.id.encode("ascii")),
+            (b"x-road-request-hash", request_hash.encode("ascii")),
+        )
+        self._parts.counters["exchanges_answered"] += 1
+        call.release(initial, list(parts[1:-1]), Ending(statement.status or 0, "", trailing))
+
+    # ------------------------------------------------------------------ ends that the program or time brings
+
+    def on_malformed(self, call: ProgramCall, reason: Reason) -> None:
+        """A call that broke gRPC's rules or a bound before it was complete: counted, told, not logged."""
+        self._end(call, reason, None, "not_sent")
+
+    def on_cancel(self, call: ProgramCall) -> None:
+        """The program went away or cancelled."""
+        exchange = self._calls.get(call)
+        if exchange is not None:
+            self._abort(exchange, "cancel", Reason.CANCELLED)
+
+    def _abort(self, exchange: Exchange, kind: Kind, reason: Reason, retry: Retry | None = None) -> None:
+        """End one of our calls before its answer: nothing committed, dropped; sent, the ending travels."""
+        phase, road = exchange.phase, exchange.road
+        call = self._close(exchange)
+        if call is None:
+            return
+        if phase is Phase.WAITING:
+            self._parts.counters["dropped"] += 1
+            if reason is not Reason.CANCELLED:
+                self._end(call, reason, exchange, "not_sent")
+            return
+        if phase is Phase.ANSWERED:
+            # Gone before step 14: nothing more is logged, ``taken`` stands (PROTOCOL, "The road").
+            if reason is not Reason.CANCELLED:
+                self._end(call, reason, exchange, "unknown", retry)
+            return
+        sent = phase >= Phase.SENT
+        if road is not None:
+            # Its word no longer counts: a later stream must not carry it again.
+            road.withdraw(exchange.leaf_hash)
+        if sent and road is not None:
+            self._doubt(exchange.leaf_hash.hex(), road.peer.log)
+        self._endings.append((exchange, kind, reason, sent))
+        if reason is not Reason.CANCELLED:
+            self._end(call, reason, exchange, "unknown" if sent else "not_sent", retry)
+        self._parts.wake()
+
+    def _say_ending(self, turn: Turn, exchange: Exchange, kind: Kind, reason: Reason, sent: bool) -> None:
+        request = exchange.statement
+        if request is None:
+            return
+        statement = self._ending_of(turn, request, exchange.leaf_hash, kind, reason)
+        if not sent:
+            statement = _replace(statement, delivery="not_sent")
+        turn.say(statement, exchange.road if sent else None)
+
+    def _ending_of(
+        self, turn: Turn, request: Statement, leaf_hash: bytes, kind: Kind, reason: Reason
+    ) -> Statement:
+        return _replace(
+            request,
+            kind=kind,
+            payloads=[],
+            encoding=None,
+            issued_at=turn.now_ms,
+            nonce=self._parts.nonce(),
+            request=leaf_hash.hex(),
+            reason=str(reason),
+            delivery="unknown",
+        )
+
+    def _doubt(self, request: str, peer: str) -> None:
+        """Nobody here knows what became of a request; the peer's late answer may tell. The oldest are forgotten."""
+        self.in_doubt[request] = peer
+        if len(self.in_doubt) > MAX_IN_DOUBT:
+            del self.in_doubt[next(iter(self.in_doubt))]
+
+    def halt(self, reason: Reason) -> None:
+        """The log takes no more entries: end every call of our programs now, and each that comes."""
+        self._halted = reason
+        for exchange in list(self._calls.values()):
+            delivery: Delivered = "unknown" if exchange.phase >= Phase.SENT else "not_sent"
+            call = self._close(exchange)
+            if call is not None:
+                self._end(call, reason, exchange, delivery)
+
+    def on_tick(self, now_us: int) -> None:
+        """End what is overdue; bounded by what is due."""
+        if len(self._deadlines) > MAX_CLOSED_DEADLINES + 4 * len(self._calls):
+            # Else a call that ended in a millisecond would be held for as long as it had been given.
+            self._deadlines = [one for one in self._deadlines if one[2].phase is not Phase.CLOSED]
+            heapq.heapify(self._deadlines)
+        while self._deadlines and self._deadlines[0][0] <= now_us:
+            _, _, exchange = heapq.heappop(self._deadlines)
+            if exchange.phase is Phase.CLOSED:
+                continue
+            if exchange.deadline_us is not None and exchange.deadline_us <= now_us:
+                self._abort(exchange, "deadline", Reason.DEADLINE_EXCEEDED)
+            elif exchange.phase is Phase.WAITING and exchange in self._waiting:
+                del self._waiting[exchange]
+                self._refusals.append((exchange, Reason.PEER_UNREACHABLE))
+                self._parts.wake()
+            elif exchange.phase is Phase.COMMITTED and exchange.waiting_until_us <= now_us:
+                self._abort(exchange, "abandon", Reason.PEER_UNREACHABLE)
+
+    def _watch(self, exchange: Exchange, due_us: int) -> None:
+        self._serial += 1
+        heapq.heappush(self._deadlines, (due_us, self._serial, exchange))
+
+    def on_road_lost(self, road: Road) -> None:
+        """The stream broke: what was sent ends at once for its program; an answer that comes later is late."""
+        for exchange in [one for one in self.exchanges.values() if one.road is road]:
+            if exchange.phase is Phase.SENT:
+                grant = exchange.grant
+                idempotent = grant is not None and grant.provision.method.idempotent
+                self._abort(exchange, "abandon", Reason.PEER_LOST, "safe" if idempotent else "ask")
+            elif exchange.phase is Phase.COMMITTED:
+                exchange.waiting_until_us = self._parts.clock.monotonic_us() + self._parts.terms.peer_wait_us
+                self._watch(exchange, exchange.waiting_until_us)
+
+    def _close(self, exchange: Exchange) -> ProgramCall | None:
+        """Take an exchange out of every table, once; returns its call, or ``None`` if it was closed before."""
+        if exchange.phase is Phase.CLOSED:
+            return None
+        exchange.phase = Phase.CLOSED
+        if exchange.holder:
+            self._parts.budget.give_call(exchange.holder, exchange.size)
+        self._calls.pop(exchange.call, None)
+        self._waiting.pop(exchange, None)
+        self.exchanges.pop(exchange.leaf_hash, None)
+        exchange.messages = []
+        return exchange.call
+
+    def _end(
+        self,
+        call: ProgramCall,
+        reason: Reason,
+        exchange: Exchange | None,
+        delivery: Delivered,
+        retry: Retry | None = None,
+    ) -> None:
+        ending = self._parts.refusals.ending(
+            reason,
+            side="consumer",
+            exchange=exchange.id if exchange else None,
+            delivery=delivery,
+            request_hash=exchange.leaf_hash.hex() if exchange and exchange.leaf_hash else None,
+            retry=retry,
+        )
+        call.release((), [], ending)
+
+    # ------------------------------------------------------------------ after a restart
+
+    def take_up(self, left: Unfinished, turn: Turn) -> None:
+        """Say that a request which a restart left in doubt is given up."""
+        peer = left.statement.to or ""
+        self._doubt(left.leaf.hex(), peer)
+        ending = self._ending_of(turn, left.statement, left.leaf, "abandon", Reason.INTERRUPTED)
+        turn.say(ending, self._parts.roads.known(peer))
+
+
+# What a response must repeat of its request: whose it is, what was asked, for what (PROTOCOL M2).
+_bound: Final = attrgetter(
+    "exchange",
+    "reference",
+    "client",
+    "service",
+    "method",
+    "represented",
+    "purpose",
+    "issue",
+    "user",
+    "caller",
+    "door",
+    "agreement",
+    "descriptors",
+)
+_ADAPTER_REASONS: Final = frozenset({"ADAPTER_DOWN", "ADAPTER_LOST", "ADAPTER_PROTOCOL"})
+_replace = msgspec.structs.replace

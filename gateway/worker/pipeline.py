@@ -1,0 +1,106 @@
+"""All exchanges of one worker: both sides joined, and what waits for the next turn."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+
+from gateway.worker.budget import Budget
+from gateway.worker.consumer import Consumer
+from gateway.worker.exchange import Parts
+from gateway.worker.frames import UnverifiedFrame
+from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.provider import Provider
+from gateway.worker.recovery import Unfinished
+from gateway.worker.road import Road
+from gateway.worker.trust import TrustView
+from gateway.worker.turn import Turn
+
+Accept = Callable[[Turn, Road, UnverifiedFrame], list[VerifiedEntry]]
+
+
+class Pipeline:
+    """Gathers a turn from all lanes.
+
+    Args:
+        parts: What both sides are built with.
+        arrivals: Bounds the frames that wait while a commit takes its time, apart from the calls they may begin: a
+            member that calls as much as it may must not lose its stream for that.
+        accept: The one that believes frames.
+    """
+
+    def __init__(self, parts: Parts, arrivals: Budget, accept: Accept) -> None:
+        self._parts = parts
+        self._arrivals = arrivals
+        self._accept = accept
+        self._frames: deque[tuple[Road, UnverifiedFrame]] = deque()
+        self._startup: deque[Callable[[Turn], None]] = deque()
+        self.consumer = Consumer(parts)
+        self.provider = Provider(parts)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of our programs and of peers that have no end yet."""
+        return self.consumer.in_flight + self.provider.in_flight
+
+    def use(self, view: TrustView) -> None:
+        """Judge by another configuration from now on, whole."""
+        self._parts.trust = view
+        self._parts.personal_number = re.compile(view.personal_number_pattern)
+        self.consumer.retry_waiting()
+
+    def on_frame(self, road: Road, frame: UnverifiedFrame) -> bool:
+        """Keep a frame for the next turn; false if its member has too much waiting here already."""
+        if not self._arrivals.take_bytes(road.member, frame.size):
+            return False
+        self._frames.append((road, frame))
+        self._parts.wake()
+        return True
+
+    def on_road_lost(self, road: Road) -> None:
+        """What is not heard yet was not: the next Hello tells the peer where to begin again."""
+        for _, frame in [one for one in self._frames if one[0] is road]:
+            self._arrivals.give_bytes(road.member, frame.size)
+        self._frames = deque([one for one in self._frames if one[0] is not road])
+        self.consumer.on_road_lost(road)
+
+    def on_tick(self, now_us: int) -> None:
+        """Deadlines. Called every few milliseconds."""
+        self.consumer.on_tick(now_us)
+        self.provider.on_tick(now_us)
+
+    def at_start(self, plan: Callable[[Turn], None]) -> None:
+        """Let ``plan`` write into the next turn, before all else."""
+        self._startup.append(plan)
+        self._parts.wake()
+
+    def take_up(self, left: Unfinished, turn: Turn) -> None:
+        """Say what became of an exchange that a restart cut: ours is given up, a peer's is answered."""
+        if left.role == "taken":
+            self.provider.take_up(left, turn)
+        else:
+            self.consumer.take_up(left, turn)
+
+    def gather(self, turn: Turn) -> None:
+        """Take what waits in the lanes, oldest first, until the turn is full."""
+        while self._startup and not turn.is_full:
+            self._startup.popleft()(turn)
+        while self._frames and not turn.is_full:
+            road, frame = self._frames.popleft()
+            self._arrivals.give_bytes(road.member, frame.size)
+            for entry in self._accept(turn, road, frame):
+                self._hear(turn, road, entry)
+        self.provider.plan(turn)
+        self.consumer.plan(turn)
+
+    def _hear(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
+        statement = entry.statement
+        if statement is None:
+            return  # a receipt: kept by ``accept`` beside the leaf it is about
+        if statement.kind == "request":
+            self.provider.hear_request(turn, road, entry, statement)
+        elif statement.kind in ("response", "refusal"):
+            self.consumer.hear_response(turn, road, entry, statement)
+        else:
+            self.provider.hear_ending(turn, road, entry, statement)

@@ -1,0 +1,297 @@
+"""The provider's side: steps 7 to 11, and what ends a peer's call before its answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from core.payloads import decode_metadata
+from core.reasons import Delivery as Delivered
+from core.reasons import MalformedError, Reason
+from core.statements import Kind, Statement
+from gateway.worker.call import AdapterAnswer
+from gateway.worker.context import caller_context, passed_on
+from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
+from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
+from gateway.worker.recovery import Unfinished
+from gateway.worker.road import Road
+from gateway.worker.trust import Grant, refusal_of_terms
+from gateway.worker.turn import Turn
+
+
+class Provider:
+    """All calls of peers to our adapters."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._answers: deque[Service] = deque()
+        self.services: dict[bytes, Service] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Calls of peers that have no end yet."""
+        return len(self.services)
+
+    # ------------------------------------------------------------------ 7 to 11
+
+    def hear_request(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        """7 Verify peer and request. 8 Authorise. 9 Plan the record; the commit comes before the adapter."""
+        reason = self._verify_request(road, entry, statement) or self._authorise(turn, road, statement)
+        size = len(entry.payloads)
+        if reason is None and not self._parts.budget.take_call(road.member, size):
+            reason = Reason.LIMIT_EXCEEDED
+        if reason is not None:
+            self._refuse(turn, road, entry, statement, reason)
+            return
+        left = statement.deadline_us
+        service = Service(road, entry, statement, size, None if left is None else turn.now_us + left)
+        self.services[entry.leaf_hash] = service
+        turn.hear(road, entry, "request", "taken", then=lambda _: self._call_adapter(service))
+
+    def _verify_request(self, road: Road, entry: VerifiedEntry, statement: Statement) -> Reason | None:
+        reason = self._parts.objection_to(road, entry, statement)
+        if reason is not None:
+            return reason
+        if entry.leaf_hash in self.services:
+            # The same bytes logged twice by the peer are one statement: it is delivered once.
+            return Reason.REPLAYED
+        if statement.sequence != 0 or not statement.final or len(entry.parts) != 2:
+            return Reason.CALL_KIND_NOT_SUPPORTED
+        (_, blob), (_, message) = entry.parts
+        if len(message) > self._parts.terms.max_message:
+            return Reason.MESSAGE_TOO_LARGE
+        if len(blob) > MAX_METADATA_BLOB_BYTES:
+            # It would break the connection to the adapter, and with it the calls of all others.
+            return Reason.LIMIT_EXCEEDED
+        if statement.deadline_us == 0:
+            return Reason.STATEMENT_EXPIRED
+        return self._parts.may_start()
+
+    def _authorise(self, turn: Turn, road: Road, statement: Statement) -> Reason | None:
+        """8 By our own configuration: party, method, purpose, dossier, validity."""
+        view = self._parts.trust
+        client, provider, method, mark = (
+            statement.client,
+            statement.service,
+            statement.method,
+            statement.agreement,
+        )
+        if view is None or client is None or provider is None or method is None or mark is None:
+            return Reason.CONFIG_MISSING if view is None else Reason.STATEMENT_INVALID
+        if view.freshness(turn.now_ms) == "expired":
+            return Reason.CONFIG_EXPIRED
+        gateway = view.by_log.get(road.peer.log)
+        if gateway is None or gateway.member != client.rpartition("/")[0]:
+            return Reason.PEER_NOT_REGISTERED
+        ours = provider.rpartition("/")[0] == self._parts.terms.member
+        if not ours or not self._parts.adapters.serves(provider):
+            return Reason.NO_AGREEMENT
+        found = view.find_named(client, provider, method, mark, turn.now_ms)
+        if not isinstance(found, Grant):
+            return found
+        if not view.is_party(gateway, client, found.agreement.terms.consumer.member_key):
+            return Reason.PEER_NOT_REGISTERED
+        return refusal_of_terms(
+            found.agreement,
+            purpose=statement.purpose,
+            issue=statement.issue,
+            represented=statement.represented,
+            caller=statement.caller or "loopback",
+            age_ms=turn.now_ms - view.fresh_at,
+        )
+
+    def _refuse(
+        self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement, reason: Reason
+    ) -> None:
+        """``heard: refused`` and a said refusal in one commit, within the member's budget of entries."""
+        if not self._parts.entries.take(road.member, turn.now_us):
+            # Not heard and not answered: passed, as Outcome would tell. Its stream ends, so that what is asked
+            # there in vain ends at once too, and the peer slows down as it dials again (PROTOCOL M17).
+            self._parts.counters["peers_over_budget"] += 1
+            why = f"too many refused requests, the last one for {reason}"
+            self._parts.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, why))
+            return
+        turn.hear(road, entry, "request", f"refused:{reason}")
+        self._say_refusal(turn, road, entry.leaf_hash, statement, reason, "not_sent")
+
+    def _call_adapter(self, service: Service) -> None:
+        """10 The request is durable here: deliver it, once. Whatever ended meanwhile is not delivered."""
+        if service.phase is not Phase.COMMITTING:
+            return
+        if not service.road.is_open:
+            self._end_service(service, Reason.PEER_LOST)
+            return
+        left = None
+        if service.deadline_us is not None:
+            left = service.deadline_us - self._parts.clock.monotonic_us()
+            if left <= 0:
+                self._end_service(service, Reason.STATEMENT_EXPIRED)
+                return
+        statement = service.statement
+        (_, blob), message = service.request.parts
+        try:
+            metadata = passed_on(decode_metadata(blob))
+        except MalformedError as error:
+            self._end_service(service, error.reason)
+            return
+        service.phase = Phase.SENT
+        service.handle = self._parts.adapters.call(
+            statement.service or "",
+            f"/{statement.method}".encode("ascii"),
+            metadata + tuple(caller_context(statement, service.request.leaf_hash.hex())),
+            statement.encoding or "identity",
+            left,
+            [message],
+            lambda answer: self._adapter_answered(service, answer),
+        )
+
+    def _adapter_answered(self, service: Service, answer: AdapterAnswer) -> None:
+        if service.phase is Phase.SENT:
+            service.delivered = answer.failure not in _NOT_DELIVERED
+            self._answer_with(service, answer)
+
+    def _end_service(self, service: Service, reason: Reason) -> None:
+        """End a peer's call before the adapter did: it learns at once, the statement follows."""
+        if service.phase in (Phase.ANSWERED, Phase.CLOSED):
+            return
+        handle = service.handle
+        if handle is not None:
+            service.delivered = handle.has_left
+            handle.cancel()
+        self._answer_with(service, AdapterAnswer((), [], (), None, failure=reason))
+
+    def _answer_with(self, service: Service, answer: AdapterAnswer) -> None:
+        service.phase = Phase.ANSWERED
+        service.answer = answer
+        service.deadline_us = None
+        self._answers.append(service)
+        self._parts.wake()
+
+    def plan(self, turn: Turn) -> None:
+        """Take what was answered, oldest first, until the turn is full."""
+        while self._answers and not turn.is_full:
+            self._answer(turn, self._answers.popleft())
+
+    def _answer(self, turn: Turn, service: Service) -> None:
+        """11 The response statement, or the refusal; the turn commits, signs and sends it."""
+        answer, road, parts = service.answer, service.road, self._parts
+        if answer is None or service.phase is Phase.CLOSED:
+            return
+        service.phase = Phase.CLOSED
+        request = service.request.leaf_hash
+        self.services.pop(request, None)
+        parts.budget.give_call(road.member, service.size)
+        reason = answer.failure
+        if reason is None and not _is_unary(answer):
+            reason = Reason.ADAPTER_PROTOCOL
+        if reason is None and any(len(data) > parts.terms.max_message for _, data in answer.messages):
+            reason = Reason.MESSAGE_TOO_LARGE
+        if reason is not None:
+            delivery: Delivered = "delivered" if service.delivered else "not_sent"
+            self._say_refusal(turn, road, request, service.statement, reason, delivery)
+            return
+        payloads, digests = parts.salted(
+            passed_on(answer.initial), answer.messages, passed_on(answer.trailing)
+        )
+        parts.counters["exchanges_served"] += 1
+        response = self._response(turn, service.statement, request, "response", digests, answer)
+        turn.say(response, road, payloads)
+
+    def _say_refusal(
+        self,
+        turn: Turn,
+        road: Road | None,
+        request: bytes,
+        asked: Statement,
+        reason: Reason,
+        delivery: Delivered,
+    ) -> None:
+        """A refusal is a signed, logged response too."""
+        self._parts.counters[f"refused_{reason}"] += 1
+        refused = _replace(
+            self._response(turn, asked, request, "refusal", [], None),
+            status=int(reason.entry.code),
+            reason=str(reason),
+            delivery=delivery,
+        )
+        turn.say(refused, road)
+
+    def _response(
+        self,
+        turn: Turn,
+        asked: Statement,
+        request: bytes,
+        kind: Kind,
+        payloads: list[str],
+        answer: AdapterAnswer | None,
+    ) -> Statement:
+        view = self._parts.trust
+        return _replace(
+            asked,
+            kind=kind,
+            from_=self._parts.terms.log,
+            to=asked.from_,
+            previous=None,
+            attempt=1,
+            configuration=view.mark if view else None,
+            issued_at=turn.now_ms,
+            deadline_us=None,
+            encoding=answer.encoding if answer else None,
+            payloads=payloads,
+            nonce=self._parts.nonce(),
+            request=request.hex(),
+            heard=0,
+            status=answer.status if answer else None,
+        )
+
+    # ------------------------------------------------------------------ ends that the consumer or time brings
+
+    def hear_ending(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        """The consumer cancelled, ran out of time or gave up: it reaches the adapter at once."""
+        service = self.services.get(bytes.fromhex(statement.request or ""))
+        ours = service is not None and service.road is road
+        if not ours and not self._parts.entries.take(road.member, turn.now_us):
+            return  # endings of nothing must not fill our log: summed in one note (PROTOCOL M17)
+        reason = self._parts.objection_to(road, entry, statement)
+        turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
+        ends = _ENDS.get(statement.kind)
+        if reason is None and ends is not None and service is not None and ours:
+            self._end_service(service, ends)
+
+    def on_tick(self, now_us: int) -> None:
+        """End what is overdue at the adapter."""
+        for service in [one for one in self.services.values() if _is_due(one, now_us)]:
+            self._end_service(service, Reason.DEADLINE_EXCEEDED)
+
+    # ------------------------------------------------------------------ after a restart
+
+    def take_up(self, left: Unfinished, turn: Turn) -> None:
+        """Answer a request that a restart cut: nobody knows whether the adapter was called, it is not called again."""
+        # Said also when the peer is registered no more, and cannot be told: else each start would find it again.
+        road = self._parts.roads.known(left.statement.from_)
+        self._say_refusal(turn, road, left.leaf, left.statement, Reason.INTERRUPTED, "unknown")
+
+
+_ENDS: Final = {
+    "cancel": Reason.CANCELLED,
+    "deadline": Reason.DEADLINE_EXCEEDED,
+    "abandon": Reason.PEER_LOST,
+}
+# Of these the adapter has nothing: it was away, or the queue before it was full.
+_NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
+_replace = msgspec.structs.replace
+
+
+def _is_unary(answer: AdapterAnswer) -> bool:
+    """Whether a unary method may answer so: one message with OK, at most one with another status."""
+    return (
+        answer.status is not None
+        and len(answer.messages) <= 1
+        and (answer.status != 0 or bool(answer.messages))
+    )
+
+
+def _is_due(service: Service, now_us: int) -> bool:
+    return service.deadline_us is not None and service.deadline_us <= now_us and service.phase is Phase.SENT

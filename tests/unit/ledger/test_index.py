@@ -129,7 +129,10 @@ def test_index_taken_in_twice_is_the_same(index: ExchangeIndex) -> None:
     once = index.search(Filter())
 
     index.add(MINE, LEAVES)
+    twice = index.search(Filter())
+    index.add(MINE, LEAVES[3:] + LEAVES)
 
+    assert twice == once
     assert index.search(Filter()) == once
 
 

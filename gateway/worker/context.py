@@ -15,7 +15,7 @@ from typing import Final
 from core.identifiers import SubsystemId, require_handle, require_purpose
 from core.payloads import Metadata
 from core.reasons import Reason
-from core.statements import Statement, User
+from core.statements import AgreementMark, Statement, User
 
 RESERVED: Final = b"x-road-"
 
@@ -117,12 +117,9 @@ def has_personal_number(statement: Statement, personal_number: re.Pattern[str]) 
     return statement.user is not None and personal_number.search(statement.user.id) is not None
 
 
-def caller_context(statement: Statement, request_hash: str) -> list[tuple[bytes, bytes]]:
+def caller_context(statement: Statement, request_hash: str) -> Metadata:
     """What the adapter is told of the caller, from the verified request statement."""
     entries = [
-        (_CLIENT, statement.client),
-        (_SERVICE, statement.service),
-        (_PURPOSE, statement.purpose),
         (_ISSUE, statement.issue),
         (_REFERENCE, statement.reference),
         (_REPRESENTED, statement.represented),
@@ -132,6 +129,17 @@ def caller_context(statement: Statement, request_hash: str) -> list[tuple[bytes,
     ]
     if statement.user:
         entries += [(_USER, statement.user.id), (b"x-road-userid-basis", statement.user.basis)]
-    if statement.agreement:
-        entries.append((b"x-road-agreement", f"{statement.agreement.id}/{statement.agreement.version}"))
-    return [(name, value.encode("ascii")) for name, value in entries if value is not None]
+    recurring = _recurring_context(
+        statement.client, statement.service, statement.purpose, statement.agreement
+    )
+    return recurring + tuple([(name, value.encode("ascii")) for name, value in entries if value is not None])
+
+
+@lru_cache(4096)
+def _recurring_context(
+    client: str | None, service: str | None, purpose: str | None, agreement: AgreementMark | None
+) -> Metadata:
+    entries = [(_CLIENT, client), (_SERVICE, service), (_PURPOSE, purpose)]
+    if agreement:
+        entries.append((b"x-road-agreement", f"{agreement.id}/{agreement.version}"))
+    return tuple((name, value.encode("ascii")) for name, value in entries if value is not None)

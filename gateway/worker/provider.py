@@ -140,7 +140,7 @@ class Provider:
         service.handle = self._parts.adapters.call(
             statement.service or "",
             f"/{statement.method}".encode("ascii"),
-            metadata + tuple(caller_context(statement, service.request.leaf_hash.hex())),
+            metadata + caller_context(statement, service.request.leaf_hash.hex()),
             statement.encoding or "identity",
             left,
             [message],

@@ -270,15 +270,20 @@ def write_metadata(metadata: Iterable[tuple[bytes, bytes]]) -> list[Header]:
     (``:path``, ``content-type``, ``grpc-status``) or break the header block.
     """
     headers = []
+    texts: list[bytes] = []
     kinds = _kinds
-    for name, value in metadata:
+    for entry in metadata:
+        name, value = entry
         kind = kinds.get(name)
         if kind is None:
             kind = _kind_of(name)
-        if kind == _BINARY:
+        if kind == _PLAIN:
+            headers.append(entry)
+            texts.append(value)
+        elif kind == _BINARY:
             headers.append((name, binascii.b2a_base64(value, newline=False).rstrip(b"=")))
-        elif kind == _PLAIN and _is_text(value):
-            headers.append((name, value))
+    if not _is_text(b"".join(texts)):
+        return [one for one in headers if _is_text(one[1])]
     return headers
 
 

@@ -6,11 +6,15 @@ All of them work offline: on a gateway's directory or a copy of it, on files, an
 from __future__ import annotations
 
 import base64
+import getpass
 import json
+import platform
+import sqlite3
 import sys
 import time
 import tomllib
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +23,7 @@ import click
 
 from core.language import Language, Text
 from core.reasons import ExchangeError, MalformedError, Reason
-from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option, show_rows
+from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option
 
 if TYPE_CHECKING:
     from audit.report import Report
@@ -42,6 +46,11 @@ _FACTS: Final = {
     "outcome": Text("issue", "outcome"),
     "time": Text("heure", "time"),
 }
+
+_NO_ROOM: Final = Text(
+    "pas de place pour les lignes dans le répertoire temporaire : demandez un dossier, ou donnez TMPDIR",
+    "no room for the rows in the temporary directory: ask for one dossier, or set TMPDIR",
+)
 
 _log_option = click.option(
     "--log",
@@ -74,17 +83,45 @@ def list_(
     output: Output,
     lang: Language,
 ) -> None:
-    """List exchanges from the segments."""
-    from audit.listing import COLUMNS, Wanted, foot, list_exchanges, shortened
+    """List exchanges from the segments; exits 1 behind the rows if a log has a gap."""
+    from audit.exchanges import Wanted, require_whole
+    from audit.listing import COLUMNS, TABLE_COLUMNS, Listing, foot, shortened
+    from audit.pages import print_csv, print_json, print_tables
 
     wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until))
-    listing = list_exchanges(directory, wanted, lang)
-    if output != "table":
-        show_rows(listing.rows, COLUMNS, output, lang)
-        return
-    show_rows([shortened(row, lang) for row in listing.rows], COLUMNS, output, lang)
-    for line in foot(listing, wanted, lang, time.time_ns() // 1_000_000):
-        click.echo(line)
+    try:
+        with closing(Listing(directory, wanted)) as listing:
+            rows = listing.rows(lang)
+            if output == "json":
+                print_json(rows, COLUMNS)
+            elif output == "csv":
+                print_csv(rows, COLUMNS)
+            else:
+                print_tables((shortened(row, lang) for row in rows), TABLE_COLUMNS, lang)
+                anchor = _anchor_of(directory).in_(lang)
+                for line in foot(listing, lang, time.time_ns() // 1_000_000, _made_by(), anchor):
+                    click.echo(line)
+            require_whole(listing.logs)
+    except sqlite3.OperationalError as error:
+        raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
+
+
+def _made_by() -> str:
+    """Who runs this, as the machine says."""
+    try:
+        return f"{getpass.getuser()}@{platform.node()}"
+    except OSError:
+        return f"?@{platform.node()}"
+
+
+def _anchor_of(directory: Path) -> Text:
+    from pki.anchor import Anchor, spoken
+
+    try:
+        fingerprint = spoken(Anchor.read(directory / "anchor.pem").fingerprint)
+    except (MalformedError, OSError):
+        return Text("inconnue", "unknown")
+    return Text(fingerprint, fingerprint)
 
 
 @audit.command("export", help="Preuve d'un échange / evidence of one exchange.")

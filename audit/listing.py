@@ -1,210 +1,345 @@
-"""``passerelle audit list``: the exchanges of a log as an auditor must see them (USERS section 4).
+"""``passerelle audit list``: the exchanges of a gateway's logs as an auditor must see them (USERS section 4).
 
-Read from the segments alone, with every process dead. The list finds; it proves nothing: that is ``export``'s.
+Read from the gateway's directory or a copy of it alone. The list finds; it proves nothing: that is ``export``'s. Every
+cell is what the log, or the configuration that a statement names, says; what neither says is ``unknown``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from core.heads import parse_head
+from audit.configurations import Configurations, Version
+from audit.exchanges import Exchanges, Found, ReadLog, Wanted
+from core.jws import DocumentKind, parse_document
 from core.language import Language, Text
 from core.reasons import Code, MalformedError
+from core.registrations import Registration, parse_registration
 from ledger.evidence import log_directories
-from ledger.headfile import read_head_file
-from ledger.index import rows_of
-from ledger.published import PublishedConfigurations
-from ledger.reader import LogReader
 
 COLUMNS: Final = {
     "time": Text("heure", "time"),
     "exchange": Text("échange", "exchange"),
     "role": Text("côté", "side"),
     "client": Text("consommateur", "consumer"),
+    "client_name": Text("nom du consommateur", "consumer's name"),
+    "represented": Text("pour le compte de", "on behalf of"),
     "service": Text("fournisseur", "provider"),
+    "service_name": Text("nom du fournisseur", "provider's name"),
     "method": Text("méthode", "method"),
     "purpose": Text("finalité", "purpose"),
+    "purpose_label": Text("libellé", "label"),
     "agreement": Text("convention", "agreement"),
+    "apdp": Text("décision APDP", "APDP decision"),
+    "agreement_state": Text("état alors", "state then"),
     "issue": Text("dossier", "dossier"),
     "user": Text("utilisateur", "user"),
+    "user_basis": Text("identité", "identity"),
     "outcome": Text("issue", "outcome"),
     "reason": Text("motif", "reason"),
+    "records": Text("enregistrements", "records"),
+    "sensitivity": Text("classe", "class"),
+    "fields_cut": Text("champs retirés", "fields cut"),
+    "body": Text("contenu", "body"),
+    "proof": Text("preuve", "proof"),
     "log": Text("journal", "log"),
     "index": Text("feuille", "leaf"),
     "duration_ms": Text("durée (ms)", "duration (ms)"),
 }
+# What tables show in the cell of what it is about.
+_BESIDE: Final = {
+    "client": "client_name",
+    "service": "service_name",
+    "purpose": "purpose_label",
+    "user": "user_basis",
+}
+TABLE_COLUMNS: Final = {name: words for name, words in COLUMNS.items() if name not in _BESIDE.values()}
+UNKNOWN: Final = "unknown"
+NONE: Final = "none"
 _CODES: Final = {int(code): code.name for code in Code if code is not Code.OK}
-ROLES: Final = {
-    "consumer": Text("consommateur", "consumer"),
-    "provider": Text("fournisseur", "provider"),
+
+_UNKNOWN: Final = {UNKNOWN: Text("inconnu", "unknown")}
+# How tables say the codes of each column; JSON and CSV keep the codes.
+_WORDS: Final = {
+    "client_name": _UNKNOWN,
+    "service_name": _UNKNOWN,
+    "purpose_label": _UNKNOWN,
+    "apdp": {UNKNOWN: Text("inconnue", "unknown"), NONE: Text("aucune", "none")},
+    "records": _UNKNOWN,
+    "sensitivity": {UNKNOWN: Text("inconnue", "unknown")},
+    "duration_ms": {UNKNOWN: Text("inconnue", "unknown")},
+    "role": {
+        "consumer": Text("consommateur", "consumer"),
+        "provider": Text("fournisseur", "provider"),
+    },
+    "agreement_state": _UNKNOWN
+    | {
+        "active": Text("en vigueur", "in force"),
+        "suspended": Text("suspendue", "suspended"),
+        "revoked": Text("révoquée", "revoked"),
+        "superseded": Text("remplacée", "superseded"),
+        "not_listed": Text("absente", "not listed"),
+    },
+    "user_basis": {
+        "claimed": Text("déclaré", "claimed"),
+        "verified": Text("vérifié", "verified"),
+    },
+    "outcome": {
+        "granted": Text("accordé", "granted"),
+        "refused": Text("refusé", "refused"),
+        "error": Text("erreur", "error"),
+        "open": Text("sans réponse", "no answer"),
+        "in_doubt": Text("en doute", "in doubt"),
+        "cancelled": Text("annulé", "cancelled"),
+        "invalid": Text("réponse non valable", "invalid answer"),
+    },
+    "body": _UNKNOWN
+    | {
+        NONE: Text("aucun", "none"),
+        "kept": Text("conservé", "kept"),
+        "destroyed": Text("détruit", "destroyed"),
+        "partly_destroyed": Text("détruit en partie", "destroyed in part"),
+    },
+    "proof": {
+        "both_logs": Text("deux journaux", "both logs"),
+        "question_in_both_logs": Text("demande dans deux journaux", "question in both logs"),
+        "own_log": Text("ce journal seul", "this log alone"),
+        "receipt_awaited": Text("accusé attendu", "receipt awaited"),
+        "receipt_missing": Text("accusé manquant", "receipt missing"),
+        "late": Text("réponse tardive", "late answer"),
+        "unsigned": Text("pas encore signé", "not signed yet"),
+        "gap": Text("début absent", "begin missing"),
+    },
 }
-OUTCOMES: Final = {
-    "granted": Text("accordé", "granted"),
-    "refused": Text("refusé", "refused"),
-    "error": Text("erreur", "error"),
-    "open": Text("sans réponse", "no answer"),
+_COUNTED: Final = {
+    "granted": Text("accordé(s)", "granted"),
+    "refused": Text("refusé(s)", "refused"),
+    "error": Text("erreur(s)", "errors"),
+    "open": Text("sans réponse", "without answer"),
     "in_doubt": Text("en doute", "in doubt"),
-    "cancelled": Text("annulé", "cancelled"),
-    "invalid": Text("réponse non valable", "invalid answer"),
+    "cancelled": Text("annulé(s)", "cancelled"),
+    "invalid": Text("réponse(s) non valable(s)", "invalid answers"),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which exchanges to list; absent values match all. Times are UTC milliseconds, ``until`` excluded."""
-
-    exchange: str | None = None
-    issue: str | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-
-    def matches(self, row: dict[str, Any]) -> bool:
-        """Whether a row of the log is asked for."""
-        begun = row.get("begun_ms") or row.get("ended_ms") or 0
-        return (
-            (self.exchange is None or row["exchange"] == self.exchange)
-            and (self.issue is None or row.get("issue") == self.issue)
-            and (self.since_ms is None or begun >= self.since_ms)
-            and (self.until_ms is None or begun < self.until_ms)
-        )
-
-    def in_words(self) -> Text:
-        """The filter, for the foot of the list."""
-        fr, en = [], []
-        if self.exchange is not None:
-            fr.append(f"échange {self.exchange}")
-            en.append(f"exchange {self.exchange}")
-        if self.issue is not None:
-            fr.append(f"dossier {self.issue}")
-            en.append(f"dossier {self.issue}")
-        if self.since_ms is not None:
-            fr.append(f"depuis le {_local(self.since_ms)}")
-            en.append(f"since {_local(self.since_ms)}")
-        if self.until_ms is not None:
-            fr.append(f"avant le {_local(self.until_ms)}")
-            en.append(f"before {_local(self.until_ms)}")
-        return Text(", ".join(fr) or "tous les échanges", ", ".join(en) or "all exchanges")
-
-
-@dataclass(frozen=True, slots=True)
-class CoveredLog:
-    """A log that was read for a list.
-
-    Attributes:
-        log: Its id.
-        size: Leaves that were read.
-        head_size: Size of the newest signed head; 0 without one.
-        head: Its digest root.
-    """
-
-    log: str
-    size: int
-    head_size: int
-    head: str
-
-
-@dataclass(frozen=True, slots=True)
 class Listing:
-    """The rows, oldest first, and the logs that they come from."""
+    """What was read: rows as they are asked for, and what they cover."""
 
-    rows: list[dict[str, Any]]
-    logs: list[CoveredLog]
+    def __init__(self, gateway: Path, wanted: Wanted) -> None:
+        """Read every log below ``gateway``; raises ``ExchangeError`` if there is none."""
+        self.wanted = wanted
+        self.exchanges = Exchanges()
+        self._configurations = Configurations(gateway / "configuration")
+        for worker, directory in log_directories(gateway):
+            head_file = gateway / "state" / ("head.json" if worker == 0 else f"head-{worker}.json")
+            self.exchanges.read(directory, gateway / "bodies" / str(worker), head_file, wanted)
 
+    def close(self) -> None:
+        """Forget the rows."""
+        self.exchanges.close()
 
-def list_exchanges(gateway: Path, wanted: Wanted, language: Language) -> Listing:
-    """Read every log below ``gateway``; raises ``ExchangeError``."""
-    labels = _purposes(gateway, language)
-    rows: list[dict[str, Any]] = []
-    logs = []
-    for worker, directory in log_directories(gateway):
-        reader = LogReader(directory)
-        found = rows_of(reader.follow())
-        rows += [_row(one, reader.log_id, labels) for one in found.values() if wanted.matches(one)]
-        logs.append(
-            _covered(reader, gateway / "state" / ("head.json" if worker == 0 else f"head-{worker}.json"))
-        )
-    rows.sort(key=lambda row: (str(row["begun_ms"]), row["exchange"]))
-    return Listing(rows, logs)
+    @property
+    def logs(self) -> list[ReadLog]:
+        """The logs that were read."""
+        return self.exchanges.logs
 
+    def rows(self, language: Language) -> Iterator[dict[str, Any]]:
+        """Rows with the keys of ``COLUMNS``, oldest first; names and labels in ``language``, all else as codes."""
+        for found in self.exchanges.rows(self.wanted):
+            yield _row(found, self.logs[found.log], self._configurations, language)
 
-def _row(found: dict[str, Any], log: str, labels: dict[str, str]) -> dict[str, Any]:
-    begun, ended, purpose = found.get("begun_ms"), found.get("ended_ms"), found.get("purpose")
-    agreement = found.get("agreement")
-    return {
-        "time": _local(begun or ended or 0),
-        "begun_ms": begun or ended or 0,
-        "exchange": found["exchange"],
-        "role": found.get("role"),
-        "client": found.get("client"),
-        "service": found.get("service"),
-        "method": found.get("method"),
-        "purpose": f"{purpose} {labels.get(purpose, '')}".strip() if purpose else None,
-        "agreement": f"{agreement}/{found.get('agreement_version')}" if agreement else None,
-        "issue": found.get("issue"),
-        "user": found.get("user"),
-        "outcome": found.get("outcome"),
-        # What the provider answered has its canonical code; only a refusal of the layer has one of our reasons.
-        "reason": found.get("reason") or _CODES.get(found.get("status") or 0),
-        "log": log,
-        "index": found.get("said") if found.get("role") == "consumer" else found.get("heard"),
-        "duration_ms": ended - begun if begun and ended else None,
-    }
+    def logs_not_read(self) -> list[str]:
+        """Logs that the same gateway registered, by the newest configuration here, and that are not among these."""
+        read = {one.log for one in self.logs}
+        registered: set[str] = set()
+        for member in self._configurations.newest_members():
+            for entry in member.registrations:
+                registration = _registration(entry.jws)
+                logs = {one.id for one in registration.logs} if registration else set()
+                if logs & read:
+                    registered |= logs
+        return sorted(registered - read)
 
 
 def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
-    """A row for a table: words for codes, and long names by their telling end."""
-    method = str(row["method"] or "")
-    return row | {
-        "role": ROLES[row["role"]].in_(language) if row["role"] in ROLES else row["role"],
-        "method": method.rpartition(".")[2],
-        "outcome": OUTCOMES[row["outcome"]].in_(language),
-        "log": f"{row['log'][:12]}…",
+    """A row for ``TABLE_COLUMNS``: words for codes, names beside what they name, long names by their telling end."""
+
+    def told(column: str, value: object) -> object:
+        if isinstance(value, list):
+            return [told(column, one) for one in value]
+        text = _WORDS.get(column, {}).get(str(value))
+        return text.in_(language) if text else value
+
+    words = {column: told(column, value) for column, value in row.items()}
+    method = str(row["method"] or "").rpartition(".")[2]
+    beside = {column: f"{words[column]} ({words[other]})" for column, other in _BESIDE.items() if row[column]}
+    return words | beside | {"method": method, "log": f"{row['log'][:12]}…"}
+
+
+def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, anchor: str) -> Iterator[str]:
+    """The lines below a table: what was asked, how many rows, which logs, what is missing, who made it, and when."""
+    outcomes = listing.exchanges.outcomes(listing.wanted)
+    counted = [f"{outcomes[one]} {words.in_(language)}" for one, words in _COUNTED.items() if one in outcomes]
+    period = listing.exchanges.period_ms(listing.wanted)
+    spoken = {"fr": "échange(s)", "en": "exchange(s)"}[language]
+    summary = f"{sum(outcomes.values())} {spoken}" + (f" ({', '.join(counted)})" if counted else "")
+    asked = [
+        summary,
+        in_words(listing.wanted).in_(language),
+        *([_period(*period, language)] if period else []),
+    ]
+    yield " · ".join(asked)
+    read = {one.log for one in listing.logs}
+    for one in listing.logs:
+        yield _covered(one, language)
+        if one.succeeds is not None and one.succeeds not in read:
+            yield Text(
+                f"lacune : il succède au journal {one.succeeds[:16]}…, qui n'est pas ici",
+                f"gap: it succeeds log {one.succeeds[:16]}…, which is not here",
+            ).in_(language)
+    for log in listing.logs_not_read():
+        yield Text(f"journal non lu : {log[:16]}…", f"log not read: {log[:16]}…").in_(language)
+    made = _local(made_at_ms)
+    yield Text(f"établi le {made} par {made_by}", f"made at {made} by {made_by}").in_(language)
+    yield Text(f"ancre de ce répertoire : {anchor}", f"anchor of this directory: {anchor}").in_(language)
+
+
+def in_words(wanted: Wanted) -> Text:
+    """The filter, for the foot of the list."""
+    parts = []
+    if wanted.exchange is not None:
+        parts.append(Text(f"échange {wanted.exchange}", f"exchange {wanted.exchange}"))
+    if wanted.issue is not None:
+        parts.append(Text(f"dossier {wanted.issue}", f"dossier {wanted.issue}"))
+    if wanted.since_ms is not None:
+        since = _local(wanted.since_ms)
+        parts.append(Text(f"depuis le {since}", f"since {since}"))
+    if wanted.until_ms is not None:
+        until = _local(wanted.until_ms)
+        parts.append(Text(f"avant le {until}", f"before {until}"))
+    parts = parts or [Text("tous les échanges", "all exchanges")]
+    return Text(", ".join(one.fr for one in parts), ", ".join(one.en for one in parts))
+
+
+# --- one row ---
+
+
+def _row(found: Found, log: ReadLog, configurations: Configurations, language: Language) -> dict[str, Any]:
+    version = configurations.named(found.configuration) if found.configuration else None
+    answer = found.response
+    return {
+        "time": _local(found.time_ms),
+        "exchange": found.exchange,
+        "role": found.role,
+        "client": found.client,
+        "client_name": _member_name(version, found.client, language),
+        "represented": found.represented,
+        "service": found.service,
+        "service_name": _member_name(version, found.service, language),
+        "method": found.method,
+        "purpose": found.purpose,
+        "purpose_label": _purpose_label(version, found.purpose, language),
+        **_agreement(found, version, configurations),
+        "issue": found.issue,
+        "user": found.user,
+        "user_basis": found.user_basis,
+        "outcome": found.outcome,
+        # What the provider answered has its canonical code; only a refusal of the layer has one of our reasons.
+        "reason": found.reason or _CODES.get(found.status or 0),
+        "records": None if answer is None else UNKNOWN if answer.records is None else answer.records,
+        "sensitivity": None if answer is None else answer.sensitivity or UNKNOWN,
+        "fields_cut": None if answer is None else answer.fields_cut,
+        "body": _body(found),
+        "proof": found.proofs(log),
+        "log": log.log,
+        "index": found.said if found.role == "consumer" else found.heard,
+        "duration_ms": _duration_ms(found),
     }
 
 
-def _covered(reader: LogReader, head_file: Path) -> CoveredLog:
-    for jws in (read_head_file(head_file), reader.last_head):
-        try:
-            head = parse_head(jws).unverified if jws else None
-        except MalformedError:
-            continue
-        if head is not None and head.log == reader.log_id:
-            return CoveredLog(reader.log_id, reader.size, head.size, head.root)
-    return CoveredLog(reader.log_id, reader.size, 0, "")
+def _agreement(
+    found: Found, version: Version | None, configurations: Configurations
+) -> dict[str, str | None]:
+    mark, provider = found.agreement, _member_of(found.service)
+    if mark is None:
+        return {"agreement": None, "apdp": None, "agreement_state": None}
+    terms = configurations.terms(mark, provider)
+    state = version.agreement_state(mark, provider) if version else None
+    return {
+        "agreement": f"{mark.id}/{mark.version}",
+        "apdp": UNKNOWN if terms is None else terms.apdp_decision or NONE,
+        "agreement_state": state or UNKNOWN,
+    }
 
 
-def _purposes(gateway: Path, language: Language) -> dict[str, str]:
-    for version in PublishedConfigurations(gateway / "configuration").newest_first():
-        if version.common is not None:
-            return {
-                one.code: Text(one.label.fr, one.label.en).in_(language) for one in version.common.purposes
-            }
-    return {}
+def _member_name(version: Version | None, subsystem: str | None, language: Language) -> str | None:
+    if subsystem is None:
+        return None
+    name = version.member_name(_member_of(subsystem)) if version else None
+    return name.in_(language) if name else UNKNOWN
+
+
+def _purpose_label(version: Version | None, purpose: str | None, language: Language) -> str | None:
+    if purpose is None:
+        return None
+    label = version.purposes.get(purpose) if version else None
+    return label.in_(language) if label else UNKNOWN
+
+
+def _body(found: Found) -> str:
+    states = set(found.bodies)
+    if len(states) <= 1:
+        return states.pop() if states else NONE
+    if UNKNOWN in states:
+        return UNKNOWN
+    return "partly_destroyed" if "destroyed" in states else "kept"
+
+
+def _duration_ms(found: Found) -> int | str | None:
+    """From the question to its end, as both statements declare their times; clocks that disagree tell nothing."""
+    if found.stays_here and found.ended_ms == found.begun_ms:
+        return None
+    if found.begun_ms is None or found.ended_ms is None:
+        return None
+    return found.ended_ms - found.begun_ms if found.ended_ms >= found.begun_ms else UNKNOWN
+
+
+def _member_of(subsystem: str | None) -> str:
+    return (subsystem or "").rpartition("/")[0]
+
+
+# --- the foot ---
+
+
+def _covered(read: ReadLog, language: Language) -> str:
+    gap = Text(f"lacune : {read.gap}", f"gap: {read.gap}") if read.gap else Text("aucune lacune", "no gap")
+    head = f"{read.head.size} {read.head.root[:16]}…" if read.head else None
+    signed = (
+        Text(f"tête signée : {head}", f"signed head: {head}")
+        if head
+        else Text("aucune tête signée", "no signed head")
+    )
+    period = _period(read.first_ms, read.last_ms, language)
+    begin = Text(
+        f"journal {read.log[:16]}… · {read.size} feuilles", f"log {read.log[:16]}… · {read.size} leaves"
+    )
+    return f"{begin.in_(language)}, {period}, {gap.in_(language)} · {signed.in_(language)}"
+
+
+def _period(first_ms: int, last_ms: int, language: Language) -> str:
+    first, last = _local(first_ms), _local(last_ms)
+    return Text(f"du {first} au {last}", f"from {first} to {last}").in_(language)
+
+
+def _registration(jws: str) -> Registration | None:
+    try:
+        return parse_registration(parse_document(DocumentKind.REGISTRATION, jws).unverified_payload)
+    except MalformedError:
+        return None
 
 
 def _local(at_ms: int) -> str:
     """Local time with its offset: an auditor reads it beside other files of the case."""
     return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
-
-
-def foot(listing: Listing, wanted: Wanted, language: Language, made_at_ms: int) -> Iterator[str]:
-    """The lines below a table: what was asked, how many rows, which logs, when."""
-    count = len(listing.rows)
-    granted = sum(row["outcome"] == "granted" for row in listing.rows)
-    refused = sum(row["outcome"] == "refused" for row in listing.rows)
-    words = wanted.in_words().in_(language)
-    if language == "fr":
-        yield f"{count} échange(s) ({granted} accordé(s), {refused} refusé(s)) · {words}"
-    else:
-        yield f"{count} exchange(s) ({granted} granted, {refused} refused) · {words}"
-    for one in listing.logs:
-        covered = f"{one.log[:16]}… · {one.size}"
-        if language == "fr":
-            yield f"journal {covered} feuilles, aucune lacune · tête signée : {one.head_size} {one.head[:16]}"
-        else:
-            yield f"log {covered} leaves, no gap · signed head: {one.head_size} {one.head[:16]}"
-    yield f"{'établi le' if language == 'fr' else 'made at'} {_local(made_at_ms)}"

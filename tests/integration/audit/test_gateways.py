@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import grpc
 import pytest
 
+from audit.exchanges import Wanted, require_whole
+from audit.listing import Listing
 from audit.report import Report, StepVerdict
 from audit.verify import verify_evidence
 from core.evidence import MANIFEST, Parts, parse_manifest
@@ -65,6 +68,18 @@ def test_the_provider_s_gateway_holds_evidence(federation: Federation) -> None:
     call(federation)
 
     assert {1, 2, 3, 4, 5, 7, 8} <= good(federation, gathered(federation.anip, exchange, 3))
+
+
+def test_a_running_gateway_s_log_is_listed_without_gap(federation: Federation) -> None:
+    """Read beside its writer: the head that it shows is covered by the leaves, and the row is in both logs."""
+    exchange = call(federation)
+    gathered(federation.pns, exchange, 4)
+
+    with closing(Listing(federation.pns.directory.root, Wanted(exchange=exchange))) as listing:
+        require_whole(listing.logs)
+        (row,) = listing.rows("fr")
+
+    assert (row["outcome"], row["role"], row["proof"]) == ("granted", "consumer", ["both_logs"])
 
 
 def test_a_call_without_agreement_is_proved_as_refused_at_home(federation: Federation) -> None:

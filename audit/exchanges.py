@@ -1,0 +1,444 @@
+"""The exchanges of a gateway's logs, read leaf by leaf from the segments, with every process dead.
+
+One row is one request statement, known by its leaf hash, which every answer, ending and record of it names. So an
+exchange id that a peer uses twice makes two rows, and neither hides the other. A log may be anybody's: its leaves are
+parsed as strictly as a peer's.
+
+Rows wait in a private database, which SQLite holds in memory up to ``CACHE_KIB`` and moves to an unnamed temporary file
+beyond: a log of any length is read in bounded memory, and a short one without any room on the disk.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from audit.bodies import Bodies, BodyState
+from core.heads import ConfigurationMark, TreeHead, parse_head
+from core.leaves import GENESIS, HEARD, NOTE, SAID, parse_genesis, parse_heard, parse_leaf, parse_note
+from core.merkle import root_of
+from core.reasons import ExchangeError, MalformedError, Reason
+from core.statements import AgreementMark, Statement, parse_statement
+from ledger.headfile import read_head_file
+from ledger.index import row_of
+from ledger.reader import LogReader, StoredLeaf
+from ledger.records import AttachmentKind
+
+CACHE_KIB: Final = 32 * 1024
+
+# A receipt is listed as missing after so long (PROTOCOL M7).
+RECEIPT_MS: Final = 60_000
+
+Proof = Literal[
+    "both_logs",  # question and answer stand in both logs
+    "question_in_both_logs",  # the question does; an answer is not known here
+    "own_log",  # refused here or never sent: nobody else has anything of it
+    "receipt_awaited",  # the peer's receipt is not here, but the log ends too early to tell
+    "receipt_missing",  # the log goes on with this peer for more than 60 s without it
+    "late",  # the answer came after the consumer's gateway had given up
+    "unsigned",  # no signed head covers all of it
+    "gap",  # it begins in no log that was read
+]
+
+_ISSUED_AT = re.compile(rb'"issued_at":([0-9]{1,15})[,}]')
+_TO = re.compile(rb'"to":"([0-9a-f]{64})"')
+_LOG = re.compile(rb'"log":"([0-9a-f]{64})"')
+_ENDING = re.compile(rb'"kind":"(?:cancel|deadline|abandon)"')
+_NOT_SENT: Final = b'"delivery":"not_sent"'
+_MAX_SQL_INTEGER: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which exchanges to list; absent values match all. Times are UTC milliseconds, ``until`` excluded."""
+
+    exchange: str | None = None
+    issue: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def may_match(self, stored: StoredLeaf) -> bool:
+        """Whether a leaf may tell of what is wanted: statements are canonical, and each names exchange and dossier."""
+        wanted = []
+        if self.exchange is not None:
+            wanted.append(b'"exchange":"%s"' % self.exchange.encode())
+        if self.issue is not None:
+            wanted.append(b'"issue":"%s"' % self.issue.encode())
+        texts = [data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT]
+        texts.append(stored.leaf)
+        return any(all(one in text for one in wanted) for text in texts)
+
+
+class Found(msgspec.Struct):
+    """What one log tells of one request. Times are as statements declare them, each by its own gateway's clock.
+
+    Attributes:
+        log: Number of the log among those that were read.
+        exchange: The exchange it is part of.
+        role: On which side this log stands.
+        peer: Log id of the other side.
+        configuration: What this gateway's own statement names; the peer's, until there is one.
+        is_own_configuration: Which of both it is.
+        begins_here: Whether the statement that begins it is in this log.
+        last: Highest index of its leaves here.
+        awaits_ms: When the statement was said whose receipt is due.
+        question_receipt: Whether the peer's receipt of our question is here.
+        answer_receipt: Whether the peer's receipt of our answer is here.
+        is_answered: Whether an answer was said or heard.
+        is_late: Whether the answer came too late.
+        stays_here: Whether nothing of it was sent.
+        bodies: What became of each of its bodies; ``none`` for one that was not kept.
+    """
+
+    log: int
+    exchange: str
+    role: Literal["consumer", "provider"]
+    peer: str | None
+    client: str | None
+    service: str | None
+    method: str | None
+    represented: str | None
+    purpose: str | None
+    issue: str | None
+    user: str | None
+    user_basis: str | None
+    agreement: AgreementMark | None
+    configuration: ConfigurationMark | None = None
+    is_own_configuration: bool = False
+    begins_here: bool = False
+    begun_ms: int | None = None
+    ended_ms: int | None = None
+    outcome: str = "open"
+    reason: str | None = None
+    status: int | None = None
+    said: int | None = None
+    heard: int | None = None
+    last: int = 0
+    awaits_ms: int | None = None
+    question_receipt: bool = False
+    answer_receipt: bool = False
+    is_answered: bool = False
+    is_late: bool = False
+    stays_here: bool = False
+    bodies: list[BodyState | Literal["none"]] = []
+    response: Response | None = None
+
+    @property
+    def time_ms(self) -> int:
+        """When it began; when it ended, if its begin is not here."""
+        return self.begun_ms or self.ended_ms or 0
+
+    def proofs(self, log: ReadLog) -> list[Proof]:
+        """What this log proves of it."""
+        found: list[Proof] = [self._standing(log)]
+        if self.is_late:
+            found.append("late")
+        if self.last >= log.covered:
+            found.append("unsigned")
+        if not self.begins_here:
+            found.append("gap")
+        return found
+
+    def _standing(self, log: ReadLog) -> Proof:
+        if self.stays_here:
+            return "own_log"
+        if self.answer_receipt or (self.role == "consumer" and self.is_answered):
+            return "both_logs"
+        if self.question_receipt or (self.role == "provider" and not self.is_answered):
+            return "question_in_both_logs"
+        # What a peer's receipt says becomes durable with the next leaf that concerns this peer.
+        seen = log.seen_ms.get(self.peer or "", 0)
+        is_due = self.awaits_ms is not None and seen - self.awaits_ms > RECEIPT_MS
+        return "receipt_missing" if is_due else "receipt_awaited"
+
+
+class Response(msgspec.Struct, frozen=True):
+    """What an answer of the provider says of itself."""
+
+    records: int | None
+    sensitivity: str | None
+    fields_cut: int
+
+
+@dataclass(slots=True)
+class ReadLog:
+    """A log that was read for a list, as far as it could be.
+
+    Attributes:
+        log: Its id.
+        size: Leaves that were read.
+        first_ms: When it began.
+        last_ms: The last time that its gateway declared in it.
+        head: Its newest signed head, if there is one whose root these leaves have. Its signature is not checked.
+        succeeds: The log that it goes on from.
+        gap: What is missing or damaged, in words.
+        seen_ms: By peer's log, the last time in this log when something of that peer was written.
+    """
+
+    log: str = ""
+    size: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+    head: TreeHead | None = None
+    succeeds: str | None = None
+    gap: str = ""
+    seen_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def covered(self) -> int:
+        """Leaves that a signed head covers."""
+        return self.head.size if self.head is not None else 0
+
+
+class Exchanges:
+    """The rows of all logs that were read."""
+
+    def __init__(self) -> None:
+        self.logs: list[ReadLog] = []
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(
+            f"""
+            PRAGMA cache_size = -{CACHE_KIB};
+            PRAGMA journal_mode = OFF;
+            CREATE TABLE rows (
+                request BLOB, log INTEGER, exchange TEXT, time INTEGER, outcome TEXT, data BLOB,
+                UNIQUE (request, log)
+            );
+            CREATE TABLE said (log INTEGER, leaf INTEGER, request BLOB, kind TEXT, PRIMARY KEY (log, leaf))
+                WITHOUT ROWID;
+            BEGIN;
+            """
+        )
+
+    def read(self, directory: Path, bodies: Path, head_file: Path, wanted: Wanted) -> None:
+        """Read one log; what is damaged or missing in it is told by ``ReadLog.gap``, behind the rows before."""
+        read = ReadLog()
+        self.logs.append(read)
+        # Read before the leaves: a head covers only what was durable, so all of it must be found then.
+        newest = read_head_file(head_file)
+        reader = LogReader(directory)
+        with Bodies(bodies) as kept:
+            reading = _Reading(self._db, len(self.logs) - 1, read, kept, wanted)
+            taken = 0
+            try:
+                for stored in reader.follow():
+                    reading.take(stored, reader.node(0, stored.index))
+                    taken += 1
+            except ExchangeError as error:
+                read.gap = f"{error} (read up to leaf {taken})"
+        read.log, read.size = reader.log_id, reader.size
+        _cover(read, reader, newest)
+
+    def rows(self, wanted: Wanted) -> Iterator[Found]:
+        """Those that are wanted, oldest first."""
+        query = f"SELECT data FROM rows {_PERIOD} ORDER BY time, exchange, log"  # noqa: S608  # a constant
+        for (data,) in self._db.execute(query, _period(wanted)):
+            yield msgspec.msgpack.decode(data, type=Found)
+
+    def outcomes(self, wanted: Wanted) -> dict[str, int]:
+        """How many ended how."""
+        query = f"SELECT outcome, COUNT(*) FROM rows {_PERIOD} GROUP BY outcome"  # noqa: S608  # a constant
+        return dict(self._db.execute(query, _period(wanted)))
+
+    def period_ms(self, wanted: Wanted) -> tuple[int, int] | None:
+        """Times of the first and the last row."""
+        query = f"SELECT MIN(time), MAX(time) FROM rows {_PERIOD}"  # noqa: S608  # a constant
+        first, last = self._db.execute(query, _period(wanted)).fetchone()
+        return None if first is None else (first, last)
+
+    def close(self) -> None:
+        """Forget the rows."""
+        self._db.close()
+
+
+_STORE: Final = """
+    INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+    SET time = excluded.time, outcome = excluded.outcome, data = excluded.data
+"""
+_PERIOD: Final = "WHERE time >= ? AND time < ?"
+
+
+def _period(wanted: Wanted) -> tuple[int, int]:
+    return wanted.since_ms or 0, _MAX_SQL_INTEGER if wanted.until_ms is None else wanted.until_ms
+
+
+class _Reading:
+    """One pass over one log."""
+
+    def __init__(
+        self, db: sqlite3.Connection, number: int, read: ReadLog, bodies: Bodies, wanted: Wanted
+    ) -> None:
+        self._db = db
+        self._number = number
+        self._read = read
+        self._bodies = bodies
+        self._wanted = wanted
+
+    def take(self, stored: StoredLeaf, hashed: bytes) -> None:
+        """Take in the next leaf; raises ``MalformedError``."""
+        leaf = stored.leaf
+        if leaf.startswith((GENESIS, NOTE)):
+            self._take_own(leaf)
+        elif leaf.startswith((SAID, HEARD)):
+            self._keep_time(leaf)
+            if self._wanted.may_match(stored):
+                self._take_statement(stored, hashed)
+        for kind, data in stored.attachments:
+            if kind is AttachmentKind.RECEIPT:
+                self._take_receipt(data)
+
+    def _take_own(self, leaf: bytes) -> None:
+        parsed = parse_leaf(leaf)
+        if parsed.label == GENESIS:
+            genesis = parse_genesis(parsed.body)
+            self._read.first_ms = self._read.last_ms = genesis.time
+            self._read.succeeds = genesis.succeeds.log if genesis.succeeds else None
+        else:
+            self._read.last_ms = max(self._read.last_ms, parse_note(parsed.body).time)
+
+    def _keep_time(self, leaf: bytes) -> None:
+        """The log's time goes on by what its own gateway says; a peer's leaf is as old as what stands before it."""
+        read = self._read
+        if leaf.startswith(HEARD):
+            peer = _LOG.search(leaf)
+        else:
+            said_at = _ISSUED_AT.search(leaf)
+            read.last_ms = max(read.last_ms, int(said_at[1]) if said_at else 0)
+            # An ending of what was never sent concerns no peer: nothing learnt of it becomes durable beside.
+            stays_here = _NOT_SENT in leaf and _ENDING.search(leaf)
+            peer = None if stays_here else _TO.search(leaf)
+        if peer:
+            read.seen_ms[peer[1].decode()] = read.last_ms
+
+    def _take_statement(self, stored: StoredLeaf, hashed: bytes) -> None:
+        leaf = parse_leaf(stored.leaf)
+        if leaf.label == SAID:
+            statement = parse_statement(leaf.body)
+            request = bytes.fromhex(statement.request) if statement.request else hashed
+            verdict = "said"
+        else:
+            heard = parse_heard(leaf.body)
+            body = next((data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT), None)
+            if body is None:
+                return  # whose bytes were not kept: nobody can tell of which exchange
+            statement = parse_statement(body)
+            request = bytes.fromhex(statement.request or heard.leaf)
+            verdict = heard.verdict
+        if statement.exchange is None:
+            return
+        is_said = leaf.label == SAID
+        found = self._load(request) or _begun(self._number, statement, is_said=is_said)
+        _tell(found, statement, verdict)
+        for name, value in (row_of(stored) or {}).items():
+            if name in _TOLD and value is not None:
+                setattr(found, name, value)
+        found.last = max(found.last, stored.index)
+        if statement.payloads:
+            found.bodies.append("none" if stored.body is None else self._bodies.state(stored.body))
+        if is_said:
+            values = (self._number, stored.index, request, statement.kind)
+            self._db.execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", values)
+        self._store(request, found)
+
+    def _take_receipt(self, data: bytes) -> None:
+        """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
+        index = int.from_bytes(data[:8], "little")
+        query = "SELECT request, kind FROM said WHERE log = ? AND leaf = ?"
+        row = self._db.execute(query, (self._number, index)).fetchone()
+        found = self._load(row[0]) if row else None
+        if found is None:
+            return
+        if row[1] == "request":
+            found.question_receipt = True
+        elif row[1] in ("response", "refusal"):
+            found.answer_receipt = True
+            found.is_late = found.is_late or parse_heard(data[48:]).verdict == "late"
+        self._store(row[0], found)
+
+    def _load(self, request: bytes) -> Found | None:
+        query = "SELECT data FROM rows WHERE request = ? AND log = ?"
+        row = self._db.execute(query, (request, self._number)).fetchone()
+        return msgspec.msgpack.decode(row[0], type=Found) if row else None
+
+    def _store(self, request: bytes, found: Found) -> None:
+        data = msgspec.msgpack.encode(found)
+        values = (request, self._number, found.exchange, found.time_ms, found.outcome, data)
+        self._db.execute(_STORE, values)
+
+
+# What the index of a gateway tells of an exchange, told here by the same rule.
+_TOLD: Final = frozenset({"begun_ms", "ended_ms", "outcome", "reason", "status", "said", "heard"})
+
+
+def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
+    """A row from the first statement of it in this log; every statement repeats what the request said."""
+    is_answer = s.kind in ("response", "refusal") and s.to is not None
+    return Found(
+        log=log,
+        exchange=s.exchange or "",
+        role="consumer" if is_said != is_answer else "provider",
+        peer=s.to if is_said else s.from_,
+        client=s.client,
+        service=s.service,
+        method=s.method,
+        represented=s.represented,
+        purpose=s.purpose,
+        issue=s.issue,
+        user=s.user.id if s.user else None,
+        user_basis=s.user.basis if s.user else None,
+        agreement=s.agreement,
+        bodies=[],
+    )
+
+
+def _tell(found: Found, s: Statement, verdict: str) -> None:
+    """What a statement tells beyond the index; ``verdict`` is our record's, or ``said`` where it is our own word."""
+    is_said = verdict == "said"
+    is_home_refusal = s.kind == "refusal" and s.to is None
+    if s.kind == "request" or is_home_refusal:
+        found.begins_here = True
+    if s.configuration is not None and is_said and not found.is_own_configuration:
+        found.configuration, found.is_own_configuration = s.configuration, True
+    found.configuration = found.configuration or s.configuration
+    if is_home_refusal:
+        found.stays_here = True
+    elif s.kind in ("response", "refusal"):
+        found.is_answered = True
+        found.is_late = found.is_late or verdict == "late"
+        if s.kind == "response" and verdict in ("said", "taken"):
+            found.response = Response(s.records, s.sensitivity, s.cut.count if s.cut else 0)
+    elif s.kind != "request" and is_said:
+        found.stays_here = s.delivery == "not_sent"
+    if is_said and not found.stays_here and s.kind in ("request", "response", "refusal"):
+        found.awaits_ms = s.issued_at
+
+
+def _cover(read: ReadLog, reader: LogReader, newest: bytes | None) -> None:
+    """Compare the newest head with the leaves; a log that ends before it, or has another root, has a gap."""
+    for jws in (newest, reader.last_head):
+        try:
+            head = parse_head(jws).unverified if jws else None
+        except MalformedError:
+            continue
+        if head is None or head.log != reader.log_id:
+            continue
+        if head.size > reader.size:
+            read.gap = read.gap or f"its signed head covers {head.size} leaves, {reader.size} are here"
+        elif root_of(reader.node, head.size).hex() != head.root:
+            read.gap = read.gap or f"its signed head of {head.size} leaves has another root"
+        else:
+            read.head = head
+            return
+
+
+def require_whole(logs: list[ReadLog]) -> None:
+    """Raise ``LOG_DAMAGED`` if any log has a gap."""
+    for read in logs:
+        if read.gap:
+            raise ExchangeError(Reason.LOG_DAMAGED, f"log {read.log[:16]}: {read.gap}")

@@ -82,6 +82,7 @@ class GroupCommit:
         self.log = log
         self.busy = False
         self.commits = 0
+        self.written_bytes = 0
         self.durable_sequence = log.sequence
         self.failure: BaseException | None = None
         self._notify = notify
@@ -219,6 +220,7 @@ class GroupCommit:
         try:
             if data:
                 self.log.write(data, first, sequence)
+                self.written_bytes += len(data)
             self.durable_sequence = sequence
         except Exception as error:  # whatever it was: nothing more may be acknowledged
             self.failure = error

@@ -64,6 +64,8 @@ from pki.keys import load_chain, read_key
 BUSY_TICK_S: Final = 0.02
 IDLE_TICK_S: Final = 0.2
 REPORT_S: Final = 1.0
+# Control reads what was committed while it is in the page cache, which lets go of it 8 MiB later (``ledger.log``).
+REPORT_BYTES: Final = 2 * 1024 * 1024
 MAX_CONFIGURATION_BYTES: Final = 256 * 1024 * 1024
 
 _events = structlog.get_logger("gateway.worker")
@@ -98,6 +100,7 @@ class Worker:
     _stopped: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _buffer: bytes = field(init=False, default=b"")
     _exit_code: int = field(init=False, default=0)
+    _reported_bytes: int = field(init=False, default=0)
 
     # --- start ---
 
@@ -343,9 +346,13 @@ class Worker:
     def _report(self) -> None:
         if self._stopped.is_set():
             return
-        self._tell(self.report())
+        self._tell_control()
         self._write_head()
         asyncio.get_running_loop().call_later(REPORT_S, self._report)
+
+    def _tell_control(self) -> None:
+        self._reported_bytes = self._commit.written_bytes
+        self._tell(self.report())
 
     def _write_head(self) -> None:
         if not self.station.heads.newest:
@@ -362,6 +369,8 @@ class Worker:
         try:
             self.station.tick()
             self._vault.prepare()
+            if self._commit.written_bytes - self._reported_bytes >= REPORT_BYTES:
+                self._tell_control()
         except Exception as error:
             # Without ticks no deadline ends a call: a defect, or a disk that refuses, ends the worker instead.
             self._failed(error)

@@ -69,10 +69,11 @@ def read_payloads(body: bytes) -> tuple[list[str], list[tuple[int, bytes]]]:
     """The digest of each payload of a body, and its flag and bytes; raises ``MalformedError``."""
     digests: list[str] = []
     parts: list[tuple[int, bytes]] = []
+    view = memoryview(body)
     for begin, end in _spans(body):
-        covered = body[begin:end]
-        digests.append(_sha256(covered).hexdigest())
-        parts.append((covered[SALT_BYTES], covered[SALT_BYTES + 1 :]))
+        digests.append(_sha256(view[begin:end]).hexdigest())
+        data = begin + SALT_BYTES + 1
+        parts.append((body[data - 1], body[data:end]))
     return digests, parts
 
 

@@ -27,7 +27,7 @@ from gateway.worker.wire import (
     MessageReader,
     NotGrpcError,
     decode_status_message,
-    frame_message,
+    message_prefix,
     read_request,
     request_headers,
     response_headers,
@@ -75,7 +75,9 @@ class LinkChannel:
     def send_message(self, message: bytes) -> None:
         """Queue one message; it goes out with the turn's write. Without effect once the stream has ended."""
         if self._open:
-            self._connection.send(self.stream_id, frame_message(0, message))
+            # In two pieces: a frame is long, and would be copied once more to be put behind its prefix.
+            self._connection.send(self.stream_id, message_prefix(0, len(message)))
+            self._connection.send(self.stream_id, message)
 
     def when_below(self, size: int, callback: Callable[[], None]) -> None:
         """Call back once fewer than ``size`` bytes are queued."""

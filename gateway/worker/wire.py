@@ -58,12 +58,13 @@ class MessageReader:
     too large.
     """
 
-    __slots__ = ("_chunks", "_limit", "_needed", "pending")
+    __slots__ = ("_chunks", "_flag", "_limit", "_missing", "pending")
 
     def __init__(self, max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES) -> None:
         self._limit = max_message_bytes
         self._chunks: list[bytes] = []
-        self._needed = _PREFIX_BYTES
+        self._flag = 0
+        self._missing = 0
         self.pending = 0
 
     def feed(self, data: bytes) -> list[Message]:
@@ -73,18 +74,20 @@ class MessageReader:
             MessageTooLargeError: A prefix announces more than the limit.
             MalformedError: The compressed flag is neither 0 nor 1.
         """
-        if self.pending:
-            self._chunks.append(data)
-            self.pending += len(data)
-            if self.pending < self._needed:
-                return []
-            data = b"".join(self._chunks)
-            self._chunks.clear()
-            self.pending = 0
-        messages = []
+        messages: list[Message] = []
         at = 0
+        if self._missing:
+            if len(data) < self._missing:
+                self._keep(data)
+                return messages
+            at = self._missing
+            self._chunks.append(data[:at])
+            messages.append((self._flag, b"".join(self._chunks)))
+            self._forget()
+        elif self.pending:
+            data = b"".join((*self._chunks, data))
+            self._forget()
         size = len(data)
-        self._needed = _PREFIX_BYTES
         while size - at >= _PREFIX_BYTES:
             flag, length = _prefix.unpack_from(data, at)
             if flag > 1:
@@ -94,16 +97,31 @@ class MessageReader:
                     Reason.MESSAGE_TOO_LARGE,
                     f"a message of {length} bytes is over the limit of {self._limit}",
                 )
-            end = at + _PREFIX_BYTES + length
-            if end > size:
-                self._needed = _PREFIX_BYTES + length
-                break
-            messages.append((flag, data[at + _PREFIX_BYTES : end]))
-            at = end
+            begin = at + _PREFIX_BYTES
+            at = begin + length
+            if at > size:
+                self._flag, self._missing, self.pending = flag, length, _PREFIX_BYTES
+                self._keep(data[begin:])
+                return messages
+            messages.append((flag, data[begin:at]))
         if at < size:
-            self._chunks.append(data[at:] if at else data)
+            self._chunks.append(data[at:])
             self.pending = size - at
         return messages
+
+    def _keep(self, data: bytes) -> None:
+        self._chunks.append(data)
+        self._missing -= len(data)
+        self.pending += len(data)
+
+    def _forget(self) -> None:
+        self._chunks.clear()
+        self._missing = self.pending = 0
+
+
+def message_prefix(flag: int, length: int) -> bytes:
+    """What stands in front of a message."""
+    return _prefix.pack(flag, length)
 
 
 def frame_message(flag: int, data: bytes) -> bytes:

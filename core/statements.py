@@ -7,7 +7,7 @@ their own re-encoding. They are logged, hashed and verified as received; nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -172,17 +172,29 @@ def parse_statement(data: bytes) -> Statement:
     Raises:
         MalformedStatementError: Not canonical (M15), or a value out of its grammar.
     """
-    if len(data) > MAX_STATEMENT_BYTES:
+    return parse_statements([data])[0]
+
+
+def parse_statements(found: Sequence[bytes]) -> list[Statement]:
+    """The same for several, step by step over all of them: what is true of one is asked of all before the next.
+
+    Raises:
+        MalformedStatementError: One of them is malformed.
+    """
+    if any(len(data) > MAX_STATEMENT_BYTES for data in found):
         raise MalformedStatementError("statement is too long")
+    decode, encode = _decoder.decode, _encoder.encode
     try:
-        statement = _decoder.decode(data)
+        statements = [decode(data) for data in found]
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedStatementError(f"not a statement: {str(error)[:120]!a}") from None
-    # Duplicate keys, blanks, other orders and number forms all fail to re-encode to the same bytes.
-    if not data.isascii() or b"\\" in data or b"\x7f" in data or _encoder.encode(statement) != data:
-        raise MalformedStatementError("statement is not canonical")
-    check_statement(statement)
-    return statement
+    for statement, data in zip(statements, found, strict=True):
+        # Duplicate keys, blanks, other orders and number forms all fail to re-encode to the same bytes.
+        if not data.isascii() or b"\\" in data or b"\x7f" in data or encode(statement) != data:
+            raise MalformedStatementError("statement is not canonical")
+    for statement in statements:
+        check_statement(statement)
+    return statements
 
 
 def check_statement(statement: Statement) -> None:

@@ -29,8 +29,8 @@ _BODY: Final = int(RecordType.BODY)
 class Vault(Protocol):
     """Encrypts bodies; ``ledger.vault.BodyVault`` is it."""
 
-    def seal(self, index: int, service: str, body: bytes) -> tuple[bytes, bytes]:
-        """The BODY record of leaf ``index``, in two pieces."""
+    def seal_all(self, bodies: Sequence[tuple[int, str, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The BODY records of these leaf indexes, services and bytes, each in two pieces."""
 
 
 @dataclass(slots=True)
@@ -194,6 +194,12 @@ class GroupCommit:
     def _packed(self, entries: Sequence[Entry], head: bytes | None, index: int, sequence: int) -> bytes:
         writer, vault = self.log.writer, self._vault
         pack_leaf, pack_attachment = writer.pack_leaf, writer.pack_attachment
+        secrets = [
+            (at, entry.service, entry.secret)
+            for at, entry in enumerate(entries, index)
+            if entry.secret is not None
+        ]
+        sealed = iter(vault.seal_all(secrets)) if vault is not None else None
         parts: list[bytes] = []
         if head is not None:
             writer.pack(parts, sequence, RecordType.HEAD | (0 if entries else COMMIT_END), head)
@@ -201,8 +207,8 @@ class GroupCommit:
         for entry in entries:
             for kind, data in entry.attachments:
                 pack_attachment(parts, sequence, index, kind, data)
-            if entry.secret is not None and vault is not None:
-                writer.pack(parts, sequence, _BODY, *vault.seal(index, entry.service, entry.secret))
+            if entry.secret is not None and sealed is not None:
+                writer.pack(parts, sequence, _BODY, *next(sealed))
             # The leaf comes last: where it is read, all that belongs to it was.
             pack_leaf(parts, sequence, _LEAF if index < last else _LAST_LEAF, index, entry.leaf)
             index += 1

@@ -10,12 +10,13 @@ from typing import Final
 import msgspec
 
 from core.identifiers import new_exchange_id
-from core.payloads import decode_metadata
+from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
 from core.statements import Kind, Statement
-from gateway.worker.context import Claims, passed_on, read_claims
+from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.exchange import (
+    BATCH,
     MAX_METADATA_BLOB_BYTES,
     Exchange,
     Messages,
@@ -23,6 +24,7 @@ from gateway.worker.exchange import (
     Phase,
     ProgramCall,
 )
+from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
@@ -43,6 +45,7 @@ class Consumer:
         self._parts = parts
         self._random = parts.random
         self._halted: Reason | None = None
+        self._arrivals: list[Exchange] = []
         self._requests: deque[Exchange] = deque()
         self._refusals: deque[tuple[Exchange, Reason]] = deque()
         self._endings: deque[tuple[Exchange, Kind, Reason, bool]] = deque()
@@ -74,62 +77,68 @@ class Consumer:
             reason = Reason.PROGRAM_UNKNOWN if view else Reason.CONFIG_MISSING
             self._end(call, reason, None, "not_sent")
             return
-        claims = read_claims(call.metadata, parts.personal_number)
-        objection = claims.objection
-        if claims.client is not None and claims.client != program.rpartition("/")[0]:
-            # Another's subsystem is not even logged as client: ``caller`` names the program.
-            claims = Claims(None, None, None, None, None, None, None)
-            objection = Reason.CLIENT_NOT_YOURS
         deadline_us = call.deadline_us
         if deadline_us is not None:
             deadline_us = min(deadline_us, now_us + MAX_DEADLINE_US)
-        exchange = Exchange(
-            call,
-            messages,
-            sum([len(data) for _, data in messages]),
-            claims,
-            new_exchange_id(parts.clock.now_ms(), self._random(10)),
-            method_name(call.path),
-            deadline_us,
-            program,
-            now_us + parts.terms.peer_wait_us,
-        )
+        size = sum([len(data) for _, data in messages])
+        until_us = now_us + parts.terms.peer_wait_us
+        exchange = Exchange(call, messages, size, program, deadline_us, until_us, NO_CLAIMS)
         self._calls[call] = exchange
-        if parts.budget.take_call(program, exchange.size):
+        if parts.budget.take_call(program, size):
             exchange.holder = program
         else:
-            objection = Reason.LIMIT_EXCEEDED
-        if objection is not None:
-            self._refusals.append((exchange, objection))
-        else:
-            if deadline_us is not None:
-                self._watch(exchange, deadline_us)
-            self._requests.append(exchange)
+            exchange.objection = Reason.LIMIT_EXCEEDED
+        if deadline_us is not None:
+            self._watch(exchange, deadline_us)
+        self._arrivals.append(exchange)
         parts.wake()
 
     def plan(self, turn: Turn) -> None:
         """Take what waits, endings first, until the turn is full."""
         while self._endings and not turn.is_full:
             self._say_ending(turn, *self._endings.popleft())
+        arrivals, self._arrivals = self._arrivals, []
+        self._read_claims(turn, arrivals)
         while self._refusals and not turn.is_full:
             self._refuse_here(turn, *self._refusals.popleft())
         while self._requests and not turn.is_full:
-            self._request(turn, self._requests.popleft())
+            batch = [self._requests.popleft() for _ in range(min(len(self._requests), BATCH))]
+            self._write_requests(turn, [one for one in batch if self._is_ready(turn, one)])
 
-    def _request(self, turn: Turn, exchange: Exchange) -> None:
-        """Steps 2 to 6 of one exchange, up to its leaf in the turn."""
+    def _read_claims(self, turn: Turn, arrivals: list[Exchange]) -> None:
+        """1, second half: what a program claims must be in order, and its own."""
+        pattern = self._parts.personal_number
+        for exchange in arrivals:
+            exchange.claims = read_claims(exchange.call.metadata, pattern)
+        for exchange in arrivals:
+            exchange.id = new_exchange_id(turn.now_ms, self._random(10))
+            exchange.method = method_name(exchange.call.path)
+        for exchange in arrivals:
+            claims = exchange.claims
+            objection = exchange.objection or claims.objection
+            if claims.client is not None and claims.client != exchange.caller.rpartition("/")[0]:
+                # Another's subsystem is not even logged as client: ``caller`` names the program.
+                exchange.claims = NO_CLAIMS
+                objection = exchange.objection or Reason.CLIENT_NOT_YOURS
+            if objection is None:
+                self._requests.append(exchange)
+            else:
+                self._refusals.append((exchange, objection))
+
+    def _is_ready(self, turn: Turn, exchange: Exchange) -> bool:
+        """Steps 2 and 3 of one exchange; refused or without a road yet, it is dealt with here."""
         if exchange.phase is not Phase.WAITING:
-            return
+            return False
         reason = self._resolve(turn, exchange)
-        if reason is None and exchange.road is None and exchange.grant is not None:
+        if reason is not None:
+            self._refuse_here(turn, exchange, reason)
+            return False
+        if exchange.road is None and exchange.grant is not None:
             exchange.road = self._parts.roads.to(exchange.grant)
             if exchange.road is None:
                 self._wait_for_road(exchange)
-                return
-        if reason is not None:
-            self._refuse_here(turn, exchange, reason)
-        else:
-            self._write_request(turn, exchange)
+                return False
+        return True
 
     def _resolve(self, turn: Turn, exchange: Exchange) -> Reason | None:
         """2 Service to provider. 3 The agreement, and its terms: fail early."""
@@ -172,23 +181,22 @@ class Consumer:
         if waiting:
             self._parts.wake()
 
-    def _write_request(self, turn: Turn, exchange: Exchange) -> None:
-        """4 The request statement. 5 and 6 follow from the turn: commit, sign, send."""
-        road = exchange.road
-        if road is None:
-            return
-        payloads, digests = self._parts.salted(exchange.claims.passed, exchange.messages)
-        statement = self._statement(turn, exchange, "request", road.peer.log, digests)
-        exchange.statement = statement
-        exchange.phase = Phase.COMMITTING
-        exchange.leaf_hash = turn.say(
-            statement,
-            road,
-            payloads,
-            then=lambda _: self._request_committed(exchange),
-            on_sent=lambda: self._request_sent(exchange),
-        )
-        self.exchanges[exchange.leaf_hash] = exchange
+    def _write_requests(self, turn: Turn, exchanges: list[Exchange]) -> None:
+        """4 The request statements. 5 and 6 follow from the turn: commit, sign, send."""
+        salted = [self._parts.salted(one.claims.passed, one.messages) for one in exchanges]
+        for exchange, (_, digests) in zip(exchanges, salted, strict=True):
+            to = exchange.road.peer.log if exchange.road else None
+            exchange.statement = self._statement(turn, exchange, "request", to, digests)
+        sayings = [
+            (one.statement, one.road, payloads)
+            for one, (payloads, _) in zip(exchanges, salted, strict=True)
+            if one.statement is not None
+        ]
+        for exchange, leaf_hash in zip(exchanges, turn.say_all(sayings), strict=True):
+            exchange.phase = Phase.COMMITTING
+            exchange.leaf_hash = leaf_hash
+            self.exchanges[leaf_hash] = exchange
+            turn.once_durable(self._requests_committed, exchange)
 
     def _statement(
         self, turn: Turn, exchange: Exchange, kind: Kind, to: str | None, payloads: list[str]
@@ -225,16 +233,20 @@ class Consumer:
             nonce=self._parts.nonce(),
         )
 
-    def _request_committed(self, exchange: Exchange) -> None:
-        if exchange.phase is Phase.CLOSED and exchange.road is not None:
-            # Cancelled or late while its commit ran: logged, and never sent.
-            exchange.road.withdraw(exchange.leaf_hash)
-        elif exchange.phase is Phase.COMMITTING:
-            exchange.phase = Phase.COMMITTED
+    def _requests_committed(self, exchanges: list[Exchange]) -> None:
+        for exchange in exchanges:
+            if exchange.phase is Phase.COMMITTING:
+                exchange.phase = Phase.COMMITTED
+            elif exchange.phase is Phase.CLOSED and exchange.road is not None:
+                # Cancelled or late while its commit ran: logged, and never sent.
+                exchange.road.withdraw(exchange.leaf_hash)
 
-    def _request_sent(self, exchange: Exchange) -> None:
-        if exchange.phase is Phase.COMMITTED:
-            exchange.phase = Phase.SENT
+    def on_sent(self, leaves: list[OwnLeaf]) -> None:
+        """Bytes of these leaves may be with the peer from now on."""
+        for leaf in leaves:
+            exchange = self.exchanges.get(leaf.leaf_hash)
+            if exchange is not None and exchange.phase is Phase.COMMITTED:
+                exchange.phase = Phase.SENT
 
     def _refuse_here(self, turn: Turn, exchange: Exchange, reason: Reason) -> None:
         """A refusal at our own gateway: one said refusal, ``to`` nobody, then the program is told."""
@@ -254,45 +266,49 @@ class Consumer:
         ending = self._parts.refusals.ending(
             reason, side="consumer", exchange=exchange.id, delivery="not_sent"
         )
-        turn.say(statement, None, then=lambda _: call.release((), [], ending))
+        turn.say(statement, None)
+        turn.once_durable(_tell, (call, ending))
 
     # ------------------------------------------------------------------ 12 to 14
 
-    def hear_response(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
-        """12 Verify the response. 13 Plan its record. 14 After the commit, release it."""
-        exchange = self.exchanges.get(bytes.fromhex(statement.request or ""))
-        if exchange is None or exchange.road is not road:
-            self._hear_late(turn, road, entry, statement)
-            return
-        reason = self._verify_response(road, entry, statement, exchange)
-        exchange.phase = Phase.ANSWERED
-        self.exchanges.pop(exchange.leaf_hash, None)
+    def hear_responses(self, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
+        """12 Verify the responses. 13 Plan their records. 14 After the commit, release them."""
+        asked = [self._asked(road, one) for one in entries]
+        reasons = [
+            self._verify_response(road, entry, exchange) if exchange else None
+            for entry, exchange in zip(entries, asked, strict=True)
+        ]
+        heard: list[tuple[VerifiedEntry, str]] = []
+        for entry, exchange, reason in zip(entries, asked, reasons, strict=True):
+            if exchange is None or exchange.phase is Phase.ANSWERED:
+                self._hear_late(turn, road, entry)
+                continue
+            exchange.phase = Phase.ANSWERED
+            self.exchanges.pop(exchange.leaf_hash, None)
+            heard.append((entry, "taken" if reason is None else f"refused:{reason}"))
+            turn.once_durable(self._release_all, (exchange, entry, reason))
+        turn.hear_all(road, "response", heard)
 
-        def release(_: int) -> None:
-            call = self._close(exchange)
-            if call is None:
-                return  # the program went while the commit ran: nothing more is logged, ``taken`` stands
-            if reason is not None:
-                self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
-            else:
-                self._release(call, exchange, entry, statement)
+    def _asked(self, road: Road, entry: VerifiedEntry) -> Exchange | None:
+        """The open exchange that a response of this peer answers."""
+        request = entry.statement.request if entry.statement else None
+        exchange = self.exchanges.get(bytes.fromhex(request or ""))
+        return exchange if exchange is not None and exchange.road is road else None
 
-        verdict = "taken" if reason is None else f"refused:{reason}"
-        turn.hear(road, entry, "response", verdict, then=release)
-
-    def _hear_late(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+    def _hear_late(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
         """Ours to answer for no more: it ended, or this peer was never asked."""
-        request = statement.request or ""
+        request = entry.statement.request or "" if entry.statement else ""
         if self.in_doubt.get(request) == road.peer.log:
             del self.in_doubt[request]
         elif not self._parts.entries.take(road.member, turn.now_us):
             return  # answers that nobody waits for must not fill our log: summed in one note (PROTOCOL M17)
         turn.hear(road, entry, "response", "late")
 
-    def _verify_response(
-        self, road: Road, entry: VerifiedEntry, statement: Statement, exchange: Exchange
-    ) -> Reason | None:
+    def _verify_response(self, road: Road, entry: VerifiedEntry, exchange: Exchange) -> Reason | None:
         """Head, chain and inclusion were verified with the frame; here the binding to our request."""
+        statement = entry.statement
+        if statement is None:
+            return Reason.STATEMENT_INVALID
         reason = self._parts.objection_to(road, entry, statement)
         if reason is not None:
             return reason
@@ -315,38 +331,57 @@ class Consumer:
             return Reason.LIMIT_EXCEEDED
         return None
 
-    def _release(
-        self, call: ProgramCall, exchange: Exchange, entry: VerifiedEntry, statement: Statement
-    ) -> None:
-        """14 Everything is durable: the program gets its answer."""
-        request_hash = exchange.leaf_hash.hex()
-        if statement.kind == "refusal":
-            side: Side = "adapter" if statement.reason in _ADAPTER_REASONS else "provider"
-            ending = self._parts.refusals.ending(
-                Reason(statement.reason or Reason.INTERNAL),
-                side=side,
-                exchange=exchange.id,
-                delivery=statement.delivery or "unknown",
-                request_hash=request_hash,
-                status=statement.status,
-            )
-            call.release((), [], ending)
-            return
+    def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
+        """14 Everything is durable: the programs get their answers."""
+        good: list[tuple[ProgramCall, Exchange, VerifiedEntry, Statement]] = []
+        for exchange, entry, reason in answered:
+            call, statement = self._close(exchange), entry.statement
+            if call is None:
+                continue  # the program went while the commit ran: nothing more is logged, ``taken`` stands
+            if reason is not None or statement is None:
+                self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+            elif statement.kind == "refusal":
+                self._tell_refusal(call, exchange, statement)
+            else:
+                good.append((call, exchange, entry, statement))
+        answers = [self._answer(exchange, entry, statement) for _, exchange, entry, statement in good]
+        for (call, exchange, entry, _), answer in zip(good, answers, strict=True):
+            if answer is None:
+                self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+                continue
+            initial, ending = answer
+            call.release(initial, list(entry.parts[1:-1]), ending)
+            self._parts.counters["exchanges_answered"] += 1
+
+    def _answer(
+        self, exchange: Exchange, entry: VerifiedEntry, statement: Statement
+    ) -> tuple[Metadata, Ending] | None:
+        """Initial metadata and ending of a response, without what is reserved; ``None`` if they are malformed."""
         parts = entry.parts
         try:
             initial = passed_on(decode_metadata(parts[0][1]))
             trailing = passed_on(decode_metadata(parts[-1][1]))
         except MalformedError:
-            self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
-            return
+            return None
         if statement.encoding and statement.encoding != "identity":
             initial += ((b"grpc-encoding", statement.encoding.encode("ascii")),)
         trailing += (
             (b"x-road-exchange-id", exchange.id.encode("ascii")),
-            (b"x-road-request-hash", request_hash.encode("ascii")),
+            (b"x-road-request-hash", exchange.leaf_hash.hex().encode("ascii")),
         )
-        self._parts.counters["exchanges_answered"] += 1
-        call.release(initial, list(parts[1:-1]), Ending(statement.status or 0, "", trailing))
+        return initial, Ending(statement.status or 0, "", trailing)
+
+    def _tell_refusal(self, call: ProgramCall, exchange: Exchange, statement: Statement) -> None:
+        side: Side = "adapter" if statement.reason in _ADAPTER_REASONS else "provider"
+        ending = self._parts.refusals.ending(
+            Reason(statement.reason or Reason.INTERNAL),
+            side=side,
+            exchange=exchange.id,
+            delivery=statement.delivery or "unknown",
+            request_hash=exchange.leaf_hash.hex(),
+            status=statement.status,
+        )
+        call.release((), [], ending)
 
     # ------------------------------------------------------------------ ends that the program or time brings
 
@@ -484,7 +519,7 @@ class Consumer:
         ending = self._parts.refusals.ending(
             reason,
             side="consumer",
-            exchange=exchange.id if exchange else None,
+            exchange=exchange.id or None if exchange else None,
             delivery=delivery,
             request_hash=exchange.leaf_hash.hex() if exchange and exchange.leaf_hash else None,
             retry=retry,
@@ -499,6 +534,11 @@ class Consumer:
         self._doubt(left.leaf.hex(), peer)
         ending = self._ending_of(turn, left.statement, left.leaf, "abandon", Reason.INTERRUPTED)
         turn.say(ending, self._parts.roads.known(peer))
+
+
+def _tell(refused: list[tuple[ProgramCall, Ending]]) -> None:
+    for call, ending in refused:
+        call.release((), [], ending)
 
 
 # What a response must repeat of its request: whose it is, what was asked, for what (PROTOCOL M2).

@@ -52,6 +52,9 @@ class Claims:
     objection: Reason | None = None
 
 
+NO_CLAIMS: Final = Claims(None, None, None, None, None, None, None)
+
+
 def passed_on(metadata: Iterable[tuple[bytes, bytes]]) -> Metadata:
     """What travels to the other side: all but reserved names, the call's own headers and credentials."""
     return tuple([one for one in metadata if one[0] not in _OWN and one[0][:7] != RESERVED])

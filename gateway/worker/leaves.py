@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ _sha256 = hashlib.sha256
 
 @dataclass(slots=True, eq=False)
 class OwnLeaf(Entry):
-    """A leaf of our own log: as it is appended, as a peer hears of it, and what happens once it is durable.
+    """A leaf of our own log, as it is appended and as a peer hears of it.
 
     Attributes:
         body: The leaf without label and log id, as it travels.
@@ -28,8 +27,6 @@ class OwnLeaf(Entry):
         is_said: Whether it is a statement; else a record, which is the peer's receipt.
         role: Of a statement: whether it is part of a request or of a response.
         index: Where it stands in the log; known with its commit.
-        then: Called with the index once the leaf is durable.
-        on_sent: Called when bytes of it may have been given to TLS.
     """
 
     body: bytes = b""
@@ -38,8 +35,6 @@ class OwnLeaf(Entry):
     is_said: bool = False
     role: Role = "request"
     index: int = -1
-    then: Callable[[int], None] | None = None
-    on_sent: Callable[[], None] | None = None
 
     @property
     def held_bytes(self) -> int:

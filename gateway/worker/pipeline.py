@@ -89,18 +89,31 @@ class Pipeline:
         while self._frames and not turn.is_full:
             road, frame = self._frames.popleft()
             self._arrivals.give_bytes(road.member, frame.size)
-            for entry in self._accept(turn, road, frame):
-                self._hear(turn, road, entry)
+            self._hear(turn, road, self._accept(turn, road, frame))
         self.provider.plan(turn)
         self.consumer.plan(turn)
 
-    def _hear(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
-        statement = entry.statement
-        if statement is None:
-            return  # a receipt: kept by ``accept`` beside the leaf it is about
-        if statement.kind == "request":
-            self.provider.hear_request(turn, road, entry, statement)
-        elif statement.kind in ("response", "refusal"):
-            self.consumer.hear_response(turn, road, entry, statement)
-        else:
-            self.provider.hear_ending(turn, road, entry, statement)
+    def _hear(self, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
+        """What a frame says, by kind; receipts were kept by ``accept`` beside the leaves that they are about.
+
+        An ending stands behind the request it is about, also when both came in one frame.
+        """
+        requests: list[VerifiedEntry] = []
+        responses: list[VerifiedEntry] = []
+        endings: list[VerifiedEntry] = []
+        for entry in entries:
+            statement = entry.statement
+            if statement is None:
+                continue
+            if statement.kind == "request":
+                requests.append(entry)
+            elif statement.kind in ("response", "refusal"):
+                responses.append(entry)
+            else:
+                endings.append(entry)
+        if requests:
+            self.provider.hear_requests(turn, road, requests)
+        if responses:
+            self.consumer.hear_responses(turn, road, responses)
+        for entry in endings:
+            self.provider.hear_ending(turn, road, entry)

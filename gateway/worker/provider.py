@@ -7,13 +7,13 @@ from typing import Final
 
 import msgspec
 
-from core.payloads import decode_metadata
+from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason
 from core.statements import Kind, Statement
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
-from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
+from gateway.worker.exchange import BATCH, MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
@@ -36,27 +36,43 @@ class Provider:
 
     # ------------------------------------------------------------------ 7 to 11
 
-    def hear_request(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+    def hear_requests(self, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
         """7 Verify peer and request. 8 Authorise. 9 Plan the record; the commit comes before the adapter."""
-        reason = self._verify_request(road, entry, statement) or self._authorise(turn, road, statement)
-        size = len(entry.payloads)
+        reasons = [self._verify_request(road, one) for one in entries]
+        reasons = [
+            reason or self._authorise(turn, road, one) for reason, one in zip(reasons, entries, strict=True)
+        ]
+        taken: list[tuple[VerifiedEntry, str]] = []
+        for entry, reason in zip(entries, reasons, strict=True):
+            if self._is_taken(turn, road, entry, reason):
+                taken.append((entry, "taken"))
+        turn.hear_all(road, "request", taken)
+
+    def _is_taken(self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None) -> bool:
+        statement, size = entry.statement, len(entry.payloads)
+        if statement is None:
+            return False
+        if reason is None and entry.leaf_hash in self.services:
+            # The same bytes logged twice by the peer are one statement: it is delivered once.
+            reason = Reason.REPLAYED
         if reason is None and not self._parts.budget.take_call(road.member, size):
             reason = Reason.LIMIT_EXCEEDED
         if reason is not None:
             self._refuse(turn, road, entry, statement, reason)
-            return
+            return False
         left = statement.deadline_us
         service = Service(road, entry, statement, size, None if left is None else turn.now_us + left)
         self.services[entry.leaf_hash] = service
-        turn.hear(road, entry, "request", "taken", then=lambda _: self._call_adapter(service))
+        turn.once_durable(self._deliver_all, service)
+        return True
 
-    def _verify_request(self, road: Road, entry: VerifiedEntry, statement: Statement) -> Reason | None:
+    def _verify_request(self, road: Road, entry: VerifiedEntry) -> Reason | None:
+        statement = entry.statement
+        if statement is None:
+            return Reason.STATEMENT_INVALID
         reason = self._parts.objection_to(road, entry, statement)
         if reason is not None:
             return reason
-        if entry.leaf_hash in self.services:
-            # The same bytes logged twice by the peer are one statement: it is delivered once.
-            return Reason.REPLAYED
         if statement.sequence != 0 or not statement.final or len(entry.parts) != 2:
             return Reason.CALL_KIND_NOT_SUPPORTED
         (_, blob), (_, message) = entry.parts
@@ -69,9 +85,11 @@ class Provider:
             return Reason.STATEMENT_EXPIRED
         return self._parts.may_start()
 
-    def _authorise(self, turn: Turn, road: Road, statement: Statement) -> Reason | None:
+    def _authorise(self, turn: Turn, road: Road, entry: VerifiedEntry) -> Reason | None:
         """8 By our own configuration: party, method, purpose, dossier, validity."""
-        view = self._parts.trust
+        view, statement = self._parts.trust, entry.statement
+        if statement is None:
+            return Reason.STATEMENT_INVALID
         client, provider, method, mark = (
             statement.client,
             statement.service,
@@ -116,34 +134,40 @@ class Provider:
         turn.hear(road, entry, "request", f"refused:{reason}")
         self._say_refusal(turn, road, entry.leaf_hash, statement, reason, "not_sent")
 
-    def _call_adapter(self, service: Service) -> None:
-        """10 The request is durable here: deliver it, once. Whatever ended meanwhile is not delivered."""
+    def _deliver_all(self, services: list[Service]) -> None:
+        """10 The requests are durable here: deliver each, once. Whatever ended meanwhile is not delivered."""
+        now_us = self._parts.clock.monotonic_us()
+        metadata = [self._metadata(one, now_us) for one in services]
+        for service, found in zip(services, metadata, strict=True):
+            if isinstance(found, Reason):
+                self._end_service(service, found)
+            elif found is not None:
+                self._call_adapter(service, found, now_us)
+
+    def _metadata(self, service: Service, now_us: int) -> Metadata | Reason | None:
+        """What the adapter is told; or why it is not called; ``None`` if the call ended already."""
         if service.phase is not Phase.COMMITTING:
-            return
+            return None
         if not service.road.is_open:
-            self._end_service(service, Reason.PEER_LOST)
-            return
-        left = None
-        if service.deadline_us is not None:
-            left = service.deadline_us - self._parts.clock.monotonic_us()
-            if left <= 0:
-                self._end_service(service, Reason.STATEMENT_EXPIRED)
-                return
-        statement = service.statement
-        (_, blob), message = service.request.parts
+            return Reason.PEER_LOST
+        if service.deadline_us is not None and service.deadline_us <= now_us:
+            return Reason.STATEMENT_EXPIRED
         try:
-            metadata = passed_on(decode_metadata(blob))
+            passed = passed_on(decode_metadata(service.request.parts[0][1]))
         except MalformedError as error:
-            self._end_service(service, error.reason)
-            return
+            return error.reason
+        return passed + caller_context(service.statement, service.request.leaf_hash.hex())
+
+    def _call_adapter(self, service: Service, metadata: Metadata, now_us: int) -> None:
+        statement, due_us = service.statement, service.deadline_us
         service.phase = Phase.SENT
         service.handle = self._parts.adapters.call(
             statement.service or "",
             f"/{statement.method}".encode("ascii"),
-            metadata + caller_context(statement, service.request.leaf_hash.hex()),
+            metadata,
             statement.encoding or "identity",
-            left,
-            [message],
+            None if due_us is None else due_us - now_us,
+            [service.request.parts[1]],
             lambda answer: self._adapter_answered(service, answer),
         )
 
@@ -172,32 +196,45 @@ class Provider:
     def plan(self, turn: Turn) -> None:
         """Take what was answered, oldest first, until the turn is full."""
         while self._answers and not turn.is_full:
-            self._answer(turn, self._answers.popleft())
+            batch = [self._answers.popleft() for _ in range(min(len(self._answers), BATCH))]
+            self._answer_all(turn, [(one, one.answer) for one in batch if one.answer is not None])
 
-    def _answer(self, turn: Turn, service: Service) -> None:
-        """11 The response statement, or the refusal; the turn commits, signs and sends it."""
-        answer, road, parts = service.answer, service.road, self._parts
-        if answer is None or service.phase is Phase.CLOSED:
-            return
-        service.phase = Phase.CLOSED
-        request = service.request.leaf_hash
-        self.services.pop(request, None)
-        parts.budget.give_call(road.member, service.size)
-        reason = answer.failure
-        if reason is None and not _is_unary(answer):
-            reason = Reason.ADAPTER_PROTOCOL
-        if reason is None and any(len(data) > parts.terms.max_message for _, data in answer.messages):
-            reason = Reason.MESSAGE_TOO_LARGE
-        if reason is not None:
+    def _answer_all(self, turn: Turn, answered: list[tuple[Service, AdapterAnswer]]) -> None:
+        """11 The response statements, or the refusals; the turn commits, signs and sends them."""
+        parts = self._parts
+        good: list[tuple[Service, AdapterAnswer]] = []
+        for service, answer in answered:
+            service.phase = Phase.CLOSED
+            self.services.pop(service.request.leaf_hash, None)
+            parts.budget.give_call(service.road.member, service.size)
+            reason = answer.failure or self._objection_to_answer(answer)
+            if reason is None:
+                good.append((service, answer))
+                continue
             delivery: Delivered = "delivered" if service.delivered else "not_sent"
-            self._say_refusal(turn, road, request, service.statement, reason, delivery)
-            return
-        payloads, digests = parts.salted(
-            passed_on(answer.initial), answer.messages, passed_on(answer.trailing)
+            request = service.request.leaf_hash
+            self._say_refusal(turn, service.road, request, service.statement, reason, delivery)
+        salted = [
+            parts.salted(passed_on(one.initial), one.messages, passed_on(one.trailing)) for _, one in good
+        ]
+        responses = [
+            self._response(turn, one.statement, one.request.leaf_hash, "response", digests, answer)
+            for (one, answer), (_, digests) in zip(good, salted, strict=True)
+        ]
+        turn.say_all(
+            [
+                (response, service.road, payloads)
+                for (service, _), response, (payloads, _) in zip(good, responses, salted, strict=True)
+            ]
         )
-        parts.counters["exchanges_served"] += 1
-        response = self._response(turn, service.statement, request, "response", digests, answer)
-        turn.say(response, road, payloads)
+        parts.counters["exchanges_served"] += len(good)
+
+    def _objection_to_answer(self, answer: AdapterAnswer) -> Reason | None:
+        if not _is_unary(answer):
+            return Reason.ADAPTER_PROTOCOL
+        limit = self._parts.terms.max_message
+        too_large = any(len(data) > limit for _, data in answer.messages)
+        return Reason.MESSAGE_TOO_LARGE if too_large else None
 
     def _say_refusal(
         self,
@@ -248,8 +285,11 @@ class Provider:
 
     # ------------------------------------------------------------------ ends that the consumer or time brings
 
-    def hear_ending(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+    def hear_ending(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
         """The consumer cancelled, ran out of time or gave up: it reaches the adapter at once."""
+        statement = entry.statement
+        if statement is None:
+            return
         service = self.services.get(bytes.fromhex(statement.request or ""))
         ours = service is not None and service.road is road
         if not ours and not self._parts.entries.take(road.member, turn.now_us):

@@ -80,10 +80,21 @@ class _Sending:
 
 
 class Road:
-    """One peer log, whether or not a stream to it is open."""
+    """One peer log, whether or not a stream to it is open.
+
+    ``on_sent`` is called with leaves of which bytes may be given to TLS from then on.
+    """
 
     def __init__(
-        self, peer: PeerLog, member: str, own_log: str, *, credit: int, max_message: int, budget: Budget
+        self,
+        peer: PeerLog,
+        member: str,
+        own_log: str,
+        *,
+        credit: int,
+        max_message: int,
+        budget: Budget,
+        on_sent: Callable[[list[OwnLeaf]], None],
     ) -> None:
         self._own_log = own_log
         self.peer = peer
@@ -102,6 +113,7 @@ class Road:
         self._credit = credit
         self._max_message = max_message
         self._budget = budget
+        self._on_sent = on_sent
         self._credits: dict[bytes, int] = {}
         self._sending: deque[_Sending] = deque()
         self._sending_bytes = 0
@@ -185,9 +197,7 @@ class Road:
         self._sending.append(sending)
         self._sending_bytes += sending.held_bytes
         # From here on bytes may leave, chunks first: whoever asks is told that it may have been sent.
-        for leaf in leaves:
-            if leaf.on_sent is not None:
-                leaf.on_sent()
+        self._on_sent(leaves)
         self.pump()
 
     def _expect_receipts(self, leaves: list[OwnLeaf], head: str) -> None:

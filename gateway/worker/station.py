@@ -247,6 +247,7 @@ class Station:
             credit=limits.credit_bytes,
             max_message=limits.message_bytes,
             budget=self.budget,
+            on_sent=self.pipeline.consumer.on_sent,
         )
 
     def _road_opened(self, road: Road) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from core.clock import Clock
 from core.leaves import Role
@@ -22,6 +22,8 @@ from ledger.records import AttachmentKind
 
 MAX_TURN_ENTRIES: Final = 1024
 MAX_TURN_BYTES: Final = 8 * 1024 * 1024
+
+Subject = TypeVar("Subject")
 
 
 class LeafWriter(Protocol):
@@ -42,6 +44,7 @@ class Turn:
         leaves: Makes the leaves.
         now_ms: The time of the turn, UTC: one reading serves all that it judges and writes.
         now_us: The same on the monotonic clock.
+        effects: What happens once the turn is durable, and with what.
     """
 
     leaves: LeafWriter
@@ -51,62 +54,54 @@ class Turn:
     by_road: dict[int, tuple[Road, list[OwnLeaf]]] = field(default_factory=dict)
     entries: int = 0
     planned_bytes: int = 0
+    effects: dict[Callable[[list[Any]], None], list[Any]] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
         """Whether the rest must wait for the next turn."""
         return self.entries >= MAX_TURN_ENTRIES or self.planned_bytes >= MAX_TURN_BYTES
 
-    def say(
-        self,
-        statement: Statement,
-        road: Road | None,
-        payloads: bytes = b"",
-        then: Callable[[int], None] | None = None,
-        on_sent: Callable[[], None] | None = None,
-    ) -> bytes:
+    def say(self, statement: Statement, road: Road | None, payloads: bytes = b"") -> bytes:
         """Plan a statement of ours; with ``road`` it goes to that peer. Returns its leaf hash."""
-        body = encode_statement(statement)
-        leaf, leaf_hash = self.leaves.said(body)
-        role: Role = "response" if statement.kind in ("response", "refusal") else "request"
-        planned = OwnLeaf(
-            leaf=leaf,
-            leaf_hash=leaf_hash,
-            secret=payloads or None,
-            service=statement.service or "",
-            body=body,
-            payloads=payloads,
-            is_said=True,
-            role=role,
-            then=then,
-            on_sent=on_sent,
-        )
-        self._plan(planned, road)
-        return leaf_hash
+        return self.say_all([(statement, road, payloads)])[0]
 
-    def hear(
-        self,
-        road: Road,
-        peer_entry: VerifiedEntry,
-        role: str,
-        verdict: str,
-        then: Callable[[int], None] | None = None,
-    ) -> None:
+    def say_all(self, sayings: Sequence[tuple[Statement, Road | None, bytes]]) -> list[bytes]:
+        """Plan statements of ours, each with the peer it goes to and what travels with it. Returns leaf hashes."""
+        bodies = [encode_statement(statement) for statement, _, _ in sayings]
+        leaves = [self.leaves.said(body) for body in bodies]
+        for (statement, road, payloads), body, (leaf, leaf_hash) in zip(sayings, bodies, leaves, strict=True):
+            role: Role = "response" if statement.kind in ("response", "refusal") else "request"
+            planned = OwnLeaf(
+                leaf, leaf_hash, (), payloads or None, statement.service or "", body, payloads, 0, True, role
+            )
+            self._plan(planned, road)
+        return [leaf_hash for _, leaf_hash in leaves]
+
+    def hear(self, road: Road, peer_entry: VerifiedEntry, role: Role, verdict: str) -> None:
         """Plan the record of a peer's statement, with its bytes beside it; the peer gets it as its receipt."""
-        body, leaf, leaf_hash = self.leaves.heard(role, road.peer.log, peer_entry, verdict)
-        said = peer_entry.statement
-        # A day key per service: only one that an agreement admitted gets one, not every name that a peer makes up.
-        is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
-        planned = OwnLeaf(
-            leaf=leaf,
-            leaf_hash=leaf_hash,
-            attachments=((AttachmentKind.STATEMENT, peer_entry.body),),
-            secret=peer_entry.payloads if peer_entry.parts else None,
-            service=said.service or "" if said is not None and is_admitted else "",
-            body=body,
-            then=then,
-        )
-        self._plan(planned, road)
+        self.hear_all(road, role, [(peer_entry, verdict)])
+
+    def hear_all(self, road: Road, role: Role, heard: Sequence[tuple[VerifiedEntry, str]]) -> None:
+        """Plan the records of a peer's statements, each with its verdict."""
+        log = road.peer.log
+        leaves = [self.leaves.heard(role, log, entry, verdict) for entry, verdict in heard]
+        for (entry, verdict), (body, leaf, leaf_hash) in zip(heard, leaves, strict=True):
+            said = entry.statement
+            # A day key per service: only one that an agreement admitted gets one, not every name a peer makes up.
+            is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
+            planned = OwnLeaf(
+                leaf,
+                leaf_hash,
+                ((AttachmentKind.STATEMENT, entry.body),),
+                entry.payloads if entry.parts else None,
+                said.service or "" if said is not None and is_admitted else "",
+                body,
+            )
+            self._plan(planned, road)
+
+    def once_durable(self, act: Callable[[list[Subject]], None], subject: Subject) -> None:
+        """Let ``act`` be called with ``subject``, and all others it is to be called with, after the commit."""
+        self.effects.setdefault(act, []).append(subject)
 
     def note(self, leaf: bytes, leaf_hash: bytes, road: Road | None = None) -> None:
         """Plan a note; with ``road`` what was learnt of that peer's log becomes durable beside it."""
@@ -227,6 +222,5 @@ class Turns:
             for one in found:
                 road.add(one)
         # Durable now: only from here on may anything leave, be delivered or be released.
-        for one in planned:
-            if one.then is not None:
-                one.then(one.index)
+        for act, subjects in turn.effects.items():
+            act(subjects)

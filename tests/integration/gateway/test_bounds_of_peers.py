@@ -81,16 +81,17 @@ def test_answers_and_endings_of_nothing_are_heard_within_the_budget(federation: 
     worker = provider(federation)
     (road,) = worker.station.roads.roads.values()
     pipeline = worker.station.pipeline
+    consumer = pipeline.consumer
 
-    def planned(hear: Callable[[Turn, Road, VerifiedEntry, Statement], None], kind: str) -> int:
+    def planned(hear: Callable[[Turn, Road, VerifiedEntry], None], kind: str) -> int:
         worker.station.pipeline.provider._parts.entries = EntryBudget(1, 2)
         turn = Turn(worker.station._leaves, 0, 0)
         said = statement(kind=kind, from_=road.peer.log, to=worker.station.log_id, request="e" * 64)
         for index in range(5):
-            hear(turn, road, VerifiedEntry(index, b"h" * 32, "f" * 64, b"{}", said, None), said)
+            hear(turn, road, VerifiedEntry(index, b"h" * 32, "f" * 64, b"{}", said, None))
         return turn.entries
 
-    assert planned(pipeline.consumer.hear_response, "response") == 2
+    assert planned(lambda turn, road, one: consumer.hear_responses(turn, road, [one]), "response") == 2
     assert planned(pipeline.provider.hear_ending, "cancel") == 2
 
 
@@ -107,7 +108,7 @@ def test_an_answer_that_settles_a_doubt_is_heard_in_any_case(federation: Federat
     turn = Turn(worker.station._leaves, 0, 0)
     said = statement(kind="response", from_=road.peer.log, to=worker.station.log_id, request="e" * 64)
 
-    consumer.hear_response(turn, road, VerifiedEntry(1, b"h" * 32, "f" * 64, b"{}", said, None), said)
+    consumer.hear_responses(turn, road, [VerifiedEntry(1, b"h" * 32, "f" * 64, b"{}", said, None)])
 
     assert (turn.entries, consumer.in_doubt) == (1, {})
 

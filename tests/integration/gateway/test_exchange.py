@@ -21,7 +21,7 @@ from core.agreements import Quota
 from core.clock import ManualClock, SystemClock
 from core.leaves import HEARD, NOTE, SAID, parse_heard, parse_leaf
 from core.reasons import ExchangeError, Reason
-from core.statements import Statement, parse_statement
+from core.statements import parse_statement
 from gateway.settings import Limits
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.edges import AdapterCall
@@ -572,14 +572,14 @@ def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
     worker = federation.pns.worker
     assert worker is not None
     consumer = worker.station.pipeline.consumer
-    hear = consumer.hear_response
+    hear = consumer.hear_responses
 
-    def gone(turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+    def gone(turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
         (call,) = consumer._calls
-        hear(turn, road, entry, statement)
+        hear(turn, road, entries)
         consumer.on_cancel(call)
 
-    monkeypatch.setattr(consumer, "hear_response", gone)
+    monkeypatch.setattr(consumer, "hear_responses", gone)
     with federation.channel() as channel, pytest.raises(grpc.RpcError):
         calling(channel)(b"gone", metadata=metadata(x_road_id="gone-1"), timeout=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -66,9 +67,20 @@ def budget() -> Budget:
     return Budget(BudgetLimits(2 * MAX_MESSAGE, 4 * MAX_MESSAGE, 10, 20))
 
 
-def road(own: WrittenLog, budget: Budget, held: int = 0) -> tuple[Road, Channel]:
+def road(
+    own: WrittenLog,
+    budget: Budget,
+    held: int = 0,
+    on_sent: Callable[[list[OwnLeaf]], None] = lambda _: None,
+) -> tuple[Road, Channel]:
     made = Road(
-        PeerLog("1" * 64), "BJ/GOV/ANIP", own.log, credit=CREDIT, max_message=MAX_MESSAGE, budget=budget
+        PeerLog("1" * 64),
+        "BJ/GOV/ANIP",
+        own.log,
+        credit=CREDIT,
+        max_message=MAX_MESSAGE,
+        budget=budget,
+        on_sent=on_sent,
     )
     channel = Channel()
     made.open(channel, own.log, held)
@@ -117,14 +129,15 @@ def test_nothing_to_say_sends_nothing(own: WrittenLog, budget: Budget) -> None:
 
 def test_whoever_asks_is_told_that_it_may_have_left(own: WrittenLog, budget: Budget) -> None:
     """From the moment when the first byte may go to TLS."""
-    made, _ = road(own, budget)
-    told: list[str] = []
-    made.add(replace(said(own), on_sent=lambda: told.append("sent")))
+    told: list[OwnLeaf] = []
+    made, _ = road(own, budget, on_sent=told.extend)
+    leaf = said(own)
+    made.add(leaf)
 
     assert told == []
     made.send_frame(own, own.size, own.head())
 
-    assert told == ["sent"]
+    assert told == [leaf]
 
 
 def test_a_foreseen_receipt_is_taken_once(own: WrittenLog, budget: Budget) -> None:

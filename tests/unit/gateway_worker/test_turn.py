@@ -26,7 +26,15 @@ from tests.support.worker_country import HASH, NOW_MS, OWN_LOG, PROVIDER, statem
 def test_only_an_admitted_service_gets_a_day_key(kind: Kind, verdict: str, service: str) -> None:
     """Else a peer fills the file of day keys with names that it makes up, one sync of the disk each."""
     budget = Budget(BudgetLimits(1024, 1024, 1, 1))
-    road = Road(PeerLog(HASH), "BJ/GOV/PNS", OWN_LOG, credit=1024, max_message=1024, budget=budget)
+    road = Road(
+        PeerLog(HASH),
+        "BJ/GOV/PNS",
+        OWN_LOG,
+        credit=1024,
+        max_message=1024,
+        budget=budget,
+        on_sent=lambda _: None,
+    )
     turn = Turn(Leaves(OWN_LOG), NOW_MS, 0)
     said = statement(kind=kind, request=HASH)
     entry = VerifiedEntry(1, b"h" * 32, HASH, b"{}", said, None, b"payloads", [(0, b"body")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_durable_sequence_is_what_readers_may_read(log: Log) -> None:
 class BrokenVault:
     """A vault whose slots cannot be synced."""
 
-    def seal(self, index: int, service: str, body: bytes) -> tuple[bytes, bytes]:
+    def seal_all(self, bodies: Sequence[tuple[int, str, bytes]]) -> list[tuple[bytes, bytes]]:
         raise OSError(errno.EIO, "slots")
 
 

@@ -31,7 +31,8 @@ def vault(tmp_path: Path, clock: ManualClock) -> BodyVault:
 
 
 def sealed(vault: BodyVault, index: int, service: str, body: bytes) -> bytes:
-    return b"".join(vault.seal(index, service, body))
+    (record,) = vault.seal_all([(index, service, body)])
+    return b"".join(record)
 
 
 def test_body_opens_again_and_is_not_readable_at_rest(vault: BodyVault) -> None:

@@ -64,6 +64,8 @@ from pki.keys import load_chain, read_key
 BUSY_TICK_S: Final = 0.02
 IDLE_TICK_S: Final = 0.2
 REPORT_S: Final = 1.0
+# No peer could say yet which head of this log it holds: nobody else has witnessed that it is the newest copy.
+LOG_UNCONFIRMED: Final = "LOG_UNCONFIRMED"
 # Control reads what was committed while it is in the page cache, which lets go of it 8 MiB later (``ledger.log``).
 REPORT_BYTES: Final = 2 * 1024 * 1024
 MAX_CONFIGURATION_BYTES: Final = 256 * 1024 * 1024
@@ -318,6 +320,8 @@ class Worker:
         faults = [] if not commit.is_reserve_reached() else [str(Reason.DISK_RESERVE)]
         if self._view is None:
             faults.append(str(Reason.CONFIG_MISSING))
+        if self._view is not None and not station.is_confirmed:
+            faults.append(LOG_UNCONFIRMED)
         if station.fault is not None:
             faults.append(str(station.fault))
         counters = Counter(station.counters)

@@ -186,6 +186,11 @@ class RoadTable:
 
         self._dialler.dial(host, port, opened, failed)
 
+    def is_dialling(self, log: str) -> bool:
+        """Whether a stream to this log is on its way and its Hello not judged yet."""
+        dialling = self._dialling.get(log)
+        return dialling is not None and dialling.under_way
+
     def accept(self, channel: RoadChannel) -> None:
         """A peer opened a stream to us; it must say Hello first."""
         self._begin(channel, None)

@@ -38,6 +38,8 @@ from ledger.records import AttachmentKind
 
 RECEIPT_US: Final = 900_000
 SUM_US: Final = 1_000_000
+# How long a starting log waits for its last peers to say which of its heads they hold (PROTOCOL M5).
+ASK_US: Final = 2_000_000
 MAX_KEPT_RECORDS: Final = 64
 
 State = Literal["starting", "ready", "draining", "closed", "FORKED", "LOG_BEHIND_PEERS"]
@@ -111,6 +113,10 @@ class Station:
         self._stored_head = newest_head
         self._uncovered_since_us: int | None = None
         self.durable_size = log.size
+        self._asked: set[str] = set(peers)
+        self._is_asking = False
+        self._ask_until_us = 0
+        self.is_confirmed = not peers
         self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
         if newest_head:
             self.heads.restore(newest_head)
@@ -161,12 +167,38 @@ class Station:
     # --- what drives it ---
 
     def start(self, view: TrustView) -> None:
-        """Begin with a first configuration: sign over what is durable, take up what was left unfinished."""
+        """Begin with a first configuration: ask the last peers, sign over what is durable, take up what was left."""
         self.swap(view)
+        self._ask(view)
         self._sign()
         if self.state == "starting":
             self.state = "ready"
         self._wake()
+
+    def _ask(self, view: TrustView) -> None:
+        """Before the first signature: is there a head of ours, out there, that this log cannot extend (M5)?
+
+        Each Hello of a peer tells the newest that it holds. One answer is a witness; all are waited for, but not long.
+        Until then statements are committed and not sent.
+        """
+        for log in list(self._asked):
+            gateway = view.by_log.get(log)
+            if gateway is None or not gateway.admitted:
+                self._asked.discard(log)
+            else:
+                self.roads.dial(gateway, next(one for one in gateway.logs if one.id == log))
+        self._is_asking = bool(self._asked)
+        self._ask_until_us = self._clock.monotonic_us() + ASK_US
+
+    def _check_asking(self, now_us: int) -> None:
+        """End the asking when every peer answered or cannot be reached, or when it took too long."""
+        waits = any(self.roads.is_dialling(log) for log in self._asked)
+        if self._is_asking and (not waits or now_us >= self._ask_until_us):
+            self._is_asking = False
+            if not self.is_confirmed:
+                _events.warning("log.unconfirmed", peers=len(self._asked))
+            self._sign()
+            self._wake()
 
     def swap(self, view: TrustView) -> None:
         """Use another configuration from now on, whole."""
@@ -179,6 +211,7 @@ class Station:
         now_us = self._clock.monotonic_us()
         self.pipeline.on_tick(now_us)
         self.roads.on_tick()
+        self._check_asking(now_us)
         for road in list(self.roads.roads.values()):
             if road.is_open and road.is_stalled(now_us):
                 text = "the peer gives no credit for what waits to be sent"
@@ -251,6 +284,8 @@ class Station:
         )
 
     def _road_opened(self, road: Road) -> None:
+        self._asked.discard(road.peer.log)
+        self.is_confirmed = True
         if road.outgoing:
             self._send([road])
         self.pipeline.consumer.retry_waiting()
@@ -322,6 +357,8 @@ class Station:
                 road.send_frame(self._log, self.heads.size, head)
 
     def _sign(self) -> bytes | None:
+        if self._is_asking or self.turns.stopped:
+            return None
         try:
             head = self.heads.over(self.durable_size, self.roads.trust.mark if self.roads.trust else None)
         except ExchangeError as error:
@@ -336,8 +373,13 @@ class Station:
         return head
 
     def _head_to_show(self) -> bytes:
-        """The head for a Hello: of now, since a peer refuses an old one; a log that was stopped signs no more."""
-        return (None if self.turns.stopped else self._sign()) or self.heads.newest
+        """The head for a Hello: of now, since a peer refuses an old one; a log that was stopped signs no more.
+
+        A log that still asks its peers shows none: the one that it kept may be older than what they believe.
+        """
+        if self._is_asking:
+            return b""
+        return self._sign() or self.heads.newest
 
     def _head_to_store(self) -> bytes | None:
         """The newest head goes into the log with the next commit, once."""

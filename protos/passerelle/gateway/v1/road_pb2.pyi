@@ -144,7 +144,9 @@ class Hello(_message.Message):
     log: _builtins.str
     """Log id of the sender, 64 lower-case hex digits. It MUST be registered for the gateway that TLS presented."""
     head: _builtins.bytes
-    """The sender's own newest head, a compact JWS; it is remembered and verified with the first frame."""
+    """The sender's own newest head, a compact JWS; it is remembered and verified with the first frame. Empty while a
+    log that was just opened asks its peers for the newest they hold, before it signs anything.
+    """
     held: _builtins.bytes
     """The newest head of the receiver's log that the sender holds; empty at first contact.
     The first frame starts where it ends.

@@ -1,0 +1,118 @@
+"""Before its first signature a log asks its last peers for the newest of its heads that they hold (PROTOCOL M5)."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.worker.main import LOG_UNCONFIRMED, Worker
+from tests.support.federation import Federation, Member, calling, metadata
+
+
+@pytest.fixture
+def federation(tmp_path: Path) -> Iterator[Federation]:
+    with Federation(tmp_path / "country") as found:
+        call(found, b"first")
+        yield found
+
+
+def call(federation: Federation, message: bytes) -> None:
+    with federation.channel() as channel:
+        assert calling(channel)(message, metadata=metadata(), timeout=10) == message
+
+
+def running(member: Member) -> Worker:
+    assert member.worker is not None
+    return member.worker
+
+
+async def _sign(worker: Worker) -> bytes | None:
+    return worker.station._sign()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def test_a_restored_older_log_signs_nothing(federation: Federation, tmp_path: Path) -> None:
+    """A snapshot of the whole directory knows no better; its peer does, and says so before a second head exists."""
+    root, kept = federation.pns.directory.root, tmp_path / "snapshot"
+    federation.stop(federation.pns)
+    shutil.copytree(root, kept)
+    federation.start(federation.pns)
+    call(federation, b"second")
+    until(lambda: running(federation.anip).station.peer_states()[0].size > 3)
+    federation.stop(federation.pns)
+    shutil.rmtree(root)
+    shutil.copytree(kept, root)
+
+    federation.start(federation.pns)
+
+    worker = running(federation.pns)
+    stored = worker.station.heads.newest
+    until(lambda: worker.station.state == "LOG_BEHIND_PEERS")
+    assert federation.do(_sign(worker)) is None
+    assert worker.station.heads.newest == stored
+
+
+def test_a_log_that_nobody_confirms_goes_on_and_says_so(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the first peer is there again."""
+    monkeypatch.setattr("gateway.worker.station.ASK_US", 300_000)
+    federation.stop(federation.pns)
+    federation.stop(federation.anip)
+
+    federation.start(federation.pns)
+
+    worker = running(federation.pns)
+    assert LOG_UNCONFIRMED in worker.report().faults
+    until(lambda: worker.station.heads.size == worker.station.durable_size)
+    assert worker.station.state == "ready"
+    federation.start(federation.anip)
+    call(federation, b"again")
+    assert LOG_UNCONFIRMED not in worker.report().faults
+
+
+def test_nothing_is_signed_while_peers_are_asked(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed meanwhile waits for the first signature; nothing of it is lost."""
+    federation.stop(federation.pns)
+    monkeypatch.setattr("gateway.worker.station.Station._check_asking", lambda station, now_us: None)
+
+    federation.start(federation.pns)
+
+    worker = running(federation.pns)
+    stored = worker.station.heads.newest
+    until(lambda: worker.station.is_confirmed)
+    with federation.channel() as channel:
+        waiting = calling(channel).future(b"waiting", metadata=metadata(), timeout=10)
+        until(lambda: worker.station.durable_size > worker.station.heads.size)
+        time.sleep(0.2)
+        assert worker.station.heads.newest == stored
+        monkeypatch.undo()
+
+        assert waiting.result() == b"waiting"
+
+
+def test_a_peer_answers_though_it_is_asking_itself(federation: Federation) -> None:
+    """Both restarted at once: neither waits for the other's signature."""
+    federation.stop(federation.pns)
+    federation.stop(federation.anip)
+    begun = time.monotonic()
+
+    federation.start(federation.anip)
+    federation.start(federation.pns)
+
+    call(federation, b"both")
+    assert running(federation.pns).station.is_confirmed
+    assert running(federation.anip).station.is_confirmed
+    assert time.monotonic() - begun < 10

@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 from core.reasons import MalformedError, Reason
 from passerelle.gateway.v1 import road_pb2
 
-MAX_ENTRIES: Final = 4096
-MAX_RUNS: Final = 1024
+MAX_ENTRIES: Final = 16_384
+MAX_RUNS: Final = 4_096
 MAX_SUBTREE_HASHES: Final = 64 * 128
 
 _SAID = road_pb2.ENTRY_KIND_SAID

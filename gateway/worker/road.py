@@ -30,7 +30,10 @@ from gateway.worker.peerlog import PeerLog
 from ledger.records import AttachmentKind
 
 CHUNK_BYTES: Final = 64 * 1024
-MAX_INLINE_BYTES: Final = 4 * 1024 * 1024
+MAX_INLINE_BYTES: Final = 2 * 1024 * 1024
+# A frame must hold all of it, in a message of 8 MiB: leaves that go out again, and those that may wait to be sent.
+MAX_RESENT: Final = 1_000
+MAX_BACKLOG: Final = 2_048
 MAX_ASSEMBLIES: Final = 1024
 METADATA_BYTES: Final = (
     72 * 1024
@@ -126,6 +129,11 @@ class Road:
         """Whether Hello was verified on both sides."""
         return self.channel is not None
 
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether so much waits to be sent that no new exchange should begin here."""
+        return len(self.outgoing) >= MAX_BACKLOG
+
     def open(self, channel: Channel, dialled_by: str, held_size: int) -> None:
         """Take a stream whose Hello was verified; the first frame starts at what the peer holds.
 
@@ -135,7 +143,7 @@ class Road:
         self.sent_size = held_size
         again = {one.index: one for one in (*self.unreceipted.values(), *self.outgoing)}
         # What lies below counts as passed: only Outcome can tell what became of it (PROTOCOL M4).
-        self.outgoing = [again[index] for index in sorted(again) if index >= held_size]
+        self.outgoing = [again[index] for index in sorted(again) if index >= held_size][-MAX_RESENT:]
 
     def lose(self, state: str) -> None:
         """Forget the stream. What it left unsent waits for the next one."""

@@ -142,20 +142,21 @@ class RoadTable:
     # --- use ---
 
     def to(self, grant: Grant) -> Road | None:
-        """An open road to the grant's provider, each gateway in turn; else dial all of them."""
+        """An open road to the grant's provider, each gateway in turn; else dial those that are not open."""
         view = self.trust
         if view is None:
             return None
-        found = view.provider_logs(grant)
-        ready = [
-            road
-            for _, log in found
-            if (road := self.roads.get(log.id)) is not None and road.is_open and not road.draining
-        ]
+        ready, away = [], []
+        for gateway, log in view.provider_logs(grant):
+            road = self.roads.get(log.id)
+            if road is None or not road.is_open or road.draining:
+                away.append((gateway, log))
+            elif not road.is_backed_up:
+                ready.append(road)
         if ready:
             self._next += 1
             return ready[self._next % len(ready)]
-        for gateway, log in found:
+        for gateway, log in away:
             self.dial(gateway, log)
         return None
 

@@ -355,6 +355,8 @@ class Station:
         if head is not None:
             for road in open_roads:
                 road.send_frame(self._log, self.heads.size, head)
+            # Calls may have waited for a road that had too much to send.
+            self.pipeline.consumer.retry_waiting()
 
     def _sign(self) -> bytes | None:
         if self._is_asking or self.turns.stopped:

@@ -146,3 +146,29 @@ def test_a_call_that_waited_for_the_adapter_was_not_delivered(
     until(lambda: bool(refusals()))
     assert [one.delivery for one in refusals()] == ["not_sent"]
     assert federation.adapter.calls == []
+
+
+def test_calls_wait_for_a_road_that_has_too_much_to_send(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not dialled anew for that; they go out as soon as a frame made room."""
+    with federation.channel() as channel:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+        worker = federation.pns.worker
+        assert worker is not None
+        station = worker.station
+        (road,) = station.roads.roads.values()
+        stream = road.channel
+        monkeypatch.setattr("gateway.worker.road.MAX_BACKLOG", 0)
+        waiting = calling(channel).future(b"waiting", metadata=metadata(), timeout=10)
+        until(lambda: bool(station.pipeline.consumer._waiting))
+        monkeypatch.undo()
+
+        federation.do(_send(worker, road))
+
+        assert waiting.result() == b"waiting"
+        assert road.channel is stream
+
+
+async def _send(worker: Worker, road: Road) -> None:
+    worker.station._send([road])

@@ -15,7 +15,7 @@ from gateway.worker.budget import Budget, BudgetLimits
 from gateway.worker.frames import Chunk, Credit, UnverifiedFrame, decode_message
 from gateway.worker.leaves import OwnLeaf, heard_body, taken_body
 from gateway.worker.peerlog import PeerLog
-from gateway.worker.road import CHUNK_BYTES, MAX_UNRECEIPTED_BYTES, STALL_US, Road
+from gateway.worker.road import CHUNK_BYTES, MAX_RESENT, MAX_UNRECEIPTED_BYTES, STALL_US, Road
 from gateway.worker.trust import TrustView
 from tests.support.worker_country import NOW_MS, WorkerCountry, WrittenLog
 
@@ -390,3 +390,36 @@ def test_what_waits_for_credit_is_bounded(own: WrittenLog, monkeypatch: pytest.M
         made.send_frame(own, own.size, own.head())
 
     assert made.is_stalled(0)
+
+
+def test_after_a_break_no_more_goes_out_again_than_one_frame_holds(own: WrittenLog, budget: Budget) -> None:
+    """The newest; a frame that no peer takes would be sent again and again, and nothing behind it."""
+    made, channel = road(own, budget)
+    leaves = []
+    for _ in range(MAX_RESENT + 50):
+        leaves.append(said(own))
+        own.pad(1)
+        made.add(leaves[-1])
+    made.lose("lost")
+
+    made.open(channel, own.log, 0)
+
+    assert made.outgoing == leaves[-MAX_RESENT:]
+    made.send_frame(own, own.size, own.head())
+    assert len(channel.frames[0].runs) == MAX_RESENT
+
+
+def test_a_road_with_too_much_to_send_takes_no_new_exchange(
+    own: WrittenLog, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a frame took it along."""
+    monkeypatch.setattr("gateway.worker.road.MAX_BACKLOG", 2)
+    made, _ = road(own, budget)
+    made.add(said(own))
+    assert not made.is_backed_up
+    made.add(said(own))
+    assert made.is_backed_up
+
+    made.send_frame(own, own.size, own.head())
+
+    assert not made.is_backed_up

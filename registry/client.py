@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import grpc
 
 from core.identifiers import RegistryId, urn
-from core.reasons import Code, Reason
+from core.reasons import Code, ExchangeError, Reason
 from passerelle.registry.v1 import (
     agreements_pb2,
     agreements_pb2_grpc,
@@ -28,15 +28,19 @@ from rpc.remote import OWN_DOMAIN, RemoteError
 from rpc.status import error_from_rpc
 
 TIMEOUT_S: Final = 15.0
-_PAGE: Final = 200
+# A list is read whole or not at all: one of more than MAX_PAGES pages is refused, never cut.
+PAGE: Final = 200
+MAX_PAGES: Final = 500
 
 _Response = TypeVar("_Response")
+_Entry = TypeVar("_Entry")
 
 
 class RegistryClient:
     """One connection to a registry, in one role.
 
-    Every method raises ``RemoteError`` with the registry's own reason when it refuses.
+    Every method raises ``RemoteError`` with the registry's own reason when it refuses. A method that lists reads all
+    pages; it raises ``ExchangeError`` if there are more than ``MAX_PAGES`` of ``PAGE`` entries.
 
     Args:
         address: ``host:port``.
@@ -80,16 +84,14 @@ class RegistryClient:
 
     def list_members(self) -> list[members_pb2.Member]:
         """All members, in the order of their ids."""
-        found: list[members_pb2.Member] = []
-        token = ""
-        while True:
-            page = _ask(
-                self._members.ListMembers, members_pb2.ListMembersRequest(page_size=_PAGE, page_token=token)
-            )
-            found += page.members
-            token = page.next_page_token
-            if not token:
-                return found
+        request = members_pb2.ListMembersRequest(page_size=PAGE)
+
+        def read(token: str) -> tuple[Iterable[members_pb2.Member], str]:
+            request.page_token = token
+            page = _ask(self._members.ListMembers, request)
+            return page.members, page.next_page_token
+
+        return _all(read)
 
     def get_member(self, member: str) -> members_pb2.Member:
         """One member."""
@@ -143,8 +145,14 @@ class RegistryClient:
 
     def list_services(self, subsystem: str = "") -> list[services_pb2.Service]:
         """All services, or those of one subsystem."""
-        request = services_pb2.ListServicesRequest(subsystem=subsystem, page_size=_PAGE)
-        return list(_ask(self._services.ListServices, request).services)
+        request = services_pb2.ListServicesRequest(subsystem=subsystem, page_size=PAGE)
+
+        def read(token: str) -> tuple[Iterable[services_pb2.Service], str]:
+            request.page_token = token
+            page = _ask(self._services.ListServices, request)
+            return page.services, page.next_page_token
+
+        return _all(read)
 
     def get_service(self, subsystem: str, service: str) -> services_pb2.GetServiceResponse:
         """One service with its descriptors."""
@@ -167,8 +175,14 @@ class RegistryClient:
 
     def list_agreements(self, member: str = "") -> list[agreements_pb2.Agreement]:
         """All agreements, or those of one member."""
-        request = agreements_pb2.ListAgreementsRequest(member=member, page_size=_PAGE)
-        return list(_ask(self._agreements.ListAgreements, request).agreements)
+        request = agreements_pb2.ListAgreementsRequest(member=member, page_size=PAGE)
+
+        def read(token: str) -> tuple[Iterable[agreements_pb2.Agreement], str]:
+            request.page_token = token
+            page = _ask(self._agreements.ListAgreements, request)
+            return page.agreements, page.next_page_token
+
+        return _all(read)
 
     def get_agreement(self, name: str, version: int = 0) -> agreements_pb2.Agreement:
         """One agreement; version 0 is the newest."""
@@ -196,8 +210,14 @@ class RegistryClient:
         self, state: requests_pb2.RequestState.ValueType = requests_pb2.REQUEST_STATE_UNSPECIFIED
     ) -> list[requests_pb2.Request]:
         """Requests that wait for operators, or all."""
-        request = requests_pb2.ListRequestsRequest(state=state, page_size=_PAGE)
-        return list(_ask(self._requests.ListRequests, request).requests)
+        request = requests_pb2.ListRequestsRequest(state=state, page_size=PAGE)
+
+        def read(token: str) -> tuple[Iterable[requests_pb2.Request], str]:
+            request.page_token = token
+            page = _ask(self._requests.ListRequests, request)
+            return page.requests, page.next_page_token
+
+        return _all(read)
 
     def get_request(self, number: int) -> requests_pb2.GetRequestResponse:
         """One request with its document."""
@@ -217,6 +237,20 @@ class RegistryClient:
     def status(self) -> configuration_pb2.GetStatusResponse:
         """What is published, and what waits."""
         return _ask(self._configuration.GetStatus, configuration_pb2.GetStatusRequest())
+
+
+def _all(read: Callable[[str], tuple[Iterable[_Entry], str]]) -> list[_Entry]:
+    """The entries of all pages; ``read`` gives those of the page that a token names, and the next token."""
+    found: list[_Entry] = []
+    token = ""
+    for _ in range(MAX_PAGES):
+        entries, token = read(token)
+        found += entries
+        if not token:
+            return found
+    raise ExchangeError(
+        Reason.DOCUMENT_INVALID, f"the registry's list has more than {MAX_PAGES} pages of {PAGE} entries"
+    )
 
 
 def _ask(method: Callable[..., _Response], request: object) -> _Response:

@@ -7,8 +7,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from adapters.descriptors import descriptor_set
 from core.identifiers import urn
-from core.reasons import Code
+from core.reasons import Code, ExchangeError, Reason
 from passerelle.registry.v1 import (
     agreements_pb2,
     agreements_pb2_grpc,
@@ -25,7 +26,15 @@ from registry.client import RegistryClient
 from rpc.credentials import channel
 from rpc.identity import Identity
 from rpc.remote import RemoteError
-from tests.support.registry_country import ANIP, PNS, PORTAIL, REGISTRY, RNPP, RegistryCountry
+from tests.support.registry_country import (
+    ANIP,
+    IDENTITY_SERVICE,
+    PNS,
+    PORTAIL,
+    REGISTRY,
+    RNPP,
+    RegistryCountry,
+)
 
 OPERATORS = ("BJ/GOV/ASIN/operateur-1", "BJ/GOV/ASIN/operateur-2")
 
@@ -268,6 +277,35 @@ def test_lists_come_in_pages(served: RegistryCountry) -> None:
     assert numbers == [6, 5, 4, 3, 2, 1]
     assert [first.agreements[0].id, second.agreements[0].id] == ["CV-0001", "CV-0002"]
     assert not second.next_page_token
+
+
+def test_the_client_reads_lists_to_their_end(
+    served: RegistryCountry,
+    operators: tuple[RegistryClient, RegistryClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever does not fit into one page is read from the next ones; what does not fit into all is refused."""
+    served.conclude()
+    served.conclude(id="CV-0002", methods=["VerifyPerson"])
+    served.office.add_subsystem(served.operator(), f"{ANIP}/COPIE")
+    descriptors = descriptor_set(IDENTITY_SERVICE)
+    served.office.publish_services(
+        served.gateway(f"{ANIP}/gw1"), f"{ANIP}/COPIE", descriptors, [IDENTITY_SERVICE]
+    )
+    monkeypatch.setattr("registry.client.PAGE", 1)
+    client = operators[0]
+
+    assert [one.member for one in client.list_members()] == [ANIP, PNS]
+    assert [one.subsystem for one in client.list_services()] == [f"{ANIP}/COPIE", RNPP]
+    assert [one.id for one in client.list_agreements()] == ["CV-0001", "CV-0002"]
+    assert [one.id for one in client.list_agreements(PNS)] == ["CV-0001", "CV-0002"]
+    assert [one.number for one in client.list_requests()] == [6, 5, 4, 3, 2, 1]
+
+    monkeypatch.setattr("registry.client.MAX_PAGES", 5)
+    assert len(client.list_agreements()) == 2
+    with pytest.raises(ExchangeError) as error:
+        client.list_requests()
+    assert error.value.reason is Reason.DOCUMENT_INVALID
 
 
 def test_services_can_be_looked_up(

@@ -31,8 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from core.leaves import HEARD, SAID, Heard, MalformedLeafError, parse_heard, parse_leaf
-from core.statements import Statement, parse_statement
+from core.leaves import HEARD, SAID, Heard, MalformedLeafError
+from core.statements import Statement
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 
@@ -191,32 +191,6 @@ def _take(rows: dict[str, Row], told: Row | None) -> None:
     row = rows.setdefault(told["exchange"], told)
     if row is not told:
         row.update([(name, value) for name, value in told.items() if value is not None or name not in row])
-
-
-def rows_of(leaves: Iterable[StoredLeaf]) -> dict[str, Row]:
-    """The same rows in memory, by exchange, for a log that is read without an index.
-
-    Such a log may be anybody's: every leaf must be as strict as one that a peer sends.
-
-    Raises:
-        MalformedError: One is not.
-    """
-    rows: dict[str, Row] = {}
-    for stored in leaves:
-        _require_strict(stored)
-        _take(rows, row_of(stored))
-    return rows
-
-
-def _require_strict(stored: StoredLeaf) -> None:
-    leaf = parse_leaf(stored.leaf)
-    if leaf.label == SAID:
-        parse_statement(leaf.body)
-    elif leaf.label == HEARD:
-        parse_heard(leaf.body)
-        for kind, data in stored.attachments:
-            if kind is AttachmentKind.STATEMENT:
-                parse_statement(data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from sqlalchemy.dialects import postgresql
 
 from core.heads import ConfigurationMark
 from core.leaves import Heard, MalformedLeafError, Note, Role, heard_leaf, note_leaf, said_leaf
-from core.reasons import MalformedError
 from core.statements import AgreementMark, Statement, User, encode_statement
-from ledger.index import MAX_ROWS, ExchangeIndex, Filter, row_of, rows_of, statements_for
+from ledger.index import MAX_ROWS, ExchangeIndex, Filter, row_of, statements_for
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 
@@ -115,14 +114,6 @@ def test_each_exchange_is_one_row_however_it_was_batched(index: ExchangeIndex, b
     )
 
 
-def test_rows_without_an_index_say_the_same(index: ExchangeIndex) -> None:
-    rows = rows_of(LEAVES)
-
-    assert {
-        int(exchange[-1]): (row["role"], row["outcome"], row.get("reason")) for exchange, row in rows.items()
-    } == OUTCOMES
-
-
 def test_index_taken_in_twice_is_the_same(index: ExchangeIndex) -> None:
     """After a crash between the batch and the worker's next report it may be fed again."""
     index.add(MINE, LEAVES)
@@ -176,27 +167,6 @@ def test_leaf_that_cannot_be_read_is_named() -> None:
     for leaf in (b"passerelle/1/said", said_leaf(MINE, b"{}"), said_leaf(MINE, b"\xff")):
         with pytest.raises(MalformedLeafError, match="leaf 7"):
             row_of(StoredLeaf(7, leaf, (), None))
-
-
-@pytest.mark.parametrize(
-    "stored",
-    [
-        StoredLeaf(1, said_leaf(MINE, statement("request", 1) + b" "), (), None),
-        StoredLeaf(1, said_leaf(MINE, statement("request", 1, issue="\x1b[2J")), (), None),
-        StoredLeaf(1, b"passerelle/1/say\n\n{}", (), None),
-        StoredLeaf(1, heard(1, "request", 1).leaf + b" ", (), None),
-        StoredLeaf(
-            1,
-            heard(1, "request", 1).leaf,
-            ((AttachmentKind.STATEMENT, statement("request", 1) + b" "),),
-            None,
-        ),
-    ],
-)
-def test_foreign_log_is_read_as_strictly_as_a_peer(stored: StoredLeaf) -> None:
-    """Its rows are shown to people; no worker of ours checked it."""
-    with pytest.raises(MalformedError):
-        rows_of([stored])
 
 
 def test_postgresql_understands_the_same_statements() -> None:

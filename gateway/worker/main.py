@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.configuration import CurrentConfiguration
 from core.documents import MalformedDocumentError, decode_strict
 from core.reasons import ExchangeError, Reason
@@ -50,7 +50,7 @@ from gateway.worker.edges import (
 from gateway.worker.http2 import Http2Limits
 from gateway.worker.link import LinkDialler, LinkListener
 from gateway.worker.randomness import RandomPool
-from gateway.worker.recovery import recover
+from gateway.worker.recovery import Recovered, recover
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
@@ -91,6 +91,7 @@ class Worker:
     channel: socket.socket | None = None
     station: Station = field(init=False)
     started: Started | None = field(init=False, default=None)
+    _clock: Clock = field(init=False, default_factory=SystemClock)
     _commit: GroupCommit = field(init=False)
     _log: Log = field(init=False)
     _vault: BodyVault = field(init=False)
@@ -112,75 +113,10 @@ class Worker:
         Raises:
             ExchangeError: The log is damaged or held, or a key cannot be read.
         """
-        loop = asyncio.get_running_loop()
-        settings, directory, limits = self.settings, self.directory, self.settings.limits
-        clock = SystemClock()
-        log_directory = directory.log(self.number)
-        self._log = Log.open(
-            log_directory,
-            segment_bytes=settings.log.segment_bytes,
-            # A log that lies behind a head we signed was put back from a copy: it must not sign again.
-            newest_head=read_head_file(directory.head(self.number)),
-        )
-        recovered = recover(_all_leaves(log_directory))
-        wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
-        self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, clock)
-        self._vault.prepare()
-        self._commit = GroupCommit(
-            self._log,
-            loop.call_soon_threadsafe,
-            self._failed,
-            vault=self._vault,
-            reserve_bytes=settings.log.reserve_bytes,
-        )
-        self._links = LinkDialler(tls.road_client(directory))
-        self._adapters = AdapterTable(
-            {one.subsystem: self._adapter_edge(one.address) for one in settings.adapter}
-        )
-        signer = HeadSigner(
-            read_key(directory.seal.key), load_chain(directory.seal.certificate.read_bytes())[0]
-        )
-        self.station = Station(
-            log_id=self._log.log_id,
-            gateway=settings.gateway,
-            language=settings.lang,
-            limits=_station_limits(settings),
-            log=self._log,
-            commit=self._commit,
-            is_reserve_reached=self._commit.is_reserve_reached,
-            sign_head=signer.sign,
-            newest_head=self._log.last_head or b"",
-            peers=recovered.peers,
-            unfinished=recovered.unfinished,
-            clock=clock,
-            random=RandomPool().take,
-            call_soon=loop.call_soon,
-            dialler=PolicyDialler(settings, self._links),
-            adapters=self._adapters,
-            fetch_configuration=lambda version: self._tell(FetchConfiguration(version=version)),
-            on_defect=self._failed,
-        )
+        recovered = self._open_log()
+        self.station = self._station(recovered)
         self._load_configuration()
-        self._programs = ProgramEdge(
-            WholeRequests(
-                self.station.pipeline.consumer.on_request,
-                self.station.pipeline.consumer.on_cancel,
-                self._malformed,
-                max_messages=2,
-                max_request_bytes=limits.message_bytes,
-            ),
-            clock=clock,
-            limits=_program_limits(settings),
-        )
-        self._listener = LinkListener(self.station.roads.accept)
-        road = HostPort.parse(settings.listen.road[self.number])
-        programs = HostPort.parse(settings.listen.programs)
-        self.started = Started(
-            road=await self._listener.serve(road.host, road.port, tls.road_port(directory)),
-            programs=await self._programs.serve(
-                programs.host, programs.port, tls.programs_port(directory), reuse_port=settings.workers > 1
-            ),
-        )
+        self.started = await self._listen()
         _events.info(
             "worker.started",
             log=self._log.log_id,
@@ -190,6 +126,81 @@ class Worker:
         )
         return self.started
 
+    def _open_log(self) -> Recovered:
+        """Open and recover the log, the bodies beside it and the one door to both; returns what it left unfinished."""
+        settings, directory = self.settings, self.directory
+        log_directory = directory.log(self.number)
+        self._log = Log.open(
+            log_directory,
+            segment_bytes=settings.log.segment_bytes,
+            # A log that lies behind a head we signed was put back from a copy: it must not sign again.
+            newest_head=read_head_file(directory.head(self.number)),
+        )
+        recovered = recover(_all_leaves(log_directory))
+        wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
+        self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, self._clock)
+        self._vault.prepare()
+        self._commit = GroupCommit(
+            self._log,
+            asyncio.get_running_loop().call_soon_threadsafe,
+            self._failed,
+            vault=self._vault,
+            reserve_bytes=settings.log.reserve_bytes,
+        )
+        return recovered
+
+    def _station(self, recovered: Recovered) -> Station:
+        settings, directory = self.settings, self.directory
+        self._links = LinkDialler(tls.road_client(directory))
+        self._adapters = AdapterTable(
+            {one.subsystem: self._adapter_edge(one.address) for one in settings.adapter}
+        )
+        seal = load_chain(directory.seal.certificate.read_bytes())[0]
+        return Station(
+            log_id=self._log.log_id,
+            gateway=settings.gateway,
+            language=settings.lang,
+            limits=_station_limits(settings),
+            log=self._log,
+            commit=self._commit,
+            is_reserve_reached=self._commit.is_reserve_reached,
+            sign_head=HeadSigner(read_key(directory.seal.key), seal).sign,
+            newest_head=self._log.last_head or b"",
+            peers=recovered.peers,
+            unfinished=recovered.unfinished,
+            clock=self._clock,
+            random=RandomPool().take,
+            call_soon=asyncio.get_running_loop().call_soon,
+            dialler=PolicyDialler(settings, self._links),
+            adapters=self._adapters,
+            fetch_configuration=lambda version: self._tell(FetchConfiguration(version=version)),
+            on_defect=self._failed,
+        )
+
+    async def _listen(self) -> Started:
+        """Take calls of programs and streams of peers."""
+        settings, directory, consumer = self.settings, self.directory, self.station.pipeline.consumer
+        self._programs = ProgramEdge(
+            WholeRequests(
+                consumer.on_request,
+                consumer.on_cancel,
+                self._malformed,
+                max_messages=2,
+                max_request_bytes=settings.limits.message_bytes,
+            ),
+            clock=self._clock,
+            limits=_program_limits(settings),
+        )
+        self._listener = LinkListener(self.station.roads.accept)
+        road = HostPort.parse(settings.listen.road[self.number])
+        programs = HostPort.parse(settings.listen.programs)
+        return Started(
+            road=await self._listener.serve(road.host, road.port, tls.road_port(directory)),
+            programs=await self._programs.serve(
+                programs.host, programs.port, tls.programs_port(directory), reuse_port=settings.workers > 1
+            ),
+        )
+
     async def run(self) -> int:
         """Serve until ``stop``; returns the exit code."""
         loop = asyncio.get_running_loop()
@@ -198,10 +209,8 @@ class Worker:
             loop.add_reader(self.channel.fileno(), self._read_channel)
         self._tick()
         self._report()
-        # Nothing of what is loaded by now will ever be garbage: do not look through it again. Exchanges hold no
-        # cycles, so the collector has little to find; it runs rarely.
+        # Nothing of what is loaded by now will ever be garbage: do not look through it again.
         gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
         await self._stopped.wait()
         return self._exit_code
 

@@ -16,7 +16,6 @@ from core.reasons import MalformedError, Reason, Retry
 from core.statements import Kind, Statement
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.exchange import (
-    BATCH,
     MAX_METADATA_BLOB_BYTES,
     Exchange,
     Messages,
@@ -102,7 +101,7 @@ class Consumer:
         while self._refusals and not turn.is_full:
             self._refuse_here(turn, *self._refusals.popleft())
         while self._requests and not turn.is_full:
-            batch = [self._requests.popleft() for _ in range(min(len(self._requests), BATCH))]
+            batch = turn.batch(self._requests, _size_of)
             self._write_requests(turn, [one for one in batch if self._is_ready(turn, one)])
 
     def _read_claims(self, turn: Turn, arrivals: list[Exchange]) -> None:
@@ -172,7 +171,9 @@ class Consumer:
     def _wait_for_road(self, exchange: Exchange) -> None:
         """Without a verified Hello there is no ``to`` to write: wait, 3 s at most."""
         self._waiting[exchange] = None
-        self._watch(exchange, exchange.waiting_until_us)
+        if not exchange.is_watched:
+            exchange.is_watched = True
+            self._watch(exchange, exchange.waiting_until_us)
 
     def retry_waiting(self) -> None:
         """A road opened, or the configuration changed: calls that waited try again."""
@@ -455,6 +456,7 @@ class Consumer:
     def halt(self, reason: Reason) -> None:
         """The log takes no more entries: end every call of our programs now, and each that comes."""
         self._halted = reason
+        self._arrivals = []
         for exchange in list(self._calls.values()):
             delivery: Delivered = "unknown" if exchange.phase >= Phase.SENT else "not_sent"
             call = self._close(exchange)
@@ -534,6 +536,9 @@ class Consumer:
         self._doubt(left.leaf.hex(), peer)
         ending = self._ending_of(turn, left.statement, left.leaf, "abandon", Reason.INTERRUPTED)
         turn.say(ending, self._parts.roads.known(peer))
+
+
+_size_of: Final = attrgetter("size")
 
 
 def _tell(refused: list[tuple[ProgramCall, Ending]]) -> None:

@@ -41,8 +41,6 @@ from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT
 # What a gateway may have read at its edge: values, names of 128 bytes, and the lengths before both.
 MAX_METADATA_BLOB_BYTES: Final = MAX_METADATA_BYTES + MAX_METADATA_COUNT * (128 + 8)
 
-BATCH: Final = 64  # exchanges that go through a step together
-
 Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
 
 
@@ -128,6 +126,7 @@ class Exchange:
     id: str = ""
     method: str | None = None
     objection: Reason | None = None
+    is_watched: bool = False
     phase: Phase = Phase.WAITING
     grant: Grant | None = None
     road: Road | None = None

@@ -13,7 +13,7 @@ from core.reasons import MalformedError, Reason
 from core.statements import Kind, Statement
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
-from gateway.worker.exchange import BATCH, MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
+from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
@@ -196,7 +196,7 @@ class Provider:
     def plan(self, turn: Turn) -> None:
         """Take what was answered, oldest first, until the turn is full."""
         while self._answers and not turn.is_full:
-            batch = [self._answers.popleft() for _ in range(min(len(self._answers), BATCH))]
+            batch = turn.batch(self._answers, _answer_bytes)
             self._answer_all(turn, [(one, one.answer) for one in batch if one.answer is not None])
 
     def _answer_all(self, turn: Turn, answered: list[tuple[Service, AdapterAnswer]]) -> None:
@@ -322,6 +322,10 @@ _ENDS: Final = {
 # Of these the adapter has nothing: it was away, or the queue before it was full.
 _NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
 _replace = msgspec.structs.replace
+
+
+def _answer_bytes(service: Service) -> int:
+    return sum([len(data) for _, data in service.answer.messages]) if service.answer else 0
 
 
 def _is_unary(answer: AdapterAnswer) -> bool:

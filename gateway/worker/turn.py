@@ -7,6 +7,7 @@ crash after it leaves leaves whose exchange is taken up at the next start.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
@@ -22,6 +23,7 @@ from ledger.records import AttachmentKind
 
 MAX_TURN_ENTRIES: Final = 1024
 MAX_TURN_BYTES: Final = 8 * 1024 * 1024
+BATCH: Final = 64
 
 Subject = TypeVar("Subject")
 
@@ -60,6 +62,16 @@ class Turn:
     def is_full(self) -> bool:
         """Whether the rest must wait for the next turn."""
         return self.entries >= MAX_TURN_ENTRIES or self.planned_bytes >= MAX_TURN_BYTES
+
+    def batch(self, waiting: deque[Subject], size_of: Callable[[Subject], int]) -> list[Subject]:
+        """Take from ``waiting`` what may go through the next steps together: some, and not more than fits."""
+        found: list[Subject] = []
+        left = MAX_TURN_BYTES - self.planned_bytes
+        while waiting and left > 0 and len(found) < BATCH:
+            one = waiting.popleft()
+            left -= size_of(one)
+            found.append(one)
+        return found
 
     def say(self, statement: Statement, road: Road | None, payloads: bytes = b"") -> bytes:
         """Plan a statement of ours; with ``road`` it goes to that peer. Returns its leaf hash."""

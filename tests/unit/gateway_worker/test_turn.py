@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from core.statements import Kind
@@ -9,7 +11,7 @@ from gateway.worker.budget import Budget, BudgetLimits
 from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import PeerLog, VerifiedEntry
 from gateway.worker.road import Road
-from gateway.worker.turn import Turn
+from gateway.worker.turn import BATCH, MAX_TURN_BYTES, Turn
 from tests.support.worker_country import HASH, NOW_MS, OWN_LOG, PROVIDER, statement
 
 
@@ -44,3 +46,14 @@ def test_only_an_admitted_service_gets_a_day_key(kind: Kind, verdict: str, servi
     (planned,) = turn.in_order()
     assert planned.service == service
     assert planned.secret is not None
+
+
+def test_what_goes_through_a_step_together_is_bounded_in_count_and_bytes() -> None:
+    """One long message may pass the bound, many never do: a commit holds them all in memory."""
+    turn = Turn(Leaves(OWN_LOG), NOW_MS, 0)
+
+    assert len(turn.batch(deque([1] * 1000), int)) == BATCH
+    assert len(turn.batch(deque([MAX_TURN_BYTES // 2] * 10), int)) == 2
+    assert len(turn.batch(deque([MAX_TURN_BYTES * 2] * 10), int)) == 1
+    turn.planned_bytes = MAX_TURN_BYTES
+    assert turn.batch(deque([1]), int) == []

@@ -26,7 +26,7 @@ from core.merkle import root_of
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import AgreementMark, Statement, parse_statement
 from ledger.headfile import read_head_file
-from ledger.index import row_of
+from ledger.index import row_of, tell
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
 
@@ -320,7 +320,8 @@ class _Reading:
         leaf = parse_leaf(stored.leaf)
         if leaf.label == SAID:
             statement = parse_statement(leaf.body)
-            request = bytes.fromhex(statement.request) if statement.request else hashed
+            is_own = statement.request is None or (statement.kind == "refusal" and statement.to is None)
+            request = hashed if is_own else bytes.fromhex(statement.request or "")
             verdict = "said"
         else:
             heard = parse_heard(leaf.body)
@@ -335,9 +336,12 @@ class _Reading:
         is_said = leaf.label == SAID
         found = self._load(request) or _begun(self._number, statement, is_said=is_said)
         _tell(found, statement, verdict)
-        for name, value in (row_of(stored) or {}).items():
-            if name in _TOLD and value is not None:
-                setattr(found, name, value)
+        told = row_of(stored)
+        if told is not None:
+            row = msgspec.structs.asdict(found)
+            tell(row, told)
+            for name in _TOLD:
+                setattr(found, name, row[name])
         found.last = max(found.last, stored.index)
         if statement.payloads:
             found.bodies.append("none" if stored.body is None else self._bodies.state(stored.body))

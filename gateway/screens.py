@@ -98,9 +98,11 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
 
 
 def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
-    """``passerelle exchange show``: where it stands, both sides as known here."""
+    """``passerelle exchange show``: where each request of it stands, both sides as known here."""
     lines = []
-    for one in found.exchanges:
+    for number, one in enumerate(found.exchanges, 1):
+        if number > 1:
+            lines.append(Text("", ""))
         side, outcome = _SIDES.get(one.side, Text("?", "?")), _OUTCOMES.get(one.outcome, Text("?", "?"))
         what = f"{one.client or '?'} → {one.service or '?'} {one.method}"
         reason = f" ({one.reason})" if one.reason else ""
@@ -110,6 +112,8 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
                 f"{one.exchange_id} · {side.en} · {outcome.en}{reason}",
             )
         )
+        asked = f"{number} · {one.request_hash[:16]}… · {_time(one.requested_at)}"
+        lines.append(Text(f"demande {asked}", f"request {asked}"))
         lines.append(Text(what, what))
         lines.append(
             Text(
@@ -119,8 +123,16 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
                 f"agreement {one.agreement or '–'} v{one.agreement_version}",
             )
         )
+    if found.further:
+        lines.append(
+            Text(
+                f"et {found.further} autres demandes sous cet identifiant : passerelle audit list --exchange",
+                f"and {found.further} further requests under this id: passerelle audit list --exchange",
+            )
+        )
     rows = [
         (
+            str(entry.row + 1),
             "↔" if entry.from_peer else "·",
             entry.label,
             entry.kind,
@@ -132,6 +144,7 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
         for entry in found.entries
     ]
     header = (
+        Text("demande", "request"),
         Text("pair", "peer"),
         Text("feuille", "leaf"),
         Text("genre", "kind"),

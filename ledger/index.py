@@ -1,4 +1,7 @@
-"""The SQL index over logs: one row per exchange and log, always rebuildable from the segments (DESIGN section 5).
+"""The SQL index over logs: one row per request statement and log, rebuilt from the segments at will (DESIGN section 5).
+
+A row is known by the leaf hash of its request, which every answer and ending names; a refusal at one's own gateway by
+its own. The exchange id is what the consumer's gateway calls it: a peer may use one twice, and that makes two rows.
 
 Control feeds it behind the traffic, in batches. It finds things; it proves nothing. Nothing but this module of the
 ledger knows SQL: workers never import it.
@@ -6,8 +9,11 @@ ledger knows SQL: workers never import it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,78 +21,129 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
+    Connection,
     Dialect,
     Engine,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
+    Select,
     String,
     Table,
+    and_,
     bindparam,
+    case,
     create_engine,
     event,
     func,
+    literal_column,
+    not_,
+    or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from core.leaves import HEARD, SAID, Heard, MalformedLeafError
-from core.statements import Statement
+from core.leaves import HEARD, SAID, MalformedLeafError, Role
+from core.merkle import leaf_hash
+from core.statements import Kind
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 
 MAX_ROWS: Final = 10_000
 
+# Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
+SCHEMA: Final = 2
+
 _metadata = MetaData()
 
+# Kept in the order in which requests were written, so that listing by time needs no further index.
 EXCHANGES: Final = Table(
     "exchanges",
     _metadata,
-    Column("exchange", String(36), primary_key=True),
-    Column("log", String(64), primary_key=True),
+    Column("begun_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("request", LargeBinary(32), primary_key=True),  # leaf hash
+    Column("log", Integer, primary_key=True, autoincrement=False),  # number in ``cursors``
+    Column("exchange", String(36), nullable=False),
     Column("role", String(8), nullable=False),  # consumer or provider
-    Column("peer", String(64)),
-    Column("reference", String(64)),
     Column("client", String(160)),
     Column("service", String(160)),
     Column("method", String(160)),
     Column("purpose", String(8)),
     Column("issue", String(64)),
-    Column("user", String(64)),
     Column("agreement", String(64)),
     Column("agreement_version", Integer),
-    Column("begun_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
     Column("outcome", String(16), nullable=False),
     Column("reason", String(64)),
     Column("status", Integer),
     Column("said", BigInteger),  # index of our own statement of the exchange: request or response
     Column("heard", BigInteger),  # index of our record of the peer's
+    sqlite_with_rowid=False,
 )
 _CURSORS: Final = Table(
     "cursors",
     _metadata,
     Column("log", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
     Column("size", BigInteger, nullable=False),
 )
-Index("exchanges_begun", EXCHANGES.c.begun_ms)
+Index("exchanges_request", EXCHANGES.c.request, EXCHANGES.c.log)
+Index("exchanges_exchange", EXCHANGES.c.exchange)
 Index("exchanges_issue", EXCHANGES.c.issue)
 
 OUTCOMES: Final = ("open", "granted", "error", "refused", "cancelled", "in_doubt", "invalid")
 
 
-# Values of one exchange by column; ``None`` tells nothing. One that begins an exchange has all columns but ``log``,
-# one that goes on with it has ``exchange`` and what its end brings.
+# Values of one request by column. A row that begins one has all columns but ``log``, one that goes on with it has
+# ``request`` and what its end brings.
 Row = dict[str, Any]
-_END: Final = ("ended_ms", "outcome", "reason", "status", "said", "heard")
+_PLACES: Final = ("said", "heard")
+_END: Final = ("ended_ms", "outcome", "reason", "status")
+# What the provider's program answered stays: a peer that logs the same request twice cannot cover it (ADR 0013).
+_RANK: Final = {"error": 1, "granted": 2}
 
-_statements = msgspec.json.Decoder(Statement)
-_records = msgspec.json.Decoder(Heard)
+
+class _Agreement(msgspec.Struct, frozen=True):
+    id: str
+    version: int
+
+
+class _Statement(msgspec.Struct, frozen=True):
+    """The part of a ``Statement`` that stands in a row."""
+
+    kind: Kind
+    to: str | None
+    exchange: str | None
+    client: str | None
+    service: str | None
+    method: str | None
+    purpose: str | None
+    issue: str | None
+    agreement: _Agreement | None
+    issued_at: int
+    request: str | None
+    status: int | None
+    reason: str | None
+
+
+class _Heard(msgspec.Struct, frozen=True):
+    """The part of a ``Heard`` that stands in a row."""
+
+    role: Role
+    leaf: str
+    verdict: str
+
+
+_statements = msgspec.json.Decoder(_Statement)
+_records = msgspec.json.Decoder(_Heard)
 
 
 def row_of(stored: StoredLeaf) -> Row | None:
-    """What a leaf of our own log tells of an exchange; ``None`` for leaves that tell of none.
+    """What a leaf of our own log tells of a request; ``None`` for leaves that tell of none.
 
     Our worker checked every byte before it wrote them, the peer's too, and the reader checked that they are the same:
     they are decoded here, not judged again.
@@ -97,7 +154,7 @@ def row_of(stored: StoredLeaf) -> Row | None:
     try:
         label, _, body = stored.leaf.split(b"\n", 2)
         if label == SAID:
-            return _said(stored.index, _statements.decode(body))
+            return _said(stored, _statements.decode(body))
         if label == HEARD:
             heard = _records.decode(body)
             for kind, data in stored.attachments:
@@ -108,35 +165,45 @@ def row_of(stored: StoredLeaf) -> Row | None:
     return None
 
 
-def _said(index: int, s: Statement) -> Row | None:
+def _said(stored: StoredLeaf, s: _Statement) -> Row | None:
     if s.exchange is None:
         return None
+    index = stored.index
     if s.kind == "request":
-        return _begun(s, "consumer", s.to, "open", said=index)
-    if s.to is None:
-        return _begun(s, "consumer", None, "refused", ended_ms=s.issued_at, said=index)
+        return _begun(leaf_hash(stored.leaf), s, "consumer", "open", said=index)
+    if s.kind == "refusal" and s.to is None:
+        return _begun(leaf_hash(stored.leaf), s, "consumer", "refused", ended_ms=s.issued_at, said=index)
+    if s.request is None:
+        return None
+    request = bytes.fromhex(s.request)
     if s.kind in ("response", "refusal"):
-        return _ended(s, _outcome(s), said=index)
-    return _ended(s, "in_doubt" if s.kind == "abandon" else "cancelled")
+        return _ended(request, s, _outcome(s), said=index)
+    return _ended(request, s, "in_doubt" if s.kind == "abandon" else "cancelled")
 
 
-def _heard(index: int, heard: Heard, s: Statement) -> Row | None:
+def _heard(index: int, heard: _Heard, s: _Statement) -> Row | None:
     if s.exchange is None:
         return None
     if s.kind == "request":
-        return _begun(s, "provider", s.from_, "open" if heard.verdict == "taken" else "refused", heard=index)
-    if heard.role == "response" and heard.verdict == "taken":
-        return _ended(s, _outcome(s), heard=index)
-    if heard.role == "response" and heard.verdict.startswith("refused:"):
-        row = dict.fromkeys(_END) | {"outcome": "invalid", "reason": heard.verdict.partition(":")[2]}
-        return row | {"exchange": s.exchange, "heard": index}
+        outcome = "open" if heard.verdict == "taken" else "refused"
+        return _begun(bytes.fromhex(heard.leaf), s, "provider", outcome, heard=index)
+    if heard.role != "response" or s.request is None:
+        return None
+    # Ours to answer: the worker judges only answers of the very peer that was asked, all others come ``late``.
+    request = bytes.fromhex(s.request)
+    if heard.verdict == "taken":
+        return _ended(request, s, _outcome(s), heard=index)
+    if heard.verdict.startswith("refused:"):
+        row = dict.fromkeys((*_END, *_PLACES))
+        reason = heard.verdict.partition(":")[2]
+        return row | {"request": request, "outcome": "invalid", "reason": reason, "heard": index}
     return None
 
 
 def _begun(
-    s: Statement,
+    request: bytes,
+    s: _Statement,
     role: str,
-    peer: str | None,
     outcome: str,
     *,
     ended_ms: int | None = None,
@@ -144,16 +211,14 @@ def _begun(
     heard: int | None = None,
 ) -> Row:
     return {
+        "request": request,
         "exchange": s.exchange,
         "role": role,
-        "peer": peer,
-        "reference": s.reference,
         "client": s.client,
         "service": s.service,
         "method": s.method,
         "purpose": s.purpose,
         "issue": s.issue,
-        "user": s.user.id if s.user else None,
         "agreement": s.agreement.id if s.agreement else None,
         "agreement_version": s.agreement.version if s.agreement else None,
         "begun_ms": s.issued_at,
@@ -166,9 +231,11 @@ def _begun(
     }
 
 
-def _ended(s: Statement, outcome: str, *, said: int | None = None, heard: int | None = None) -> Row:
+def _ended(
+    request: bytes, s: _Statement, outcome: str, *, said: int | None = None, heard: int | None = None
+) -> Row:
     return {
-        "exchange": s.exchange,
+        "request": request,
         "ended_ms": s.issued_at,
         "outcome": outcome,
         "reason": s.reason,
@@ -178,24 +245,37 @@ def _ended(s: Statement, outcome: str, *, said: int | None = None, heard: int | 
     }
 
 
-def _outcome(s: Statement) -> str:
+def _outcome(s: _Statement) -> str:
     if s.kind == "refusal":
         return "refused"
     return "granted" if s.status == 0 else "error"
 
 
-def _take(rows: dict[str, Row], told: Row | None) -> None:
-    """Fold what one leaf tells into the rows: the later wins, ``None`` changes nothing."""
-    if told is None:
+def tell(row: Row, told: Row) -> None:
+    """Change a row by what a further leaf tells of the same request.
+
+    The later end wins, but what the provider's program answered stays; so does the leaf at which a request stands first.
+    """
+    if _RANK.get(told["outcome"], 0) < _RANK.get(row["outcome"], 0):
         return
-    row = rows.setdefault(told["exchange"], told)
-    if row is not told:
-        row.update([(name, value) for name, value in told.items() if value is not None or name not in row])
+    is_begin = "role" in told
+    for name in _PLACES:
+        if told[name] is None or (is_begin and row[name] is not None):
+            told[name] = row[name]
+    row.update(told)
+
+
+# Where a row stands in a list: when it begun, its request, the number of its log.
+Place = tuple[int, bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What to look for; absent values match all."""
+    """What to look for; absent values match all.
+
+    Attributes:
+        after: The last row of the page before, as ``place_of`` gives it.
+    """
 
     exchange: str | None = None
     issue: str | None = None
@@ -206,43 +286,76 @@ class Filter:
     outcome: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    after: Place | None = None
     limit: int = 1000
 
 
-# What PostgreSQL's ON CONFLICT says SQLite understands, not the other way round.
+_GRANTED: Final[ColumnElement[str]] = literal_column("'granted'")
+_ERROR: Final[ColumnElement[str]] = literal_column("'error'")
+
+
+def _yields(outcome: ColumnElement[str]) -> ColumnElement[bool]:
+    """The rank of ``tell`` in SQL: whether a row is changed by a further ``outcome``."""
+    stored = EXCHANGES.c.outcome
+    return and_(
+        or_(stored != _GRANTED, outcome == _GRANTED), or_(stored != _ERROR, outcome.in_([_GRANTED, _ERROR]))
+    )
+
+
+# What PostgreSQL's ON CONFLICT says SQLite understands, not the other way round. Both do what ``tell`` does.
 _insert = insert(EXCHANGES)
+_is_consumer = EXCHANGES.c.role == literal_column("'consumer'")
+
+
+def _place(name: str, begins: ColumnElement[bool]) -> ColumnElement[int]:
+    """The leaf at which a request stands first stays, that of its end is the newest."""
+    old, new = EXCHANGES.c[name], _insert.excluded[name]
+    return case((begins, func.coalesce(old, new)), else_=func.coalesce(new, old))
+
+
 _BEGIN: Final = _insert.on_conflict_do_update(
-    index_elements=[EXCHANGES.c.exchange, EXCHANGES.c.log],
-    set_={
-        column.name: func.coalesce(_insert.excluded[column.name], column)
-        for column in EXCHANGES.columns
-        if not column.primary_key
-    },
+    index_elements=[EXCHANGES.c.begun_ms, EXCHANGES.c.request, EXCHANGES.c.log],
+    set_={name: _insert.excluded[name] for name in _END}
+    | {"said": _place("said", _is_consumer), "heard": _place("heard", not_(_is_consumer))},
+    where=_yields(_insert.excluded.outcome),
 )
 _CHANGE: Final = (
     update(EXCHANGES)
-    .where(EXCHANGES.c.exchange == bindparam("exchange"), EXCHANGES.c.log == bindparam("log"))
-    .values({name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _END})
+    .where(
+        EXCHANGES.c.request == bindparam("request"),
+        EXCHANGES.c.log == bindparam("log"),
+        _yields(bindparam("outcome", type_=String)),
+    )
+    .values({name: bindparam(name) for name in _END})
+    .values({name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _PLACES})
 )
 
 
-def statements_for(dialect: Dialect) -> tuple[str, str]:
-    """What begins a row and what changes one, for a driver that takes values by name.
+def statements_for(dialect: Dialect) -> list[tuple[str, Sequence[str]]]:
+    """What begins a row and what changes one, for a driver that takes values by place; the names of these, in order.
 
-    It gets a batch of rows as they are: SQLAlchemy would copy each for longer than SQLite takes to store it.
+    It gets a batch of rows at once: SQLAlchemy would copy each for longer than SQLite takes to store it.
     """
-    begin, change = (str(statement.compile(dialect=dialect)) for statement in (_BEGIN, _CHANGE))
-    return begin, change
+    compiled = [statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE)]
+    return [(str(one), one.positiontup or ()) for one in compiled]
 
 
 class ExchangeIndex:
-    """The index in one SQLite file; it may be deleted at any time and is then built anew."""
+    """The index in one SQLite file; it may be deleted at any time and is then built anew.
+
+    So is one of another schema, as an earlier or later version of this program left it.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._engine: Engine = create_engine(f"sqlite:///{path}", paramstyle="named")
+        _remove_other_schema(path)
+        self._engine: Engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _tune)
         _metadata.create_all(self._engine)
-        self._begin, self._change = statements_for(self._engine.dialect)
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+        self._numbers: dict[str, int] = {}
+        (self._begin, begin), (self._change, change) = statements_for(self._engine.dialect)
+        self._begin_values, self._change_values = itemgetter(*begin), itemgetter(*change)
 
     def size(self, log: str) -> int:
         """How many leaves of ``log`` the index has taken in."""
@@ -255,31 +368,31 @@ class ExchangeIndex:
 
         Keeps their rows until then, not the leaves.
         """
-        rows: dict[str, Row] = {}
+        rows: dict[bytes, Row] = {}
         stored = None
         for stored in leaves:
-            _take(rows, row_of(stored))
+            told = row_of(stored)
+            if told is not None and (row := rows.setdefault(told["request"], told)) is not told:
+                tell(row, told)
         if stored is None:
             return self.size(log)
-        for row in rows.values():
-            row["log"] = log
-        begun = [row for row in rows.values() if "role" in row]
-        changed = [row for row in rows.values() if "role" not in row]
         size = stored.index + 1
         with self._engine.begin() as connection:
-            if begun:
+            number = self._numbers.get(log)
+            if number is None:
+                number = _take_number(connection, log)
+            for row in rows.values():
+                row["log"] = number
+            if begun := [self._begin_values(row) for row in rows.values() if "role" in row]:
                 connection.exec_driver_sql(self._begin, begun)
-            if changed:
+            if changed := [self._change_values(row) for row in rows.values() if "role" not in row]:
                 connection.exec_driver_sql(self._change, changed)
-            connection.execute(
-                insert(_CURSORS)
-                .values(log=log, size=size)
-                .on_conflict_do_update(index_elements=[_CURSORS.c.log], set_={"size": size})
-            )
+            connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
+        self._numbers[log] = number
         return size
 
-    def search(self, wanted: Filter) -> list[dict[str, Any]]:
-        """Rows that match, newest first; at most ``wanted.limit``."""
+    def search(self, wanted: Filter) -> list[Row]:
+        """Rows that match, newest request first; at most ``wanted.limit``. ``log`` is the log's id."""
         columns = EXCHANGES.c
         conditions = [
             columns[name] == value
@@ -290,14 +403,57 @@ class ExchangeIndex:
             conditions.append(columns.begun_ms >= wanted.since_ms)
         if wanted.until_ms is not None:
             conditions.append(columns.begun_ms < wanted.until_ms)
-        query = select(EXCHANGES).where(*conditions).order_by(columns.begun_ms.desc())
+        place = tuple_(columns.begun_ms, columns.request, columns.log)
+        if wanted.after is not None:
+            conditions.append(place < wanted.after)
+        query = _rows().where(*conditions).order_by(*(column.desc() for column in place.clauses))
         with self._engine.connect() as connection:
             rows = connection.execute(query.limit(min(wanted.limit, MAX_ROWS))).mappings()
             return [dict(row) for row in rows]
 
+    def requests_of(self, exchange: str, limit: int) -> tuple[list[Row], int]:
+        """The first ``limit`` requests that carry an exchange id, and how many there are.
+
+        In the order of our own logs: what time a request claims is its sender's to choose.
+        """
+        columns = EXCHANGES.c
+        begins = case((columns.role == "consumer", columns.said), else_=columns.heard)
+        query = _rows().where(columns.exchange == exchange).order_by(begins, columns.log).limit(limit)
+        count = select(func.count()).select_from(EXCHANGES).where(columns.exchange == exchange)
+        with self._engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            return rows, connection.execute(count).scalar_one()
+
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+
+def place_of(row: Row) -> Place:
+    """Where a row that ``search`` found stands in its list."""
+    return row["begun_ms"], row["request"], row["log_number"]
+
+
+def _rows() -> Select[Any]:
+    columns = [column for column in EXCHANGES.c if column is not EXCHANGES.c.log]
+    return select(*columns, EXCHANGES.c.log.label("log_number"), _CURSORS.c.log).join(
+        _CURSORS, _CURSORS.c.number == EXCHANGES.c.log
+    )
+
+
+def _take_number(connection: Connection, log: str) -> int:
+    """The number of a log, a new one if the log is new; its rows and index entries are shorter for it."""
+    logs = select(func.count()).select_from(_CURSORS).scalar_subquery()
+    connection.execute(insert(_CURSORS).values(log=log, number=logs, size=0).on_conflict_do_nothing())
+    return int(connection.execute(select(_CURSORS.c.number).where(_CURSORS.c.log == log)).scalar_one())
+
+
+def _remove_other_schema(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema != SCHEMA:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _tune(connection: Any, _record: object) -> None:

@@ -4,8 +4,9 @@ Searches come from the index and prove nothing. Heads and proofs come from the s
 can check them against each other without believing this process.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import grpc
 
@@ -16,7 +17,7 @@ from core.statements import parse_statement
 from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook, Proof, SignedHead, WorkerLog
 from gateway.control.services import RoleCheck, timestamp
-from ledger.index import ExchangeIndex, Filter
+from ledger.index import ExchangeIndex, Filter, Place, Row, place_of
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from passerelle.gateway.v1 import log_pb2, log_pb2_grpc
@@ -27,7 +28,9 @@ EvidenceGatherer = Callable[[str, bool, str, str], Iterable[tuple[str, bytes]]]
 
 _DEFAULT_PAGE: Final = 100
 _MAX_PAGE: Final = 1000
-_MAX_FOUND: Final = 10_000
+# Requests of one exchange id that are shown; honest gateways make one.
+_MAX_REQUESTS: Final = 20
+_TOKEN: Final = re.compile(r"([0-9]{1,15})\.([0-9a-f]{64})\.([0-9]{1,9})")
 _PIECE_BYTES: Final = 64 * 1024
 # A receipt is committed at most about a second after what it answers.
 _RECEIPT_WINDOW: Final = 4096
@@ -63,14 +66,14 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         self._check = check
 
     def Search(self, request: log_pb2.SearchRequest, context: grpc.ServicerContext) -> log_pb2.SearchResponse:
-        """Exchanges that match, newest first."""
+        """Requests that match, newest first. A page begins behind the last row of the one before, whatever came since."""
         self._check(context)
-        size, offset = _page(request)
-        rows = self._index.search(_filter(request, limit=offset + size + 1))[offset:]
+        size, after = _page(request)
+        rows = self._index.search(_filter(request, after, limit=size + 1))
         more = len(rows) > size
         return log_pb2.SearchResponse(
             exchanges=map(_exchange, rows[:size]),
-            next_page_token=str(offset + size) if more else "",
+            next_page_token=_token(place_of(rows[size - 1])) if more else "",
             indexed=[
                 log_pb2.IndexedLog(log=log, size=count)
                 for log, count in sorted(self._indexer.indexed.items())
@@ -80,12 +83,21 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
     def GetExchange(
         self, request: log_pb2.GetExchangeRequest, context: grpc.ServicerContext
     ) -> log_pb2.GetExchangeResponse:
-        """One exchange, entry by entry."""
+        """One exchange, request by request, entry by entry."""
         self._check(context)
-        rows = self._rows(request.exchange_id)
+        exchange_id = require_exchange_id(request.exchange_id)
+        rows, count = self._index.requests_of(exchange_id, _MAX_REQUESTS)
+        if not rows:
+            raise ExchangeError(
+                Reason.NOT_FOUND, f"exchange {exchange_id} is not in the index of this gateway"
+            )
+        entries = []
+        for number, row in enumerate(rows):
+            for entry in _entries(self._book.require(row["log"]), row):
+                entry.row = number
+                entries.append(entry)
         return log_pb2.GetExchangeResponse(
-            exchanges=map(_exchange, rows),
-            entries=[entry for row in rows for entry in _entries(self._book.require(row["log"]), row)],
+            exchanges=map(_exchange, rows), entries=entries, further=count - len(rows)
         )
 
     def GetHead(
@@ -125,27 +137,27 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
             for start in range(_PIECE_BYTES, len(data), _PIECE_BYTES):
                 yield log_pb2.GetEvidenceResponse(data=data[start : start + _PIECE_BYTES])
 
-    def _rows(self, exchange_id: str) -> list[dict[str, Any]]:
-        rows = self._index.search(Filter(exchange=require_exchange_id(exchange_id)))
-        if not rows:
-            raise ExchangeError(
-                Reason.NOT_FOUND, f"exchange {exchange_id} is not in the index of this gateway"
-            )
-        return rows
 
-
-def _page(request: log_pb2.SearchRequest) -> tuple[int, int]:
-    """Size and offset of the page that is asked for."""
+def _page(request: log_pb2.SearchRequest) -> tuple[int, Place | None]:
+    """Size of the page that is asked for, and the row that it follows."""
     if not 0 <= request.page_size <= _MAX_PAGE:
         raise ExchangeError(Reason.DOCUMENT_INVALID, f"page_size must be 0 to {_MAX_PAGE}")
-    token = request.page_token or "0"
     size = request.page_size or _DEFAULT_PAGE
-    if not (token.isascii() and token.isdigit()) or int(token) + size >= _MAX_FOUND:
+    if not request.page_token:
+        return size, None
+    found = _TOKEN.fullmatch(request.page_token)
+    if found is None:
         raise ExchangeError(Reason.DOCUMENT_INVALID, "page_token is not one that this service gave")
-    return size, int(token)
+    begun, requested, log = found.groups()
+    return size, (int(begun), bytes.fromhex(requested), int(log))
 
 
-def _filter(request: log_pb2.SearchRequest, *, limit: int) -> Filter:
+def _token(place: Place) -> str:
+    begun, request, log = place
+    return f"{begun}.{request.hex()}.{log}"
+
+
+def _filter(request: log_pb2.SearchRequest, after: Place | None, *, limit: int) -> Filter:
     return Filter(
         exchange=request.exchange_id or None,
         issue=request.issue or None,
@@ -156,11 +168,12 @@ def _filter(request: log_pb2.SearchRequest, *, limit: int) -> Filter:
         outcome=_OUTCOME_NAMES.get(request.outcome),
         since_ms=getattr(request, "from").ToMilliseconds() if request.HasField("from") else None,
         until_ms=request.until.ToMilliseconds() if request.HasField("until") else None,
+        after=after,
         limit=limit,
     )
 
 
-def _exchange(row: dict[str, Any]) -> log_pb2.Exchange:
+def _exchange(row: Row) -> log_pb2.Exchange:
     found = [index for index in (row["said"], row["heard"]) if index is not None]
     return log_pb2.Exchange(
         exchange_id=row["exchange"],
@@ -179,11 +192,12 @@ def _exchange(row: dict[str, Any]) -> log_pb2.Exchange:
         answered_at=timestamp(row["ended_ms"]) if row["ended_ms"] is not None else None,
         log=row["log"],
         first_index=min(found, default=0),
+        request_hash=row["request"].hex(),
     )
 
 
-def _entries(log: WorkerLog, row: dict[str, Any]) -> Iterator[log_pb2.ExchangeEntry]:
-    """Our own leaves of an exchange, and beside each what the peer said or heard."""
+def _entries(log: WorkerLog, row: Row) -> Iterator[log_pb2.ExchangeEntry]:
+    """Our own leaves of a request, and beside each what the peer said or heard."""
     for index in sorted(index for index in (row["said"], row["heard"]) if index is not None):
         stored = log.at(index)
         leaf = parse_leaf(stored.leaf)
@@ -198,7 +212,8 @@ def _entries(log: WorkerLog, row: dict[str, Any]) -> Iterator[log_pb2.ExchangeEn
             entry.label, entry.kind = "said", statement.kind
             entry.issued_at.CopyFrom(timestamp(statement.issued_at))
             yield entry
-            yield from _receipt(log, index, row["peer"])
+            if statement.to is not None:
+                yield from _receipt(log, index, statement.to)
 
 
 def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iterator[log_pb2.ExchangeEntry]:
@@ -216,7 +231,7 @@ def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iter
             )
 
 
-def _receipt(log: WorkerLog, said: int, peer: str | None) -> Iterator[log_pb2.ExchangeEntry]:
+def _receipt(log: WorkerLog, said: int, peer: str) -> Iterator[log_pb2.ExchangeEntry]:
     """The peer's record of what we said, if it has come: it lies beside one of the next leaves."""
     for index in range(said, min(said + _RECEIPT_WINDOW, log.size)):
         for kind, data in log.at(index).attachments:
@@ -224,7 +239,7 @@ def _receipt(log: WorkerLog, said: int, peer: str | None) -> Iterator[log_pb2.Ex
             # body.
             if kind is AttachmentKind.RECEIPT and int.from_bytes(data[:8], "little") == said:
                 yield log_pb2.ExchangeEntry(
-                    log=peer or "",
+                    log=peer,
                     index=int.from_bytes(data[8:16], "little"),
                     label="heard",
                     kind=parse_heard(data[48:]).verdict,

@@ -19,7 +19,17 @@ from core.clock import SystemClock
 from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, Purpose
 from core.documents import decode_strict, encode
 from core.frames import FrameRecord
-from core.leaves import Genesis, Succession, genesis_leaf, heard_leaf, said_leaf
+from core.leaves import (
+    HEARD,
+    NOTE,
+    Genesis,
+    Succession,
+    genesis_leaf,
+    heard_leaf,
+    parse_heard,
+    parse_leaf,
+    said_leaf,
+)
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredLog
@@ -251,6 +261,26 @@ def test_an_exchange_id_used_twice_makes_two_rows(country: EvidenceCountry) -> N
     found = rows(country.anip, "--exchange", first.id)
 
     assert [one["outcome"] for one in found] == ["granted", "refused"]
+
+
+def test_a_request_logged_twice_by_its_signer_keeps_its_answer(country: EvidenceCountry) -> None:
+    """One request with two records (ADR 0013): that it was refused the second time covers nothing."""
+    first = country.exchange()
+    anip = country.anip
+    leaves = [one for one in LogReader(anip.directory / "log/0").follow() if not one.leaf.startswith(NOTE)]
+    (heard,) = [one for one in leaves if one.leaf.startswith(HEARD)]
+    record = parse_heard(parse_leaf(heard.leaf).body)
+    again = msgspec.structs.replace(record, index=record.index + 9, verdict="refused:REPLAYED")
+    anip.append(heard_leaf(anip.log.log_id, again), *heard.attachments)
+    refusal = msgspec.structs.replace(
+        first.answer, kind="refusal", reason="REPLAYED", status=6, heard=None, payloads=[]
+    )
+    anip.append(said_leaf(anip.log.log_id, encode_statement(refusal)))
+    anip.sign(country.mark)
+
+    found = row(anip)
+
+    assert cells(found, "exchange", "outcome", "reason", "index") == (first.id, "granted", None, heard.index)
 
 
 # --- gaps ---

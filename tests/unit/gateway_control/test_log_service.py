@@ -78,16 +78,26 @@ class OneLog:
         self.index = ExchangeIndex(root / "index.sqlite")
         self.indexer = Indexer(self.book, self.index)
         self.servicer = LogServicer(self.book, self.index, self.indexer, self._gather, lambda context: None)
+        self.requests: dict[int, str] = {}
 
     def say(self, kind: str, number: int, **fields: object) -> None:
-        """Append a statement of ours."""
+        """Append a statement of ours; an answer or ending names the last request of its number."""
+        if kind != "request" and fields.get("to", PEER) is not None:
+            fields = {"request": self.requests[number]} | fields
         leaf = said_leaf(self.id, encode_statement(statement(kind, number, self.id, **fields)))
-        self._commit.commit_now([Entry(leaf, leaf_hash(leaf))])
+        hashed = leaf_hash(leaf)
+        self._commit.commit_now([Entry(leaf, hashed)])
+        if kind == "request":
+            self.requests[number] = hashed.hex()
 
     def hear(self, kind: str, number: int, verdict: str = "taken", **fields: object) -> None:
         """Append what the peer said."""
+        if kind != "request":
+            fields = {"request": self.requests[number]} | fields
         data = encode_statement(statement(kind, number, PEER, to=self.id, **fields))
         hashed = leaf_hash(said_leaf(PEER, data)).hex()
+        if kind == "request":
+            self.requests[number] = hashed
         role: Role = "request" if kind == "request" else "response"
         heard = Heard(1, role, PEER, 100 + number, hashed, "ab" * 32, verdict, None)
         leaf = heard_leaf(self.id, heard)
@@ -187,6 +197,52 @@ def test_nothing_beyond_what_is_durable_is_read(log: OneLog) -> None:
     assert log.search().indexed[0].size == 2
 
 
+def test_an_exchange_id_used_again_is_a_row_of_its_own(log: OneLog) -> None:
+    """A peer may make up any id: what it was granted under it before stays in sight, each request apart."""
+    log.hear("request", 1)
+    log.say("response", 1, status=0)
+    log.hear("request", 2, exchange=f"{EXCHANGE}1", issue="ACT-9")
+    log.say("refusal", 2, exchange=f"{EXCHANGE}1", reason="NO_AGREEMENT", status=7)
+    log.say("refusal", 3, to=None, exchange=f"{EXCHANGE}1", reason="NO_AGREEMENT", status=7)
+    log.report()
+
+    found = log.search(exchange_id=f"{EXCHANGE}1").exchanges
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    outcomes = [
+        (log_pb2.EXCHANGE_OUTCOME_GRANTED, "ACT-1", log.requests[1]),
+        (log_pb2.EXCHANGE_OUTCOME_REFUSED, "ACT-9", log.requests[2]),
+        (log_pb2.EXCHANGE_OUTCOME_REFUSED, "ACT-3", log.book.require("").leaf_hash(5).hex()),
+    ]
+    assert [(one.outcome, one.issue, one.request_hash) for one in shown.exchanges] == outcomes
+    assert [(one.outcome, one.issue, one.request_hash) for one in reversed(found)] == outcomes
+    assert [(one.row, one.label, one.kind, one.from_peer) for one in shown.entries] == [
+        (0, "heard", "taken", False),
+        (0, "said", "request", True),
+        (0, "said", "response", False),
+        (1, "heard", "taken", False),
+        (1, "said", "request", True),
+        (1, "said", "refusal", False),
+        (2, "said", "refusal", False),
+    ]
+    assert shown.further == 0
+
+
+def test_an_exchange_shows_its_first_requests_and_counts_the_others(
+    log: OneLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First in our log: a later request may claim any earlier time."""
+    monkeypatch.setattr("gateway.control.log_service._MAX_REQUESTS", 2)
+    for number in range(1, 6):
+        log.hear("request", number, exchange=f"{EXCHANGE}1", issued_at=1_795_000_000_000 - number)
+    log.report()
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert [one.issue for one in shown.exchanges] == ["ACT-1", "ACT-2"]
+    assert shown.further == 3
+
+
 def test_search_filters_and_pages(log: OneLog) -> None:
     """Newest first; the token leads on; no row twice."""
     for number in range(1, 8):
@@ -209,7 +265,7 @@ def test_search_filters_and_pages(log: OneLog) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"page_size": -1}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": "99999"}]
+    "wrong", [{"page_size": -1}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": f"1.{'a' * 64}.-1"}]
 )
 def test_a_page_that_does_not_exist_is_refused(wrong: dict[str, object], log: OneLog) -> None:
     """Bounded, and never a guess."""

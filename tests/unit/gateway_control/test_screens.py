@@ -109,8 +109,31 @@ def test_the_exchange_screen_shows_both_sides() -> None:
     assert "0192f1a0 · consumer · refused (NO_AGREEMENT)" in english
     assert "? → ? bj.land.v1.LandService/GetTitle" in french
     assert "finalité – · dossier – · convention – v0" in french
-    assert "· | said | refusal | 3 | abababababababab… | efefefefefefefef… | 2026-" in french
-    assert "↔ | heard | taken | 4 | abababababababab… | – | –" in french
+    assert "1 | · | said | refusal | 3 | abababababababab… | efefefefefefefef… | 2026-" in french
+    assert "1 | ↔ | heard | taken | 4 | abababababababab… | – | –" in french
+
+
+def test_requests_under_one_exchange_id_stand_apart() -> None:
+    """Each with its hash, its time, its end and its leaves; what is not shown is told."""
+    requests = [
+        log_pb2.Exchange(exchange_id="0192f1a0", request_hash=hashed * 32, outcome=outcome)
+        for hashed, outcome in (
+            ("cd", log_pb2.EXCHANGE_OUTCOME_GRANTED),
+            ("ef", log_pb2.EXCHANGE_OUTCOME_REFUSED),
+        )
+    ]
+    entries = [log_pb2.ExchangeEntry(log=LOG, index=index, label="heard", row=index) for index in range(2)]
+    found = log_pb2.GetExchangeResponse(exchanges=requests, entries=entries, further=3)
+
+    lines = text(exchange_screen(found), "fr").splitlines()
+
+    assert [line.rpartition(" · ")[0] for line in lines if line.startswith("demande ")][:2] == [
+        "demande 1 · cdcdcdcdcdcdcdcd…",
+        "demande 2 · efefefefefefefef…",
+    ]
+    assert lines.index("") == 4
+    assert "et 3 autres demandes sous cet identifiant : passerelle audit list --exchange" in lines
+    assert [line[:3] for line in lines if "heard" in line] == ["1 |", "2 |"]
 
 
 def test_the_list_of_exchanges() -> None:

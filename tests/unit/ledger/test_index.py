@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,16 @@ from sqlalchemy.dialects import postgresql
 
 from core.heads import ConfigurationMark
 from core.leaves import Heard, MalformedLeafError, Note, Role, heard_leaf, note_leaf, said_leaf
+from core.merkle import leaf_hash
 from core.statements import AgreementMark, Statement, User, encode_statement
-from ledger.index import MAX_ROWS, ExchangeIndex, Filter, row_of, statements_for
+from ledger.index import MAX_ROWS, SCHEMA, ExchangeIndex, Filter, Row, place_of, row_of, statements_for
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 
 MINE = "ab" * 32
 PEER = "cd" * 32
 EXCHANGE = "01936f00-0000-7000-8000-00000000000"
+PROVIDED = (2, 4, 8)
 
 
 def statement(kind: str, number: int, **changed: object) -> bytes:
@@ -41,12 +45,19 @@ def statement(kind: str, number: int, **changed: object) -> bytes:
     values |= {"agreement": AgreementMark("CV-0042", 3, "aa" * 32), "user": User("agent:4711", "claimed")}
     values |= {"configuration": ConfigurationMark(1, "bb" * 32), "caller": "mtls:" + "x" * 43}
     if kind != "request":
-        values |= {"request": "dd" * 32}
+        values |= {"request": request_hash(number)}
     if kind == "response":
         values |= {"heard": 0}
     if kind in ("response", "refusal"):
         values |= {"status": 0 if kind == "response" else 7}
     return encode_statement(Statement(**(values | changed)))
+
+
+def request_hash(number: int, **changed: object) -> str:
+    """Of the request that ``number`` tells: ours if we asked, else the peer's."""
+    asker, asked = (PEER, MINE) if number in PROVIDED else (MINE, PEER)
+    request = statement("request", number, **({"from_": asker, "to": asked} | changed))
+    return leaf_hash(said_leaf(asker, request)).hex()
 
 
 def said(index: int, kind: str, number: int, **changed: object) -> StoredLeaf:
@@ -58,7 +69,8 @@ def heard(index: int, kind: str, number: int, verdict: str = "taken", **changed:
     """A leaf about a peer's statement, which lies beside it."""
     data = statement(kind, number, from_=PEER, to=MINE, **changed)
     role: Role = "request" if kind == "request" else "response"
-    leaf = heard_leaf(MINE, Heard(1, role, PEER, 7, "ef" * 32, "ab" * 32, verdict, None))
+    hashed = leaf_hash(said_leaf(PEER, data)).hex()
+    leaf = heard_leaf(MINE, Heard(1, role, PEER, 7, hashed, "ab" * 32, verdict, None))
     return StoredLeaf(index, leaf, ((AttachmentKind.STATEMENT, data),), None)
 
 
@@ -98,7 +110,7 @@ OUTCOMES = {
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
-def test_each_exchange_is_one_row_however_it_was_batched(index: ExchangeIndex, batch: int) -> None:
+def test_each_request_is_one_row_however_it_was_batched(index: ExchangeIndex, batch: int) -> None:
     for begin in range(0, len(LEAVES), batch):
         assert index.add(MINE, LEAVES[begin : begin + batch]) == min(begin + batch, 16) + 1
 
@@ -107,11 +119,8 @@ def test_each_exchange_is_one_row_however_it_was_batched(index: ExchangeIndex, b
     assert index.size(MINE) == 17
     assert (rows[1]["said"], rows[1]["heard"]) == (1, 4)
     assert (rows[1]["begun_ms"], rows[1]["ended_ms"], rows[1]["status"]) == (1001, 2000, 0)
-    assert (rows[1]["agreement"], rows[1]["agreement_version"], rows[1]["user"]) == (
-        "CV-0042",
-        3,
-        "agent:4711",
-    )
+    assert (rows[1]["agreement"], rows[1]["agreement_version"]) == ("CV-0042", 3)
+    assert [rows[number]["request"].hex() for number in (1, 2)] == [request_hash(1), request_hash(2)]
 
 
 def test_index_taken_in_twice_is_the_same(index: ExchangeIndex) -> None:
@@ -145,12 +154,113 @@ def test_rows_are_found_newest_first(index: ExchangeIndex, wanted: Filter, found
     assert [int(row["exchange"][-1]) for row in index.search(wanted)] == found
 
 
+def test_pages_follow_each_other_whatever_comes_in_between(index: ExchangeIndex) -> None:
+    index.add(MINE, LEAVES)
+    pages = [index.search(Filter(limit=3))]
+    index.add(MINE, [said(17, "request", 9)])
+    while page := index.search(Filter(limit=3, after=place_of(pages[-1][-1]))):
+        pages.append(page)
+
+    assert [[int(row["exchange"][-1]) for row in page] for page in pages] == [[8, 7, 6], [5, 4, 3], [2, 1]]
+
+
 def test_two_logs_of_one_gateway_keep_a_row_each(index: ExchangeIndex) -> None:
-    index.add(MINE, LEAVES[:1])
-    index.add(PEER, LEAVES[1:2])
+    """Also of one request, if one asks the other."""
+    index.add(MINE, [said(1, "request", 1)])
+    asked = statement("request", 1)
+    record = Heard(1, "request", MINE, 1, request_hash(1), "ab" * 32, "taken", None)
+    index.add(PEER, [StoredLeaf(2, heard_leaf(PEER, record), ((AttachmentKind.STATEMENT, asked),), None)])
     index.add(PEER, [])
 
     assert (index.size(MINE), index.size(PEER), index.size("00" * 32)) == (2, 3, 0)
+    assert {(row["log"], row["role"], row["request"].hex()) for row in index.search(Filter())} == {
+        (MINE, "consumer", request_hash(1)),
+        (PEER, "provider", request_hash(1)),
+    }
+
+
+# --- what a peer may try ---
+
+
+def taken_in(index: ExchangeIndex, leaves: list[StoredLeaf], batch: int) -> list[Row]:
+    """The rows, oldest request first."""
+    for begin in range(0, len(leaves), batch):
+        index.add(MINE, leaves[begin : begin + batch])
+    return index.search(Filter())[::-1]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_an_exchange_id_used_again_hides_nothing(index: ExchangeIndex, batch: int) -> None:
+    """The id is the peer's choice: each request is a row, with the end that names it."""
+    again = {"exchange": f"{EXCHANGE}2", "issue": "ACT-8"}
+    other = request_hash(8, **again)
+    leaves = [
+        heard(1, "request", 2),
+        said(2, "response", 2),
+        heard(3, "request", 8, **again),
+        said(4, "refusal", 8, exchange=f"{EXCHANGE}2", request=other, reason="REPLAYED", status=6),
+        said(5, "refusal", 1, to=None, exchange=f"{EXCHANGE}2", request=None, reason="NO_AGREEMENT"),
+    ]
+
+    rows = taken_in(index, leaves, batch)
+    found, count = index.requests_of(f"{EXCHANGE}2", 2)
+
+    assert {(row["request"].hex(), row["role"], row["outcome"]) for row in rows} == {
+        (request_hash(2), "provider", "granted"),
+        (other, "provider", "refused"),
+        (leaf_hash(leaves[4].leaf).hex(), "consumer", "refused"),
+    }
+    assert count == 3
+    assert [row["request"].hex() for row in found] == [request_hash(2), other]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+def test_an_answer_under_another_exchange_id_ends_what_it_answers(index: ExchangeIndex, batch: int) -> None:
+    """It was refused as an answer to 1; that it claims to belong to 3 is nothing to 3."""
+    leaves = [
+        said(1, "request", 1),
+        said(2, "request", 3),
+        heard(3, "response", 1, "refused:STATEMENT_INVALID", exchange=f"{EXCHANGE}3"),
+    ]
+
+    assert [(row["outcome"], row["reason"]) for row in taken_in(index, leaves, batch)] == [
+        ("invalid", "STATEMENT_INVALID"),
+        ("open", None),
+    ]
+
+
+REPEATED = heard(3, "request", 2, "refused:REPLAYED"), said(4, "refusal", 2, reason="REPLAYED", status=6)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("leaves", "told"),
+    [
+        # While the first is open; after its end, taken again and refused by the adapter; refused first, then taken.
+        ([heard(1, "request", 2), *REPEATED, said(5, "response", 2)], ("granted", None, 0, 1, 5)),
+        (
+            [
+                heard(1, "request", 2),
+                said(2, "response", 2),
+                heard(3, "request", 2),
+                said(4, "refusal", 2, reason="ADAPTER_DOWN", status=14),
+            ],
+            ("granted", None, 0, 1, 2),
+        ),
+        (
+            [heard(1, "request", 2), said(2, "response", 2, status=5), *REPEATED],
+            ("error", None, 5, 1, 2),
+        ),
+        ([*REPEATED, heard(5, "request", 2), said(6, "response", 2)], ("granted", None, 0, 3, 6)),
+    ],
+)
+def test_a_request_logged_twice_keeps_its_answer(
+    index: ExchangeIndex, leaves: list[StoredLeaf], told: tuple[object, ...], batch: int
+) -> None:
+    """A peer may log the same bytes twice (ADR 0013): one row, and what was given out stays in sight."""
+    (row,) = taken_in(index, leaves, batch)
+
+    assert tuple(row[name] for name in ("outcome", "reason", "status", "heard", "said")) == told
 
 
 def test_leaves_about_no_exchange_change_nothing() -> None:
@@ -170,8 +280,8 @@ def test_leaf_that_cannot_be_read_is_named() -> None:
 
 
 def test_postgresql_understands_the_same_statements() -> None:
-    for sql in statements_for(postgresql.psycopg.dialect()):  # type: ignore[no-untyped-call]  # SQLAlchemy's
-        assert "%(exchange)s" in sql
+    for sql, _ in statements_for(postgresql.psycopg.dialect()):  # type: ignore[no-untyped-call]  # SQLAlchemy's
+        assert "%(request)s" in sql
         assert "coalesce(" in sql
 
 
@@ -183,3 +293,39 @@ def test_index_survives_its_process(index: ExchangeIndex, tmp_path: Path) -> Non
 
     assert again.size(MINE) == 17
     assert len(again.search(Filter())) == 8
+
+
+def test_index_of_another_schema_is_built_anew(index: ExchangeIndex, tmp_path: Path) -> None:
+    """As an earlier version left it, or before versions were written: what it says is not read, nor an obstacle."""
+    index.add(MINE, LEAVES)
+    index.close()
+    path = tmp_path / "index.sqlite"
+    for version in (0, SCHEMA + 1):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript(
+                f"DROP TABLE exchanges; CREATE TABLE exchanges (exchange TEXT); PRAGMA user_version = {version}"
+            )
+
+        again = ExchangeIndex(path)
+
+        assert again.size(MINE) == 0
+        again.add(MINE, LEAVES)
+        assert len(again.search(Filter())) == 8
+        again.close()
+
+
+def test_index_has_at_most_three_indexes(index: ExchangeIndex, tmp_path: Path) -> None:
+    """Each costs every exchange; none may be missing for what is asked daily."""
+    index.close()
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as connection:
+        made = connection.execute(
+            "SELECT name FROM sqlite_master WHERE tbl_name = 'exchanges' AND sql LIKE '%INDEX%'"
+        )
+        names = {name for (name,) in made}
+        plans = [
+            str(connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM exchanges WHERE {where}").fetchall())
+            for where in ("request = x'00' AND log = 0", "exchange = ''", "issue = ''", "begun_ms > 0")
+        ]
+
+    assert len(names) == 3
+    assert all("SEARCH" in plan for plan in plans), plans

@@ -211,7 +211,7 @@ Global___IndexedLog: _TypeAlias = IndexedLog  # noqa: Y015
 
 @_typing.final
 class Exchange(_message.Message):
-    """One exchange as this gateway recorded it."""
+    """One request statement as this gateway recorded it, and what became of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,8 +231,9 @@ class Exchange(_message.Message):
     ANSWERED_AT_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     FIRST_INDEX_FIELD_NUMBER: _builtins.int
+    REQUEST_HASH_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
-    """UUIDv7, minted by the consumer's gateway."""
+    """UUIDv7, minted by the consumer's gateway. Another request may carry the same: `request_hash` tells them apart."""
     side: Global___Side.ValueType
     """This gateway's side."""
     client: _builtins.str
@@ -259,6 +260,10 @@ class Exchange(_message.Message):
     """This gateway's log that holds it."""
     first_index: _builtins.int
     """Index of the first entry of the exchange in that log."""
+    request_hash: _builtins.str
+    """RFC 9162 leaf hash of the request statement, 64 lower-case hex digits; of the refusal, when the member's own gateway
+    refused.
+    """
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
         """When the request was written."""
@@ -286,10 +291,11 @@ class Exchange(_message.Message):
         answered_at: _timestamp_pb2.Timestamp | None = ...,
         log: _builtins.str = ...,
         first_index: _builtins.int = ...,
+        request_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered_at", b"answered_at", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "purpose", b"purpose", "reason", b"reason", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered_at", b"answered_at", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "purpose", b"purpose", "reason", b"reason", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,23 +331,27 @@ class GetExchangeResponse(_message.Message):
 
     EXCHANGES_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
+    further: _builtins.int
+    """How many further requests carry this id."""
     @_builtins.property
     def exchanges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Exchange]:
-        """Its rows in the index; one per log of this gateway that holds it."""
+        """The requests that carry this id, in the order in which this gateway's logs hold them, the first 20 at most."""
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExchangeEntry]:
-        """Its entries, in order of log and index, each side's as far as it is known here."""
+        """Their entries, request by request, each side's as far as it is known here."""
 
     def __init__(
         self,
         *,
         exchanges: _abc.Iterable[Global___Exchange] | None = ...,
         entries: _abc.Iterable[Global___ExchangeEntry] | None = ...,
+        further: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "exchanges", b"exchanges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "exchanges", b"exchanges", "further", b"further"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,6 +370,7 @@ class ExchangeEntry(_message.Message):
     LEAF_HASH_FIELD_NUMBER: _builtins.int
     FROM_PEER_FIELD_NUMBER: _builtins.int
     ISSUED_AT_FIELD_NUMBER: _builtins.int
+    ROW_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """Log that holds the leaf, 64 lower-case hex digits."""
     index: _builtins.int
@@ -372,6 +383,8 @@ class ExchangeEntry(_message.Message):
     """RFC 9162 leaf hash, 64 lower-case hex digits."""
     from_peer: _builtins.bool
     """The leaf belongs to the peer's log; this gateway holds it as a statement or receipt received."""
+    row: _builtins.int
+    """Which of `exchanges` it belongs to, from 0."""
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp:
         """When the statement says it was written; absent for heard leaves."""
@@ -386,10 +399,11 @@ class ExchangeEntry(_message.Message):
         leaf_hash: _builtins.str = ...,
         from_peer: _builtins.bool = ...,
         issued_at: _timestamp_pb2.Timestamp | None = ...,
+        row: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["issued_at", b"issued_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_peer", b"from_peer", "index", b"index", "issued_at", b"issued_at", "kind", b"kind", "label", b"label", "leaf_hash", b"leaf_hash", "log", b"log"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_peer", b"from_peer", "index", b"index", "issued_at", b"issued_at", "kind", b"kind", "label", b"label", "leaf_hash", b"leaf_hash", "log", b"log", "row", b"row"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,9 @@ _Response = TypeVar("_Response")
 
 _TIMEOUT_S: Final = 10.0
 _MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+# A list is read whole or not at all: one of more than MAX_PAGES pages is refused, never cut.
+PAGE: Final = 1000
+MAX_PAGES: Final = 100
 
 
 class LocalAdmin:
@@ -75,9 +78,19 @@ class LocalAdmin:
         return _answer(log_pb2_grpc.LogServiceStub(self._channel).GetHead, log_pb2.GetHeadRequest())
 
     def in_doubt(self) -> log_pb2.SearchResponse:
-        """Exchanges whose end is not known to both sides."""
-        wanted = log_pb2.SearchRequest(outcome=log_pb2.EXCHANGE_OUTCOME_IN_DOUBT, page_size=1000)
-        return _answer(log_pb2_grpc.LogServiceStub(self._channel).Search, wanted)
+        """Exchanges whose end is not known to both sides, all of them."""
+        wanted = log_pb2.SearchRequest(outcome=log_pb2.EXCHANGE_OUTCOME_IN_DOUBT, page_size=PAGE)
+        found = log_pb2.SearchResponse()
+        for _ in range(MAX_PAGES):
+            page = _answer(log_pb2_grpc.LogServiceStub(self._channel).Search, wanted)
+            found.exchanges.extend(page.exchanges)
+            if not page.next_page_token:
+                found.indexed.extend(page.indexed)
+                return found
+            wanted.page_token = page.next_page_token
+        raise ExchangeError(
+            Reason.DOCUMENT_INVALID, f"more than {MAX_PAGES} pages of {PAGE} exchanges are in doubt"
+        )
 
 
 def _answer(method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request) -> _Response:

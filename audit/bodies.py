@@ -9,16 +9,49 @@ import os
 import struct
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import msgspec
 
-from ledger.vault import SLOT_BYTES, DayKeyRecord
+from core.times import MAX_TIME_MS
+from ledger.vault import SLOT_BYTES, DayKeyRecord, PurgeKind
 
 BodyState = Literal["kept", "destroyed", "unknown"]
 
 _HEADER: Final = struct.Struct("<QBII")  # leaf index, part, slot, day key number
+_PURGE: Final = struct.Struct("<BQIQ")  # kind, leaf index, slot or day key number, UTC milliseconds
 _MAX_LINE_BYTES: Final = 64 * 1024
+
+
+class BodyKeys(NamedTuple):
+    """What opens a body: it is gone when either is."""
+
+    slot: int
+    day_key: int
+
+
+class Purge(NamedTuple):
+    """What a log says was erased, the slot or the day key of this number, and when (UTC milliseconds)."""
+
+    kind: PurgeKind
+    number: int
+    time_ms: int
+
+
+def keys_of(record: bytes) -> BodyKeys:
+    """What opens the body of a BODY record whose state is known."""
+    _, _, slot, day_key = _HEADER.unpack_from(record)
+    return BodyKeys(slot, day_key)
+
+
+def parse_purge(record: bytes) -> Purge | None:
+    """A PURGE record; ``None`` if it is of a kind or form that is not known here."""
+    if len(record) != _PURGE.size:
+        return None
+    kind, _, number, time_ms = _PURGE.unpack(record)
+    if kind not in (PurgeKind.BODY, PurgeKind.DAY_KEY) or time_ms > MAX_TIME_MS:
+        return None
+    return Purge(PurgeKind(kind), number, time_ms)
 
 
 class Bodies:

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from audit.bodies import Bodies, BodyState
+from audit.bodies import Bodies, BodyKeys, BodyState, keys_of, parse_purge
 from core.heads import ConfigurationMark, TreeHead, parse_head
 from core.leaves import GENESIS, HEARD, NOTE, SAID, parse_genesis, parse_heard, parse_leaf, parse_note
 from core.merkle import root_of
@@ -29,6 +29,7 @@ from ledger.headfile import read_head_file
 from ledger.index import row_of, tell
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
+from ledger.vault import PurgeKind
 
 CACHE_KIB: Final = 32 * 1024
 
@@ -94,6 +95,8 @@ class Found(msgspec.Struct):
         is_late: Whether the answer came too late.
         stays_here: Whether nothing of it was sent.
         bodies: What became of each of its bodies; ``none`` for one that was not kept.
+        destroyed: What opened those that are destroyed.
+        destroyed_ms: When the last of these was, as the log says; ``None`` if it does not say so of each.
     """
 
     log: int
@@ -127,6 +130,8 @@ class Found(msgspec.Struct):
     is_late: bool = False
     stays_here: bool = False
     bodies: list[BodyState | Literal["none"]] = []
+    destroyed: list[BodyKeys] = []
+    destroyed_ms: int | None = None
     response: Response | None = None
 
     @property
@@ -212,6 +217,8 @@ class Exchanges:
             );
             CREATE TABLE said (log INTEGER, leaf INTEGER, request BLOB, kind TEXT, PRIMARY KEY (log, leaf))
                 WITHOUT ROWID;
+            CREATE TABLE purged (log INTEGER, kind INTEGER, number INTEGER, time INTEGER,
+                PRIMARY KEY (log, kind, number)) WITHOUT ROWID;
             BEGIN;
             """
         )
@@ -222,9 +229,10 @@ class Exchanges:
         self.logs.append(read)
         # Read before the leaves: a head covers only what was durable, so all of it must be found then.
         newest = read_head_file(head_file)
-        reader = LogReader(directory)
+        number = len(self.logs) - 1
+        reader = LogReader(directory, lambda record: self._take_purge(number, record))
         with Bodies(bodies) as kept:
-            reading = _Reading(self._db, len(self.logs) - 1, read, kept, wanted)
+            reading = _Reading(self._db, number, read, kept, wanted)
             taken = 0
             try:
                 for stored in reader.follow():
@@ -239,7 +247,23 @@ class Exchanges:
         """Those that are wanted, oldest first."""
         query = f"SELECT data FROM rows {_PERIOD} ORDER BY time, exchange, log"  # noqa: S608  # a constant
         for (data,) in self._db.execute(query, _period(wanted)):
-            yield msgspec.msgpack.decode(data, type=Found)
+            found = msgspec.msgpack.decode(data, type=Found)
+            times = [self._purged_ms(found.log, one) for one in found.destroyed]
+            known = [one for one in times if one is not None]
+            found.destroyed_ms = max(known) if known and len(known) == len(times) else None
+            yield found
+
+    def _take_purge(self, log: int, record: bytes) -> None:
+        """What is erased again was gone before: the first time counts."""
+        purge = parse_purge(record)
+        if purge is not None:
+            self._db.execute("INSERT OR IGNORE INTO purged VALUES (?, ?, ?, ?)", (log, *purge))
+
+    def _purged_ms(self, log: int, keys: BodyKeys) -> int | None:
+        query = "SELECT MIN(time) FROM purged WHERE log = ? AND (kind = ? AND number = ? OR kind = ? AND number = ?)"
+        values = (log, PurgeKind.BODY, keys.slot, PurgeKind.DAY_KEY, keys.day_key)
+        (time_ms,) = self._db.execute(query, values).fetchone()
+        return None if time_ms is None else int(time_ms)
 
     def outcomes(self, wanted: Wanted) -> dict[str, int]:
         """How many ended how."""
@@ -344,7 +368,10 @@ class _Reading:
                 setattr(found, name, row[name])
         found.last = max(found.last, stored.index)
         if statement.payloads:
-            found.bodies.append("none" if stored.body is None else self._bodies.state(stored.body))
+            state = "none" if stored.body is None else self._bodies.state(stored.body)
+            found.bodies.append(state)
+            if state == "destroyed" and stored.body is not None:
+                found.destroyed.append(keys_of(stored.body))
         if is_said:
             values = (self._number, stored.index, request, statement.kind)
             self._db.execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", values)
@@ -398,6 +425,7 @@ def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
         user_basis=s.user.basis if s.user else None,
         agreement=s.agreement,
         bodies=[],
+        destroyed=[],
     )
 
 

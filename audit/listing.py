@@ -43,6 +43,7 @@ COLUMNS: Final = {
     "sensitivity": Text("classe", "class"),
     "fields_cut": Text("champs retirés", "fields cut"),
     "body": Text("contenu", "body"),
+    "destroyed_on": Text("détruit le", "destroyed on"),
     "proof": Text("preuve", "proof"),
     "log": Text("journal", "log"),
     "index": Text("feuille", "leaf"),
@@ -54,6 +55,7 @@ _BESIDE: Final = {
     "service": "service_name",
     "purpose": "purpose_label",
     "user": "user_basis",
+    "body": "destroyed_on",
 }
 TABLE_COLUMNS: Final = {name: words for name, words in COLUMNS.items() if name not in _BESIDE.values()}
 UNKNOWN: Final = "unknown"
@@ -102,6 +104,7 @@ _WORDS: Final = {
         "destroyed": Text("détruit", "destroyed"),
         "partly_destroyed": Text("détruit en partie", "destroyed in part"),
     },
+    "destroyed_on": {UNKNOWN: Text("date inconnue", "date unknown")},
     "proof": {
         "both_logs": Text("deux journaux", "both logs"),
         "question_in_both_logs": Text("demande dans deux journaux", "question in both logs"),
@@ -174,7 +177,11 @@ def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
 
     words = {column: told(column, value) for column, value in row.items()}
     method = str(row["method"] or "").rpartition(".")[2]
-    beside = {column: f"{words[column]} ({words[other]})" for column, other in _BESIDE.items() if row[column]}
+    beside = {
+        column: f"{words[column]} ({words[other]})"
+        for column, other in _BESIDE.items()
+        if row[column] and row[other] is not None
+    }
     return words | beside | {"method": method, "log": f"{row['log'][:12]}…"}
 
 
@@ -252,6 +259,7 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
         "sensitivity": None if answer is None else answer.sensitivity or UNKNOWN,
         "fields_cut": None if answer is None else answer.fields_cut,
         "body": _body(found),
+        "destroyed_on": _destroyed_on(found),
         "proof": found.proofs(log),
         "log": log.log,
         "index": found.said if found.role == "consumer" else found.heard,
@@ -295,6 +303,12 @@ def _body(found: Found) -> str:
     if UNKNOWN in states:
         return UNKNOWN
     return "partly_destroyed" if "destroyed" in states else "kept"
+
+
+def _destroyed_on(found: Found) -> str | None:
+    if not found.destroyed:
+        return None
+    return UNKNOWN if found.destroyed_ms is None else _local(found.destroyed_ms)
 
 
 def _duration_ms(found: Found) -> int | str | None:

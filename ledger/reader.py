@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -54,10 +54,17 @@ class StoredLeaf(msgspec.Struct, frozen=True):
 
 
 class LogReader:
-    """The leaves of one log directory, by index; ``follow`` takes in what came since."""
+    """The leaves of one log directory, by index; ``follow`` takes in what came since.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where its segments are.
+        on_purge: Gets the bytes of each PURGE record as it is read: what was erased, and when. It is behind the leaves
+            that it is about, so the reader does not keep it.
+    """
+
+    def __init__(self, directory: Path, on_purge: Callable[[bytes], None] | None = None) -> None:
         self.directory = directory
+        self._on_purge = on_purge
         self.log_id = ""
         self.last_head: bytes | None = None
         self.sequence = 0
@@ -185,6 +192,8 @@ class LogReader:
                 self.last_head = record.data
             elif kind is not _PURGE:
                 beside.append(record)
+            elif self._on_purge is not None:
+                self._on_purge(record.data)
         self.tree.extend(hashes)
         return added
 

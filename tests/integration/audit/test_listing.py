@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +412,55 @@ def test_a_body_is_kept_destroyed_or_unknown(
     change(country.pns)
 
     assert row(country.pns)["body"] == state
+
+
+def _when(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+
+
+def test_a_destroyed_body_has_the_date_that_the_log_gives(country: EvidenceCountry) -> None:
+    """Of each body the first erasure counts, of several bodies the last; without a record the date is unknown."""
+    side = country.pns
+    country.exchange()
+    key = read_wrapping_key(side.directory / "keys/wrapping.key", side.directory / "log")
+    vault = BodyVault(side.directory / "bodies/0", side.log.log_id, key, country.clock)
+    records = [one.body for one in LogReader(side.directory / "log/0").follow() if one.body is not None]
+    shown = [cells(row(side), "body", "destroyed_on")]
+
+    country.clock.advance(timedelta(days=1))
+    purges = [vault.erase(records[0])]
+    shown.append(cells(row(side), "body", "destroyed_on"))
+    first_ms = country.clock.now_ms()
+    side.commit.record_purge(purges[0])
+    shown.append(cells(row(side), "body", "destroyed_on"))
+    country.clock.advance(timedelta(days=1))
+    side.commit.record_purge(vault.destroy_day_key(0))
+    shown.append(cells(row(side), "body", "destroyed_on"))
+
+    assert len(records) == 2
+    assert shown == [
+        ("kept", None),
+        ("partly_destroyed", "unknown"),
+        ("partly_destroyed", _when(first_ms)),
+        ("destroyed", _when(country.clock.now_ms())),
+    ]
+    assert f"détruit ({_when(country.clock.now_ms())})" in listed(side, "--lang", "fr").output
+    assert "kept (" not in listed(country.anip, "--lang", "en").output
+
+
+def test_a_record_of_an_erasure_that_cannot_be_read_gives_no_date(country: EvidenceCountry) -> None:
+    """The log may be anybody's: of another kind, cut short, or of a time that no calendar has."""
+    country.exchange()
+    for purge in (
+        b"",
+        bytes(21),
+        struct.pack("<BQIQ", 2, 0, 0, 2**63),
+        struct.pack("<BQIQ", 9, 0, 0, NOW_MS),
+    ):
+        country.pns.commit.record_purge(purge)
+    _destroy_day_key(country.pns)
+
+    assert cells(row(country.pns), "body", "destroyed_on") == ("destroyed", "unknown")
 
 
 # --- further cells, and the foot ---

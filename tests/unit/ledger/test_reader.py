@@ -173,6 +173,25 @@ def test_leaf_that_rots_after_it_was_read_is_told(directory: Path) -> None:
         reader.at(4)
 
 
+def test_what_was_erased_is_told_to_who_asks(directory: Path, tmp_path: Path, clock: ManualClock) -> None:
+    log = Log.open(directory)
+    vault = BodyVault(tmp_path / "bodies", log.log_id, b"k" * 32, clock)
+    commit = GroupCommit(log, run_now, fail_loudly, vault=vault)
+    commit.commit_now([entry(log.log_id, 1, body=b"one"), entry(log.log_id, 2, body=b"two")])
+    sealed = LogReader(directory)
+    sealed.read_all()
+    purges = [vault.erase(sealed.at(1).body or b""), vault.destroy_day_key(0)]
+    for purge in purges:
+        commit.record_purge(purge)
+    commit.commit_now([entry(log.log_id, 3)])
+    told: list[bytes] = []
+
+    leaves = [one.index for one in LogReader(directory, told.append).follow()]
+
+    assert told == purges
+    assert leaves == [0, 1, 2, 3]
+
+
 def test_heads_and_bodies_are_read_with_their_leaves(
     directory: Path, tmp_path: Path, clock: ManualClock
 ) -> None:

@@ -86,7 +86,7 @@ class Consumer:
         if parts.budget.take_call(program, size):
             exchange.holder = program
         else:
-            exchange.objection = Reason.LIMIT_EXCEEDED
+            exchange.objection, exchange.messages = Reason.LIMIT_EXCEEDED, []
         if deadline_us is not None:
             self._watch(exchange, deadline_us)
         self._arrivals.append(exchange)
@@ -236,11 +236,16 @@ class Consumer:
 
     def _requests_committed(self, exchanges: list[Exchange]) -> None:
         for exchange in exchanges:
-            if exchange.phase is Phase.COMMITTING:
-                exchange.phase = Phase.COMMITTED
-            elif exchange.phase is Phase.CLOSED and exchange.road is not None:
+            road = exchange.road
+            if road is None:
+                continue
+            if exchange.phase is Phase.CLOSED:
                 # Cancelled or late while its commit ran: logged, and never sent.
-                exchange.road.withdraw(exchange.leaf_hash)
+                road.withdraw(exchange.leaf_hash)
+            elif exchange.phase is Phase.COMMITTING:
+                exchange.phase = Phase.COMMITTED
+                if not road.is_open:
+                    self._wait_for_stream(exchange)  # the stream broke while the commit ran
 
     def on_sent(self, leaves: list[OwnLeaf]) -> None:
         """Bytes of these leaves may be with the peer from now on."""
@@ -475,8 +480,9 @@ class Consumer:
                 continue
             if exchange.deadline_us is not None and exchange.deadline_us <= now_us:
                 self._abort(exchange, "deadline", Reason.DEADLINE_EXCEEDED)
-            elif exchange.phase is Phase.WAITING and exchange in self._waiting:
-                del self._waiting[exchange]
+            elif exchange.phase is Phase.WAITING and exchange.waiting_until_us <= now_us:
+                # It may be among those that try again with the next turn; refused, it is passed over there.
+                self._waiting.pop(exchange, None)
                 self._refusals.append((exchange, Reason.PEER_UNREACHABLE))
                 self._parts.wake()
             elif exchange.phase is Phase.COMMITTED and exchange.waiting_until_us <= now_us:
@@ -494,8 +500,12 @@ class Consumer:
                 idempotent = grant is not None and grant.provision.method.idempotent
                 self._abort(exchange, "abandon", Reason.PEER_LOST, "safe" if idempotent else "ask")
             elif exchange.phase is Phase.COMMITTED:
-                exchange.waiting_until_us = self._parts.clock.monotonic_us() + self._parts.terms.peer_wait_us
-                self._watch(exchange, exchange.waiting_until_us)
+                self._wait_for_stream(exchange)
+
+    def _wait_for_stream(self, exchange: Exchange) -> None:
+        """It is durable and unsent, and its road has no stream: the next one may carry it, if it comes soon."""
+        exchange.waiting_until_us = self._parts.clock.monotonic_us() + self._parts.terms.peer_wait_us
+        self._watch(exchange, exchange.waiting_until_us)
 
     def _close(self, exchange: Exchange) -> ProgramCall | None:
         """Take an exchange out of every table, once; returns its call, or ``None`` if it was closed before."""

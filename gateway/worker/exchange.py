@@ -162,7 +162,7 @@ class Terms:
 
 @dataclass(slots=True)
 class Parts:
-    """What both sides are built with. ``trust`` is swapped whole; every other part is given at birth."""
+    """What both sides are built with. ``trust`` is swapped whole, with its pattern; the rest is given at birth."""
 
     terms: Terms
     clock: Clock

@@ -35,7 +35,7 @@ from gateway.worker.wire import (
 )
 
 ROAD_PATH: Final = b"/passerelle.gateway.v1.RoadService/Exchange"
-MAX_FRAME_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+MAX_FRAME_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 CONNECT_SECONDS: Final = 3.0
 
 

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 
+from core.reasons import Reason
 from gateway.worker.budget import Budget
 from gateway.worker.consumer import Consumer
 from gateway.worker.exchange import Parts
@@ -65,6 +66,11 @@ class Pipeline:
         self._frames = deque([one for one in self._frames if one[0] is not road])
         self.consumer.on_road_lost(road)
 
+    def halt(self, reason: Reason) -> None:
+        """The log takes no more entries: nothing begins, nothing is delivered, our programs are told."""
+        self.provider.halt()
+        self.consumer.halt(reason)
+
     def on_tick(self, now_us: int) -> None:
         """Deadlines. Called every few milliseconds."""
         self.consumer.on_tick(now_us)
@@ -84,7 +90,7 @@ class Pipeline:
 
     def gather(self, turn: Turn) -> None:
         """Take what waits in the lanes, oldest first, until the turn is full."""
-        while self._startup and not turn.is_full:
+        while self._startup and self._parts.trust is not None and not turn.is_full:
             self._startup.popleft()(turn)
         while self._frames and not turn.is_full:
             road, frame = self._frames.popleft()

@@ -27,6 +27,8 @@ class Provider:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._answers: deque[Service] = deque()
+        self._held: list[Service] = []  # answers whose road has too much to send
+        self._is_halted = False
         self.services: dict[bytes, Service] = {}
 
     @property
@@ -53,7 +55,7 @@ class Provider:
         if statement is None:
             return False
         if reason is None and entry.leaf_hash in self.services:
-            # The same bytes logged twice by the peer are one statement: it is delivered once.
+            # Logged twice by the peer, while the first is open: its answer could not be told from the other's.
             reason = Reason.REPLAYED
         if reason is None and not self._parts.budget.take_call(road.member, size):
             reason = Reason.LIMIT_EXCEEDED
@@ -127,15 +129,18 @@ class Provider:
         if not self._parts.entries.take(road.member, turn.now_us):
             # Not heard and not answered: passed, as Outcome would tell. Its stream ends, so that what is asked
             # there in vain ends at once too, and the peer slows down as it dials again (PROTOCOL M17).
-            self._parts.counters["peers_over_budget"] += 1
-            why = f"too many refused requests, the last one for {reason}"
-            self._parts.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, why))
+            if road.is_open:
+                self._parts.counters["peers_over_budget"] += 1
+                why = f"too many refused requests, the last one for {reason}"
+                self._parts.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, why))
             return
         turn.hear(road, entry, "request", f"refused:{reason}")
         self._say_refusal(turn, road, entry.leaf_hash, statement, reason, "not_sent")
 
     def _deliver_all(self, services: list[Service]) -> None:
         """10 The requests are durable here: deliver each, once. Whatever ended meanwhile is not delivered."""
+        if self._is_halted:
+            return  # what cannot be answered any more is not begun; the next start answers it
         now_us = self._parts.clock.monotonic_us()
         metadata = [self._metadata(one, now_us) for one in services]
         for service, found in zip(services, metadata, strict=True):
@@ -170,6 +175,8 @@ class Provider:
             [service.request.parts[1]],
             lambda answer: self._adapter_answered(service, answer),
         )
+        # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
+        service.request.payloads, service.request.parts = b"", ()
 
     def _adapter_answered(self, service: Service, answer: AdapterAnswer) -> None:
         if service.phase is Phase.SENT:
@@ -197,7 +204,10 @@ class Provider:
         """Take what was answered, oldest first, until the turn is full."""
         while self._answers and not turn.is_full:
             batch = turn.batch(self._answers, _answer_bytes)
-            self._answer_all(turn, [(one, one.answer) for one in batch if one.answer is not None])
+            self._held += [one for one in batch if _must_wait(one)]
+            self._answer_all(
+                turn, [(one, one.answer) for one in batch if one.answer is not None and not _must_wait(one)]
+            )
 
     def _answer_all(self, turn: Turn, answered: list[tuple[Service, AdapterAnswer]]) -> None:
         """11 The response statements, or the refusals; the turn commits, signs and sends them."""
@@ -291,7 +301,7 @@ class Provider:
         if statement is None:
             return
         service = self.services.get(bytes.fromhex(statement.request or ""))
-        ours = service is not None and service.road is road
+        ours = service is not None and service.road is road and service.phase < Phase.ANSWERED
         if not ours and not self._parts.entries.take(road.member, turn.now_us):
             return  # endings of nothing must not fill our log: summed in one note (PROTOCOL M17)
         reason = self._parts.objection_to(road, entry, statement)
@@ -301,9 +311,17 @@ class Provider:
             self._end_service(service, ends)
 
     def on_tick(self, now_us: int) -> None:
-        """End what is overdue at the adapter."""
+        """End what is overdue at the adapter; take up answers whose road has room again."""
+        if self._held and not all(map(_must_wait, self._held)):
+            self._answers.extend(self._held)
+            self._held.clear()
+            self._parts.wake()
         for service in [one for one in self.services.values() if _is_due(one, now_us)]:
             self._end_service(service, Reason.DEADLINE_EXCEEDED)
+
+    def halt(self) -> None:
+        """The log takes no more entries: deliver nothing from now on."""
+        self._is_halted = True
 
     # ------------------------------------------------------------------ after a restart
 
@@ -322,6 +340,12 @@ _ENDS: Final = {
 # Of these the adapter has nothing: it was away, or the queue before it was full.
 _NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
 _replace = msgspec.structs.replace
+
+
+def _must_wait(service: Service) -> bool:
+    """Whether an answer waits until its road has sent more of what it has; without a stream it goes into the log."""
+    answer, road = service.answer, service.road
+    return answer is not None and bool(answer.messages) and road.is_open and road.is_backed_up
 
 
 def _answer_bytes(service: Service) -> int:

@@ -31,15 +31,15 @@ from ledger.records import AttachmentKind
 
 CHUNK_BYTES: Final = 64 * 1024
 MAX_INLINE_BYTES: Final = 2 * 1024 * 1024
-# A frame must hold all of it, in a message of 8 MiB: leaves that go out again, and those that may wait to be sent.
+# What goes out again after a break, and what may wait before new exchanges and answers wait too: one frame must hold
+# it with the turn on top, in a message of 16 MiB, and its receiver as many bodies that came ahead of it.
 MAX_RESENT: Final = 1_000
 MAX_BACKLOG: Final = 2_048
-MAX_ASSEMBLIES: Final = 1024
-METADATA_BYTES: Final = (
-    72 * 1024
-)  # what may stand beside a message: two metadata blobs at their longest, salts
-STALL_US: Final = 10_000_000
 MAX_SENDING_BYTES: Final = 64 * 1024 * 1024
+MAX_ASSEMBLIES: Final = 4_096
+# What may stand beside a message: two metadata blobs at their longest, and salts.
+METADATA_BYTES: Final = 72 * 1024
+STALL_US: Final = 10_000_000
 MAX_UNRECEIPTED: Final = 65_536
 MAX_UNRECEIPTED_BYTES: Final = 64 * 1024 * 1024
 
@@ -131,8 +131,8 @@ class Road:
 
     @property
     def is_backed_up(self) -> bool:
-        """Whether so much waits to be sent that no new exchange should begin here."""
-        return len(self.outgoing) >= MAX_BACKLOG
+        """Whether so much waits to be sent that nothing long should be added: no new exchange, no answer."""
+        return len(self.outgoing) >= MAX_BACKLOG or self._sending_bytes > MAX_SENDING_BYTES
 
     def open(self, channel: Channel, dialled_by: str, held_size: int) -> None:
         """Take a stream whose Hello was verified; the first frame starts at what the peer holds.
@@ -171,10 +171,12 @@ class Road:
                 self._forget(next(iter(self.unreceipted)))
 
     def withdraw(self, leaf_hash: bytes) -> None:
-        """The peer need not hear this statement any more: its receipt came, or its exchange ended unsent."""
+        """The word of this statement counts no more, its exchange ended: no later stream carries it."""
         self._forget(leaf_hash)
         if self.outgoing:
             self.outgoing = [one for one in self.outgoing if one.leaf_hash != leaf_hash]
+        for sending in self._sending:
+            sending.leaves = [one for one in sending.leaves if one.leaf_hash != leaf_hash]
 
     def _forget(self, leaf_hash: bytes) -> None:
         leaf = self.unreceipted.pop(leaf_hash, None)
@@ -268,10 +270,10 @@ class Road:
             self._sending_bytes -= sending.held_bytes
 
     def is_stalled(self, now_us: int) -> bool:
-        """Whether the peer gives no credit for what waits here: nothing for 10 s, or too much by now."""
+        """Whether the peer has given no credit for 10 s to what waits here."""
         if not self._sending or self._watched[0] != self._taken:
             self._watched = (self._taken, now_us)
-        return self._sending_bytes > MAX_SENDING_BYTES or now_us - self._watched[1] > STALL_US
+        return now_us - self._watched[1] > STALL_US
 
     # --- in ---
 

@@ -114,7 +114,7 @@ class Station:
         self._uncovered_since_us: int | None = None
         self.durable_size = log.size
         self._asked: set[str] = set(peers)
-        self._is_asking = False
+        self._is_asking = True
         self._ask_until_us = 0
         self.is_confirmed = not peers
         self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
@@ -192,8 +192,10 @@ class Station:
 
     def _check_asking(self, now_us: int) -> None:
         """End the asking when every peer answered or cannot be reached, or when it took too long."""
+        if not self._is_asking or self.roads.trust is None:
+            return
         waits = any(self.roads.is_dialling(log) for log in self._asked)
-        if self._is_asking and (not waits or now_us >= self._ask_until_us):
+        if not waits or now_us >= self._ask_until_us:
             self._is_asking = False
             if not self.is_confirmed:
                 _events.warning("log.unconfirmed", peers=len(self._asked))
@@ -238,7 +240,7 @@ class Station:
         """The disk refused: no acknowledgement uses this log again (invariant 4). The process ends after this."""
         self.state = "closed"
         self.turns.stopped = True
-        self.pipeline.consumer.halt(Reason.RECORDING_FAILED)
+        self.pipeline.halt(Reason.RECORDING_FAILED)
         _events.error("log.failed", why=str(error))
 
     def peer_states(self) -> tuple[PeerState, ...]:
@@ -285,7 +287,8 @@ class Station:
 
     def _road_opened(self, road: Road) -> None:
         self._asked.discard(road.peer.log)
-        self.is_confirmed = True
+        # A peer that holds no head of ours has witnessed nothing.
+        self.is_confirmed = self.is_confirmed or road.sent_size > 0
         if road.outgoing:
             self._send([road])
         self.pipeline.consumer.retry_waiting()
@@ -353,10 +356,11 @@ class Station:
             return
         head = self._sign()
         if head is not None:
+            had_too_much = any(road.is_backed_up for road in open_roads)
             for road in open_roads:
                 road.send_frame(self._log, self.heads.size, head)
-            # Calls may have waited for a road that had too much to send.
-            self.pipeline.consumer.retry_waiting()
+            if had_too_much:
+                self.pipeline.consumer.retry_waiting()
 
     def _sign(self) -> bytes | None:
         if self._is_asking or self.turns.stopped:
@@ -406,8 +410,12 @@ class Station:
         """This log cannot go on: reads only, until the operator opens a successor (PROTOCOL M5)."""
         self.state = "FORKED" if reason is Reason.FORKED else "LOG_BEHIND_PEERS"
         self.turns.stopped = True
-        self.pipeline.consumer.halt(reason)
+        self.pipeline.halt(reason)
         _events.error("log.stopped", reason=str(reason))
+        for road in list(self.roads.roads.values()):
+            if road.is_open:
+                # Nothing can be answered any more: who waits there learns it now.
+                self.roads.end_with(road, FrameRefusedError(reason, "this log was stopped"))
 
 
 def _is_due(road: Road, now_us: int) -> bool:

@@ -64,7 +64,7 @@ class Turn:
         return self.entries >= MAX_TURN_ENTRIES or self.planned_bytes >= MAX_TURN_BYTES
 
     def batch(self, waiting: deque[Subject], size_of: Callable[[Subject], int]) -> list[Subject]:
-        """Take from ``waiting`` what may go through the next steps together: some, and not more than fits."""
+        """Take from ``waiting`` what may go through the next steps together; the last one may pass the bound."""
         found: list[Subject] = []
         left = MAX_TURN_BYTES - self.planned_bytes
         while waiting and left > 0 and len(found) < BATCH:
@@ -229,7 +229,8 @@ class Turns:
     @staticmethod
     def _take_effect(turn: Turn, planned: list[OwnLeaf], committed: Committed) -> None:
         for index, one in enumerate(planned, committed.first):
-            one.index, one.attachments = index, ()  # on disk: not to be held with what waits for its receipt
+            # On disk: not to be held with what waits for its receipt.
+            one.index, one.attachments, one.secret = index, (), None
         for road, found in turn.by_road.values():
             for one in found:
                 road.add(one)

@@ -357,7 +357,8 @@ def require_grpc(content_type: bytes) -> None:
         raise NotGrpcError(415, "content-type is not application/grpc")
 
 
-_ENCODING_TEXT = re.compile(rb"[a-z0-9\-]{1,32}")
+# As a statement names it (``core.statements``): what is taken here must be sayable there.
+_ENCODING_TEXT = re.compile(rb"[a-z0-9\-]{1,16}")
 
 
 def read_encoding(value: bytes) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import msgspec
@@ -14,9 +16,9 @@ from core.leaves import HEARD, NOTE, SAID, Note, parse_heard
 from core.reasons import Reason
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
-from gateway.worker.budget import EntryBudget
+from gateway.worker.budget import BudgetLimits, EntryBudget
 from gateway.worker.main import Worker
-from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
 from tests.integration.gateway.test_exchange import leaves, refused
@@ -117,16 +119,99 @@ def test_frames_that_wait_for_a_turn_are_bounded_per_member(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a commit takes its time; the stream ends by name, and what it held is given back."""
-    pipeline = provider(federation).station.pipeline
-    monkeypatch.setattr(pipeline._arrivals, "take_bytes", lambda member, size: False)
+    station = provider(federation).station
+    pipeline = station.pipeline
+    monkeypatch.setattr(pipeline._arrivals, "_limits", BudgetLimits(4_000, 4_000, 10, 10))
+    monkeypatch.setattr(station.turns, "_run", lambda: None)  # a commit that takes its time
 
-    assert reason_of(federation) == "PEER_LOST"
-
-    monkeypatch.undo()
     with federation.channel() as channel:
-        assert calling(channel)(b"again", metadata=metadata(), timeout=10) == b"again"
-    until(lambda: pipeline._arrivals.held_bytes == 0)
-    assert federation.adapter.calls[-1][1] == b"again"
+        first = calling(channel).future(b"1", metadata=metadata(), timeout=10)
+        until(lambda: pipeline._arrivals.held_bytes > 0)
+        second = calling(channel).future(b"x" * 4_000, metadata=metadata(), timeout=10)
+
+        assert [refusal(one) for one in (first, second)] == ["PEER_LOST", "PEER_LOST"]
+
+    assert pipeline._arrivals.held_bytes == 0
+
+
+def refusal(call: Any) -> str:
+    with pytest.raises(grpc.RpcError) as error:
+        call.result()
+    return str(refused(error)[1].reason)
+
+
+def test_a_frame_of_refused_requests_ends_the_stream_once(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are in it; those within the budget are logged and answered."""
+    with federation.channel() as channel:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+    worker = provider(federation)
+    (road,) = worker.station.roads.roads.values()
+    ended: list[Road] = []
+    parts = worker.station.pipeline.provider._parts
+    end_with = parts.roads.end_with
+
+    def ending(road: Road, error: FrameRefusedError) -> None:
+        ended.append(road)
+        end_with(road, error)
+
+    monkeypatch.setattr(parts.roads, "end_with", ending)
+    said = statement(from_=road.peer.log, to="f" * 64)
+    entries = [VerifiedEntry(at, bytes([at]) * 32, "f" * 64, b"{}", said, None) for at in range(9)]
+    parts.entries = EntryBudget(1, 2)
+    turn = Turn(worker.station._leaves, 0, 0)
+
+    federation.do(_hear(worker, turn, road, entries))
+
+    assert (ended, turn.entries) == ([road], 4)
+
+
+async def _hear(worker: Worker, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
+    worker.station.pipeline._hear(turn, road, entries)
+
+
+def test_endings_of_one_request_are_heard_within_the_budget(federation: Federation) -> None:
+    """The first ends it; the others are endings of nothing."""
+    told = threading.Event()
+    federation.adapter.answer = lambda request, _: request if told.wait(10) else b""
+    worker = provider(federation)
+    with federation.channel() as channel:
+        call = calling(channel).future(b"", metadata=metadata(), timeout=10)
+        services = worker.station.pipeline.provider.services
+        until(lambda: bool(services) and next(iter(services.values())).handle is not None)
+        (service,) = services.values()
+        road = service.road
+        said = statement(
+            kind="cancel",
+            from_=road.peer.log,
+            to=worker.station.log_id,
+            request=service.request.leaf_hash.hex(),
+        )
+        worker.station.pipeline.provider._parts.entries = EntryBudget(1, 2)
+        turn = Turn(worker.station._leaves, 0, 0)
+        entries = [VerifiedEntry(at, bytes([at]) * 32, "f" * 64, b"{}", said, None) for at in range(9)]
+
+        federation.do(_hear(worker, turn, road, entries))
+
+        told.set()
+        assert turn.entries == 3
+        call.cancel()
+
+
+def test_long_answers_wait_while_their_road_has_much_to_send(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that takes them slowly gets them all; the stream that others share lives on."""
+    monkeypatch.setattr("gateway.worker.road.MAX_SENDING_BYTES", 300_000)
+    federation.adapter.answer = lambda request, _: request * 1_000_000
+
+    with federation.channel() as channel:
+        calls = [calling(channel).future(b"x", metadata=metadata(), timeout=30) for _ in range(24)]
+        answers = [call.result() for call in calls]
+
+    assert answers == [b"x" * 1_000_000] * 24
+    assert provider(federation).station.pipeline.provider._held == []
 
 
 def test_a_call_that_waited_for_the_adapter_was_not_delivered(
@@ -152,6 +237,7 @@ def test_calls_wait_for_a_road_that_has_too_much_to_send(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not dialled anew for that; they go out as soon as a frame made room."""
+    monkeypatch.setattr("gateway.worker.road.MAX_BACKLOG", 1)
     with federation.channel() as channel:
         calling(channel)(b"", metadata=metadata(), timeout=10)
         worker = federation.pns.worker
@@ -159,16 +245,9 @@ def test_calls_wait_for_a_road_that_has_too_much_to_send(
         station = worker.station
         (road,) = station.roads.roads.values()
         stream = road.channel
-        monkeypatch.setattr("gateway.worker.road.MAX_BACKLOG", 0)
+        until(lambda: road.is_backed_up)  # with the receipt of the answer, which waits 0.9 s for company
         waiting = calling(channel).future(b"waiting", metadata=metadata(), timeout=10)
         until(lambda: bool(station.pipeline.consumer._waiting))
-        monkeypatch.undo()
-
-        federation.do(_send(worker, road))
 
         assert waiting.result() == b"waiting"
         assert road.channel is stream
-
-
-async def _send(worker: Worker, road: Road) -> None:
-    worker.station._send([road])

@@ -609,7 +609,7 @@ def test_a_peer_that_sends_receipts_only_costs_a_note_now_and_then(
 
 
 def test_a_stopped_log_ends_the_road_instead_of_gathering_frames(tmp_path: Path) -> None:
-    """A consumer is told at once; before, its call waited for its deadline and the frames heaped up."""
+    """A consumer is told long before its deadline, and nothing heaps up: the road ends, whatever came over it."""
     with Federation(tmp_path) as country:
         worker = country.anip.worker
         assert worker is not None
@@ -620,7 +620,8 @@ def test_a_stopped_log_ends_the_road_instead_of_gathering_frames(tmp_path: Path)
             with pytest.raises(grpc.RpcError) as error:
                 calling(channel)(b"after", metadata=metadata(), timeout=30)
 
-        assert refused(error)[1].reason == "PEER_LOST"
+        # Which of the two, depends on whether the request had left when the road ended.
+        assert refused(error)[1].reason in ("PEER_LOST", "PEER_UNREACHABLE")
         assert not worker.station.pipeline._frames
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from core.reasons import Reason
+from gateway.worker.exchange import Phase, Service
 from gateway.worker.main import LOG_UNCONFIRMED, Worker
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.worker_country import statement
 
 
 @pytest.fixture
@@ -116,3 +119,44 @@ def test_a_peer_answers_though_it_is_asking_itself(federation: Federation) -> No
     assert running(federation.pns).station.is_confirmed
     assert running(federation.anip).station.is_confirmed
     assert time.monotonic() - begun < 10
+
+
+def test_a_log_without_a_configuration_signs_nothing(federation: Federation) -> None:
+    """It does not know yet whom to ask; what it left unfinished waits, too."""
+    federation.stop(federation.pns)
+    kept = federation.pns.directory.current.read_bytes()
+    federation.pns.directory.current.unlink()
+    federation.start(federation.pns)
+    worker = running(federation.pns)
+    stored, size = worker.station.heads.newest, worker.station.durable_size
+
+    time.sleep(1.3)  # a head is due 1 s after the oldest commit without one
+
+    assert (worker.station.heads.newest, worker.station.durable_size) == (stored, size)
+    federation.pns.directory.current.write_bytes(kept)
+    federation.publish()
+    call(federation, b"again")
+
+
+def test_a_stopped_log_delivers_nothing_and_ends_its_roads(federation: Federation) -> None:
+    """What was durable when it stopped cannot be answered any more: the next start says so."""
+    worker = running(federation.anip)
+    federation.adapter.calls.clear()
+    provider = worker.station.pipeline.provider
+    (road,) = worker.station.roads.roads.values()
+    service = Service(road, None, statement(), 0, None)  # type: ignore[arg-type]  # not looked at
+
+    federation.do(_stop(worker))
+    federation.do(_deliver(worker, service))
+
+    assert not road.is_open
+    assert (service.phase, federation.adapter.calls) == (Phase.COMMITTING, [])
+    assert provider.in_flight == 0
+
+
+async def _stop(worker: Worker) -> None:
+    worker.station._stop(Reason.FORKED)
+
+
+async def _deliver(worker: Worker, service: Service) -> None:
+    worker.station.pipeline.provider._deliver_all([service])

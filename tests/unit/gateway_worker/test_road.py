@@ -14,9 +14,19 @@ from core.reasons import MalformedError, Reason
 from gateway.worker.budget import Budget, BudgetLimits
 from gateway.worker.frames import Chunk, Credit, UnverifiedFrame, decode_message
 from gateway.worker.leaves import OwnLeaf, heard_body, taken_body
+from gateway.worker.link import MAX_FRAME_MESSAGE_BYTES
 from gateway.worker.peerlog import PeerLog
-from gateway.worker.road import CHUNK_BYTES, MAX_RESENT, MAX_UNRECEIPTED_BYTES, STALL_US, Road
+from gateway.worker.road import (
+    CHUNK_BYTES,
+    MAX_BACKLOG,
+    MAX_RESENT,
+    MAX_SENDING_BYTES,
+    MAX_UNRECEIPTED_BYTES,
+    STALL_US,
+    Road,
+)
 from gateway.worker.trust import TrustView
+from gateway.worker.turn import BATCH
 from tests.support.worker_country import NOW_MS, WorkerCountry, WrittenLog
 
 CREDIT = 256 * 1024
@@ -380,24 +390,70 @@ def test_a_peer_that_gives_no_credit_is_taken_for_unreachable(own: WrittenLog, b
     assert made.outgoing == [leaf]
 
 
-def test_what_waits_for_credit_is_bounded(own: WrittenLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often the peer takes a little of it."""
+def test_a_road_with_much_that_waits_for_credit_takes_nothing_long(
+    own: WrittenLog, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is slow, not stalled: what was begun goes on, and room comes back with the credit."""
     monkeypatch.setattr("gateway.worker.road.MAX_SENDING_BYTES", 1_000_000)
-    made, _ = road(own, Budget(BudgetLimits(2 * MAX_MESSAGE, 4 * MAX_MESSAGE, 10, 20)))
+    made, _ = road(own, budget)
+    leaves = []
     for _ in range(2):
-        assert not made.is_stalled(0)
-        made.add(said(own, payload(600_000)))
+        assert not made.is_backed_up
+        leaves.append(said(own, payload(600_000)))
+        made.add(leaves[-1])
         made.send_frame(own, own.size, own.head())
 
-    assert made.is_stalled(0)
+    assert made.is_backed_up
+    assert not made.is_stalled(0)
+    made.on_credit(Credit(leaves[0].leaf_hash, 600_000))
+    assert not made.is_backed_up
+
+
+def test_a_statement_whose_exchange_ended_is_not_sent_again(own: WrittenLog, budget: Budget) -> None:
+    """Neither what waits for a frame nor what waits in one for credit."""
+    made, channel = road(own, budget)
+    ended = said(own, payload(600_000))
+    made.add(ended)
+    made.send_frame(own, own.size, own.head())
+
+    made.withdraw(ended.leaf_hash)
+    made.lose("lost")
+    made.open(channel, own.log, 0)
+
+    assert made.outgoing == []
+
+
+def test_the_longest_frame_is_taken(own: WrittenLog, view: TrustView) -> None:
+    """As many leaves as may wait, each with a body; else the peer would refuse that frame again and again."""
+    budget = Budget(BudgetLimits(MAX_SENDING_BYTES, MAX_SENDING_BYTES, 10, 20))
+    made, channel = road(own, budget)
+    for number in range(MAX_BACKLOG + BATCH):
+        index, entry = own.say((payload(4096),), nonce=f"{number:032x}")
+        made.add(
+            OwnLeaf(
+                b"", own.hashes[index], body=entry.body, payloads=entry.payloads, is_said=True, index=index
+            )
+        )
+    made.send_frame(own, own.size, own.head())
+
+    receiver, _ = road(own, budget)
+    for chunk in channel.chunks:
+        receiver.on_chunk(chunk)
+    peer = PeerLog(own.log)
+    entries, _ = peer.accept(receiver.join_chunks(channel.frames[0], peer.hash_of), view, NOW_MS)
+
+    assert len(channel.sent[-1]) <= MAX_FRAME_MESSAGE_BYTES
+    assert len(entries) == MAX_BACKLOG + BATCH
+    assert all(one.objection is None for one in entries)
 
 
 def test_after_a_break_no_more_goes_out_again_than_one_frame_holds(own: WrittenLog, budget: Budget) -> None:
     """The newest; a frame that no peer takes would be sent again and again, and nothing behind it."""
     made, channel = road(own, budget)
     leaves = []
-    for _ in range(MAX_RESENT + 50):
-        leaves.append(said(own))
+    for number in range(MAX_RESENT + 50):
+        index, entry = own.say(nonce=f"{number:032x}")
+        leaves.append(OwnLeaf(b"", own.hashes[index], body=entry.body, is_said=True, index=index))
         own.pad(1)
         made.add(leaves[-1])
     made.lose("lost")

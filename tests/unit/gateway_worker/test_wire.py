@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.reasons import Code, ExchangeError, MalformedError, Reason
+from core.statements import check_statement
 from gateway.worker.http2 import ErrorCode
 from gateway.worker.wire import (
     MAX_METADATA_COUNT,
@@ -33,6 +34,7 @@ from gateway.worker.wire import (
     trailers_for,
     write_metadata,
 )
+from tests.support.worker_country import statement
 
 pytestmark = pytest.mark.unit
 
@@ -94,6 +96,20 @@ def test_an_unknown_flag_is_malformed() -> None:
     """Flags are 0 and 1."""
     with pytest.raises(MalformedError):
         MessageReader().feed(b"\2\0\0\0\0")
+
+
+@given(st.binary(max_size=20) | st.from_regex(rb"[a-z0-9\-]{1,40}", fullmatch=True))
+def test_what_the_edge_takes_as_an_encoding_can_be_said_in_a_statement(value: bytes) -> None:
+    """Else we would sign a frame that its peer refuses as a whole, and the calls of others with it."""
+    with contextlib.suppress(MalformedError):
+        check_statement(statement(encoding=read_encoding(value)))
+
+
+@pytest.mark.parametrize("value", [b"", b"x" * 17, b"GZIP", b"gzip,br"])
+def test_encodings_that_no_statement_can_name_are_refused(value: bytes) -> None:
+    """The call ends alone."""
+    with pytest.raises(MalformedError):
+        read_encoding(value)
 
 
 # --- Timeouts ---

@@ -6,9 +6,10 @@ All of them work offline: on a gateway's directory or a copy of it, on files, an
 from __future__ import annotations
 
 import base64
-import getpass
 import json
+import os
 import platform
+import pwd
 import sqlite3
 import sys
 import time
@@ -107,11 +108,11 @@ def list_(
 
 
 def _made_by() -> str:
-    """Who runs this, as the machine says."""
+    """Who runs this, as the machine says; not the environment, which anybody sets."""
     try:
-        return f"{getpass.getuser()}@{platform.node()}"
-    except OSError:
-        return f"?@{platform.node()}"
+        return f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
+    except KeyError:
+        return f"uid {os.getuid()}@{platform.node()}"
 
 
 def _anchor_of(directory: Path) -> Text:

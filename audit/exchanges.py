@@ -25,6 +25,7 @@ from core.leaves import GENESIS, HEARD, NOTE, SAID, parse_genesis, parse_heard, 
 from core.merkle import root_of
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import AgreementMark, Statement, parse_statement
+from core.times import MAX_TIME_MS
 from ledger.headfile import read_head_file
 from ledger.index import row_of, tell
 from ledger.reader import LogReader, StoredLeaf
@@ -315,7 +316,7 @@ class _Reading:
                 self._take_statement(stored, hashed)
         for kind, data in stored.attachments:
             if kind is AttachmentKind.RECEIPT:
-                self._take_receipt(data)
+                self._take_receipt(data, stored.index)
 
     def _take_own(self, leaf: bytes) -> None:
         parsed = parse_leaf(leaf)
@@ -333,7 +334,9 @@ class _Reading:
             peer = _LOG.search(leaf)
         else:
             said_at = _ISSUED_AT.search(leaf)
-            read.last_ms = max(read.last_ms, int(said_at[1]) if said_at else 0)
+            said_ms = int(said_at[1]) if said_at else 0
+            if said_ms <= MAX_TIME_MS:  # the log may be anybody's, and this leaf was not parsed
+                read.last_ms = max(read.last_ms, said_ms)
             # An ending of what was never sent concerns no peer: nothing learnt of it becomes durable beside.
             stays_here = _NOT_SENT in leaf and _ENDING.search(leaf)
             peer = None if stays_here else _TO.search(leaf)
@@ -377,9 +380,11 @@ class _Reading:
             self._db.execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", values)
         self._store(request, found)
 
-    def _take_receipt(self, data: bytes) -> None:
+    def _take_receipt(self, data: bytes, at: int) -> None:
         """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
         index = int.from_bytes(data[:8], "little")
+        if index >= at:
+            return  # a receipt stands beside a later leaf than the one it is about
         query = "SELECT request, kind FROM said WHERE log = ? AND leaf = ?"
         row = self._db.execute(query, (self._number, index)).fetchone()
         found = self._load(row[0]) if row else None

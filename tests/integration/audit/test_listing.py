@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import shutil
 import struct
 from collections.abc import Callable
@@ -347,6 +349,21 @@ def test_a_leaf_that_is_not_canonical_ends_the_list(country: EvidenceCountry) ->
     assert "statement is not canonical" in result.output
 
 
+def test_times_and_places_that_no_log_has_are_passed_over(country: EvidenceCountry) -> None:
+    """In leaves that the filter passes by, and in receipts: the log may be anybody's, and the list ends well."""
+    wanted = country.exchange()
+    far = msgspec.structs.replace(wanted.request, exchange=wanted.id.replace("-7", "-70", 1)[:36])
+    body = encode_statement(far).replace(b'"issued_at":', b'"issued_at":99999')
+    receipt = (2**63).to_bytes(8, "little") + bytes(40) + b"{}"
+    country.pns.append(said_leaf(country.pns.log.log_id, body), (AttachmentKind.RECEIPT, receipt))
+    country.pns.sign(country.mark)
+
+    result = listed(country.pns, "--exchange", wanted.id)
+
+    assert result.exit_code == 0, result.output
+    assert wanted.id in result.output
+
+
 def test_a_log_whose_predecessor_is_not_here_has_a_gap(country: EvidenceCountry) -> None:
     """What was begun there is shown as such."""
     country.exchange()
@@ -502,8 +519,11 @@ def test_a_user_called_unknown_is_not_translated(country: EvidenceCountry) -> No
     assert " unknown " in listed(country.pns).output.splitlines()[3]
 
 
-def test_the_foot_says_who_made_the_list_of_what_under_which_anchor(country: EvidenceCountry) -> None:
+def test_the_foot_says_who_made_the_list_of_what_under_which_anchor(
+    country: EvidenceCountry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Counts by outcome, filter, period, whole logs, maker, fingerprint."""
+    monkeypatch.setenv("LOGNAME", "somebody-else")  # anybody can set it
     country.exchange()
     country.exchange({"status": 5})
     shutil.copy(country.anchor(), country.pns.directory / "anchor.pem")
@@ -518,6 +538,7 @@ def test_the_foot_says_who_made_the_list_of_what_under_which_anchor(country: Evi
     assert f"aucune lacune · tête signée : {country.pns.log.size}" in lines[1]
     assert lines[2].startswith("établi le ")
     assert " par " in lines[2]
+    assert pwd.getpwuid(os.getuid()).pw_name in lines[2]
     assert lines[3] == f"ancre de ce répertoire : {fingerprint}"
 
 

@@ -56,7 +56,7 @@ from ledger.records import AttachmentKind
 MAX_ROWS: Final = 10_000
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 _metadata = MetaData()
 
@@ -91,15 +91,18 @@ _CURSORS: Final = Table(
     Column("number", Integer, nullable=False),
     Column("size", BigInteger, nullable=False),
 )
-Index("exchanges_request", EXCHANGES.c.request, EXCHANGES.c.log)
-Index("exchanges_exchange", EXCHANGES.c.exchange)
+_OPEN: Final = EXCHANGES.c.outcome == literal_column("'open'")
+# No index of all leaf hashes: in no order, each would make a page dirty, and a row of a long log cost twice as much.
+Index("exchanges_exchange", EXCHANGES.c.exchange, EXCHANGES.c.request, EXCHANGES.c.log)
 Index("exchanges_issue", EXCHANGES.c.issue)
+Index("exchanges_open", EXCHANGES.c.request, EXCHANGES.c.log, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
 OUTCOMES: Final = ("open", "granted", "error", "refused", "cancelled", "in_doubt", "invalid")
 
 
 # Values of one request by column. A row that begins one has all columns but ``log``, one that goes on with it has
-# ``request`` and what its end brings.
+# ``request``, ``exchange`` and what its end brings; if it was refused as an answer, what it says of its exchange is
+# nobody's word, and is left out.
 Row = dict[str, Any]
 _PLACES: Final = ("said", "heard")
 _END: Final = ("ended_ms", "outcome", "reason", "status")
@@ -236,6 +239,7 @@ def _ended(
 ) -> Row:
     return {
         "request": request,
+        "exchange": s.exchange,
         "ended_ms": s.issued_at,
         "outcome": outcome,
         "reason": s.reason,
@@ -262,6 +266,8 @@ def tell(row: Row, told: Row) -> None:
     for name in _PLACES:
         if told[name] is None or (is_begin and row[name] is not None):
             told[name] = row[name]
+    if "exchange" in row:
+        told["exchange"] = row["exchange"]
     row.update(told)
 
 
@@ -322,6 +328,7 @@ _BEGIN: Final = _insert.on_conflict_do_update(
 _CHANGE: Final = (
     update(EXCHANGES)
     .where(
+        EXCHANGES.c.exchange == bindparam("exchange"),
         EXCHANGES.c.request == bindparam("request"),
         EXCHANGES.c.log == bindparam("log"),
         _yields(bindparam("outcome", type_=String)),
@@ -329,14 +336,21 @@ _CHANGE: Final = (
     .values({name: bindparam(name) for name in _END})
     .values({name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _PLACES})
 )
+# An answer that was refused ends what was open and nothing else.
+_REFUSE: Final = (
+    update(EXCHANGES)
+    .where(EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _OPEN)
+    .values({name: bindparam(name) for name in ("outcome", "reason", "heard")})
+)
 
 
 def statements_for(dialect: Dialect) -> list[tuple[str, Sequence[str]]]:
-    """What begins a row and what changes one, for a driver that takes values by place; the names of these, in order.
+    """What begins a row, what changes one, and what ends one by a refused answer, each with its values' names in order.
 
-    It gets a batch of rows at once: SQLAlchemy would copy each for longer than SQLite takes to store it.
+    For a driver that takes values by place. It gets a batch of rows at once: SQLAlchemy would copy each for longer than
+    SQLite takes to store it.
     """
-    compiled = [statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE)]
+    compiled = [statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE, _REFUSE)]
     return [(str(one), one.positiontup or ()) for one in compiled]
 
 
@@ -354,8 +368,7 @@ class ExchangeIndex:
         with self._engine.begin() as connection:
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
         self._numbers: dict[str, int] = {}
-        (self._begin, begin), (self._change, change) = statements_for(self._engine.dialect)
-        self._begin_values, self._change_values = itemgetter(*begin), itemgetter(*change)
+        self._statements = [(sql, itemgetter(*names)) for sql, names in statements_for(self._engine.dialect)]
 
     def size(self, log: str) -> int:
         """How many leaves of ``log`` the index has taken in."""
@@ -383,10 +396,9 @@ class ExchangeIndex:
                 number = _take_number(connection, log)
             for row in rows.values():
                 row["log"] = number
-            if begun := [self._begin_values(row) for row in rows.values() if "role" in row]:
-                connection.exec_driver_sql(self._begin, begun)
-            if changed := [self._change_values(row) for row in rows.values() if "role" not in row]:
-                connection.exec_driver_sql(self._change, changed)
+            for (sql, values), some in zip(self._statements, _by_kind(rows.values()), strict=True):
+                if some:
+                    connection.exec_driver_sql(sql, list(map(values, some)))
             connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
         self._numbers[log] = number
         return size
@@ -427,6 +439,16 @@ class ExchangeIndex:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+
+
+def _by_kind(rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:
+    """Those that begin, those that go on, those that were refused as answers."""
+    begun: list[Row] = []
+    changed: list[Row] = []
+    refused: list[Row] = []
+    for row in rows:
+        (begun if "role" in row else changed if "exchange" in row else refused).append(row)
+    return begun, changed, refused
 
 
 def place_of(row: Row) -> Place:

@@ -158,7 +158,7 @@ class Consumer:
         if found.provision.method.client_streaming or found.provision.method.server_streaming:
             return Reason.CALL_KIND_NOT_SUPPORTED
         if len(exchange.messages) != 1:
-            return Reason.METADATA_INVALID
+            return Reason.CALL_KIND_NOT_SUPPORTED
         return refusal_of_terms(
             found.agreement,
             purpose=claims.purpose,

@@ -235,10 +235,12 @@ class WholeRequests:
         """Gather, within bounds."""
         messages = call.messages
         messages.append((flag, data))
-        if len(messages) > 1 and (
-            len(messages) > self._max_messages
-            or sum(len(one) for _, one in messages) > self._max_request_bytes
-        ):
+        if len(messages) > self._max_messages:
+            messages.clear()
+            raise ExchangeError(
+                Reason.CALL_KIND_NOT_SUPPORTED, "more messages than a request of this kind has"
+            )
+        if len(messages) > 1 and sum([len(one) for _, one in messages]) > self._max_request_bytes:
             messages.clear()
             raise ExchangeError(
                 Reason.MESSAGE_TOO_LARGE, "the messages of one request are over the limit in sum"

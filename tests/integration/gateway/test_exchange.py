@@ -34,6 +34,7 @@ from ledger.log import SystemDisk
 from ledger.reader import LogReader
 from tests.support.federation import (
     CLIENT,
+    METHOD,
     PROVIDER,
     STRANGER,
     Federation,
@@ -339,6 +340,18 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
     worker = federation.pns.worker
     assert worker is not None
     _until(lambda: not worker.station.pipeline.consumer.in_doubt)  # the provider's late refusal settled it
+
+
+@pytest.mark.parametrize("count", [0, 2, 3, 40])
+def test_other_than_one_request_message_is_no_unary_call(federation: Federation, count: int) -> None:
+    """Whatever the stub makes of the method: the reason names the kind, not the metadata or a size."""
+    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
+        several: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(METHOD, None, None)
+        several(iter([b"x"] * count), metadata=metadata(), timeout=10)
+
+    code, info = refused(error)
+    assert (code, info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "CALL_KIND_NOT_SUPPORTED")
+    assert federation.adapter.calls == []
 
 
 def test_adapter_down_is_told_as_not_sent(

@@ -138,13 +138,21 @@ class ExchangeError(Exception):
 
     The text starts in lower case, names the parties and has no final period. It holds no personal
     number, no key and no payload. Whatever reaches a caller and is not an ``ExchangeError`` is ``INTERNAL``.
+
+    Args:
+        reason: Why.
+        text: What happened, in English; the reason's own sentence if there is nothing to add.
+        remedy: What to do here, where the reason's own remedy would send people elsewhere; for people at this
+            machine, it does not travel.
     """
 
     reason: Reason = Reason.INTERNAL
+    remedy: Text | None = None
 
-    def __init__(self, reason: Reason, text: str = "") -> None:
+    def __init__(self, reason: Reason, text: str = "", *, remedy: Text | None = None) -> None:
         super().__init__(text or reason.entry.text.en)
         self.reason = reason
+        self.remedy = remedy
 
     def __reduce__(self) -> tuple[type[ExchangeError], tuple[Reason, str]]:
         return (type(self), (self.reason, str(self)))

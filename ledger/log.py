@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from core.heads import MalformedHeadError, parse_head
+from core.language import Text
 from core.leaves import GENESIS, log_id_of, parse_leaf
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
@@ -47,6 +48,10 @@ AHEAD_FOR_BYTES: Final = 64 * 1024
 # again: pages that the machine never touched before cost three times as much to write to.
 KEPT_CACHED_BYTES: Final = 8 * 1024 * 1024
 _SEGMENT_NAME: Final = re.compile(r"[0-9]{20}-([0-9]{20})\.seg")
+_STOP_THE_OTHER: Final = Text(
+    "rien à faire si c'est cet autre processus qui doit tourner ; sinon, l'arrêter d'abord",
+    "nothing, if that other process is the one to run; otherwise stop it first",
+)
 _ZEROS: Final = memoryview(bytes(AHEAD_BYTES))
 
 
@@ -204,9 +209,10 @@ class Log:
                 have its leaves. An older copy of the directory does not. A head of another log tells nothing.
 
         Raises:
-            LogDamagedError: It is missing, another log than ``expected``, held by another process, behind
-                ``newest_head``, or damaged elsewhere than at its end.
-            ExchangeError: ``LOG_WRITE_FAILED``: the disk refused what recovery had to write.
+            LogDamagedError: It is missing, another log than ``expected``, behind ``newest_head``, or damaged
+                elsewhere than at its end.
+            ExchangeError: ``STATE_CONFLICT``: another process has it open. ``LOG_WRITE_FAILED``: the disk refused
+                what recovery had to write.
         """
         if not segments(directory):
             raise LogDamagedError(f"no log in {directory.name}")
@@ -217,7 +223,12 @@ class Log:
             log._recover(expected, newest_head)
         except BlockingIOError:
             os.close(lock)
-            raise LogDamagedError("another process holds this log") from None
+            # Nothing is wrong with the log: who swaps disks now would make it so.
+            raise ExchangeError(
+                Reason.STATE_CONFLICT,
+                "another process holds this log: it is already running",
+                remedy=_STOP_THE_OTHER,
+            ) from None
         except OSError as error:
             os.close(lock)
             raise ExchangeError(

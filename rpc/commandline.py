@@ -180,7 +180,7 @@ def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
         remedy = _remedy(reason, lang) if error.domain in ("", OWN_DOMAIN) else ""
     else:
         reason, sentence = str(error.reason), _sentence(error, lang)
-        remedy = _remedy(reason, lang)
+        remedy = error.remedy.in_(lang) if error.remedy else _remedy(reason, lang)
     # A gateway's text tells the remedy already; it gets a line of its own.
     told = sentence.removesuffix(remedy).rstrip("; ") if remedy else sentence
     click.echo(click.style(f"{reason}: {told}", fg="red"), err=True)

@@ -64,8 +64,11 @@ def test_log_goes_on_over_many_segments(directory: Path) -> None:
 def test_only_one_process_holds_a_log(directory: Path) -> None:
     first = Log.open(directory)
 
-    with pytest.raises(LogDamagedError, match="another process"):
+    with pytest.raises(ExchangeError, match="another process holds this log: it is already running") as held:
         Log.open(directory)
+    assert held.value.reason is Reason.STATE_CONFLICT
+    assert held.value.remedy is not None
+    assert "disque" not in held.value.remedy.fr
     first.close()
     Log.open(directory).close()
 

@@ -129,6 +129,15 @@ def test_an_error_is_told_with_its_remedy(
     assert remedy in told.err
 
 
+def test_an_error_may_know_better_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own remedy stands in the place of the reason's."""
+    fail(ExchangeError(Reason.NOT_FOUND, "no gateway runs", remedy=Text("la lancer", "start it")), "fr")
+
+    told = capsys.readouterr().err
+    assert "Remède : la lancer" in told
+    assert Reason.NOT_FOUND.entry.remedy.fr not in told
+
+
 def test_a_remote_error_is_told_as_it_came(capsys: pytest.CaptureFixture[str]) -> None:
     """With its own reason, or with the code alone."""
     text = Text("propriétaire décédé", "owner deceased")

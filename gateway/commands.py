@@ -271,14 +271,23 @@ def program() -> None:
 def add(subsystem: str, name: str, out: Path, config: Path, lang: Language) -> None:
     """Donner une identité à un programme et l'admettre / give a program an identity and admit it."""
     from gateway.founding import add_program
+    from gateway.local import is_admission_in_use
 
     opened = Gateway.open(config)
     added = ProgramId(SubsystemId.parse(subsystem), name)
     add_program(opened.directory, opened.settings, added, out, SystemClock())
+    admitted = (
+        Text(f"{added} est admis.", f"{added} is admitted.")
+        if is_admission_in_use(opened.directory)
+        else Text(
+            f"{added} sera admis dès que la passerelle sera en service (passerelle status).",
+            f"{added} will be admitted as soon as the gateway is in service (passerelle status).",
+        )
+    )
     _say(
         Text(
-            f"{added} est admis. Dans {out} : identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
-            f"{added} is admitted. In {out}: identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
+            f"{admitted.fr} Dans {out} : identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
+            f"{admitted.en} In {out}: identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
         ),
         lang,
     )
@@ -305,11 +314,23 @@ def list_programs(config: Path, output: Output, lang: Language) -> None:
 def remove(program_id: str, config: Path, yes: bool, lang: Language) -> None:
     """Ne plus admettre un programme / no longer admit a program."""
     from gateway.control.programs import PinnedPrograms
+    from gateway.local import is_admission_in_use
 
     removed = ProgramId.parse(program_id)
     confirm(Text(f"Ne plus admettre {removed} ?", f"No longer admit {removed}?"), lang, yes=yes)
-    PinnedPrograms(Gateway.open(config).directory.pinned_programs).remove(removed)
-    _say(Text(f"{removed} n'est plus admis.", f"{removed} is no longer admitted."), lang)
+    directory = Gateway.open(config).directory
+    PinnedPrograms(directory.pinned_programs).remove(removed)
+    _say(
+        Text(f"{removed} n'est plus admis.", f"{removed} is no longer admitted.")
+        if is_admission_in_use(directory)
+        else Text(
+            f"{removed} est retiré. La passerelle ne l'a pas confirmé : si elle tourne, voir passerelle status ; "
+            "sinon, elle le saura en démarrant.",
+            f"{removed} is removed. The gateway has not confirmed it: if it runs, see passerelle status; "
+            "otherwise it will know when it starts.",
+        ),
+        lang,
+    )
 
 
 @click.command()

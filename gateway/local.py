@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import grpc
 
+from core.configuration import CurrentConfiguration, ProgramEntry
+from core.documents import decode_strict
 from core.reasons import ExchangeError, Reason
+from gateway.control.programs import PinnedPrograms
 from gateway.layout import GatewayDirectory
 from passerelle.gateway.v1 import (
     log_pb2,
@@ -15,6 +20,7 @@ from passerelle.gateway.v1 import (
     status_pb2,
     status_pb2_grpc,
 )
+from rpc.remote import RemoteError
 from rpc.status import error_from_rpc
 
 _Request = TypeVar("_Request")
@@ -24,6 +30,9 @@ _TIMEOUT_S: Final = 10.0
 _MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 # A list is read whole or not at all: one of more than MAX_PAGES pages is refused, never cut.
 PAGE: Final = 1000
+# Control looks at ``programs.json`` twice a second, a worker reads what it is handed at once.
+ADMISSION_S: Final = 5.0
+_POLL_S: Final = 0.05
 MAX_PAGES: Final = 100
 
 
@@ -66,6 +75,15 @@ class LocalAdmin:
             status_pb2.GetConfigurationRequest(),
         )
 
+    def goes_by(self, programs: Sequence[ProgramEntry]) -> bool:
+        """Whether control and every worker that runs admit these pinned programs, and no others."""
+        document = self.configuration().document
+        current = decode_strict(document, CurrentConfiguration, max_bytes=len(document))
+        if current.programs != list(programs):
+            return False
+        running = [worker for worker in self.status().workers if worker.pid]
+        return bool(running) and all(worker.in_step for worker in running)
+
     def exchange(self, exchange_id: str) -> log_pb2.GetExchangeResponse:
         """One exchange, entry by entry."""
         return _answer(
@@ -91,6 +109,21 @@ class LocalAdmin:
         raise ExchangeError(
             Reason.DOCUMENT_INVALID, f"more than {MAX_PAGES} pages of {PAGE} exchanges are in doubt"
         )
+
+
+def is_admission_in_use(directory: GatewayDirectory, *, within_s: float = ADMISSION_S) -> bool:
+    """Wait until the gateway goes by ``programs.json`` as it is; false if it does not run, or not in time."""
+    pinned = PinnedPrograms(directory.pinned_programs)
+    deadline = time.monotonic() + within_s
+    try:
+        with LocalAdmin(directory) as admin:
+            while not admin.goes_by(pinned.entries()):
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(_POLL_S)
+    except (ExchangeError, RemoteError):
+        return False
+    return True
 
 
 def _answer(method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request) -> _Response:

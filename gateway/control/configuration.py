@@ -287,8 +287,9 @@ class ConfigurationKeeper:
             programs=self._admitted(),
         )
         self._write(current)
-        self._in_force = InForce(trusted, judged, judged_at, current)
+        # Workers first: whoever sees it in force here knows that they were told.
         self._tell(self._changed(current))
+        self._in_force = InForce(trusted, judged, judged_at, current)
         _log.info("configuration_in_force", version=current.version, digest=current.digest)
 
     def _confirm(self, in_force: InForce, trusted: TrustedVersion) -> None:

@@ -185,6 +185,7 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         status.in_doubt = report.in_doubt
         status.counters.update(report.counters)
         status.configuration_version = report.configuration_version
+        status.in_step = worker.in_step
     return status
 
 

@@ -21,6 +21,7 @@ import structlog
 
 from gateway.channel import (
     MAX_LINE_BYTES,
+    ConfigurationChanged,
     FetchConfiguration,
     MalformedMessageError,
     ToWorker,
@@ -47,6 +48,8 @@ class WorkerState:
         restarts: Times it was started again.
         report: What it last reported; ``None`` before the first report of this process.
         silent_s: Seconds since then, or since it was started.
+        in_step: It has reported since it was last handed a configuration: it reads one at once, then reports. (A
+            report that crossed the message on its way counts early, by as long as the reading takes.)
     """
 
     number: int
@@ -54,6 +57,7 @@ class WorkerState:
     restarts: int
     report: WorkerReport | None
     silent_s: float
+    in_step: bool = False
 
 
 def worker_command(settings_file: Path, lifeline: int | None, worker: int, channel: int) -> list[str]:
@@ -181,6 +185,7 @@ class _Slot:
         self.restarts = 0
         self.report: WorkerReport | None = None
         self._heard_at = time.monotonic()
+        self._answer_due = False
         self._pid_file = pid_file
         self._command = command
         self._inherited = inherited
@@ -195,9 +200,12 @@ class _Slot:
 
     def state(self) -> WorkerState:
         report = self.report if self.pid else None
-        return WorkerState(self.number, self.pid, self.restarts, report, time.monotonic() - self._heard_at)
+        silent_s = time.monotonic() - self._heard_at
+        in_step = report is not None and not self._answer_due
+        return WorkerState(self.number, self.pid, self.restarts, report, silent_s, in_step)
 
     def hear(self, report: WorkerReport) -> None:
+        self._answer_due = False
         self.report, self._heard_at = report, time.monotonic()
 
     def spawn(self) -> None:
@@ -232,6 +240,8 @@ class _Slot:
             if self._channel is None:
                 return
             line = encode_line(message)
+            if isinstance(message, ConfigurationChanged):
+                self._answer_due = True
             try:
                 whole = self._channel.send(line, socket.MSG_DONTWAIT) == len(line)
             except OSError:

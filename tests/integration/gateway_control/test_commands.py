@@ -21,6 +21,7 @@ from gateway.control.programs import PinnedPrograms
 from gateway.control.state import Condition
 from gateway.founding import InitResult
 from gateway.layout import GatewayDirectory
+from gateway.local import LocalAdmin
 from gateway.settings import GatewaySettings
 from passerelle.registry.v1 import members_pb2, members_pb2_grpc
 from pki.keys import chain_pem, key_pem, write_key
@@ -198,7 +199,7 @@ def test_programs_are_added_listed_and_removed(made: InitResult, tmp_path: Path)
     listed = json.loads(run("program", "list", *config(made), "--output", "json").output)
     run("program", "remove", "BJ/GOV/PNS/PORTAIL/nuit", "--yes", *config(made))
 
-    assert "BJ/GOV/PNS/PORTAIL/nuit" in added.output
+    assert "BJ/GOV/PNS/PORTAIL/nuit sera admis dès que la passerelle sera en service" in added.output
     assert [(row["id"], row["state"]) for row in listed] == [
         ("BJ/GOV/PNS/PORTAIL/nuit", "active"),
         (str(PORTAL), "active"),
@@ -211,6 +212,25 @@ def test_programs_are_added_listed_and_removed(made: InitResult, tmp_path: Path)
         "ca.pem",
         "passerelle.toml",
     }
+
+
+def test_a_program_is_admitted_when_the_command_returns(
+    made: InitResult, country: Country, start: Start, tmp_path: Path
+) -> None:
+    """The next command of the administrator is not refused, and a removed program is."""
+    country.publish()
+    control = start(made)
+    until(lambda: control.state().condition is Condition.READY)
+
+    added = run("program", "add", "BJ/GOV/PNS/PORTAIL", "nuit", "--out", str(tmp_path / "n"), *config(made))
+    with LocalAdmin(made.directory) as admin:
+        assert admin.goes_by(PinnedPrograms(made.directory.pinned_programs).entries())
+    removed = run("program", "remove", "BJ/GOV/PNS/PORTAIL/nuit", "--yes", *config(made))
+    with LocalAdmin(made.directory) as admin:
+        assert admin.goes_by(PinnedPrograms(made.directory.pinned_programs).entries())
+
+    assert "BJ/GOV/PNS/PORTAIL/nuit est admis." in added.output
+    assert "BJ/GOV/PNS/PORTAIL/nuit n'est plus admis." in removed.output
 
 
 def test_an_adapter_gets_what_its_settings_expect(made: InitResult, tmp_path: Path) -> None:

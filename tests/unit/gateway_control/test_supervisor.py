@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.channel import ConfigurationConfirmed, Drain, ToWorker, WorkerReport
+from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, Drain, ToWorker, WorkerReport
 from gateway.control.supervisor import Supervisor, worker_command
 
 # Says what a worker says; "gateway.worker" on its command line makes it recognisable, as a real one is.
@@ -31,6 +31,8 @@ if mode == "asks":
     say(type="fetch", version=7)
 if mode == "dies":
     os._exit(3)
+if mode == "deaf":
+    signal.pause()
 for line in stream:
     say(type="status", state=json.loads(line)["type"], size=number)
 signal.pause()
@@ -120,6 +122,21 @@ def test_a_broadcast_reaches_all(supervise: Callable[..., Supervisor], heard: He
     supervisor.broadcast(Drain())
 
     heard.wait_for(lambda: heard.states().count("drain") == 2)
+
+
+def test_a_worker_is_in_step_once_it_reports_behind_a_configuration(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """Not before: until then it may go by the one before."""
+    deaf, obedient = supervise("deaf"), supervise()
+    heard.wait_for(lambda: len(heard.reports) == 2)
+    assert [one.states()[0].in_step for one in (deaf, obedient)] == [True, True]
+
+    for one in (deaf, obedient):
+        one.broadcast(ConfigurationChanged(path="x", version=2, digest="ab" * 32))
+
+    heard.wait_for(lambda: "configuration" in heard.states())
+    assert [one.states()[0].in_step for one in (deaf, obedient)] == [False, True]
 
 
 def test_a_worker_that_dies_is_started_again(supervise: Callable[..., Supervisor], heard: Heard) -> None:

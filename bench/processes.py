@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from cli.processes import listens
+
 
 def cpu_ns(pid: int) -> int:
     """User and system time of a whole process, its dead threads too: POSIX process CPU clock of ``pid``."""
@@ -59,11 +61,9 @@ def wait_for_port(port: int, seconds: float = 15.0) -> None:
     """Wait until something listens on a local port."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.5).close()
+        if listens(f"127.0.0.1:{port}"):
             return
-        except OSError:
-            time.sleep(0.05)
+        time.sleep(0.05)
     raise TimeoutError(f"nothing listens on port {port} after {seconds:.0f} s")
 
 

@@ -78,8 +78,8 @@ def found_country(
     layout.plan.write_text(text, encoding="utf-8")
     found = founder(layout.plan, layout.root, base_port, _say)
     running = Country(found.plan, layout, found.ports)
-    running.require_free_ports()
-    found.found(running.only_registry)
+    with running.hold_ports():
+        found.found(running.only_registry)
     return found.plan, layout, found.ports
 
 
@@ -128,7 +128,6 @@ def up(directory: Path, base_port: int) -> None:
     started = time.monotonic()
     plan, layout, ports = open_country(directory) or found_country(None, directory, base_port)
     running = Country(plan, layout, ports)
-    running.require_free_ports()
     stopping = False
 
     def stop(_number: int, _frame: object) -> None:
@@ -138,15 +137,14 @@ def up(directory: Path, base_port: int) -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
-        running.start_registry()
-        running.start_members()
+        with running.hold_ports():
+            running.start_registry()
+            running.start_members()
         write_wrapper(plan, layout)
         _print_addresses(plan, layout, ports, time.monotonic() - started)
         while not stopping:
             time.sleep(0.2)
-            ended = running.failed()
-            if ended is not None:
-                raise click.ClickException(f"{ended.name} s'est arrêté / ended: {ended.log}")
+            running.require_running()
     finally:
         running.stop()
 

@@ -1,7 +1,8 @@
 """Runs the parts of a country as processes of their own, and ends them with itself.
 
 Each child holds the reading end of a pipe: however the supervisor ends, the kernel closes the pipe and the child
-stops. Nothing is ended that was not started here.
+stops. Nothing is ended that was not started here. The ports of a country lie where the kernel also takes the ports
+of outgoing connections from; the supervisor holds them bound, so that none is taken before its part listens.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import http.client
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -19,13 +21,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import click
+
 from cli.plan import CountryPlan, Layout, Ports
 from core.reasons import ExchangeError, Reason
 from rpc.lifeline import Lifeline
-from rpc.ports import require_free
+from rpc.ports import holder_of, require_free
 
 START_S: Final = 60.0
 STOP_S: Final = 20.0
+# A closed connection keeps its port for a minute (TIME-WAIT).
+_PASSING_S: Final = 65.0
+_LAST_WORDS: Final = 3
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -37,6 +44,22 @@ class Part:
     process: subprocess.Popen[bytes]
     lifeline: Lifeline
     log: Path
+    log_start: int
+
+    def last_words(self) -> str:
+        """What it said last in this run; its log holds earlier runs, too."""
+        with self.log.open("rb") as log:
+            log.seek(self.log_start)
+            lines = log.read().decode("utf-8", "replace").splitlines()
+        return "\n".join([line for line in lines if line.strip()][-_LAST_WORDS:])
+
+
+class PartFailedError(click.ClickException):
+    """A part ended, or is not ready in time; told with its last words and where the rest of them stand."""
+
+    def __init__(self, part: Part, what: str) -> None:
+        self.part = part
+        super().__init__("\n".join(filter(None, [f"{part.name} {what}", part.last_words(), str(part.log)])))
 
 
 class Country:
@@ -53,7 +76,7 @@ class Country:
         self._start(
             "registre", ["registry", "serve", "--config", str(self._layout.registry / "registry.toml")]
         )
-        self._until("registre", lambda: _listens(self._ports.registry))
+        self._until("registre", partial(listens, self._ports.registry))
 
     def start_members(self) -> None:
         """Start gateways and adapters, and wait until each is ready."""
@@ -69,7 +92,7 @@ class Country:
             pages, adapter_address = self._ports.gateway(number, 4), self._ports.gateway(number, 5)
             self._until(f"{name}-{member.gateway}", partial(_is_ready, pages))
             if member.adapter is not None:
-                self._until(f"{name}-adaptateur", partial(_listens, adapter_address))
+                self._until(f"{name}-adaptateur", partial(listens, adapter_address))
 
     @contextlib.contextmanager
     def only_registry(self) -> Iterator[None]:
@@ -80,9 +103,12 @@ class Country:
         finally:
             self.stop()
 
-    def failed(self) -> Part | None:
-        """A part that has ended although nobody asked it to."""
-        return next((part for part in self.parts if part.process.poll() is not None), None)
+    def require_running(self) -> None:
+        """Check that no part has ended although nobody asked it to; raises ``PartFailedError``."""
+        for part in self.parts:
+            code = part.process.poll()
+            if code is not None:
+                raise PartFailedError(part, f"s'est arrêté / ended ({code})")
 
     def memory_kb(self) -> int:
         """Proportional set size of all parts and their children."""
@@ -100,18 +126,33 @@ class Country:
                 part.process.wait()
         self.parts.clear()
 
-    def require_free_ports(self) -> None:
-        """Name the process that holds a port of ours; raises ``ExchangeError`` ``PORT_IN_USE``."""
-        require_free(self._ports.registry)
+    @contextlib.contextmanager
+    def hold_ports(self) -> Iterator[None]:
+        """Keep the ports of all parts from outgoing connections, of anybody, until the parts have listened.
+
+        A port that is bound is not given to a connection; who listens says SO_REUSEADDR, as all servers here do, and
+        binds beside us.
+
+        Raises:
+            ExchangeError: ``PORT_IN_USE``, naming the process that listens on one.
+        """
+        with contextlib.ExitStack() as held:
+            for address in self._addresses():
+                held.enter_context(hold_port(address))
+            yield
+
+    def _addresses(self) -> Iterator[str]:
+        yield self._ports.registry
         for number, member in enumerate(self._plan.member, 1):
             for offset in (1, 2, 3, 4, *((5,) if member.adapter else ())):
-                require_free(self._ports.gateway(number, offset))
+                yield self._ports.gateway(number, offset)
 
     def _start(self, name: str, arguments: list[str]) -> None:
         lifeline = Lifeline()
         log = self._layout.log / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as output:
+            log_start = output.tell()
             process = subprocess.Popen(
                 [sys.executable, "-m", "cli", *arguments, *lifeline.arguments],
                 pass_fds=lifeline.pass_fds,
@@ -122,16 +163,16 @@ class Country:
                 start_new_session=True,
             )
         lifeline.given()
-        self.parts.append(Part(name, process, lifeline, log))
+        self.parts.append(Part(name, process, lifeline, log, log_start))
 
     def _until(self, name: str, ready: Callable[[], bool]) -> None:
         part = next(one for one in self.parts if one.name == name)
         end = time.monotonic() + START_S
         while not ready():
-            if part.process.poll() is not None or time.monotonic() > end:
-                raise ExchangeError(
-                    Reason.STATE_CONFLICT, f"{name} did not start; its last words are in {part.log}"
-                )
+            # All of them: who waits for a registry that has ended is not to blame.
+            self.require_running()
+            if time.monotonic() > end:
+                raise PartFailedError(part, f"n'est pas prêt / is not ready ({START_S:.0f} s)")
             time.sleep(0.05)
 
 
@@ -152,13 +193,44 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _listens(address: str) -> bool:
+@contextlib.contextmanager
+def hold_port(address: str) -> Iterator[None]:
+    """Hold a port bound without listening on it; who listens with SO_REUSEADDR can still do so.
+
+    Raises:
+        ExchangeError: ``PORT_IN_USE``: somebody listens on it, or a connection does not let go of it.
+    """
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + _PASSING_S
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        while True:
+            try:
+                holder.bind((host, int(port)))
+                break
+            except OSError:
+                # A connection passes and leaves the port free; who listens on it stays.
+                if holder_of(int(port)) or time.monotonic() > end:
+                    require_free(address)
+                time.sleep(0.1)
+        yield
+
+
+def listens(address: str) -> bool:
+    """Whether somebody listens on ``host:port``.
+
+    A connection to a port where nobody listens may be given that very port as its own, and then answers itself
+    (RFC 9293, simultaneous open). That is nobody, and is reset, so that no TIME-WAIT keeps the port.
+    """
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), 0.5).close()
+        with socket.create_connection((host, int(port)), 0.5) as probe:
+            if probe.getsockname() != probe.getpeername():
+                return True
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     except OSError:
-        return False
-    return True
+        pass
+    return False
 
 
 def _is_ready(address: str) -> bool:

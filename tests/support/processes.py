@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cli.processes import listens
 from gateway.settings import Limits, LogSettings
 from tests.support.federation import PROVIDER, Federation, Member
 
@@ -102,13 +103,9 @@ class ProcessFederation(Federation):
 def until_listening(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
     """Wait until ``port`` answers."""
     end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            return
-        except OSError:
-            if process.poll() is not None:
-                raise RuntimeError(f"the process ended with {process.returncode}") from None
-            if time.monotonic() > end:
-                raise TimeoutError(f"port {port} does not answer") from None
-            time.sleep(0.02)
+    while not listens(f"127.0.0.1:{port}"):
+        if process.poll() is not None:
+            raise RuntimeError(f"the process ended with {process.returncode}")
+        if time.monotonic() > end:
+            raise TimeoutError(f"port {port} does not answer")
+        time.sleep(0.02)

@@ -525,8 +525,8 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "no",
         "un pair détient une tête plus récente de ce journal",
         "a peer holds a newer head of this log",
-        "remettre le disque d'origine, ou « passerelle log succeed »",
-        "put the original disk back, or 'passerelle log succeed'",
+        "remettre le disque d'origine ; s'il est perdu, appeler l'ASIN (ouvrir un journal successeur : commande à venir)",
+        "put the original disk back; if it is lost, call ASIN (opening a successor log: a command to come)",
     ),
     Reason.FORKED: _entry(
         Code.FAILED_PRECONDITION,
@@ -565,8 +565,8 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "safe",
         "la configuration a expiré ; les échanges sont arrêtés",
         "the configuration has expired; exchanges are stopped",
-        "rétablir la liaison avec le registre, ou importer le fichier de l'ASIN",
-        "restore the link to the registry, or import ASIN's file",
+        "rétablir la liaison avec le registre ; sinon appeler l'ASIN (importer son fichier : commande à venir)",
+        "restore the link to the registry; otherwise call ASIN (importing its file: a command to come)",
     ),
     Reason.CONFIG_SPLIT: _entry(
         Code.FAILED_PRECONDITION,

@@ -3,6 +3,12 @@
 import re
 from pathlib import Path
 
+import click
+import pytest
+
+from cli.main import passerelle
+from core.reasons import Reason
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -28,3 +34,49 @@ def test_relative_links_of_all_pages_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+# A command as texts name one: « passerelle program add », 'passerelle program add', `passerelle status`.
+NAMED_COMMAND = re.compile(r"[«'`\"]\s?passerelle ((?:[a-z][a-z-]*(?: |(?=[»'`\"])))+)")
+
+
+def is_command(named: str) -> bool:
+    """Whether the words lead to a command of the tree, perhaps with words of its own behind it."""
+    found: click.Command | None = passerelle
+    for word in named.split():
+        if not isinstance(found, click.Group):
+            return True
+        found = found.get_command(click.Context(found), word)
+    return found is not None and not isinstance(found, click.Group)
+
+
+def test_a_command_that_does_not_exist_is_told_from_one_that_does() -> None:
+    """The test below sees what it has to see."""
+    text = "« passerelle program add », 'passerelle log succeed', la passerelle du fournisseur, `passerelle status`"
+
+    assert {name.strip(): is_command(name) for name in NAMED_COMMAND.findall(text)} == {
+        "program add": True,
+        "log succeed": False,
+        "status": True,
+    }
+
+
+@pytest.mark.parametrize("page", ["core/reasons.py", "docs/erreurs.md"])
+def test_every_command_that_a_remedy_names_exists(page: str) -> None:
+    """Nobody is sent to a command that is still to be written."""
+    named = NAMED_COMMAND.findall((ROOT / page).read_text())
+
+    assert named
+    assert [name for name in named if not is_command(name)] == []
+
+
+def test_a_remedy_names_commands_in_quotes_only() -> None:
+    """So that the test above finds them all: outside quotes, « passerelle » is the gateway."""
+    remedies = [words for reason in Reason for words in (*reason.entry.text, *reason.entry.remedy)]
+    verbs = {
+        word for group in passerelle.commands for word in (f"passerelle {group} ", f"passerelle {group},")
+    }
+
+    bare = [words for words in remedies for verb in verbs if verb in NAMED_COMMAND.sub("", words)]
+
+    assert bare == []

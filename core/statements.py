@@ -157,6 +157,23 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     fields: None = None
 
 
+# What a response repeats of its request: whose it is, what was asked, for what (PROTOCOL M2).
+BOUND_FIELDS: Final = (
+    "exchange",
+    "reference",
+    "client",
+    "service",
+    "method",
+    "represented",
+    "purpose",
+    "issue",
+    "user",
+    "caller",
+    "door",
+    "agreement",
+    "descriptors",
+)
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Statement)
 

@@ -13,7 +13,7 @@ from core.identifiers import new_exchange_id
 from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
-from core.statements import Kind, Statement
+from core.statements import BOUND_FIELDS, Kind, Statement
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.exchange import (
     MAX_METADATA_BLOB_BYTES,
@@ -556,21 +556,6 @@ def _tell(refused: list[tuple[ProgramCall, Ending]]) -> None:
         call.release((), [], ending)
 
 
-# What a response must repeat of its request: whose it is, what was asked, for what (PROTOCOL M2).
-_bound: Final = attrgetter(
-    "exchange",
-    "reference",
-    "client",
-    "service",
-    "method",
-    "represented",
-    "purpose",
-    "issue",
-    "user",
-    "caller",
-    "door",
-    "agreement",
-    "descriptors",
-)
+_bound: Final = attrgetter(*BOUND_FIELDS)
 _ADAPTER_REASONS: Final = frozenset({"ADAPTER_DOWN", "ADAPTER_LOST", "ADAPTER_PROTOCOL"})
 _replace = msgspec.structs.replace

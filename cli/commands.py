@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -70,41 +71,64 @@ def _say(text: str) -> None:
 def found_country(
     plan_file: Path | None, directory: Path, base_port: int
 ) -> tuple[CountryPlan, Layout, Ports]:
-    """Found a country in ``directory``; without a plan, the country in a box."""
+    """Found a country in ``directory``; without a plan, the country in a box.
+
+    A founding that was cut short is begun anew; one that is refused before it began leaves nothing behind.
+
+    Raises:
+        ExchangeError: ``ALREADY_EXISTS``: ``directory`` holds a country, or files that are not ours.
+    """
     layout = Layout(directory)
+    text = plan_file.read_text(encoding="utf-8") if plan_file else DEFAULT_PLAN
+    if layout.founded.exists():
+        raise ExchangeError(Reason.ALREADY_EXISTS, f"{layout.root} holds a country already")
+    was_there = layout.root.exists()
+    clear(layout)
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     layout.marker.touch()
-    text = plan_file.read_text(encoding="utf-8") if plan_file else DEFAULT_PLAN
-    layout.plan.write_text(text, encoding="utf-8")
-    found = founder(layout.plan, layout.root, base_port, _say)
-    running = Country(found.plan, layout, found.ports)
-    with running.hold_ports():
+    with contextlib.ExitStack() as held:
+        try:
+            layout.plan.write_text(text, encoding="utf-8")
+            found = founder(layout.plan, layout.root, base_port, _say)
+            running = Country(found.plan, layout, found.ports)
+            held.enter_context(running.hold_ports())
+        except BaseException:
+            clear(layout)
+            if not was_there:
+                layout.root.rmdir()
+            raise
         found.found(running.only_registry)
     return found.plan, layout, found.ports
 
 
 def open_country(directory: Path) -> tuple[CountryPlan, Layout, Ports] | None:
-    """A country that was founded before, or ``None``. A founding that was cut short is begun anew."""
+    """A country that was founded before, or ``None``."""
     layout = Layout(directory)
     try:
         base = json.loads(layout.founded.read_text(encoding="ascii"))["base_port"]
     except FileNotFoundError:
-        if layout.plan.exists():
-            clear(layout)
         return None
     return load_plan(layout.plan), layout, Ports(int(base))
 
 
 def clear(layout: Layout) -> None:
-    """Remove a country of ours, whole or half founded; any other directory that holds something is left alone.
+    """Empty the directory of a country of ours, whole or half founded; any other that holds something is left alone.
 
     Raises:
-        ExchangeError: ``ALREADY_EXISTS``: there are files, and no country was founded among them.
+        ExchangeError: ``ALREADY_EXISTS``: there are files, and no founding of ours has marked the directory.
     """
-    ours = layout.marker.exists() or layout.founded.exists()
-    if any(layout.root.iterdir()) and not ours:
+    if not layout.root.exists():
+        return
+    held = [path for path in layout.root.iterdir() if path != layout.marker]
+    if held and not layout.marker.exists():
         raise ExchangeError(Reason.ALREADY_EXISTS, f"{layout.root} holds files that no founding has written")
-    shutil.rmtree(layout.root)
+    for path in held:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    # Last: a clearing that is cut short is still seen to be ours.
+    layout.marker.unlink(missing_ok=True)
 
 
 @country.command("found")
@@ -191,9 +215,8 @@ Ctrl-C pour arrêter / to stop.""")
 def demo(directory: Path) -> None:
     """Fonder, appeler, prouver, arrêter / found, call, prove, stop."""
     started = time.monotonic()
-    if directory.exists():
-        clear(Layout(directory))
     os.umask(0o077)
+    clear(Layout(directory))
     click.echo("Fondation / founding")
     plan, layout, ports = found_country(None, directory, free_base())
     running = Country(plan, layout, ports)

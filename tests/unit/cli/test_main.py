@@ -1,5 +1,7 @@
 """The entry point: finds every command, starts fast, tells errors, clears away nothing that is not ours."""
 
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from cli.commands import clear, country
+from cli.commands import clear, country, found_country
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 
@@ -65,29 +67,80 @@ def test_operators_orders_stand_beside_the_gateways_own() -> None:
     assert all(verb in result.output for verb in ("init", "suspend", "revoke"))
 
 
-def test_a_directory_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
-    """``country demo --dir`` could be given anything."""
-    (tmp_path / "thesis.tex").write_text("years of work")
+@pytest.mark.parametrize("command", ["found", "up", "demo"])
+def test_a_directory_that_is_not_ours_is_left_alone(tmp_path: Path, command: str) -> None:
+    """``--dir`` could be given anything: no command writes there, so that none may clear it later."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "thesis.tex").write_text("years of work")
+    (theirs / "country.toml").write_text(DEFAULT_PLAN)
+    arguments = [str(theirs / "country.toml"), str(theirs)] if command == "found" else ["--dir", str(theirs)]
 
-    with pytest.raises(ExchangeError) as refused:
-        clear(Layout(tmp_path))
-    demo = CliRunner().invoke(country, ["demo", "--dir", str(tmp_path)])
+    done = CliRunner().invoke(country, [command, *arguments])
 
-    assert refused.value.reason is Reason.ALREADY_EXISTS
-    assert demo.exit_code != 0
-    assert (tmp_path / "thesis.tex").exists()
+    assert isinstance(done.exception, ExchangeError)
+    assert done.exception.reason is Reason.ALREADY_EXISTS
+    assert {path.name for path in theirs.iterdir()} == {"thesis.tex", "country.toml"}
 
 
 def test_a_half_founded_country_is_cleared_away(tmp_path: Path) -> None:
     """What a founding began, the next one may remove."""
     layout = Layout(tmp_path / "country")
-    layout.root.mkdir()
+    layout.ca.mkdir(parents=True)
     layout.marker.touch()
     layout.plan.write_text(DEFAULT_PLAN)
 
     clear(layout)
 
-    assert not layout.root.exists()
+    assert not list(layout.root.iterdir())
+
+
+def test_a_clearing_cut_short_is_still_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marker goes last."""
+    layout = Layout(tmp_path)
+    layout.ca.mkdir()
+    layout.marker.touch()
+
+    def cut_short(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            clear(layout)
+    clear(layout)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_founded_country_is_not_founded_again(tmp_path: Path) -> None:
+    """Nothing of it is touched, its plan neither."""
+    layout = Layout(tmp_path)
+    layout.marker.touch()
+    layout.plan.write_text("theirs")
+    layout.founded.write_text('{"base_port": 42000}')
+
+    with pytest.raises(ExchangeError) as refused:
+        found_country(None, tmp_path, 42_000)
+
+    assert refused.value.reason is Reason.ALREADY_EXISTS
+    assert layout.plan.read_text() == "theirs"
+
+
+@pytest.mark.parametrize("command", ["up", "found"])
+def test_a_founding_refused_for_its_ports_leaves_nothing_behind(tmp_path: Path, command: str) -> None:
+    """Somebody listens where the registry would."""
+    plan = tmp_path / "country.toml"
+    plan.write_text(DEFAULT_PLAN)
+    arguments = [str(plan), str(tmp_path / "bj")] if command == "found" else ["--dir", str(tmp_path / "bj")]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        base = str(server.getsockname()[1])
+
+        done = CliRunner().invoke(country, [command, *arguments, "--base-port", base])
+
+    assert isinstance(done.exception, ExchangeError)
+    assert done.exception.reason is Reason.PORT_IN_USE
+    assert [path.name for path in tmp_path.iterdir()] == ["country.toml"]
 
 
 def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:

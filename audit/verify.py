@@ -428,6 +428,7 @@ def _check_chains(case: _Case) -> bool:
     if not case.heads:
         raise _StepError("no head is verified", is_open=True)
     authorities = _read_authorities(case)
+    _remark_missing_lists(case, authorities)
     for path, head in case.heads.items():
         registered = case.registered[head.log]
         leaf = registered.seals[parse_head(case.parts[path]).thumbprint]
@@ -488,6 +489,20 @@ def _read_authorities(case: _Case) -> list[x509.Certificate]:
     if stray:
         raise _StepError(f"{stray[0]} is nobody's certificate here")
     return authorities
+
+
+def _remark_missing_lists(case: _Case, authorities: Sequence[x509.Certificate]) -> None:
+    """Without a list of an authority, nothing tells what it has revoked, whether or not the verdict needs it."""
+    listed = {crl.issuer for crl in case.crls}
+    for authority in authorities:
+        if authority.subject not in listed:
+            name = f"{authority.subject.rfc4514_string()[:80]!a}"
+            case.remarks.append(
+                Text(
+                    f"aucune liste de révocation de l'autorité {name} n'est là",
+                    f"no revocation list of the authority {name} is there",
+                )
+            )
 
 
 def _require_written(path: str, data: bytes, written: bytes) -> None:
@@ -708,14 +723,23 @@ def _check_configuration(case: _Case) -> bool:
         for one in case.leaves
         if one.statement is not None and (mark := one.statement.configuration) is not None
     }
+    concerned = _concerned(case)
     named: set[str] = set()
+    for version, _ in sorted(marks):
+        if version not in case.manifest.configurations:
+            case.remarks.append(_missing_documents(version, [TARGETS_FILE]))
     for version in case.manifest.configurations:
         path = configuration_path(version, TARGETS_FILE)
         data = case.part(path)
         if (version, digest(data)) not in marks:
             raise _StepError(f"{path} is not the version that a statement names")
         named.add(path)
-        for target, expected in target_hashes(data).items():
+        hashes = target_hashes(data)
+        if missing := [
+            one for one in concerned if one in hashes and configuration_path(version, one) not in case.parts
+        ]:
+            case.remarks.append(_missing_documents(version, missing))
+        for target, expected in hashes.items():
             document = configuration_path(version, target)
             if document not in case.parts:
                 continue
@@ -726,6 +750,25 @@ def _check_configuration(case: _Case) -> bool:
     if stray:
         raise _StepError(f"{stray[0]} belongs to no version that a statement names")
     return bool(case.manifest.configurations)
+
+
+def _concerned(case: _Case) -> list[str]:
+    """The documents that an export takes from a version: what holds for all, and those of the members who speak."""
+    members = {
+        subsystem.rpartition("/")[0]
+        for one in case.leaves
+        if one.statement is not None
+        for subsystem in (one.statement.client, one.statement.service)
+        if subsystem is not None
+    }
+    return ["common.json", *sorted(f"members/{file_name(member)}.json" for member in members)]
+
+
+def _missing_documents(version: int, targets: Sequence[str]) -> Text:
+    names = ", ".join(targets)
+    return Text(
+        f"configuration v{version} : manque ici {names}", f"configuration v{version}: {names} is missing here"
+    )
 
 
 # --- what is proved ---

@@ -255,6 +255,46 @@ def test_without_revocation_lists_nobody_can_tell(country: EvidenceCountry) -> N
     assert verified(country, fewer).verdict is Verdict.UNDETERMINED
 
 
+def test_what_was_left_out_without_harm_is_told(country: EvidenceCountry) -> None:
+    """Nothing false is accepted; but who reads VALID is told what was not there."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    quiet = verified(country, parts).remarks
+
+    told = {}
+    for path in parts:
+        report = verified(country, {name: data for name, data in parts.items() if name != path})
+        if report.verdict is Verdict.VALID:
+            told[path] = [one for one in report.remarks if one not in quiet]
+
+    documents = [path for path in told if path.startswith("configuration/")]
+    assert {path.split("/", 2)[2] for path in documents} == {
+        "common.json",
+        "members/BJ.GOV.PNS.json",
+        "members/BJ.GOV.ANIP.json",
+    }
+    for path in documents:
+        _, version, target = path.split("/", 2)
+        assert [one.fr for one in told[path]] == [f"configuration v{version} : manque ici {target}"]
+        assert [one.en for one in told[path]] == [f"configuration v{version}: {target} is missing here"]
+    lists = [path for path in told if path.startswith("certificates/crl-")]
+    assert len(lists) == 1
+    assert told[lists[0]][0].fr.startswith("aucune liste de révocation de l'autorité ")
+
+
+def test_a_version_of_which_nothing_is_there_is_told(country: EvidenceCountry) -> None:
+    """Whoever drops it whole, from the manifest too, does not do so in silence."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    fewer = {name: data for name, data in parts.items() if not name.startswith("configuration/")}
+    manifest = parse_manifest(parts[MANIFEST])
+
+    report = verified(country, fewer | {MANIFEST: _changed(manifest, configurations=[])})
+
+    (version,) = manifest.configurations
+    assert f"configuration v{version}: targets.json is missing here" in [one.en for one in report.remarks]
+
+
 def test_no_part_can_be_left_out(country: EvidenceCountry) -> None:
     """Whatever is missing, the verdict is not VALID."""
     wanted = country.exchange()

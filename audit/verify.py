@@ -30,7 +30,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.report import Report, Step, StepVerdict
 from core.agreements import Agreement, parse_agreement
-from core.documents import digest, encode
+from core.configuration import CommonDocument
+from core.documents import decode_strict, digest, encode
 from core.evidence import (
     CONSUMER_AGREEMENT,
     MANIFEST,
@@ -746,6 +747,8 @@ def _check_configuration(case: _Case) -> bool:
             if digest(case.parts[document]) != expected:
                 raise _StepError(f"{document} is not of that version")
             named.add(document)
+            if target == "common.json":
+                _remark_missing_lists(case, _published_authorities(case.parts[document]))
     stray = sorted(p for p in case.parts.keys() - named if p.startswith("configuration/"))
     if stray:
         raise _StepError(f"{stray[0]} belongs to no version that a statement names")
@@ -762,6 +765,15 @@ def _concerned(case: _Case) -> list[str]:
         if subsystem is not None
     }
     return ["common.json", *sorted(f"members/{file_name(member)}.json" for member in members)]
+
+
+def _published_authorities(document: bytes) -> list[x509.Certificate]:
+    """The authorities of that version: one whose certificate was left out with its list is missed all the same."""
+    try:
+        authorities = decode_strict(document, CommonDocument).authorities
+        return [one for pem in (*authorities.seal, *authorities.auth) for one in load_chain(pem.encode())]
+    except (ExchangeError, *_UNREADABLE):
+        return []  # another form than today's tells nothing here; its digest holds
 
 
 def _missing_documents(version: int, targets: Sequence[str]) -> Text:

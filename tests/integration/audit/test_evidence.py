@@ -282,6 +282,24 @@ def test_what_was_left_out_without_harm_is_told(country: EvidenceCountry) -> Non
     assert told[lists[0]][0].fr.startswith("aucune liste de révocation de l'autorité ")
 
 
+def test_an_authority_left_out_with_its_list_is_missed(country: EvidenceCountry) -> None:
+    """The common document names it."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    spared = [
+        {name: data for name, data in parts.items() if name not in (authority, revoked)}
+        for authority in parts
+        if authority.startswith("certificates/ca-")
+        for revoked in parts
+        if revoked.startswith("certificates/crl-")
+    ]
+
+    valid = [one for one in (verified(country, fewer) for fewer in spared) if one.verdict is Verdict.VALID]
+
+    assert valid
+    assert all("no revocation list" in one.remarks[0].en for one in valid)
+
+
 def test_a_version_of_which_nothing_is_there_is_told(country: EvidenceCountry) -> None:
     """Whoever drops it whole, from the manifest too, does not do so in silence."""
     wanted = country.exchange()

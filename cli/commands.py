@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -21,6 +22,7 @@ from cli.processes import Country, free_base
 from core.reasons import ExchangeError, Reason
 
 DEFAULT_BASE: Final = 42_000
+DEFAULT_DIRECTORY: Final = Path("var/up")
 _WRAPPER: Final = """\
 #!/bin/sh
 # Écrit par « make up » : la commande passerelle avec les identités du pays d'essai.
@@ -50,13 +52,15 @@ call)
     esac ;;
 member | subsystem | service | agreement | request)
     case "$given" in *" --identity "* | *" --identity="* | *" --help "* | *" -h "*) ;;
-    *) add=--identity value='{operator}' ;; esac ;;
+    *) add=--identity value={operator} ;; esac ;;
 status | exchange | log | config | program)
     case "$given" in *" --config "* | *" --config="* | *" --help "* | *" -h "*) ;;
-    *) add=--config value='{config}' ;; esac ;;
+    *) add=--config value={config} ;; esac ;;
 esac
 exec {python} -m cli "$@" ${{value:+"$add" "$value"}}
 """
+# By which a file is known to be a wrapper of ours.
+_WRITTEN: Final = _WRAPPER.partition(" :")[0].encode("utf-8")
 
 
 @click.group()
@@ -144,65 +148,89 @@ def found(plan: Path, directory: Path, base_port: int) -> None:
 
 @country.command("up")
 @click.option(
-    "--dir", "directory", type=click.Path(path_type=Path), default=Path("var/up"), show_default=True
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_DIRECTORY,
+    show_default=True,
 )
 @click.option("--base-port", type=click.IntRange(1024, 65_000), default=DEFAULT_BASE, show_default=True)
 def up(directory: Path, base_port: int) -> None:
     """Faire tourner le pays d'essai jusqu'à Ctrl-C / keep the country in a box running until Ctrl-C."""
+    os.umask(0o077)
+    wrapper = wrapper_of(Layout(directory))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # At any moment, while it founds and starts, too; a shell may have set SIGINT to be ignored.
+        signal.signal(number, signal.default_int_handler)
+    try:
+        _run_country(directory, base_port, wrapper)
+    except KeyboardInterrupt:
+        return  # as asked
+
+
+def _run_country(directory: Path, base_port: int, wrapper: Path) -> None:
     started = time.monotonic()
     plan, layout, ports = open_country(directory) or found_country(None, directory, base_port)
     running = Country(plan, layout, ports)
-    stopping = False
-
-    def stop(_number: int, _frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     try:
         with running.hold_ports():
             running.start_registry()
             running.start_members()
-        write_wrapper(plan, layout)
-        _print_addresses(plan, layout, ports, time.monotonic() - started)
-        while not stopping:
-            time.sleep(0.2)
-            running.require_running()
+            write_wrapper(wrapper, plan, layout)
+            _print_addresses(plan, layout, ports, wrapper, time.monotonic() - started)
+            while True:
+                time.sleep(0.2)
+                running.require_running()
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         running.stop()
 
 
-def write_wrapper(plan: CountryPlan, layout: Layout) -> None:
-    """Write ``./passerelle``: it adds the identity that belongs to ``--as``."""
+def wrapper_of(layout: Layout) -> Path:
+    """Where a country's wrapper stands: ``./passerelle`` serves ``var/up`` and no other, which have theirs inside.
+
+    Raises:
+        ExchangeError: ``ALREADY_EXISTS``: a file of that name is not ours to replace.
+    """
+    is_default = layout.root == DEFAULT_DIRECTORY.absolute()
+    wrapper = Path("passerelle") if is_default else layout.root / "passerelle"
+    if wrapper.exists() and not wrapper.read_bytes().startswith(_WRITTEN):
+        raise ExchangeError(Reason.ALREADY_EXISTS, f"{wrapper.absolute()} was not written by make up")
+    return wrapper
+
+
+def write_wrapper(wrapper: Path, plan: CountryPlan, layout: Layout) -> None:
+    """Write the wrapper: it adds the identity that belongs to ``--as``."""
     programs = [program for member in plan.member for program in member.programs]
-    cases = "\n".join(
-        f"        {program.rpartition('/')[0]}) value='{layout.program(program)}' ;;" for program in programs
-    )
+    clients = [program.rpartition("/")[0] for program in programs]
     text = _WRAPPER.format(
-        cases=cases,
-        clients=", ".join(program.rpartition("/")[0] for program in programs),
-        operator=layout.person("operator", plan.operators[0]),
-        config=layout.gateway(plan.member[0]) / "gateway.toml",
-        python=sys.executable,
+        cases="\n".join(
+            f"        {shlex.quote(client)}) value={shlex.quote(str(layout.program(program)))} ;;"
+            for client, program in zip(clients, programs, strict=True)
+        ),
+        clients=", ".join(clients),
+        operator=shlex.quote(str(layout.person("operator", plan.operators[0]))),
+        config=shlex.quote(str(layout.gateway(plan.member[0]) / "gateway.toml")),
+        python=shlex.quote(sys.executable),
     )
-    wrapper = Path("passerelle")
     wrapper.write_text(text, encoding="utf-8")
     wrapper.chmod(0o755)
 
 
-def _print_addresses(plan: CountryPlan, layout: Layout, ports: Ports, seconds: float) -> None:
+def _print_addresses(plan: CountryPlan, layout: Layout, ports: Ports, wrapper: Path, seconds: float) -> None:
     click.echo(f"\nPays d'essai prêt en {seconds:.0f} s / country ready in {seconds:.0f} s\n")
     click.echo(f"  registre / registry        {ports.registry}")
     for number, member in enumerate(plan.member, 1):
         programs, pages = ports.gateway(number, 1), ports.gateway(number, 4)
         click.echo(f"  {member.gateway_id}  programmes/programs {programs}   http://{pages}/etat")
-    call = "./passerelle call bj.identity.v1.IdentityService/GetPerson --as BJ/GOV/PNS/PORTAIL"
+    command = "./passerelle" if wrapper == Path("passerelle") else shlex.quote(str(wrapper))
+    call = f"{command} call bj.identity.v1.IdentityService/GetPerson --as BJ/GOV/PNS/PORTAIL"
     click.echo(f"""
 À essayer / to try:
-  ./passerelle sandbox persons
+  {command} sandbox persons
   {call} --purpose P01 --issue ACT-202611-0001 --data '{{"npi":"0000000001"}}'
-  ./passerelle audit list --log {layout.gateway(plan.member[0])}
+  {command} audit list --log {shlex.quote(str(layout.gateway(plan.member[0])))}
 
 Ctrl-C pour arrêter / to stop.""")
     sys.stdout.flush()
@@ -215,8 +243,8 @@ Ctrl-C pour arrêter / to stop.""")
 def demo(directory: Path) -> None:
     """Fonder, appeler, prouver, arrêter / found, call, prove, stop."""
     started = time.monotonic()
-    os.umask(0o077)
     clear(Layout(directory))
+    os.umask(0o077)
     click.echo("Fondation / founding")
     plan, layout, ports = found_country(None, directory, free_base())
     running = Country(plan, layout, ports)

@@ -45,6 +45,7 @@ class Part:
     lifeline: Lifeline
     log: Path
     log_start: int
+    is_ready: bool = False
 
     def last_words(self) -> str:
         """What it said last in this run; its log holds earlier runs, too."""
@@ -118,6 +119,9 @@ class Country:
         """Cut the lifelines, last started first, and wait; what hangs is killed."""
         for part in reversed(self.parts):
             part.lifeline.cut()
+            if not part.is_ready:
+                # It may not watch its lifeline yet, and has nothing to bring to an end.
+                part.process.terminate()
         for part in reversed(self.parts):
             try:
                 part.process.wait(STOP_S)
@@ -174,6 +178,7 @@ class Country:
             if time.monotonic() > end:
                 raise PartFailedError(part, f"n'est pas prêt / is not ready ({START_S:.0f} s)")
             time.sleep(0.05)
+        part.is_ready = True
 
 
 def free_base() -> int:

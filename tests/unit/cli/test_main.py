@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from cli.commands import clear, country, found_country
+from cli.commands import clear, country, found_country, wrapper_of, write_wrapper
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 
@@ -141,6 +141,55 @@ def test_a_founding_refused_for_its_ports_leaves_nothing_behind(tmp_path: Path, 
     assert isinstance(done.exception, ExchangeError)
     assert done.exception.reason is Reason.PORT_IN_USE
     assert [path.name for path in tmp_path.iterdir()] == ["country.toml"]
+
+
+def test_a_wrapper_works_below_a_path_with_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clone may lie anywhere, ``l'État $(x)`` too: every path reaches the command as one argument."""
+    root = tmp_path / "l'État $(x)"
+    root.mkdir()
+    (root / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (root / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(root / "python"))
+    layout = Layout(root / "bj")
+    layout.root.mkdir()
+    layout.plan.write_text(DEFAULT_PLAN)
+    wrapper = wrapper_of(layout)
+    write_wrapper(wrapper, load_plan(layout.plan), layout)
+
+    def last_argument(*arguments: str) -> str:
+        done = subprocess.run([wrapper, *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()[-1]
+
+    assert last_argument("call", "M", "--as", "BJ/GOV/PNS/PORTAIL") == str(
+        layout.program("BJ/GOV/PNS/PORTAIL/portail")
+    )
+    assert last_argument("member", "list") == str(layout.person("operator", "operateur-1"))
+    assert last_argument("status") == str(layout.gateway(load_plan(layout.plan).member[0]) / "gateway.toml")
+
+
+def test_each_country_has_its_own_wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``./passerelle`` serves ``var/up``; no other country can take it over."""
+    monkeypatch.chdir(tmp_path)
+
+    assert wrapper_of(Layout(Path("var/up"))) == Path("passerelle")
+    assert wrapper_of(Layout(tmp_path / "var" / "up")) == Path("passerelle")
+    assert wrapper_of(Layout(Path("other"))) == tmp_path / "other" / "passerelle"
+
+
+def test_only_a_wrapper_is_replaced_by_a_wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of that name that somebody else wrote is refused before anything is founded."""
+    monkeypatch.chdir(tmp_path)
+    layout = Layout(Path("var/up"))
+    layout.plan.parent.mkdir(parents=True)
+    layout.plan.write_text(DEFAULT_PLAN)
+    write_wrapper(wrapper_of(layout), load_plan(layout.plan), layout)
+    write_wrapper(wrapper_of(layout), load_plan(layout.plan), layout)
+    Path("passerelle").write_text("#!/bin/sh\nsomething else\n")
+
+    with pytest.raises(ExchangeError) as refused:
+        wrapper_of(layout)
+
+    assert refused.value.reason is Reason.ALREADY_EXISTS
 
 
 def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:

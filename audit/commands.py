@@ -84,11 +84,14 @@ def list_(
     output: Output,
     lang: Language,
 ) -> None:
-    """List exchanges from the segments; exits 1 behind the rows if a log has a gap."""
+    """List exchanges from the segments; exits 1 behind the rows if a log has a gap, or for a malformed id."""
     from audit.exchanges import Wanted, require_whole
     from audit.listing import COLUMNS, TABLE_COLUMNS, Listing, foot, shortened
     from audit.pages import print_csv, print_json, print_tables
+    from core.identifiers import require_exchange_id
 
+    if exchange is not None:
+        require_exchange_id(exchange)
     wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until))
     try:
         with closing(Listing(directory, wanted)) as listing:
@@ -139,8 +142,10 @@ def export(
     """Write the evidence of one exchange."""
     from audit.container import write_container
     from core.evidence import parse_manifest
+    from core.identifiers import require_exchange_id
     from ledger.evidence import require_bodies_allowed
 
+    require_exchange_id(exchange)
     open_bodies = None
     if with_bodies:
         require_bodies_allowed(purpose, mandate)

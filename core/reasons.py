@@ -643,8 +643,8 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "no",
         "document mal formé",
         "malformed document",
-        "corriger le document selon docs/protocol",
-        "correct the document as docs/protocol says",
+        "corriger ce que le texte nomme (formes : docs/protocol ; champs d'une demande : le .proto du service)",
+        "correct what the text names (forms: docs/protocol; fields of a request: the service's .proto)",
     ),
     Reason.PROOF_INVALID: _entry(
         Code.INVALID_ARGUMENT,

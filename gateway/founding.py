@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from core.clock import Clock
 from core.documents import encode
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
-from core.language import Language
+from core.language import Language, Text
 from core.leaves import Genesis, genesis_leaf
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredCertificate, RegisteredLog, Registration, parse_registration
@@ -214,7 +214,16 @@ def add_program(
         ExchangeError: The subsystem is another member's, or ``out`` holds an identity already.
     """
     if program.subsystem.member != settings.member:
-        raise ExchangeError(Reason.NOT_AUTHORISED, f"{program} is no program of {settings.member}")
+        raise ExchangeError(
+            Reason.NOT_AUTHORISED,
+            f"{program} is no program of {settings.member}, whose gateway this is",
+            remedy=Text(
+                f"nommer un sous-système de {settings.member}, ou le faire sur une passerelle de "
+                f"{program.subsystem.member} (--config)",
+                f"name a subsystem of {settings.member}, or do it on a gateway of "
+                f"{program.subsystem.member} (--config)",
+            ),
+        )
     certificate = _issue_identity(directory, out, "identity", Profile.PROGRAM, urn("program", program), clock)
     anchor = Anchor.read(directory.anchor)
     trusted = directory.programs.certificate.read_bytes() + certificate_pem(anchor.certificate)

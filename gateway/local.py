@@ -11,7 +11,8 @@ import grpc
 
 from core.configuration import CurrentConfiguration, ProgramEntry
 from core.documents import decode_strict
-from core.reasons import ExchangeError, Reason
+from core.language import Text
+from core.reasons import Code, ExchangeError, Reason
 from gateway.control.programs import PinnedPrograms
 from gateway.layout import GatewayDirectory
 from passerelle.gateway.v1 import (
@@ -45,9 +46,7 @@ class LocalAdmin:
 
     def __init__(self, directory: GatewayDirectory) -> None:
         if not directory.admin_socket.exists():
-            raise ExchangeError(
-                Reason.NOT_FOUND, f"the gateway in {directory.root} does not run: there is no admin.sock"
-            )
+            raise _not_running(f"the gateway in {directory.root} does not run: there is no admin.sock")
         self._channel = grpc.secure_channel(
             f"unix:{directory.admin_socket}",
             grpc.local_channel_credentials(grpc.LocalConnectionType.UDS),
@@ -130,4 +129,19 @@ def _answer(method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: 
     try:
         return method(request, timeout=_TIMEOUT_S)
     except grpc.RpcError as error:
-        raise error_from_rpc(error) from error
+        refused = error_from_rpc(error)
+        if refused.code is Code.UNAVAILABLE and not refused.reason:
+            # A process that was killed leaves its socket behind.
+            raise _not_running("the gateway does not run: nobody answers at its admin.sock") from error
+        raise refused from error
+
+
+def _not_running(text: str) -> ExchangeError:
+    return ExchangeError(
+        Reason.NOT_FOUND,
+        text,
+        remedy=Text(
+            "lancer la passerelle (passerelle gateway serve), ou nommer son gateway.toml avec --config",
+            "start the gateway (passerelle gateway serve), or name its gateway.toml with --config",
+        ),
+    )

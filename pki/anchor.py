@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from cryptography import x509
 
+from core.language import Text
 from core.reasons import MalformedError, Reason
 from pki.keys import certificate_key, certificate_pem, public_key_der
 from rpc.files import replace_file
@@ -32,12 +33,17 @@ _FORM = re.compile(
     rb"-----BEGIN PASSERELLE TUF ROOT-----\n(?P<root>[A-Za-z0-9+/=\n]+)-----END PASSERELLE TUF ROOT-----\n"
 )
 
+_TAKE_ANCHOR: Final = Text(
+    "prendre le fichier anchor.pem tel que l'ASIN l'a remis, puis comparer son empreinte de vive voix",
+    "take the file anchor.pem as ASIN handed it over, then compare its fingerprint by voice",
+)
+
 
 class MalformedAnchorError(MalformedError):
     """A file that is no anchor."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(Reason.ANCHOR_MISMATCH, f"not an anchor: {why}")
+        super().__init__(Reason.ANCHOR_MISMATCH, f"not an anchor: {why}", remedy=_TAKE_ANCHOR)
 
     def __reduce__(self) -> tuple[type[MalformedError], tuple[Reason, str]]:
         return (MalformedError, (self.reason, str(self)))

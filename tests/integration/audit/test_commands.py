@@ -102,6 +102,9 @@ def test_another_anchor_is_refused(country: EvidenceCountry, tmp_path: Path) -> 
     result = run("verify", out, "--anchor", tmp_path / "other.pem")
 
     assert refusal(result) is Reason.ANCHOR_MISMATCH
+    assert isinstance(result.exception, ExchangeError)
+    assert result.exception.remedy is not None
+    assert "anchor.pem" in result.exception.remedy.fr
 
 
 def test_bodies_are_exported_under_a_mandate(country: EvidenceCountry, tmp_path: Path) -> None:
@@ -133,6 +136,21 @@ def test_an_unknown_exchange_is_told(country: EvidenceCountry, tmp_path: Path) -
     )
 
     assert refusal(result) is Reason.NOT_FOUND
+
+
+@pytest.mark.parametrize("malformed", ["zz", "01920000-0000-4000-8000-000000000000", ""])
+def test_a_malformed_exchange_id_is_no_empty_list(
+    malformed: str, country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """Who mistypes an id is told so, and does not conclude that there was no exchange."""
+    country.exchange()
+    directory = country.pns.directory
+
+    listed = run("list", "--log", directory, "--exchange", malformed)
+    exported = run("export", malformed, "--log", directory, "--out", tmp_path / "x")
+
+    assert refusal(listed) is Reason.IDENTIFIER_INVALID
+    assert refusal(exported) is Reason.IDENTIFIER_INVALID
 
 
 def test_a_directory_without_log_is_told(tmp_path: Path) -> None:

@@ -287,8 +287,10 @@ def test_a_program_of_another_member_or_in_a_used_directory_is_refused(
     """Nobody is admitted by a command that fails."""
     made = founder.init()
     foreign = ProgramId.parse("BJ/GOV/PNS/PORTAIL/web")
-    with pytest.raises(ExchangeError):
+    with pytest.raises(ExchangeError) as another:
         add_program(made.directory, made.settings, foreign, tmp_path / "web", founder.clock)
+    assert another.value.remedy is not None
+    assert "une passerelle de BJ/GOV/PNS" in another.value.remedy.fr
     own = ProgramId.parse("BJ/GOV/ANIP/GUICHET/web")
     add_program(made.directory, made.settings, own, tmp_path / "web", founder.clock)
 

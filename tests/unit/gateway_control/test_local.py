@@ -1,5 +1,6 @@
 """What the administrator's commands ask over ``admin.sock``."""
 
+import socket
 from collections.abc import Iterator
 from concurrent import futures
 from pathlib import Path
@@ -60,3 +61,18 @@ def test_more_than_can_be_shown_is_refused(admin: LocalAdmin, monkeypatch: pytes
         admin.in_doubt()
 
     assert error.value.reason is Reason.DOCUMENT_INVALID
+
+
+@pytest.mark.parametrize("left_over", [False, True])
+def test_a_gateway_that_does_not_run_is_told(left_over: bool, tmp_path: Path) -> None:
+    """Whether it stopped or was killed, the remedy is to start it, not to check a name."""
+    directory = GatewayDirectory(tmp_path)
+    if left_over:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(directory.admin_socket))
+
+    with pytest.raises(ExchangeError, match="does not run") as error, LocalAdmin(directory) as admin:
+        admin.status()
+
+    assert error.value.remedy is not None
+    assert "passerelle gateway serve" in error.value.remedy.fr

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,8 +15,8 @@ import click
 
 from core.language import Language, Text
 from core.reasons import ExchangeError
-from rpc.commandline import fail, language_from_environment
-from rpc.remote import RemoteError
+from rpc.commandline import FAULT, fail, language_from_environment
+from rpc.remote import RemoteError, printable
 
 # Name -> module, attribute, one line of help. Listing them imports nothing: `passerelle --help` stays fast.
 COMMANDS: Final = {
@@ -42,6 +45,31 @@ COMMANDS: Final = {
     "status": ("gateway.commands", "status", "état sur un écran / state on one screen"),
     "subsystem": ("registry.commands", "subsystem", "systèmes d'information / subsystems"),
 }
+
+# What the system says, by number, in both languages, and what to do about it; all else is told as the system does.
+_PLACE = Text("vérifier le chemin ; le répertoire doit exister", "check the path; the directory must exist")
+_RIGHTS = Text(
+    "donner les droits à cet utilisateur, ou choisir un autre chemin",
+    "give this user the right, or choose another path",
+)
+_SYSTEM: Final = {
+    errno.ENOENT: (Text("fichier ou répertoire absent", "no such file or directory"), _PLACE),
+    errno.ENOTDIR: (Text("n'est pas un répertoire", "not a directory"), _PLACE),
+    errno.EISDIR: (
+        Text("est un répertoire", "is a directory"),
+        Text("nommer un fichier de ce répertoire", "name a file in that directory"),
+    ),
+    errno.EACCES: (Text("accès refusé", "permission denied"), _RIGHTS),
+    errno.EPERM: (Text("opération refusée", "operation not permitted"), _RIGHTS),
+    errno.EROFS: (Text("système de fichiers en lecture seule", "read-only file system"), _RIGHTS),
+    errno.ENOSPC: (
+        Text("plus de place sur le disque", "no space left on the disk"),
+        Text("libérer de la place, puis recommencer", "free some space, then try again"),
+    ),
+}
+_OTHERWISE: Final = Text("écarter la cause, puis recommencer", "remove the cause, then try again")
+# As ``rpc.files.replace_file`` names a file that it writes: people know it by the name they gave.
+_TEMPORARY = re.compile(r"\.(.+)\.\d+\.new")
 
 
 class LazyGroup(click.Group):
@@ -91,6 +119,24 @@ def language_of(arguments: Sequence[str]) -> Language:
     return cast("Language", given[-1]) if given and given[-1] in ("fr", "en") else language_from_environment()
 
 
+def tell_system_error(error: OSError, lang: Language) -> int:
+    """Tell what the system refused: path, cause, remedy; returns the exit code. A process that serves logs the place."""
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and structlog.is_configured():
+        structlog.get_logger().error("process_failed", exc_info=error)
+    known = _SYSTEM.get(error.errno or 0)
+    cause = known[0].in_(lang) if known else error.strerror or str(error) or type(error).__name__
+    remedy = (known[1] if known else _OTHERWISE).in_(lang)
+    path = error.filename if isinstance(error.filename, (str, bytes)) else None
+    if path:
+        directory, name = os.path.split(os.fsdecode(path))
+        written = _TEMPORARY.fullmatch(name)
+        cause = f"{os.path.join(directory, written[1] if written else name)}: {cause}"
+    click.echo(click.style(printable(cause), fg="red"), err=True)
+    click.echo(f"Remède : {remedy}" if lang == "fr" else f"Remedy: {remedy}", err=True)
+    return FAULT
+
+
 def main() -> int:
     """Run one command; exit 0 good, 1 fault or refused, 2 usage."""
     try:
@@ -104,6 +150,8 @@ def main() -> int:
         return 1
     except (ExchangeError, RemoteError) as error:
         return fail(error, language_of(sys.argv))
+    except OSError as error:
+        return tell_system_error(error, language_of(sys.argv))
     except KeyboardInterrupt:
         return 1
     return ended if isinstance(ended, int) else 0

@@ -1,19 +1,36 @@
 """The entry point: finds every command, starts fast, tells errors, clears away nothing that is not ours."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from cli import main
 from cli.commands import clear, country, found_country, wrapper_of, write_wrapper
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
+from rpc.files import replace_file
+
+
+@pytest.fixture(autouse=True)
+def as_a_command_starts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No log is configured, and what a command sets for its process, others do not inherit."""
+    monkeypatch.setattr(structlog, "is_configured", lambda: False)
+    umask = os.umask(0o022)
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    os.umask(umask)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("name", sorted(main.COMMANDS))
@@ -51,6 +68,60 @@ def test_errors_speak_the_language_that_was_asked_for(arguments: list[str]) -> N
     """``--lang`` holds for a command that fails, too."""
     assert main.language_of(arguments) == "en"
     assert main.language_of(["status", "--lang"]) == "fr"
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "{path}: no such file or directory\nRemedy: check the path; the directory must exist\n"),
+        (
+            "fr",
+            "{path}: fichier ou répertoire absent\nRemède : vérifier le chemin ; le répertoire doit exister\n",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_told_not_traced(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    language: str,
+    told: str,
+) -> None:
+    """Path, cause, remedy, exit 1; the path is the one that was given."""
+    out = tmp_path / "nope" / "x.asice"
+
+    @click.command()
+    def export() -> None:
+        replace_file(out, b"evidence")
+
+    monkeypatch.setattr(main, "passerelle", export)
+    monkeypatch.setattr(sys, "argv", ["passerelle"])
+    monkeypatch.setenv("PASSERELLE_LANG", language)
+
+    assert main.main() == 1
+    assert capsys.readouterr().err == told.format(path=out)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(), OSError("words"), OSError(99, "odd"), OSError(2, "x", b"/a\x1b")]
+)
+def test_any_error_of_the_system_is_told(error: OSError, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a number, a path or words, too; a path cannot colour a terminal."""
+    assert main.tell_system_error(error, "en") == 1
+    lines = capsys.readouterr().err.splitlines()
+
+    assert len(lines) == 2
+    assert all(line.isprintable() and line for line in lines)
+
+
+def test_a_process_that_serves_keeps_the_place_in_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence for people, the traceback for who looks into the log."""
+    monkeypatch.setattr(structlog, "is_configured", lambda: True)
+
+    with structlog.testing.capture_logs() as events:
+        main.tell_system_error(OSError(28, "full", "/var/log"), "en")
+
+    assert [event["event"] for event in events] == ["process_failed"]
 
 
 def test_help_keeps_its_second_language() -> None:

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.report import Report, Step, StepVerdict
 from core.agreements import Agreement, parse_agreement
-from core.configuration import CommonDocument
+from core.configuration import CommonDocument, member_target
 from core.documents import decode_strict, digest, encode
 from core.evidence import (
     CONSUMER_AGREEMENT,
@@ -764,7 +764,7 @@ def _concerned(case: _Case) -> list[str]:
         for subsystem in (one.statement.client, one.statement.service)
         if subsystem is not None
     }
-    return ["common.json", *sorted(f"members/{file_name(member)}.json" for member in members)]
+    return ["common.json", *sorted(map(member_target, members))]
 
 
 def _published_authorities(document: bytes) -> list[x509.Certificate]:

@@ -28,6 +28,7 @@ from rpc.commandline import (
     yes_option,
 )
 from rpc.settings import load_settings
+from rpc.words import coded
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -302,7 +303,7 @@ def list_programs(config: Path, output: Output, lang: Language) -> None:
     from gateway.control.programs import PinnedPrograms
 
     entries = PinnedPrograms(Gateway.open(config).directory.pinned_programs).entries()
-    rows = [{"id": one.id, "thumbprint": one.thumbprint, "state": one.state} for one in entries]
+    rows = [{"id": one.id, "thumbprint": one.thumbprint, "state": coded(one.state)} for one in entries]
     show_rows(rows, _PROGRAM_COLUMNS, output, lang)
 
 

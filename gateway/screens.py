@@ -12,6 +12,7 @@ from core.jws import DocumentKind, parse_document
 from core.language import Text
 from core.registrations import parse_registration
 from passerelle.gateway.v1 import log_pb2, status_pb2
+from rpc.words import Coded, coded
 
 _STATES: Final = {
     status_pb2.STATE_WAITING: Text("EN ATTENTE", "WAITING"),
@@ -40,7 +41,7 @@ class Table:
 
     title: Text
     header: Sequence[Text]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Coded]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,8 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
         (
             str(entry.row + 1),
             "↔" if entry.from_peer else "·",
-            entry.label,
-            entry.kind,
+            coded(entry.label),
+            coded(entry.kind),
             str(entry.index),
             f"{entry.log[:16]}…",
             f"{entry.leaf_hash[:16]}…" if entry.leaf_hash else "–",
@@ -197,8 +198,8 @@ def configuration_screen(
     members = [
         (
             member.member,
-            member.name.fr,
-            member.state,
+            Coded(member.name.fr, Text(member.name.fr, member.name.en)),
+            coded(member.state),
             ", ".join(_gateways(member.registrations)),
             ", ".join(f"{one.subsystem}:{one.service}" for one in member.services),
             str(len(member.agreements)),
@@ -252,7 +253,7 @@ def _workers(status: status_pb2.GetStatusResponse) -> Table:
         (
             str(worker.worker),
             str(worker.pid or "–"),
-            worker.state,
+            coded(worker.state),
             str(worker.in_flight),
             str(worker.size),
             str(worker.in_doubt),
@@ -276,7 +277,7 @@ def _peers(status: status_pb2.GetStatusResponse) -> list[Table]:
     if not status.peers:
         return []
     header = (Text("passerelle", "gateway"), Text("état", "state"), Text("taille vérifiée", "verified size"))
-    rows = [(peer.gateway, peer.state, str(peer.size)) for peer in status.peers]
+    rows = [(peer.gateway, coded(peer.state), str(peer.size)) for peer in status.peers]
     return [Table(Text("Liaisons", "Links"), header, rows)]
 
 
@@ -284,7 +285,7 @@ def _adapters(status: status_pb2.GetStatusResponse) -> list[Table]:
     if not status.adapters:
         return []
     header = (Text("sous-système", "subsystem"), Text("adresse", "address"), Text("état", "state"))
-    rows = [(one.subsystem, one.address, one.state) for one in status.adapters]
+    rows = [(one.subsystem, one.address, coded(one.state)) for one in status.adapters]
     return [Table(Text("Adaptateurs", "Adapters"), header, rows)]
 
 

@@ -18,6 +18,7 @@ import click
 from core.language import DEFAULT_LANGUAGE, Language, Text
 from core.reasons import Code, ExchangeError, Reason
 from rpc.remote import OWN_DOMAIN, RemoteError, printable
+from rpc.words import Coded
 
 Output = Literal["table", "json", "csv"]
 Row = Mapping[str, object]
@@ -96,7 +97,7 @@ def confirm(question: Text, lang: Language, *, yes: bool) -> None:
 
 
 def show_rows(rows: Sequence[Row], columns: Mapping[str, Text], output: Output, lang: Language) -> None:
-    """Print rows. Keys of JSON and CSV are never translated, headings of tables are.
+    """Print rows. Keys and codes of JSON and CSV are never translated, headings of tables are, codes have their word.
 
     Args:
         rows: The rows, each with (some of) the keys of ``columns``.
@@ -104,6 +105,7 @@ def show_rows(rows: Sequence[Row], columns: Mapping[str, Text], output: Output, 
         output: How.
         lang: Language of the headings.
     """
+    rows = [_resolved(row, output, lang) for row in rows]
     if output == "json":
         click.echo(json.dumps([{key: row.get(key) for key in columns} for row in rows], ensure_ascii=False))
     elif output == "csv":
@@ -118,6 +120,7 @@ def show_rows(rows: Sequence[Row], columns: Mapping[str, Text], output: Output, 
 
 def show_one(row: Row, columns: Mapping[str, Text], output: Output, lang: Language) -> None:
     """Print one thing, a line for each of its values."""
+    row = _resolved(row, output, lang)
     if output == "json":
         click.echo(json.dumps({key: row.get(key) for key in columns}, ensure_ascii=False))
         return
@@ -162,6 +165,17 @@ def _show_blocks(rows: Sequence[Row], columns: Mapping[str, Text], lang: Languag
             if value:
                 click.echo(f" {heading.in_(lang):<{width}}  {value}")
     click.echo()
+
+
+def _resolved(row: Row, output: Output, lang: Language) -> Row:
+    """The row with plain values: of what is coded, the code for machines, the words for people."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Coded):
+            return value.shown.in_(lang) if output == "table" else value.code
+        return [plain(one) for one in value] if isinstance(value, list) else value
+
+    return {key: plain(value) for key, value in row.items()}
 
 
 def _cell(value: object) -> str:

@@ -24,6 +24,7 @@ from registry.commands.asking import (
 )
 from rpc.commandline import Row, lang_option
 from rpc.files import replace_file
+from rpc.words import coded
 
 if TYPE_CHECKING:
     from passerelle.registry.v1 import agreements_pb2
@@ -133,7 +134,7 @@ def _row(found: agreements_pb2.Agreement) -> Row:
     return {
         "id": found.id,
         "version": found.version,
-        "state": state_name(found.state),
+        "state": coded(state_name(found.state)),
         "consumer": found.consumer,
         "provider": found.provider,
         "service": found.service,

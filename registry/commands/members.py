@@ -22,6 +22,7 @@ from registry.commands.asking import (
 )
 from rpc.commandline import Row, lang_option
 from rpc.files import replace_file
+from rpc.words import Coded, coded
 
 if TYPE_CHECKING:
     from passerelle.registry.v1 import members_pb2
@@ -137,8 +138,12 @@ def _row(found: members_pb2.Member) -> Row:
     return {
         "member": found.member,
         "name": Text(found.name.fr, found.name.en),
-        "state": state_name(found.state),
+        "state": coded(state_name(found.state)),
         "keys": [key.thumbprint for key in found.keys],
         "subsystems": list(found.subsystems),
-        "gateways": [f"{one.gateway} ({state_name(one.state)})" for one in found.gateways],
+        "gateways": [_gateway(one.gateway, coded(state_name(one.state))) for one in found.gateways],
     }
+
+
+def _gateway(name: str, state: Coded) -> Coded:
+    return Coded(f"{name} ({state.code})", Text(f"{name} : {state.shown.fr}", f"{name} ({state.shown.en})"))

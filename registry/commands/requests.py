@@ -9,6 +9,7 @@ import click
 from core.language import Language, Text
 from registry.commands.asking import Connection, connected, reason_option, say, shows, when
 from rpc.commandline import Row, lang_option
+from rpc.words import coded
 
 if TYPE_CHECKING:
     from passerelle.registry.v1 import requests_pb2
@@ -86,9 +87,9 @@ def _row(found: requests_pb2.Request) -> Row:
     state = requests_pb2.RequestState.Name(found.state).removeprefix("REQUEST_STATE_")
     return {
         "number": found.number,
-        "kind": kind.lower().replace("_", "-"),
+        "kind": coded(kind.lower().replace("_", "-")),
         "subject": found.subject,
-        "state": state.lower(),
+        "state": coded(state.lower()),
         "submitted_by": found.submitted_by,
         "submitted_at": when(found.submitted_at_ms),
         "approvals": [one.operator for one in found.approvals],

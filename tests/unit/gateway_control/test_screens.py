@@ -2,12 +2,22 @@
 
 import pytest
 
+from core.agreements import Bilingual
+from core.configuration import CurrentConfiguration, MemberDocument
 from core.language import Language
 from gateway.channel import WorkerReport
 from gateway.control.main import adapter_state
 from gateway.control.supervisor import WorkerState
-from gateway.screens import Screen, exchange_screen, exchanges_screen, log_screen, status_screen
+from gateway.screens import (
+    Screen,
+    configuration_screen,
+    exchange_screen,
+    exchanges_screen,
+    log_screen,
+    status_screen,
+)
 from passerelle.gateway.v1 import log_pb2, status_pb2
+from rpc.words import Coded
 
 NOW = 1_795_000_000_000
 LOG = "ab" * 32
@@ -18,7 +28,10 @@ def text(screen: Screen, language: Language) -> str:
     for table in screen.tables:
         lines.append(table.title.in_(language))
         lines.append(" | ".join(heading.in_(language) for heading in table.header))
-        lines += [" | ".join(row) for row in table.rows]
+        lines += [
+            " | ".join(cell.shown.in_(language) if isinstance(cell, Coded) else cell for cell in row)
+            for row in table.rows
+        ]
     return "\n".join(lines)
 
 
@@ -51,7 +64,9 @@ def test_the_status_screen_tells_what_to_attend_to() -> None:
     assert "NEEDS ATTENTION · configuration v812 (5 h ago)" in english
     assert "À traiter : CONFIG_STALE, ADAPTER_DOWN" in french
     assert "Registre registre.asin.bj:7443 : connection refused" in french
-    assert "BJ/GOV/PNS/gw1 | open | 9" in french
+    assert "BJ/GOV/PNS/gw1 | ouverte (open) | 9" in french
+    assert "0 | 42 | en service (ready) |" in french
+    assert "0 | 42 | ready |" in english
     assert "BJ/GOV/ANIP/RNPP | 127.0.0.1:9101 | down" in english
 
 
@@ -109,8 +124,10 @@ def test_the_exchange_screen_shows_both_sides() -> None:
     assert "0192f1a0 · consumer · refused (NO_AGREEMENT)" in english
     assert "? → ? bj.land.v1.LandService/GetTitle" in french
     assert "finalité – · dossier – · convention – v0" in french
-    assert "1 | · | said | refusal | 3 | abababababababab… | efefefefefefefef… | 2026-" in french
-    assert "1 | ↔ | heard | taken | 4 | abababababababab… | – | –" in french
+    assert (
+        "1 | · | dit (said) | refus (refusal) | 3 | abababababababab… | efefefefefefefef… | 2026-" in french
+    )
+    assert "1 | ↔ | entendu (heard) | reçu (taken) | 4 | abababababababab… | – | –" in french
 
 
 def test_requests_under_one_exchange_id_stand_apart() -> None:
@@ -133,7 +150,38 @@ def test_requests_under_one_exchange_id_stand_apart() -> None:
     ]
     assert lines.index("") == 4
     assert "et 3 autres demandes sous cet identifiant : passerelle audit list --exchange" in lines
-    assert [line[:3] for line in lines if "heard" in line] == ["1 |", "2 |"]
+    assert [line[:3] for line in lines if "(heard)" in line] == ["1 |", "2 |"]
+
+
+def test_the_configuration_screen_names_members_in_the_readers_language() -> None:
+    """Names too, not only headings."""
+    member = MemberDocument(
+        v=1,
+        member="BJ/GOV/ANIP",
+        name=Bilingual("Agence nationale d'identification", "National identification agency"),
+        state="active",
+        member_keys=[],
+        successors=[],
+        subsystems=[],
+        registrations=[],
+        services=[],
+        agreements=[],
+    )
+    current = CurrentConfiguration(
+        v=1,
+        version=7,
+        digest="ab" * 32,
+        fresh_at=NOW,
+        expires_at=NOW,
+        common=None,  # type: ignore[arg-type]  # not shown
+        members=[member],
+        programs=[],
+    )
+
+    french, english = (text(configuration_screen(current, [], NOW), language) for language in ("fr", "en"))
+
+    assert "BJ/GOV/ANIP | Agence nationale d'identification | actif (active)" in french
+    assert "BJ/GOV/ANIP | National identification agency | active" in english
 
 
 def test_the_list_of_exchanges() -> None:

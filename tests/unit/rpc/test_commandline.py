@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ from rpc.commandline import (
     yes_option,
 )
 from rpc.remote import RemoteError
+from rpc.words import Coded, coded
 
 COLUMNS = {"code": Text("Code", "Code"), "label": Text("Libellé", "Label")}
 ROWS: list[dict[str, object]] = [
@@ -87,6 +89,43 @@ def test_one_thing_is_shown_in_each_form() -> None:
     assert run(single).splitlines() == ["Code     P01", "Libellé  état civil, identité"]
     assert json.loads(run(single, "--output", "json"))["code"] == "P01"
     assert run(single, "--output", "csv").splitlines()[0] == "code,label"
+
+
+@pytest.mark.parametrize(
+    ("output", "lang", "state", "listed"),
+    [
+        ("table", "fr", "révoqué (revoked)", "gw1 : actif (active)"),
+        ("table", "en", "revoked", "gw1 (active)"),
+        ("csv", "fr", "revoked", "gw1 (active)"),
+        ("json", "fr", "revoked", "gw1 (active)"),
+    ],
+)
+def test_a_code_has_its_word_in_front_of_people_only(
+    output: Output, lang: Language, state: str, listed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In lists as in single values; a code without a word stands alone."""
+    gateway = Coded("gw1 (active)", Text("gw1 : actif (active)", "gw1 (active)"))
+    row: dict[str, object] = {"state": coded("revoked"), "log": coded("FORKED"), "gateways": [gateway]}
+    columns = {key: Text(key, key) for key in row}
+
+    show_rows([row], columns, output, lang)
+    rows = capsys.readouterr().out
+    show_one(row, columns, output, lang)
+    one = capsys.readouterr().out
+
+    for told in (rows, one):
+        assert listed in told
+        assert re.search(rf"(?<![(\w]){re.escape(state)}", told)
+        assert "FORKED" in told
+    if output == "json":
+        assert json.loads(one) == {"state": "revoked", "log": "FORKED", "gateways": ["gw1 (active)"]}
+
+
+def test_a_verdict_keeps_its_reason() -> None:
+    """The word is that of the verdict."""
+    assert coded("refused:NO_AGREEMENT").shown == Text(
+        "refusé (refused:NO_AGREEMENT)", "refused:NO_AGREEMENT"
+    )
 
 
 def test_what_cannot_be_undone_is_asked() -> None:

@@ -21,6 +21,7 @@ from gateway.control.metrics import render_metrics
 from gateway.control.page import STYLE, render_page
 from gateway.control.state import GatewayState
 from gateway.settings import HostPort, is_loopback
+from rpc.ports import require_free
 
 _log = structlog.get_logger("gateway.control.http")
 
@@ -46,9 +47,14 @@ class StatusPages:
         address: Loopback address to bind; port 0 takes a free one.
         state: Gives the state at this moment.
         language: Language of ``/etat`` when the request names none.
+
+    Raises:
+        ExchangeError: ``PORT_IN_USE``, naming the process that holds it: the first port that a gateway started
+            beside itself would take.
     """
 
     def __init__(self, address: HostPort, state: Callable[[], GatewayState], language: Language) -> None:
+        require_free(str(address))
         self._server = _Server((address.host, address.port), state, language)
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from core.reasons import ExchangeError, Reason
 from gateway.channel import PeerState, WorkerReport
 from gateway.control.http import StatusPages
 from gateway.control.state import (
@@ -297,3 +298,15 @@ def test_a_clock_stepped_back_makes_nothing_stale() -> None:
 
     assert configuration.freshness(NOW - 60_000, 600) is Freshness.FRESH
     assert configuration.freshness(NOW + 1000, 600) is Freshness.EXPIRED
+
+
+def test_a_gateway_beside_a_running_one_is_told_that_its_port_is_taken(
+    served: tuple[Shown, StatusPages],
+) -> None:
+    """By the reason whose remedy fits, not by the system's own words."""
+    shown, running = served
+
+    with pytest.raises(ExchangeError) as refused:
+        StatusPages(HostPort("127.0.0.1", running.port), shown, "fr")
+
+    assert refused.value.reason is Reason.PORT_IN_USE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from google.protobuf import descriptor_pb2
 from bench.generator import message_of
 from bench.measure import Point, Row, median_ratio, median_row
 from bench.peers import nginx_command
-from bench.processes import cpu_ns, descendants, free_port
+from bench.processes import cpu_ns, descendants, free_port, wait_for_port
 from bench.tls import make_identity
 
 pytestmark = pytest.mark.unit
@@ -112,3 +113,16 @@ def test_the_committed_descriptors_are_those_of_the_proto() -> None:
     (file,) = found.file
     assert (file.package, file.service[0].name) == ("bench.v1", "EchoService")
     assert [one.name for one in file.service[0].method] == ["Call"]
+
+
+def test_a_probe_that_reaches_itself_has_found_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A free port lies where the kernel takes those of connections from: the probe may be given the very same."""
+    connect = socket.create_connection
+
+    def connect_from_there(target: tuple[str, int], timeout: float) -> socket.socket:
+        return connect(target, timeout, source_address=target)
+
+    monkeypatch.setattr(socket, "create_connection", connect_from_there)
+
+    with pytest.raises(TimeoutError):
+        wait_for_port(free_port(), 0.2)

@@ -54,7 +54,7 @@ from core.merkle import leaf_hash, verify_inclusion
 from core.payloads import decode_payloads, payload_digest
 from core.reasons import Code, ExchangeError
 from core.registrations import MemberSuccessor, Registration, parse_registration, parse_successor
-from core.statements import Statement, parse_statement
+from core.statements import BOUND_FIELDS, Statement, parse_statement
 from core.times import parse_time_ms
 from ledger.published import TARGETS_FILE, target_hashes
 from pki.chain import verify_chain
@@ -92,22 +92,6 @@ _NOT_COVERED: Final = Text(
     "refusée : la convention ne couvre pas l'appel", "refused: the agreement does not cover the call"
 )
 
-# What an answer repeats of its request (PROTOCOL M2); the gateways compare the same.
-BOUND_FIELDS: Final = (
-    "exchange",
-    "reference",
-    "client",
-    "service",
-    "method",
-    "represented",
-    "purpose",
-    "issue",
-    "user",
-    "caller",
-    "door",
-    "agreement",
-    "descriptors",
-)
 # How parsers refuse: ours with ExchangeError, the X.509 library in these ways.
 _UNREADABLE: Final = (
     ValueError,

@@ -345,9 +345,10 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
 @pytest.mark.parametrize("count", [0, 2, 3, 40])
 def test_other_than_one_request_message_is_no_unary_call(federation: Federation, count: int) -> None:
     """Whatever the stub makes of the method: the reason names the kind, not the metadata or a size."""
-    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
+    with federation.channel() as channel:
         several: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(METHOD, None, None)
-        several(iter([b"x"] * count), metadata=metadata(), timeout=10)
+        with pytest.raises(grpc.RpcError) as error:
+            several(iter([b"x"] * count), metadata=metadata(), timeout=10)
 
     code, info = refused(error)
     assert (code, info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "CALL_KIND_NOT_SUPPORTED")

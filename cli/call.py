@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -17,6 +18,12 @@ from rpc.remote import RemoteError
 from rpc.settings import load_settings
 
 _MAX_TIMEOUT_S = 3600.0
+# What became of the request at the provider's program.
+_DELIVERY: Final = {
+    "not_sent": Text("demande non remise (not_sent)", "request not delivered (not_sent)"),
+    "delivered": Text("demande remise (delivered)", "request delivered (delivered)"),
+    "unknown": Text("nul ne sait si la demande fut remise (unknown)", "delivery of the request unknown"),
+}
 
 
 @click.command()
@@ -147,5 +154,6 @@ def _tell_failure(error: ExchangeError | RemoteError, output: Output, lang: Lang
         click.echo(json.dumps({"reason": str(reason), "message": str(error), **facts}, ensure_ascii=False))
     fail(error, lang)
     if facts.get("exchange_id"):
-        words = Text("échange", "exchange").in_(lang), Text("remise", "delivery").in_(lang)
-        click.echo(f"{words[0]} {facts['exchange_id']} · {words[1]} {facts.get('delivery', '?')}", err=True)
+        exchange = Text("échange", "exchange").in_(lang)
+        delivery = _DELIVERY.get(facts.get("delivery", ""), _DELIVERY["unknown"]).in_(lang)
+        click.echo(f"{exchange} {facts['exchange_id']} · {delivery}", err=True)

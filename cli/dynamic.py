@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from core.identifiers import MethodName
+from core.language import Text
 from core.reasons import ExchangeError, Reason
 
 
@@ -31,11 +32,11 @@ class DynamicMethod:
         kind = self.request.DESCRIPTOR.name
         # The parser takes an empty list for an empty message.
         if not text.lstrip().startswith("{"):
-            raise ExchangeError(Reason.DOCUMENT_INVALID, f"the data is no {kind}: a JSON object is expected")
+            raise _no_message(kind, "a JSON object is expected")
         try:
             return json_format.Parse(text, self.request())
         except json_format.ParseError as error:
-            raise ExchangeError(Reason.DOCUMENT_INVALID, f"the data is no {kind}: {error}") from error
+            raise _no_message(kind, str(error)) from error
 
     def show_response(self, response: Message) -> str:
         """A response as JSON on one line, with the names of the JSON form."""
@@ -64,3 +65,11 @@ def find_method(name: MethodName, file_descriptor_set: bytes) -> DynamicMethod:
         method.client_streaming,
         method.server_streaming,
     )
+
+
+def _no_message(kind: str, why: str) -> ExchangeError:
+    remedy = Text(
+        "corriger --data : un objet JSON dont les champs sont ceux du message, chacun de son type",
+        "correct --data: a JSON object whose fields are those of the message, each of its type",
+    )
+    return ExchangeError(Reason.DOCUMENT_INVALID, f"the data is no {kind}: {why}", remedy=remedy)

@@ -373,7 +373,8 @@ def test_call_tells_a_refusal_with_reason_remedy_and_exchange(country: Country, 
 
     assert "PURPOSE_REQUIRED" in french.stderr
     assert "Remède" in french.stderr
-    assert f"échange {EXCHANGE} · remise not_sent" in french.stderr
+    assert f"échange {EXCHANGE} · demande non remise (not_sent)" in french.stderr
+    assert f"exchange {EXCHANGE} · request not delivered (not_sent)" in english.stderr
     assert "Remedy" in english.stderr
     assert (document["reason"], document["retry"]) == ("PURPOSE_REQUIRED", "no")
 

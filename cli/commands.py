@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ from cli.country import founder
 from cli.demo import run_demo
 from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports, load_plan
 from cli.processes import Country, free_base
+from core.language import Text
 from core.reasons import ExchangeError, Reason
 
 DEFAULT_BASE: Final = 42_000
@@ -60,6 +63,10 @@ esac
 exec {python} -m cli "$@" ${{value:+"$add" "$value"}}
 """
 # By which a file is known to be a wrapper of ours.
+_END_IT_FIRST: Final = Text(
+    "arrêter d'abord ce pays (Ctrl-C là où il tourne), ou donner un autre --dir",
+    "end that country first (Ctrl-C where it runs), or give another --dir",
+)
 _WRITTEN: Final = _WRAPPER.partition(" :")[0].encode("utf-8")
 
 
@@ -105,6 +112,23 @@ def found_country(
     return found.plan, layout, found.ports
 
 
+@contextlib.contextmanager
+def in_use(layout: Layout) -> Iterator[None]:
+    """Hold a country for the process that runs it: none other runs it, or clears it, meanwhile.
+
+    Raises:
+        ExchangeError: ``STATE_CONFLICT``: it is held.
+    """
+    with layout.marker.open("ab") as marker:
+        try:
+            fcntl.flock(marker, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ExchangeError(
+                Reason.STATE_CONFLICT, f"the country in {layout.root} is running", remedy=_END_IT_FIRST
+            ) from None
+        yield
+
+
 def open_country(directory: Path) -> tuple[CountryPlan, Layout, Ports] | None:
     """A country that was founded before, or ``None``."""
     layout = Layout(directory)
@@ -119,20 +143,24 @@ def clear(layout: Layout) -> None:
     """Empty the directory of a country of ours, whole or half founded; any other that holds something is left alone.
 
     Raises:
-        ExchangeError: ``ALREADY_EXISTS``: there are files, and no founding of ours has marked the directory.
+        ExchangeError: ``ALREADY_EXISTS``: there are files, and no founding of ours has marked the directory;
+            ``STATE_CONFLICT``: the country in it is running.
     """
     if not layout.root.exists():
         return
     held = [path for path in layout.root.iterdir() if path != layout.marker]
     if held and not layout.marker.exists():
         raise ExchangeError(Reason.ALREADY_EXISTS, f"{layout.root} holds files that no founding has written")
-    for path in held:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    # Last: a clearing that is cut short is still seen to be ours.
-    layout.marker.unlink(missing_ok=True)
+    if not layout.marker.exists():
+        return
+    with in_use(layout):
+        for path in held:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        # Last: a clearing that is cut short is still seen to be ours.
+        layout.marker.unlink()
 
 
 @country.command("found")
@@ -173,7 +201,7 @@ def _run_country(directory: Path, base_port: int, wrapper: Path) -> None:
     plan, layout, ports = open_country(directory) or found_country(None, directory, base_port)
     running = Country(plan, layout, ports)
     try:
-        with running.hold_ports():
+        with in_use(layout), running.hold_ports():
             running.start_registry()
             running.start_members()
             write_wrapper(wrapper, plan, layout)
@@ -250,10 +278,11 @@ def demo(directory: Path) -> None:
     running = Country(plan, layout, ports)
     try:
         click.echo("Démarrage / starting")
-        running.start_registry()
-        running.start_members()
-        good = run_demo(plan, layout, running)
-        memory = running.memory_kb()
+        with in_use(layout):
+            running.start_registry()
+            running.start_members()
+            good = run_demo(plan, layout, running)
+            memory = running.memory_kb()
     finally:
         running.stop()
     seconds = time.monotonic() - started

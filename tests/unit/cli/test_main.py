@@ -15,7 +15,7 @@ import structlog
 from click.testing import CliRunner
 
 from cli import main
-from cli.commands import clear, country, found_country, wrapper_of, write_wrapper
+from cli.commands import clear, country, found_country, in_use, wrapper_of, write_wrapper
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 from rpc.files import replace_file
@@ -182,6 +182,24 @@ def test_a_clearing_cut_short_is_still_ours(tmp_path: Path, monkeypatch: pytest.
     clear(layout)
 
     assert not list(tmp_path.iterdir())
+
+
+def test_a_running_country_is_neither_cleared_nor_run_twice(tmp_path: Path) -> None:
+    """``country demo --dir var/up`` beside ``make up`` would take its logs away from under it."""
+    layout = Layout(tmp_path)
+    layout.marker.touch()
+    kept = tmp_path / "kept"
+    kept.touch()
+
+    with in_use(layout):
+        for again in (lambda: clear(layout), lambda: in_use(layout).__enter__()):
+            with pytest.raises(ExchangeError) as refused:
+                again()
+            assert refused.value.reason is Reason.STATE_CONFLICT
+        assert kept.exists()
+    clear(layout)
+
+    assert not kept.exists()
 
 
 def test_a_founded_country_is_not_founded_again(tmp_path: Path) -> None:

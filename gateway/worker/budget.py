@@ -65,6 +65,32 @@ class Budget:
             del self._bytes[member]
 
 
+class Backlog:
+    """Bytes that were let in and wait for their turn, per member and in sum; tells when their source is to pause."""
+
+    def __init__(self, limits: BudgetLimits) -> None:
+        self._limits = limits
+        self._bytes: Counter[str] = Counter()
+        self.held_bytes = 0
+
+    def add(self, member: str, size: int) -> None:
+        """``size`` further bytes wait for ``member``."""
+        self._bytes[member] += size
+        self.held_bytes += size
+
+    def remove(self, member: str, size: int) -> None:
+        """They have had their turn."""
+        self._bytes[member] -= size
+        self.held_bytes -= size
+        if not self._bytes[member]:
+            del self._bytes[member]
+
+    def is_full(self, member: str) -> bool:
+        """Whether the source of ``member`` should bring no more for now."""
+        limits = self._limits
+        return self.held_bytes >= limits.worker_bytes or self._bytes[member] >= limits.member_bytes
+
+
 class EntryBudget:
     """How many refusals one member may make us log: a burst, then so many a second (PROTOCOL M17)."""
 

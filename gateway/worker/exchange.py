@@ -29,7 +29,7 @@ from core.clock import Clock
 from core.payloads import Metadata, encode_metadata, salted_payloads
 from core.reasons import Reason
 from core.statements import Statement
-from gateway.worker.budget import Budget, EntryBudget
+from gateway.worker.budget import Backlog, Budget, EntryBudget
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import Claims, has_personal_number
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
@@ -66,6 +66,12 @@ class AdapterCall(Protocol):
 
     def cancel(self) -> None:
         """Tell the adapter at once that nobody waits any more."""
+
+    def hold(self) -> None:
+        """Let the adapter's window shut: no more than is on its way."""
+
+    def resume(self) -> None:
+        """Open it again."""
 
 
 class Adapters(Protocol):
@@ -146,6 +152,7 @@ class Service:
     phase: Phase = Phase.COMMITTING
     handle: AdapterCall | None = None
     answer: AdapterAnswer | None = None
+    answer_bytes: int = 0
     delivered: bool = False
 
 
@@ -168,6 +175,7 @@ class Parts:
     clock: Clock
     random: Callable[[int], bytes]
     budget: Budget
+    answers: Backlog
     entries: EntryBudget
     roads: Roads
     adapters: Adapters

@@ -28,6 +28,7 @@ class Provider:
         self._parts = parts
         self._answers: deque[Service] = deque()
         self._held: list[Service] = []  # answers whose road has too much to send
+        self._paused: set[str] = set()  # members whose answers wait at the adapter
         self._is_halted = False
         self.services: dict[bytes, Service] = {}
 
@@ -177,11 +178,39 @@ class Provider:
         )
         # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
         service.request.payloads, service.request.parts = b"", ()
+        if service.road.member in self._paused:
+            service.handle.hold()
 
     def _adapter_answered(self, service: Service, answer: AdapterAnswer) -> None:
         if service.phase is Phase.SENT:
             service.delivered = answer.failure not in _NOT_DELIVERED
+            service.answer_bytes = sum([len(data) for _, data in answer.messages])
+            self._parts.answers.add(service.road.member, service.answer_bytes)
             self._answer_with(service, answer)
+            self._pause_if_full(service.road.member)
+
+    def _pause_if_full(self, member: str) -> None:
+        """Answers wait for commits and for a peer that takes them slowly: past a bound the adapter waits, too.
+
+        Calls under way finish what their windows let in, those made from now on begin with theirs shut; other
+        members are not held up.
+        """
+        if member in self._paused or not self._parts.answers.is_full(member):
+            return
+        self._paused.add(member)
+        for one in self._services_of(member):
+            if one.handle is not None:
+                one.handle.hold()
+
+    def _resume(self) -> None:
+        for member in [one for one in self._paused if not self._parts.answers.is_full(one)]:
+            self._paused.discard(member)
+            for one in self._services_of(member):
+                if one.handle is not None:
+                    one.handle.resume()
+
+    def _services_of(self, member: str) -> list[Service]:
+        return [one for one in self.services.values() if one.road.member == member]
 
     def _end_service(self, service: Service, reason: Reason) -> None:
         """End a peer's call before the adapter did: it learns at once, the statement follows."""
@@ -208,6 +237,8 @@ class Provider:
             self._answer_all(
                 turn, [(one, one.answer) for one in batch if one.answer is not None and not _must_wait(one)]
             )
+        if self._paused:
+            self._resume()
 
     def _answer_all(self, turn: Turn, answered: list[tuple[Service, AdapterAnswer]]) -> None:
         """11 The response statements, or the refusals; the turn commits, signs and sends them."""
@@ -217,6 +248,7 @@ class Provider:
             service.phase = Phase.CLOSED
             self.services.pop(service.request.leaf_hash, None)
             parts.budget.give_call(service.road.member, service.size)
+            parts.answers.remove(service.road.member, service.answer_bytes)
             reason = answer.failure or self._objection_to_answer(answer)
             if reason is None:
                 good.append((service, answer))

@@ -20,7 +20,7 @@ from core.language import Language
 from core.leaves import Note
 from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.channel import PeerState
-from gateway.worker.budget import Budget, BudgetLimits, EntryBudget
+from gateway.worker.budget import Backlog, Budget, BudgetLimits, EntryBudget
 from gateway.worker.exchange import Adapters, Parts, Terms
 from gateway.worker.frames import UnverifiedFrame, encode_drain
 from gateway.worker.headkeeper import HeadKeeper
@@ -141,6 +141,7 @@ class Station:
             clock=clock,
             random=random,
             budget=self.budget,
+            answers=Backlog(limits.budget),
             entries=self._entries,
             roads=self.roads,
             adapters=adapters,

@@ -16,7 +16,8 @@ from core.leaves import HEARD, NOTE, SAID, Note, parse_heard
 from core.reasons import Reason
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
-from gateway.worker.budget import BudgetLimits, EntryBudget
+from gateway.worker.budget import Backlog, BudgetLimits, EntryBudget
+from gateway.worker.exchange import Phase
 from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.road import Road
@@ -251,3 +252,43 @@ def test_calls_wait_for_a_road_that_has_too_much_to_send(
 
         assert waiting.result() == b"waiting"
         assert road.channel is stream
+
+
+def test_the_adapter_waits_while_answers_to_one_member_wait(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the member's bound the windows of its calls shut; the answers come once there is room again."""
+    inner = provider(federation).station.pipeline.provider
+    monkeypatch.setattr(inner._parts.answers, "_limits", BudgetLimits(500_000, 5_000_000, 10, 10))
+    monkeypatch.setattr("gateway.worker.provider._must_wait", lambda service: bool(service.answer.messages))
+    federation.adapter.answer = lambda request, _: request * 3_000_000
+
+    with federation.channel() as channel:
+        first = calling(channel).future(b"1", metadata=metadata(), timeout=30)
+        until(lambda: inner._paused == {"BJ/GOV/PNS"})
+        second = calling(channel).future(b"2", metadata=metadata(), timeout=30)
+        until(lambda: len(federation.adapter.calls) == 2)
+        time.sleep(0.3)  # long enough for all of it, were its window open
+        assert [one.phase for one in inner.services.values()] == [Phase.ANSWERED, Phase.SENT]
+        monkeypatch.undo()
+
+        assert first.result() == b"1" * 3_000_000
+        assert second.result() == b"2" * 3_000_000
+    assert (inner._paused, inner._parts.answers.held_bytes) == (set(), 0)
+
+
+def test_a_full_backlog_is_one_members_until_the_sum_is_full() -> None:
+    """Fair per member, bounded in sum."""
+    backlog = Backlog(BudgetLimits(member_bytes=10, worker_bytes=25, member_calls=1, worker_calls=1))
+    backlog.add("a", 10)
+    assert backlog.is_full("a")
+    assert not backlog.is_full("b")
+
+    backlog.add("b", 9)
+    backlog.add("c", 9)
+    assert backlog.is_full("b")
+
+    for member, size in (("a", 10), ("b", 9), ("c", 9)):
+        backlog.remove(member, size)
+    assert not backlog.is_full("a")
+    assert backlog.held_bytes == 0

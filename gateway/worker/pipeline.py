@@ -18,7 +18,7 @@ from gateway.worker.road import Road
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Turn
 
-Accept = Callable[[Turn, Road, UnverifiedFrame], list[VerifiedEntry]]
+Accept = Callable[[Road, UnverifiedFrame], list[VerifiedEntry]]
 
 
 class Pipeline:
@@ -95,7 +95,7 @@ class Pipeline:
         while self._frames and not turn.is_full:
             road, frame = self._frames.popleft()
             self._arrivals.give_bytes(road.member, frame.size)
-            self._hear(turn, road, self._accept(turn, road, frame))
+            self._hear(turn, road, self._accept(road, frame))
         self.provider.plan(turn)
         self.consumer.plan(turn)
 

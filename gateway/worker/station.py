@@ -157,7 +157,7 @@ class Station:
             commit=commit,
             leaves=self._leaves,
             clock=clock,
-            gather=self.pipeline.gather,
+            gather=self._gather,
             committed=self._committed,
             newest_head=self._head_to_store,
             on_defect=on_defect,
@@ -312,7 +312,7 @@ class Station:
             text = "frames wait here that hold as much as one member may"
             self.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, text))
 
-    def _accept(self, turn: Turn, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
+    def _accept(self, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
         """Step 7 and 12, first half: believe a frame or end its stream; receipts are kept beside what they are about."""
         view = self.roads.trust
         if view is None or not road.is_open:
@@ -329,11 +329,17 @@ class Station:
                 index = road.take_receipt(entry.body, entry.receipt)
                 if index is not None:
                     road.records.append((AttachmentKind.RECEIPT, _receipt_record(index, entry)))
-        heard_nothing = all(entry.statement is None for entry in entries)
-        if heard_nothing and len(road.records) > MAX_KEPT_RECORDS and not turn.concerns(road):
-            # Receipts cause no commit; but a peer that sends nothing else must not make us hold them for ever.
-            turn.note(*self._leaves.note(self._new_note("receipts-kept", "", len(road.records))), road)
         return entries
+
+    def _gather(self, turn: Turn) -> None:
+        """Fill a turn; what was learnt and goes beside no leaf of it, receipts or frames past a budget, gets a note.
+
+        Such frames cause no commit; but a peer that sends nothing else must not make us hold them for ever.
+        """
+        self.pipeline.gather(turn)
+        for road in self.roads.roads.values():
+            if len(road.records) > MAX_KEPT_RECORDS and not turn.concerns(road):
+                turn.note(*self._leaves.note(self._new_note("receipts-kept", "", len(road.records))), road)
 
     def _committed(self, committed: Committed, roads: list[Road]) -> None:
         """What was planned is durable. Statements leave at once; receipts wait for the next frame, 0.9 s at most."""

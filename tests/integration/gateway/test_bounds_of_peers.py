@@ -292,3 +292,32 @@ def test_a_full_backlog_is_one_members_until_the_sum_is_full() -> None:
         backlog.remove(member, size)
     assert not backlog.is_full("a")
     assert backlog.held_bytes == 0
+
+
+def test_what_frames_past_the_budget_prove_does_not_heap_up(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in them is logged, so nothing carries their records to the disk but a note now and then."""
+    monkeypatch.setattr("gateway.worker.station.MAX_KEPT_RECORDS", 0)
+    with federation.channel() as channel:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+    worker, peer = provider(federation), federation.pns.worker
+    assert peer is not None
+    (road,), (back,) = worker.station.roads.roads.values(), peer.station.roads.roads.values()
+    until(lambda: not road.records)
+    size = road.peer.edge.size
+    monkeypatch.setattr(worker.station.pipeline.provider._parts.entries, "take", lambda member, now_us: False)
+    ending = statement(
+        kind="cancel", from_=peer.station.log_id, to=worker.station.log_id, request="e" * 64, status=None
+    )
+
+    def say(turn: Turn) -> None:
+        turn.say(ending, back)
+
+    async def plan() -> None:
+        peer.station.pipeline.at_start(say)
+
+    federation.do(plan())
+
+    until(lambda: road.peer.edge.size > size)
+    until(lambda: not road.records)

@@ -155,9 +155,8 @@ class Consumer:
         if isinstance(found, Reason):
             return found
         exchange.grant = found
-        if found.provision.method.client_streaming or found.provision.method.server_streaming:
-            return Reason.CALL_KIND_NOT_SUPPORTED
-        if len(exchange.messages) != 1:
+        method = found.provision.method
+        if method.client_streaming or method.server_streaming or len(exchange.messages) != 1:
             return Reason.CALL_KIND_NOT_SUPPORTED
         return refusal_of_terms(
             found.agreement,

@@ -84,7 +84,15 @@ class Turn:
         for (statement, road, payloads), body, (leaf, leaf_hash) in zip(sayings, bodies, leaves, strict=True):
             role: Role = "response" if statement.kind in ("response", "refusal") else "request"
             planned = OwnLeaf(
-                leaf, leaf_hash, (), payloads or None, statement.service or "", body, payloads, 0, True, role
+                leaf,
+                leaf_hash,
+                (),
+                payloads or None,
+                statement.service or "",
+                body,
+                payloads,
+                is_said=True,
+                role=role,
             )
             self._plan(planned, road)
         return [leaf_hash for _, leaf_hash in leaves]

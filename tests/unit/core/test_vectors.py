@@ -12,6 +12,7 @@ import pytest
 from core.heads import parse_head
 from core.jws import DocumentKind, parse_document
 from core.leaves import parse_heard, parse_leaf
+from core.payloads import decode_metadata, decode_payloads
 from core.reasons import MalformedError
 from core.statements import parse_statement
 
@@ -22,6 +23,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "leaves": lambda text: parse_leaf(text.encode("latin-1")),
     "records": lambda text: parse_heard(text.encode("latin-1")),
     "signed_documents": lambda text: parse_document(DocumentKind.AGREEMENT, text),
+    "metadata": lambda text: decode_metadata(bytes.fromhex(text)),
+    "payloads": lambda text: decode_payloads(bytes.fromhex(text)),
 }
 
 

@@ -34,6 +34,9 @@ _MAX_NUMBER: Final = 2**63 - 1
 Kind = Literal["request", "response", "refusal", "cancel", "deadline", "abandon", "outcome"]
 Basis = Literal["claimed", "verified"]
 
+# What a peer says of a request of ours that it was sent.
+ANSWERS: Final[frozenset[Kind]] = frozenset({"response", "refusal", "outcome"})
+
 _CALLER = re.compile(r"mtls:[A-Za-z0-9_-]{43}|jwt:[A-Za-z0-9_-]{43}|loopback")
 _DOOR = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _ENCODING = re.compile(r"[a-z0-9-]{1,16}")
@@ -112,7 +115,8 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         heard: Sequence of the last request segment heard.
         status: gRPC status code.
         reason: Why, in a refusal.
-        delivery: Whether the adapter has got the request, in a refusal or an ending.
+        delivery: Whether the adapter has got the request, in a refusal or an ending. In an outcome: ``not_sent``, the
+            request was never taken, nor will be; ``unknown``, it was taken and answered.
         cut: What was cut from the response.
         records: Number of records returned, where the service tells it.
         sensitivity: Highest sensitivity class returned.
@@ -327,6 +331,8 @@ def _check_kind(s: Statement) -> None:
             raise MalformedStatementError("a refusal lacks a field")
     elif s.request is None:
         raise MalformedStatementError(f"{s.kind} names no request")
+    elif s.kind == "outcome" and (s.to is None or s.delivery is None):
+        raise MalformedStatementError("an outcome says to whom what became of a request")
 
 
 def _optional(value: str | None, require: Callable[[str], object]) -> None:

@@ -15,6 +15,7 @@ from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
 from core.statements import BOUND_FIELDS, Kind, Statement
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
+from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import (
     MAX_METADATA_BLOB_BYTES,
     Exchange,
@@ -32,7 +33,6 @@ from gateway.worker.trust import method_name, refusal_of_terms
 from gateway.worker.turn import Turn
 from rpc.richerrors import Side
 
-MAX_IN_DOUBT: Final = 10_000
 MAX_CLOSED_DEADLINES: Final = 4_096
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 
@@ -40,9 +40,10 @@ MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 class Consumer:
     """All calls of our programs."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, doubts: Doubts) -> None:
         self._parts = parts
         self._random = parts.random
+        self.doubts = doubts
         self._halted: Reason | None = None
         self._arrivals: list[Exchange] = []
         self._requests: deque[Exchange] = deque()
@@ -53,7 +54,6 @@ class Consumer:
         self._deadlines: list[tuple[int, int, Exchange]] = []
         self._serial = 0
         self.exchanges: dict[bytes, Exchange] = {}
-        self.in_doubt: dict[str, str] = {}
 
     @property
     def in_flight(self) -> int:
@@ -243,6 +243,8 @@ class Consumer:
                 road.withdraw(exchange.leaf_hash)
             elif exchange.phase is Phase.COMMITTING:
                 exchange.phase = Phase.COMMITTED
+                said = road.unreceipted.get(exchange.leaf_hash)
+                exchange.index = said.index if said else -1
                 if not road.is_open:
                     self._wait_for_stream(exchange)  # the stream broke while the commit ran
 
@@ -302,12 +304,30 @@ class Consumer:
 
     def _hear_late(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
         """Ours to answer for no more: it ended, or this peer was never asked."""
-        request = entry.statement.request or "" if entry.statement else ""
-        if self.in_doubt.get(request) == road.peer.log:
-            del self.in_doubt[request]
-        elif not self._parts.entries.take(road.member, turn.now_us):
-            return  # answers that nobody waits for must not fill our log: summed in one note (PROTOCOL M17)
-        turn.hear(road, entry, "response", "late")
+        if self._resolve_doubt(turn, road, entry):
+            turn.hear(road, entry, "response", "late")
+
+    def _resolve_doubt(self, turn: Turn, road: Road, entry: VerifiedEntry) -> bool:
+        """Whether what a peer says of a request may be logged: it resolves a doubt, or is within the member's budget.
+
+        Answers that nobody waits for must not fill our log: they are summed in one note (PROTOCOL M17).
+        """
+        if entry.statement is not None and self.doubts.resolve(entry.statement.request, road.peer.log):
+            self._parts.counters["doubts_resolved"] += 1
+            return True
+        return self._parts.entries.take(road.member, turn.now_us)
+
+    def hear_outcome(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
+        """What a peer says became of a request in doubt; it is final (PROTOCOL M4)."""
+        statement = entry.statement
+        reason = self._parts.objection_to(road, entry, statement) if statement else Reason.STATEMENT_INVALID
+        if reason is not None:
+            if self._parts.entries.take(road.member, turn.now_us):
+                turn.hear(road, entry, "response", f"refused:{reason}")
+            return
+        is_asked = statement is not None and (statement.request or "") in self.doubts
+        if self._resolve_doubt(turn, road, entry):
+            turn.hear(road, entry, "response", "taken" if is_asked else "late")
 
     def _verify_response(self, road: Road, entry: VerifiedEntry, exchange: Exchange) -> Reason | None:
         """Head, chain and inclusion were verified with the frame; here the binding to our request."""
@@ -421,7 +441,7 @@ class Consumer:
             # Its word no longer counts: a later stream must not carry it again.
             road.withdraw(exchange.leaf_hash)
         if sent and road is not None:
-            self._doubt(exchange.leaf_hash.hex(), road.peer.log)
+            self.doubts.add(exchange.leaf_hash, road.peer.log, exchange.index)
         self._endings.append((exchange, kind, reason, sent))
         if reason is not Reason.CANCELLED:
             self._end(call, reason, exchange, "unknown" if sent else "not_sent", retry)
@@ -450,12 +470,6 @@ class Consumer:
             reason=str(reason),
             delivery="unknown",
         )
-
-    def _doubt(self, request: str, peer: str) -> None:
-        """Nobody here knows what became of a request; the peer's late answer may tell. The oldest are forgotten."""
-        self.in_doubt[request] = peer
-        if len(self.in_doubt) > MAX_IN_DOUBT:
-            del self.in_doubt[next(iter(self.in_doubt))]
 
     def halt(self, reason: Reason) -> None:
         """The log takes no more entries: end every call of our programs now, and each that comes."""
@@ -542,7 +556,7 @@ class Consumer:
     def take_up(self, left: Unfinished, turn: Turn) -> None:
         """Say that a request which a restart left in doubt is given up."""
         peer = left.statement.to or ""
-        self._doubt(left.leaf.hex(), peer)
+        self.doubts.add(left.leaf, peer, left.index)
         ending = self._ending_of(turn, left.statement, left.leaf, "abandon", Reason.INTERRUPTED)
         turn.say(ending, self._parts.roads.known(peer))
 

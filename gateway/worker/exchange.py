@@ -137,6 +137,7 @@ class Exchange:
     grant: Grant | None = None
     road: Road | None = None
     leaf_hash: bytes = b""
+    index: int = -1
     statement: Statement | None = None
 
 

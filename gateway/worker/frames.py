@@ -14,6 +14,7 @@ from passerelle.gateway.v1 import road_pb2
 MAX_ENTRIES: Final = 16_384
 MAX_RUNS: Final = 4_096
 MAX_SUBTREE_HASHES: Final = 64 * 128
+MAX_PATH: Final = 64
 
 _SAID = road_pb2.ENTRY_KIND_SAID
 _HEARD = road_pb2.ENTRY_KIND_HEARD
@@ -93,11 +94,12 @@ class Drain:
 
 @dataclass(slots=True)
 class Outcome:
-    """A question about a statement, or the answer; ``answer`` is 0 in a question."""
+    """What became of this statement of the sender's? Not believed before the path proves that it stands there."""
 
     index: int
     leaf: bytes
-    answer: int
+    size: int
+    path: tuple[bytes, ...]
 
 
 Message = Hello | UnverifiedFrame | Credit | Chunk | Drain | Outcome
@@ -171,6 +173,15 @@ def encode_drain() -> bytes:
     return road_pb2.RoadMessage(drain=road_pb2.Drain()).SerializeToString()
 
 
+def encode_outcome(question: Outcome) -> bytes:
+    """Bytes of a RoadMessage that asks what became of a statement."""
+    return road_pb2.RoadMessage(
+        outcome=road_pb2.Outcome(
+            index=question.index, leaf=question.leaf, size=question.size, path=question.path
+        )
+    ).SerializeToString()
+
+
 def decode_message(data: bytes) -> Message:
     """Read one message of the road.
 
@@ -194,7 +205,7 @@ def decode_message(data: bytes) -> Message:
         case "drain":
             return Drain()
         case "outcome":
-            return Outcome(message.outcome.index, _hash(message.outcome.leaf), message.outcome.answer)
+            return _decode_outcome(message.outcome)
         case _:
             raise MalformedError(Reason.FRAME_INVALID, "a message of the road without content")
 
@@ -209,6 +220,14 @@ def _decode_hello(hello: road_pb2.Hello) -> Hello:
         hello.held,
         hello.configuration_version,
         hello.configuration_digest,
+    )
+
+
+def _decode_outcome(outcome: road_pb2.Outcome) -> Outcome:
+    if len(outcome.path) > MAX_PATH:
+        raise MalformedError(Reason.FRAME_INVALID, "a path has at most 64 hashes")
+    return Outcome(
+        outcome.index, _hash(outcome.leaf), outcome.size, tuple([_hash(one) for one in outcome.path])
     )
 
 
@@ -237,5 +256,5 @@ def _decode_entries(entries: Iterable[road_pb2.Entry]) -> tuple[UnverifiedEntry,
 
 def _hash(value: bytes) -> bytes:
     if len(value) != 32:
-        raise MalformedError(Reason.FRAME_INVALID, "a leaf hash has 32 bytes")
+        raise MalformedError(Reason.FRAME_INVALID, "a hash has 32 bytes")
     return value

@@ -13,7 +13,6 @@ import signal
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -55,6 +54,7 @@ from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
 from ledger.headfile import read_head_file, write_head_file
+from ledger.heard import HeardFiles
 from ledger.log import Log
 from ledger.reader import LogReader
 from ledger.vault import BodyVault, read_wrapping_key
@@ -95,6 +95,7 @@ class Worker:
     _commit: GroupCommit = field(init=False)
     _log: Log = field(init=False)
     _vault: BodyVault = field(init=False)
+    _heard: HeardFiles = field(init=False)
     _programs: ProgramEdge = field(init=False)
     _adapters: AdapterTable = field(init=False)
     _listener: LinkListener = field(init=False)
@@ -136,9 +137,10 @@ class Worker:
             # A log that lies behind a head we signed was put back from a copy: it must not sign again.
             newest_head=read_head_file(directory.head(self.number)),
         )
-        recovered = recover(_all_leaves(log_directory))
         wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
         self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, self._clock)
+        self._heard = HeardFiles(log_directory / "heard")
+        recovered = recover(LogReader(log_directory).follow(), self._heard, self._vault.open)
         self._vault.prepare()
         self._commit = GroupCommit(
             self._log,
@@ -166,8 +168,8 @@ class Worker:
             is_reserve_reached=self._commit.is_reserve_reached,
             sign_head=HeadSigner(read_key(directory.seal.key), seal).sign,
             newest_head=self._log.last_head or b"",
-            peers=recovered.peers,
-            unfinished=recovered.unfinished,
+            recovered=recovered,
+            heard=self._heard,
             clock=self._clock,
             random=RandomPool().take,
             call_soon=asyncio.get_running_loop().call_soon,
@@ -234,6 +236,7 @@ class Worker:
         self._write_head()
         self._commit.close()
         self._vault.close()
+        self._heard.close()
         self._log.close()
 
     def _adapter_edge(self, address: str) -> AdapterEdge:
@@ -346,7 +349,7 @@ class Worker:
             head=station.heads.newest.decode("ascii"),
             configuration_version=self._view.mark.version if self._view else 0,
             in_flight=station.pipeline.in_flight,
-            in_doubt=len(station.pipeline.consumer.in_doubt),
+            in_doubt=len(station.pipeline.consumer.doubts),
             free_bytes=commit.free_bytes,
             counters=dict(counters),
             peers=station.peer_states(),
@@ -401,12 +404,6 @@ class Worker:
         self.station.failed(error)
         self._exit_code = 1
         self._stopped.set()
-
-
-def _all_leaves(directory: Path) -> LogReader:
-    reader = LogReader(directory)
-    reader.read_all()
-    return reader
 
 
 def _station_limits(settings: GatewaySettings) -> StationLimits:

@@ -25,12 +25,13 @@ from cryptography import x509
 from core.frames import FrameRecord, FrameRun
 from core.heads import TreeHead, parse_head
 from core.leaves import HEARD, SAID, Heard, parse_heard, prefix
-from core.merkle import HASH_BYTES, Edge
+from core.merkle import HASH_BYTES, Edge, verify_inclusion
 from core.payloads import read_payloads
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import Statement, parse_statements
-from gateway.worker.frames import UnverifiedEntry, UnverifiedFrame, UnverifiedRun
+from gateway.worker.frames import Outcome, UnverifiedEntry, UnverifiedFrame, UnverifiedRun
 from gateway.worker.trust import TrustView
+from ledger.heard import HeardLeaves
 from pki.heads import VerifiedHead, verify_head
 
 MAX_SKEW_MS: Final = 60_000
@@ -72,8 +73,11 @@ class VerifiedEntry:
 class PeerLog:
     """What we hold of one peer's log; starts at its genesis leaf, whose hash is the log's name."""
 
-    def __init__(self, log: str, edge: Edge | None = None, head: bytes = b"") -> None:
+    def __init__(
+        self, log: str, heard: HeardLeaves | None = None, edge: Edge | None = None, head: bytes = b""
+    ) -> None:
         self.log = log
+        self.heard = HeardLeaves() if heard is None else heard
         self.edge = edge or Edge()
         self.head = head
         self._iat = parse_head(head).unverified.iat if head else 0
@@ -82,9 +86,26 @@ class PeerLog:
         self._heard = b"\x00" + prefix(HEARD, log)
 
     @classmethod
-    def restored(cls, record: FrameRecord) -> PeerLog:
+    def restored(cls, record: FrameRecord, heard: HeardLeaves) -> PeerLog:
         """The log as our own records left it."""
-        return cls(record.log, record.edge_after(), record.head)
+        return cls(record.log, heard, record.edge_after(), record.head)
+
+    def require_leaf(self, question: Outcome) -> bool:
+        """Check that a leaf stands in this log where the peer says; false if its proof is about another size than ours.
+
+        Raises:
+            MalformedError: The proof does not hold.
+        """
+        if question.size != self.edge.size:
+            return False
+        verify_inclusion(
+            question.leaf,
+            index=question.index,
+            size=question.size,
+            path=question.path,
+            root=self.edge.root(),
+        )
+        return True
 
     def accept(
         self,

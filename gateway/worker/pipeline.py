@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from core.reasons import Reason
 from gateway.worker.budget import Budget
 from gateway.worker.consumer import Consumer
+from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Parts
-from gateway.worker.frames import UnverifiedFrame
+from gateway.worker.frames import Outcome, UnverifiedFrame
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.provider import Provider
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Turn
+
+# What it takes to hold a question that waits, at most: 66 hashes and their objects.
+QUESTION_BYTES: Final = 8 * 1024
 
 Accept = Callable[[Road, UnverifiedFrame], list[VerifiedEntry]]
 
@@ -29,15 +34,16 @@ class Pipeline:
         arrivals: Bounds the frames that wait while a commit takes its time, apart from the calls they may begin: a
             member that calls as much as it may must not lose its stream for that.
         accept: The one that believes frames.
+        doubts: Requests of ours whose end nobody knows here.
     """
 
-    def __init__(self, parts: Parts, arrivals: Budget, accept: Accept) -> None:
+    def __init__(self, parts: Parts, arrivals: Budget, accept: Accept, doubts: Doubts) -> None:
         self._parts = parts
         self._arrivals = arrivals
         self._accept = accept
-        self._frames: deque[tuple[Road, UnverifiedFrame]] = deque()
+        self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome]] = deque()
         self._startup: deque[Callable[[Turn], None]] = deque()
-        self.consumer = Consumer(parts)
+        self.consumer = Consumer(parts, doubts)
         self.provider = Provider(parts)
 
     @property
@@ -51,19 +57,19 @@ class Pipeline:
         self._parts.personal_number = re.compile(view.personal_number_pattern)
         self.consumer.retry_waiting()
 
-    def on_frame(self, road: Road, frame: UnverifiedFrame) -> bool:
-        """Keep a frame for the next turn; false if its member has too much waiting here already."""
-        if not self._arrivals.take_bytes(road.member, frame.size):
+    def on_arrival(self, road: Road, arrived: UnverifiedFrame | Outcome) -> bool:
+        """Keep a frame, or a question behind it, for the next turn; false if its member has too much waiting here."""
+        if not self._arrivals.take_bytes(road.member, _size_of(arrived)):
             return False
-        self._frames.append((road, frame))
+        self._arrived.append((road, arrived))
         self._parts.wake()
         return True
 
     def on_road_lost(self, road: Road) -> None:
         """What is not heard yet was not: the next Hello tells the peer where to begin again."""
-        for _, frame in [one for one in self._frames if one[0] is road]:
-            self._arrivals.give_bytes(road.member, frame.size)
-        self._frames = deque([one for one in self._frames if one[0] is not road])
+        for _, arrived in [one for one in self._arrived if one[0] is road]:
+            self._arrivals.give_bytes(road.member, _size_of(arrived))
+        self._arrived = deque([one for one in self._arrived if one[0] is not road])
         self.consumer.on_road_lost(road)
 
     def halt(self, reason: Reason) -> None:
@@ -92,10 +98,13 @@ class Pipeline:
         """Take what waits in the lanes, oldest first, until the turn is full."""
         while self._startup and self._parts.trust is not None and not turn.is_full:
             self._startup.popleft()(turn)
-        while self._frames and not turn.is_full:
-            road, frame = self._frames.popleft()
-            self._arrivals.give_bytes(road.member, frame.size)
-            self._hear(turn, road, self._accept(road, frame))
+        while self._arrived and not turn.is_full:
+            road, arrived = self._arrived.popleft()
+            self._arrivals.give_bytes(road.member, _size_of(arrived))
+            if isinstance(arrived, Outcome):
+                self.provider.answer_question(turn, road, arrived)
+            else:
+                self._hear(turn, road, self._accept(road, arrived))
         self.provider.plan(turn)
         self.consumer.plan(turn)
 
@@ -107,6 +116,7 @@ class Pipeline:
         requests: list[VerifiedEntry] = []
         responses: list[VerifiedEntry] = []
         endings: list[VerifiedEntry] = []
+        outcomes: list[VerifiedEntry] = []
         for entry in entries:
             statement = entry.statement
             if statement is None:
@@ -115,6 +125,8 @@ class Pipeline:
                 requests.append(entry)
             elif statement.kind in ("response", "refusal"):
                 responses.append(entry)
+            elif statement.kind == "outcome":
+                outcomes.append(entry)
             else:
                 endings.append(entry)
         if requests:
@@ -123,3 +135,9 @@ class Pipeline:
             self.consumer.hear_responses(turn, road, responses)
         for entry in endings:
             self.provider.hear_ending(turn, road, entry)
+        for entry in outcomes:
+            self.consumer.hear_outcome(turn, road, entry)
+
+
+def _size_of(arrived: UnverifiedFrame | Outcome) -> int:
+    return QUESTION_BYTES if isinstance(arrived, Outcome) else arrived.size

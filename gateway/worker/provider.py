@@ -14,6 +14,7 @@ from core.statements import Kind, Statement
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
 from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
+from gateway.worker.frames import Outcome
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
@@ -354,6 +355,63 @@ class Provider:
     def halt(self) -> None:
         """The log takes no more entries: deliver nothing from now on."""
         self._is_halted = True
+
+    # ------------------------------------------------------------------ questions
+
+    def answer_question(self, turn: Turn, road: Road, question: Outcome) -> None:
+        """Say what became of a statement of a peer, if no answer tells it (PROTOCOL M4).
+
+        What lies below our edge of its log and has no record was passed: it was never taken, nor will be. Nothing is said
+        about a leaf that is not proved to stand there, nor past the member's budget: the peer asks again.
+        """
+        peer = road.peer
+        try:
+            is_provable = road.is_open and peer.require_leaf(question)
+        except MalformedError as error:
+            self._parts.roads.end_with(road, FrameRefusedError(error.reason, str(error)))
+            return
+        record = peer.heard.record_of(question.index)
+        is_under_way = record == "taken" and question.leaf in self.services
+        if not is_provable or is_under_way or not self._parts.entries.take(road.member, turn.now_us):
+            return
+        self._parts.counters["outcomes_said"] += 1
+        turn.say(
+            self._outcome(turn, peer.log, question.leaf, "unknown" if record == "taken" else "not_sent"), road
+        )
+
+    def _outcome(self, turn: Turn, peer: str, leaf: bytes, delivery: Delivered) -> Statement:
+        view = self._parts.trust
+        return Statement(
+            v=1,
+            kind="outcome",
+            from_=self._parts.terms.log,
+            to=peer,
+            exchange=None,
+            reference=None,
+            attempt=1,
+            previous=None,
+            sequence=0,
+            final=True,
+            client=None,
+            service=None,
+            method=None,
+            represented=None,
+            purpose=None,
+            issue=None,
+            user=None,
+            caller=None,
+            door="grpc",
+            agreement=None,
+            configuration=view.mark if view else None,
+            descriptors=None,
+            issued_at=turn.now_ms,
+            deadline_us=None,
+            encoding=None,
+            payloads=[],
+            nonce=self._parts.nonce(),
+            request=leaf.hex(),
+            delivery=delivery,
+        )
 
     # ------------------------------------------------------------------ after a restart
 

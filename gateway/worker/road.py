@@ -18,12 +18,14 @@ from gateway.worker.budget import Budget
 from gateway.worker.frames import (
     Chunk,
     Credit,
+    Outcome,
     OutgoingRun,
     UnverifiedEntry,
     UnverifiedFrame,
     encode_chunk,
     encode_credit,
     encode_frame,
+    encode_outcome,
 )
 from gateway.worker.leaves import OwnLeaf, taken_body
 from gateway.worker.peerlog import PeerLog
@@ -134,6 +136,11 @@ class Road:
         """Whether so much waits to be sent that nothing long should be added: no new exchange, no answer."""
         return len(self.outgoing) >= MAX_BACKLOG or self._sending_bytes > MAX_SENDING_BYTES
 
+    @property
+    def proven_size(self) -> int | None:
+        """Size of our log in the head that the peer verified last, once it has read all we sent; ``None`` until then."""
+        return self.sent_size if self.channel is not None and not self._sending else None
+
     def open(self, channel: Channel, dialled_by: str, held_size: int) -> None:
         """Take a stream whose Hello was verified; the first frame starts at what the peer holds.
 
@@ -169,6 +176,12 @@ class Road:
                 # A peer that gives no receipts must not make us hold what it was sent. What is pushed out stays in
                 # the log; only its re-sending after a lost stream is given up.
                 self._forget(next(iter(self.unreceipted)))
+
+    def restore(self, leaves: list[OwnLeaf]) -> None:
+        """Take over, after a start, what we said to this peer and have no receipt for."""
+        for leaf in leaves:
+            self.unreceipted[leaf.leaf_hash] = leaf
+            self.unreceipted_bytes += leaf.held_bytes
 
     def withdraw(self, leaf_hash: bytes) -> None:
         """The word of this statement counts no more, its exchange ended: no later stream carries it."""
@@ -247,6 +260,11 @@ class Road:
                 chunks.append(Chunk(leaf.leaf_hash, size, leaf.payloads[at : at + CHUNK_BYTES]))
             self._credits[leaf.leaf_hash] = self._credit
         return chunks
+
+    def ask(self, question: Outcome) -> None:
+        """Ask what became of a statement of ours; behind every frame that was sent."""
+        if self.channel is not None:
+            self.channel.send_message(encode_outcome(question))
 
     def pump(self) -> None:
         """Send what credit allows, in order: a frame never overtakes the chunks that belong to it."""

@@ -118,7 +118,7 @@ class RoadTable:
         dialler: Dialler,
         on_open: Callable[[Road], None],
         on_lost: Callable[[Road], None],
-        on_frame: Callable[[Road, UnverifiedFrame], None],
+        on_arrival: Callable[[Road, UnverifiedFrame | Outcome], None],
         stop_log: Callable[[Reason], None],
         fetch_configuration: Callable[[int], None],
     ) -> None:
@@ -130,7 +130,7 @@ class RoadTable:
         self._dialler = dialler
         self._on_open = on_open
         self._on_lost = on_lost
-        self._on_frame = on_frame
+        self._on_arrival = on_arrival
         self._stop_log = stop_log
         self._fetch_configuration = fetch_configuration
         self._dialling: dict[str, _Dialling] = {}
@@ -361,17 +361,14 @@ class RoadTable:
 
     def _on_road_message(self, road: Road, message: Message) -> None:
         match message:
-            case UnverifiedFrame():
-                self._on_frame(road, message)
+            case UnverifiedFrame() | Outcome():
+                self._on_arrival(road, message)
             case Credit():
                 road.on_credit(message)
             case Chunk():
                 road.on_chunk(message)
             case Drain():
                 road.draining = True
-            case Outcome():
-                # Answered when in-doubt exchanges are resolved; until then a question stays without an answer.
-                return
             case Hello():
                 raise MalformedError(Reason.FRAME_INVALID, "a second Hello")
 

@@ -18,22 +18,25 @@ from core.clock import Clock
 from core.heads import TreeHead
 from core.language import Language
 from core.leaves import Note
+from core.merkle import inclusion_proof
 from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.channel import PeerState
 from gateway.worker.budget import Backlog, Budget, BudgetLimits, EntryBudget
+from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Adapters, Parts, Terms
-from gateway.worker.frames import UnverifiedFrame, encode_drain
+from gateway.worker.frames import Outcome, UnverifiedFrame, encode_drain
 from gateway.worker.headkeeper import HeadKeeper
 from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.pipeline import Pipeline
-from gateway.worker.recovery import Unfinished
+from gateway.worker.recovery import Recovered
 from gateway.worker.refusal import Refusals
 from gateway.worker.road import Road
 from gateway.worker.roads import Dialler, RoadTable, Self
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Commit, Turn, Turns
 from ledger.commit import Committed
+from ledger.heard import HeardFiles
 from ledger.records import AttachmentKind
 
 RECEIPT_US: Final = 900_000
@@ -59,6 +62,9 @@ class OwnLog(Protocol):
 
     def cover(self, begin: int, end: int) -> bytes:
         """Concatenated subtree hashes that tile ``[begin, end)``."""
+
+    def node(self, level: int, index: int) -> bytes:
+        """The root of a complete subtree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +95,8 @@ class Station:
         is_reserve_reached: Callable[[], bool],
         sign_head: Callable[[TreeHead], bytes],
         newest_head: bytes,
-        peers: dict[str, PeerLog],
-        unfinished: list[Unfinished],
+        recovered: Recovered,
+        heard: HeardFiles,
         clock: Clock,
         random: Callable[[int], bytes],
         call_soon: Callable[[Callable[[], None]], object],
@@ -107,16 +113,18 @@ class Station:
         self._clock = clock
         self._random = random
         self._limits = limits
-        self._peers = peers
+        self._peers = recovered.peers
+        self._unreceipted = recovered.unreceipted
+        self._heard = heard
         self._is_reserve_reached = is_reserve_reached
         self._leaves = Leaves(log_id)
         self._stored_head = newest_head
         self._uncovered_since_us: int | None = None
         self.durable_size = log.size
-        self._asked: set[str] = set(peers)
+        self._asked: set[str] = set(recovered.peers)
         self._is_asking = True
         self._ask_until_us = 0
-        self.is_confirmed = not peers
+        self.is_confirmed = not recovered.peers
         self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
         if newest_head:
             self.heads.restore(newest_head)
@@ -132,7 +140,7 @@ class Station:
             dialler=dialler,
             on_open=self._road_opened,
             on_lost=self._road_lost,
-            on_frame=self._frame_came,
+            on_arrival=self._arrived,
             stop_log=self._stop,
             fetch_configuration=fetch_configuration,
         )
@@ -151,7 +159,8 @@ class Station:
             fetch_configuration=fetch_configuration,
             counters=self.counters,
         )
-        self.pipeline = Pipeline(parts, Budget(limits.budget), self._accept)
+        self._doubts = Doubts(clock, partial(inclusion_proof, log.node))
+        self.pipeline = Pipeline(parts, Budget(limits.budget), self._accept, self._doubts)
         self.turns = Turns(
             call_soon=call_soon,
             commit=commit,
@@ -162,7 +171,9 @@ class Station:
             newest_head=self._head_to_store,
             on_defect=on_defect,
         )
-        for one in unfinished:
+        for doubt in recovered.doubts:
+            self._doubts.add(doubt.leaf, doubt.statement.to or "", doubt.index)
+        for one in recovered.unfinished:
             self.pipeline.at_start(partial(self.pipeline.take_up, one))
 
     # --- what drives it ---
@@ -222,6 +233,8 @@ class Station:
         due = [road for road in self.roads.roads.values() if road.is_open and _is_due(road, now_us)]
         if due:
             self._send(due)
+        for road in self.roads.roads.values():
+            self._doubts.ask(road)
         if now_us - self._summed_us >= SUM_US:
             self._summed_us = now_us
             for member, count in self._entries.take_sums().items():
@@ -274,9 +287,9 @@ class Station:
         return Reason.SHUTTING_DOWN if self.state == "draining" else Reason.RECORDING_FAILED
 
     def _new_road(self, log: str, member: str) -> Road:
-        peer = self._peers.pop(log, None) or PeerLog(log)
+        peer = self._peers.pop(log, None) or PeerLog(log, self._heard.of(log))
         limits = self._limits
-        return Road(
+        road = Road(
             peer,
             member,
             self.log_id,
@@ -285,8 +298,11 @@ class Station:
             budget=self.budget,
             on_sent=self.pipeline.consumer.on_sent,
         )
+        road.restore(self._unreceipted.pop(log, []))
+        return road
 
     def _road_opened(self, road: Road) -> None:
+        self._doubts.on_open(road)
         self._asked.discard(road.peer.log)
         # A peer that holds no head of ours has witnessed nothing.
         self.is_confirmed = self.is_confirmed or road.sent_size > 0
@@ -297,18 +313,19 @@ class Station:
     def _road_lost(self, road: Road) -> None:
         self.pipeline.on_road_lost(road)
 
-    def _frame_came(self, road: Road, frame: UnverifiedFrame) -> None:
+    def _arrived(self, road: Road, arrived: UnverifiedFrame | Outcome) -> None:
         if self.turns.stopped:
             # No turn will ever take it: the peer learns so at once, and nothing heaps up here.
             why = self._may_start() or Reason.RECORDING_FAILED
             self.roads.end_with(road, FrameRefusedError(why))
             return
-        try:
-            joined = road.join_chunks(frame, road.peer.hash_of)
-        except MalformedError as error:
-            self.roads.end_with(road, FrameRefusedError(error.reason, str(error)))
-            return
-        if not self.pipeline.on_frame(road, joined):
+        if isinstance(arrived, UnverifiedFrame):
+            try:
+                arrived = road.join_chunks(arrived, road.peer.hash_of)
+            except MalformedError as error:
+                self.roads.end_with(road, FrameRefusedError(error.reason, str(error)))
+                return
+        if not self.pipeline.on_arrival(road, arrived):
             text = "frames wait here that hold as much as one member may"
             self.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, text))
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from core.clock import Clock
 from core.leaves import Role
-from core.statements import Statement, encode_statement
+from core.statements import ANSWERS, Statement, encode_statement
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
@@ -82,7 +82,7 @@ class Turn:
         bodies = [encode_statement(statement) for statement, _, _ in sayings]
         leaves = [self.leaves.said(body) for body in bodies]
         for (statement, road, payloads), body, (leaf, leaf_hash) in zip(sayings, bodies, leaves, strict=True):
-            role: Role = "response" if statement.kind in ("response", "refusal") else "request"
+            role: Role = "response" if statement.kind in ANSWERS else "request"
             planned = OwnLeaf(
                 leaf,
                 leaf_hash,
@@ -103,10 +103,11 @@ class Turn:
 
     def hear_all(self, road: Road, role: Role, heard: Sequence[tuple[VerifiedEntry, str]]) -> None:
         """Plan the records of a peer's statements, each with its verdict."""
-        log = road.peer.log
+        log, record = road.peer.log, road.peer.heard.add
         leaves = [self.leaves.heard(role, log, entry, verdict) for entry, verdict in heard]
         for (entry, verdict), (body, leaf, leaf_hash) in zip(heard, leaves, strict=True):
             said = entry.statement
+            record(entry.index, taken=verdict == "taken")
             # A day key per service: only one that an agreement admitted gets one, not every name a peer makes up.
             is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
             planned = OwnLeaf(

@@ -107,13 +107,13 @@ def test_an_answer_that_settles_a_doubt_is_heard_in_any_case(federation: Federat
     consumer = worker.station.pipeline.consumer
     consumer._parts.entries = EntryBudget(1, 1)
     consumer._parts.entries.take(road.member, 0)
-    consumer._doubt("e" * 64, road.peer.log)
+    consumer.doubts.add(bytes.fromhex("e" * 64), road.peer.log, 1)
     turn = Turn(worker.station._leaves, 0, 0)
     said = statement(kind="response", from_=road.peer.log, to=worker.station.log_id, request="e" * 64)
 
     consumer.hear_responses(turn, road, [VerifiedEntry(1, b"h" * 32, "f" * 64, b"{}", said, None)])
 
-    assert (turn.entries, consumer.in_doubt) == (1, {})
+    assert (turn.entries, len(consumer.doubts)) == (1, 0)
 
 
 def test_frames_that_wait_for_a_turn_are_bounded_per_member(

@@ -339,7 +339,7 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
     _until(lambda: "cancel" in kinds())
     worker = federation.pns.worker
     assert worker is not None
-    _until(lambda: not worker.station.pipeline.consumer.in_doubt)  # the provider's late refusal settled it
+    _until(lambda: not worker.station.pipeline.consumer.doubts)  # the provider's late refusal settled it
 
 
 @pytest.mark.parametrize("count", [0, 2, 3, 40])
@@ -636,7 +636,7 @@ def test_a_stopped_log_ends_the_road_instead_of_gathering_frames(tmp_path: Path)
 
         # Which of the two, depends on whether the request had left when the road ended.
         assert refused(error)[1].reason in ("PEER_LOST", "PEER_UNREACHABLE")
-        assert not worker.station.pipeline._frames
+        assert not worker.station.pipeline._arrived
 
 
 def test_a_worker_whose_ticks_fail_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -709,7 +709,7 @@ def test_what_a_peer_asked_that_is_gone_is_answered_in_the_log(federation: Feder
     worker = federation.anip.worker
     assert worker is not None
     turn = Turn(worker.station._leaves, 0, 0)
-    left = Unfinished("taken", statement(from_="e" * 64), b"l" * 32)
+    left = Unfinished("taken", statement(from_="e" * 64), b"l" * 32, 7)
 
     worker.station.pipeline.take_up(left, turn)
 

@@ -57,14 +57,14 @@ def test_announced_chunks_replace_their_bytes() -> None:
 
 
 def test_control_messages_are_read_back() -> None:
-    """Credit, chunk, drain."""
+    """Credit, chunk, drain, a question."""
     chunk = Chunk(LEAF, 100, b"data")
 
     assert decode_message(frames.encode_credit(LEAF, 5)) == Credit(LEAF, 5)
     assert decode_message(frames.encode_chunk(chunk)) == chunk
     assert decode_message(frames.encode_drain()) == Drain()
-    outcome = road_pb2.RoadMessage(outcome=road_pb2.Outcome(index=3, leaf=LEAF))
-    assert decode_message(outcome.SerializeToString()) == Outcome(3, LEAF, 0)
+    question = Outcome(3, LEAF, 9, (LEAF, bytes(32)))
+    assert decode_message(frames.encode_outcome(question)) == question
 
 
 def _frame(*entries: road_pb2.Entry, **fields: object) -> bytes:
@@ -90,6 +90,12 @@ MALFORMED: dict[str, bytes] = {
     "credit-leaf": road_pb2.RoadMessage(credit=road_pb2.Credit(leaf=b"x", bytes=1)).SerializeToString(),
     "chunk-leaf": road_pb2.RoadMessage(chunk=road_pb2.Chunk(leaf=b"", data=b"x")).SerializeToString(),
     "outcome-leaf": road_pb2.RoadMessage(outcome=road_pb2.Outcome(leaf=bytes(33))).SerializeToString(),
+    "outcome-path": road_pb2.RoadMessage(
+        outcome=road_pb2.Outcome(leaf=bytes(32), path=[bytes(31)])
+    ).SerializeToString(),
+    "outcome-path-too-long": road_pb2.RoadMessage(
+        outcome=road_pb2.Outcome(leaf=bytes(32), path=[bytes(32)] * 65)
+    ).SerializeToString(),
     "too-many-versions": road_pb2.RoadMessage(hello=road_pb2.Hello(versions=range(17))).SerializeToString(),
 }
 

@@ -78,7 +78,7 @@ def test_frames_follow_each_other(peer: WrittenLog, view: TrustView) -> None:
         peer.pad(1)
         found, record = log.accept(peer.frame(verified, entries), view, NOW_MS)
         assert [one.index for one in found] == [index for index, _ in entries]
-        log = PeerLog.restored(record)
+        log = PeerLog.restored(record, log.heard)
 
     assert log.edge.root() == peer.root()
 

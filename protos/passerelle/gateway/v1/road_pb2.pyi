@@ -47,30 +47,6 @@ ENTRY_KIND_HEARD: EntryKind.ValueType  # 2
 """`passerelle/1/heard`: the body is a receipt."""
 Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
 
-class _OutcomeAnswer:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OutcomeAnswerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutcomeAnswer.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    OUTCOME_ANSWER_UNSPECIFIED: _OutcomeAnswer.ValueType  # 0
-    """This is a question."""
-    OUTCOME_ANSWER_HEARD: _OutcomeAnswer.ValueType  # 1
-    """It was heard; the receipt is in a frame before this message."""
-    OUTCOME_ANSWER_PASSED: _OutcomeAnswer.ValueType  # 2
-    """It was passed, never taken, nor will be; a said `outcome` is in a frame before this message."""
-
-class OutcomeAnswer(_OutcomeAnswer, metaclass=_OutcomeAnswerEnumTypeWrapper):
-    """OutcomeAnswer is what the answering log holds of the statement."""
-
-OUTCOME_ANSWER_UNSPECIFIED: OutcomeAnswer.ValueType  # 0
-"""This is a question."""
-OUTCOME_ANSWER_HEARD: OutcomeAnswer.ValueType  # 1
-"""It was heard; the receipt is in a frame before this message."""
-OUTCOME_ANSWER_PASSED: OutcomeAnswer.ValueType  # 2
-"""It was passed, never taken, nor will be; a said `outcome` is in a frame before this message."""
-Global___OutcomeAnswer: _TypeAlias = OutcomeAnswer  # noqa: Y015
-
 @_typing.final
 class RoadMessage(_message.Message):
     """RoadMessage is one message on the road."""
@@ -105,7 +81,7 @@ class RoadMessage(_message.Message):
 
     @_builtins.property
     def outcome(self) -> Global___Outcome:
-        """Asks whether a statement was taken, or answers it."""
+        """Asks what became of a statement."""
 
     def __init__(
         self,
@@ -363,29 +339,40 @@ Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class Outcome(_message.Message):
-    """Outcome asks what became of a statement of the sender, or answers."""
+    """Outcome asks what became of a statement of the sender.
+
+    The question is not logged. Its answer is the receipt or the response that the statement got, or a said `outcome`, in
+    a frame. The receiver MUST NOT answer unless the proof leads from the leaf to the root of the head that it verified
+    last, over `size` leaves: it never says of a statement what is true of another.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: _builtins.int
     LEAF_FIELD_NUMBER: _builtins.int
-    ANSWER_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Index of the statement in the asking log."""
+    """Index of the statement in the sender's log."""
     leaf: _builtins.bytes
     """Its leaf hash, 32 bytes."""
-    answer: Global___OutcomeAnswer.ValueType
-    """Unspecified in a question."""
+    size: _builtins.int
+    """Size of the sender's log in the head that its last frame carried."""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """RFC 9162 inclusion proof of the leaf in a tree of `size` leaves, 32 bytes each. At most 64."""
+
     def __init__(
         self,
         *,
         index: _builtins.int = ...,
         leaf: _builtins.bytes = ...,
-        answer: Global___OutcomeAnswer.ValueType = ...,
+        size: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "index", b"index", "leaf", b"leaf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "leaf", b"leaf", "path", b"path", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

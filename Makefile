@@ -15,7 +15,7 @@ PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipro
 	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e lint format protos protos-check \
+.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e test-crash lint format protos protos-check \
 	coverage bench lock clean
 
 help:
@@ -54,6 +54,10 @@ test-integration: $(STAMP)
 
 test-e2e: $(STAMP)
 	$(BIN)/pytest tests/e2e
+
+# Long: 1,000 kills and the whole matrix of failpoints; figures in docs/reliability.md.
+test-crash: $(STAMP)
+	$(BIN)/pytest -s tests/crash
 
 lint: $(STAMP) protos-check
 	$(BIN)/ruff check .

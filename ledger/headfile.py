@@ -6,12 +6,15 @@ import json
 import os
 from pathlib import Path
 
+from ledger.failpoints import hit
+
 
 def write_head_file(path: Path, head: bytes) -> None:
     """Put ``head`` (a compact JWS) in place of what was there."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps({"head": head.decode("ascii")}) + "\n", encoding="ascii")
+    hit("headfile.rename")
     os.replace(fresh, path)
 
 

@@ -24,6 +24,7 @@ from core.language import Text
 from core.leaves import GENESIS, log_id_of, parse_leaf
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
+from ledger.failpoints import ARMED, hit
 from ledger.records import (
     COMMIT_END,
     HEADER_BYTES,
@@ -273,13 +274,19 @@ class Log:
             self._roll(first_leaf, sequence)
         self._is_whole = False
         end = self._offset + len(data)
+        hit("commit.write")
+        if "commit.torn" in ARMED:
+            self._pwrite(memoryview(data)[: len(data) // 2], self._offset)
+            hit("commit.torn")
         self._pwrite(memoryview(data), self._offset)
         if end > self._written_end:
             self._written_end = end
             if len(data) < AHEAD_FOR_BYTES:
                 self._pwrite(_ZEROS, end)
                 self._written_end += AHEAD_BYTES
+        hit("commit.sync")
         self.disk.fdatasync(self._fd)
+        hit("commit.synced")
         self._offset = end
         self._is_whole = True
         if end - self._forgotten >= 2 * KEPT_CACHED_BYTES:
@@ -301,6 +308,7 @@ class Log:
         self._pwrite(memoryview(header), 0)
         self._offset = self._written_end = len(header)
         self._forgotten = 0
+        hit("segment.begin")
         sync_directory(self.directory)
 
     def _finish_segment(self) -> None:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 
 from core.clock import Clock
 from core.reasons import ExchangeError, Reason
+from ledger.failpoints import hit
 from ledger.log import sync_directory
 
 SLOT_BYTES: Final = 32
@@ -135,6 +136,7 @@ class BodyVault:
             return
         fresh = self._random(SLOT_BYTES * SLOTS_AHEAD)
         _write_all(self._slots, fresh, self._slots_end * SLOT_BYTES)
+        hit("slots.sync")
         os.fdatasync(self._slots)
         self._ready = self._ready[(self._next_slot - self._ready_from) * SLOT_BYTES :] + fresh
         self._ready_from = self._next_slot
@@ -252,6 +254,7 @@ class BodyVault:
         line = msgspec.json.encode(record) + b"\n"
         begin = self._places[-1][1] if self._places else 0
         _write_all(self._daykeys, line, begin)
+        hit("daykey.sync")
         os.fdatasync(self._daykeys)
         self._places.append((begin, begin + len(line)))
         self._keys[number] = key

@@ -31,6 +31,7 @@ from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
 from gateway.worker.trust import method_name, refusal_of_terms
 from gateway.worker.turn import Turn
+from ledger.failpoints import hit
 from rpc.richerrors import Side
 
 MAX_CLOSED_DEADLINES: Final = 4_096
@@ -375,7 +376,9 @@ class Consumer:
                 self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
                 continue
             initial, ending = answer
+            hit("program.release")
             call.release(initial, list(entry.parts[1:-1]), ending)
+            hit("program.released")
             self._parts.counters["exchanges_answered"] += 1
 
     def _answer(

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from core.clock import Clock
 from core.heads import ConfigurationMark, TreeHead, parse_head
 from core.reasons import ExchangeError, Reason
+from ledger.failpoints import hit
 
 MAX_BACKSTEP_S: Final = 60
 # A peer refuses a head whose time is 60 s from its clock (PROTOCOL M19): half of that is left to the two clocks.
@@ -67,5 +68,7 @@ class HeadKeeper:
             iat=max(now, self._iat),
             cfg=configuration,
         )
+        hit("head.sign")
         self.newest, self.size, self._iat = self._sign(head), durable_size, head.iat
+        hit("head.signed")
         return self.newest

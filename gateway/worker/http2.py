@@ -26,6 +26,8 @@ from typing import Final, Protocol, cast
 import ngh2
 from ngh2 import DataReceived, Event, RequestReceived, ResponseReceived, StreamClosed, TrailersReceived
 
+from ledger.failpoints import hit
+
 Header = tuple[bytes, bytes]
 Headers = Sequence[Header]
 
@@ -534,6 +536,7 @@ class Http2Connection(asyncio.Protocol):
                     break
                 self.turns_written += 1
                 transport.write(data)
+                hit("socket.written")
                 if len(data) < _WRITE_CHUNK_BYTES // 2:
                     break
             self._dispatch(self._h2.events())

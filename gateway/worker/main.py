@@ -53,6 +53,7 @@ from gateway.worker.recovery import Recovered, recover
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
+from ledger.failpoints import hit
 from ledger.headfile import read_head_file, write_head_file
 from ledger.heard import HeardFiles
 from ledger.log import Log
@@ -115,6 +116,7 @@ class Worker:
             ExchangeError: The log is damaged or held, or a key cannot be read.
         """
         recovered = self._open_log()
+        hit("start.recovered")
         self.station = self._station(recovered)
         self._load_configuration()
         self.started = await self._listen()
@@ -271,6 +273,7 @@ class Worker:
         self._use(view)
 
     def _use(self, view: TrustView) -> None:
+        hit("configuration.swap")
         first, self._view = self._view is None, view
         if first:
             self.station.start(view)

@@ -20,6 +20,7 @@ from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, refusal_of_terms
 from gateway.worker.turn import Turn
+from ledger.failpoints import hit
 
 
 class Provider:
@@ -167,6 +168,7 @@ class Provider:
 
     def _call_adapter(self, service: Service, metadata: Metadata, now_us: int) -> None:
         statement, due_us = service.statement, service.deadline_us
+        hit("adapter.call")
         service.phase = Phase.SENT
         service.handle = self._parts.adapters.call(
             statement.service or "",
@@ -179,10 +181,12 @@ class Provider:
         )
         # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
         service.request.payloads, service.request.parts = b"", ()
+        hit("adapter.called")
         if service.road.member in self._paused:
             service.handle.hold()
 
     def _adapter_answered(self, service: Service, answer: AdapterAnswer) -> None:
+        hit("adapter.answered")
         if service.phase is Phase.SENT:
             service.delivered = answer.failure not in _NOT_DELIVERED
             service.answer_bytes = sum([len(data) for _, data in answer.messages])

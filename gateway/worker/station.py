@@ -36,6 +36,7 @@ from gateway.worker.roads import Dialler, RoadTable, Self
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Commit, Turn, Turns
 from ledger.commit import Committed
+from ledger.failpoints import hit
 from ledger.heard import HeardFiles
 from ledger.records import AttachmentKind
 
@@ -340,6 +341,7 @@ class Station:
             self.counters[f"frames_refused_{error.reason}"] += 1
             self.roads.end_with(road, error)
             return []
+        hit("frame.heard")
         road.records.append((AttachmentKind.FRAME, record.encode()))
         for entry in entries:
             if entry.statement is None:
@@ -381,8 +383,10 @@ class Station:
         head = self._sign()
         if head is not None:
             had_too_much = any(road.is_backed_up for road in open_roads)
+            hit("frame.send")
             for road in open_roads:
                 road.send_frame(self._log, self.heads.size, head)
+            hit("frame.sent")
             if had_too_much:
                 self.pipeline.consumer.retry_waiting()
 

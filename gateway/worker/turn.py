@@ -19,6 +19,7 @@ from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
 from ledger.commit import Committed, Entry
+from ledger.failpoints import hit
 from ledger.records import AttachmentKind
 
 MAX_TURN_ENTRIES: Final = 1024
@@ -226,6 +227,7 @@ class Turns:
 
         def done(committed: Committed) -> None:
             try:
+                hit("commit.done")
                 self._take_effect(turn, planned, committed)
                 self._committed(committed, roads)
             except Exception as error:

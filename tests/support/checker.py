@@ -1,101 +1,227 @@
-"""Joins both logs with the journals that both ends kept, and evaluates the invariants of DESIGN section 11.
+"""Joins the journals of both ends with both logs and evaluates the invariants of DESIGN, section 11.
 
-Independent of the gateways: it reads files only, and asks no process and no metric.
+Independent of the gateways: it reads files only, and asks no process and no metric. A journal is a file of JSON lines,
+synced line by line by the program or the adapter that keeps it::
+
+    {"event": "sent", "reference": "p0-17", "digest": "…"}
+    {"event": "acknowledged", "reference": "p0-17", "request": "<leaf hash>", "digest": "…"}
+    {"event": "ended", "reference": "p0-17", "reason": "PEER_LOST", "delivery": "unknown"}
+    {"event": "delivered", "reference": "p0-17", "request": "<leaf hash>", "digest": "…"}
+
+``python -m tests.support.checker CONSUMER-LOG PROVIDER-LOG PROGRAM-JOURNAL ADAPTER-JOURNAL`` prints what was violated and
+exits 1 if anything was.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
+from core.frames import FrameRecord
+from core.heads import parse_head
 from core.leaves import HEARD, SAID, parse_heard, parse_leaf
-from core.merkle import leaf_hash
+from core.merkle import leaf_hash, root_of
 from core.statements import Statement, parse_statement
 from ledger.reader import LogReader
-from ledger.records import AttachmentKind
+from ledger.records import HEADER_BYTES, AttachmentKind, RecordType, RecordWriter
+
+_ENDINGS = ("cancel", "deadline", "abandon")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """What one log holds, by request leaf hash."""
 
-    requests_said: dict[str, Statement]
-    requests_taken: dict[str, Statement]
-    answers_said: dict[str, Statement]
-    answers_taken: set[str]
+    reader: LogReader
+    said: dict[str, Statement] = field(default_factory=dict)
+    taken: dict[str, Statement] = field(default_factory=dict)
+    answered: dict[str, Statement] = field(default_factory=dict)
+    ended: dict[str, Statement] = field(default_factory=dict)
+    heard: dict[str, Statement] = field(default_factory=dict)
+    outcomes: dict[str, Statement] = field(default_factory=dict)
+    versions: list[int] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=list)
+    peer_heads: list[bytes] = field(default_factory=list)
+
+    @property
+    def log(self) -> str:
+        """Its log id."""
+        return self.reader.log_id
 
 
 def read(directory: Path) -> Found:
-    """Read one log."""
-    reader = LogReader(directory)
-    reader.read_all()
-    found = Found({}, {}, {}, set())
-    for stored in reader:
+    """Read one log; raises if it is damaged."""
+    found = Found(LogReader(directory))
+    for stored in found.reader.follow():
         leaf = parse_leaf(stored.leaf)
+        statements = []
+        for kind, data in stored.attachments:
+            if kind is AttachmentKind.STATEMENT:
+                statements.append(parse_statement(data))
+            elif kind is AttachmentKind.FRAME:
+                found.peer_heads.append(FrameRecord.decode(data).head)
         if leaf.label == SAID:
-            statement = parse_statement(leaf.body)
-            if statement.kind == "request":
-                found.requests_said[leaf_hash(stored.leaf).hex()] = statement
-            elif statement.kind in ("response", "refusal") and statement.request:
-                found.answers_said[statement.request] = statement
-        elif leaf.label == HEARD:
-            heard = parse_heard(leaf.body)
-            statements = [data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT]
-            if heard.verdict == "taken" and statements:
-                statement = parse_statement(statements[0])
-                if statement.kind == "request":
-                    found.requests_taken[heard.leaf] = statement
-                elif statement.kind in ("response", "refusal"):
-                    found.answers_taken.add(statement.request or "")
+            _said(found, leaf_hash(stored.leaf).hex(), parse_statement(leaf.body))
+        elif leaf.label == HEARD and statements:
+            heard, statement = parse_heard(leaf.body), statements[0]
+            if statement.kind == "request" and heard.verdict == "taken":
+                found.taken[heard.leaf] = statement
+            elif statement.kind in ("response", "refusal", "outcome") and not heard.verdict.startswith(
+                "refused"
+            ):
+                found.heard.setdefault(statement.request or "", statement)
+                if statement.kind == "outcome":
+                    found.outcomes[statement.request or ""] = statement
+    found.heads = _own_heads(directory, found.log)
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What was violated; all empty is good."""
+def _said(found: Found, hashed: str, statement: Statement) -> None:
+    if statement.configuration is not None:
+        found.versions.append(statement.configuration.version)
+    request = statement.request or ""
+    if statement.kind == "request":
+        found.said[hashed] = statement
+    elif statement.kind in ("response", "refusal"):
+        found.answered.setdefault(request, statement)
+    elif statement.kind == "outcome":
+        found.outcomes[request] = statement
+    else:
+        found.ended[request] = statement
 
-    acknowledged_and_unlogged: list[str]
-    delivered_and_unlogged: list[str]
-    delivered_twice: list[str]
-    unanswered: list[str]
+
+def _own_heads(directory: Path, log: str) -> list[bytes]:
+    """The HEAD records, as they stand in the segments."""
+    writer, heads = RecordWriter(log), []
+    for path in sorted(directory.glob("*.seg"), key=lambda one: one.stem.partition("-")[2]):
+        data, at = path.read_bytes(), HEADER_BYTES
+        while (commit := writer.read_commit(data, at)) is not None:
+            heads += [one.data for one in commit.records if one.type is RecordType.HEAD]
+            at = commit.end
+    return heads
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was violated, by invariant; all empty is good. ``unresolved`` lists requests still in doubt."""
+
+    acknowledged_and_unlogged: list[str] = field(default_factory=list)
+    acknowledged_with_another_answer: list[str] = field(default_factory=list)
+    delivered_and_unlogged: list[str] = field(default_factory=list)
+    delivered_twice: list[str] = field(default_factory=list)
+    delivered_and_called_undelivered: list[str] = field(default_factory=list)
+    taken_and_never_answered: list[str] = field(default_factory=list)
+    heads_that_do_not_extend: list[str] = field(default_factory=list)
+    configurations_that_went_back: list[str] = field(default_factory=list)
+    unresolved: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether every invariant holds."""
-        return not (
-            self.acknowledged_and_unlogged
-            or self.delivered_and_unlogged
-            or self.delivered_twice
-            or self.unanswered
-        )
+        return not any(getattr(self, one.name) for one in fields(self))
 
 
-def check(consumer: Path, provider: Path, acknowledged: list[str], delivered: list[str]) -> Verdict:
-    """Evaluate invariants 1 to 3.
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal, whose last one may be torn."""
+    lines = path.read_text("ascii").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def check(consumer: Path, provider: Path, program: Path, adapter: Path) -> Verdict:
+    """Evaluate invariants 1 to 4.
 
     Args:
         consumer: Log directory of the consumer's gateway.
         provider: Log directory of the provider's gateway.
-        acknowledged: Request hashes of the answers that the program got, from its own journal.
-        delivered: Request hashes that the adapter was given, from its own journal.
+        program: Journal of what programs sent and were told.
+        adapter: Journal of what the adapter was given.
     """
-    mine, theirs = read(consumer), read(provider)
-    return Verdict(
-        acknowledged_and_unlogged=[
-            one
-            for one in acknowledged
-            if not (
-                one in mine.requests_said
-                and one in mine.answers_taken
-                and one in theirs.requests_taken
-                and one in theirs.answers_said
-            )
-        ],
-        delivered_and_unlogged=[
-            one for one in delivered if one not in theirs.requests_taken or one not in mine.requests_said
-        ],
-        delivered_twice=[one for one, times in Counter(delivered).items() if times > 1],
-        # After the last restart every request that was taken has an answer, be it that it was interrupted.
-        unanswered=[one for one in theirs.requests_taken if one not in theirs.answers_said],
-    )
+    mine, theirs, verdict = read(consumer), read(provider), Verdict()
+    told, delivered = read_journal(program), read_journal(adapter)
+    sent = {one["reference"]: one["digest"] for one in told if one["event"] == "sent"}
+    _acknowledged(verdict, mine, theirs, told, sent)
+    _delivered(verdict, mine, theirs, told, delivered)
+    # After the last restart every request that was taken has an answer, be it that it was interrupted.
+    verdict.taken_and_never_answered = [one for one in theirs.taken if one not in theirs.answered]
+    verdict.unresolved = [one for one in mine.said if not _is_resolved(mine, one)]
+    for own, other in ((mine, theirs), (theirs, mine)):
+        _heads(verdict, own, other)
+        if own.versions != sorted(own.versions):
+            verdict.configurations_that_went_back.append(own.log)
+    return verdict
+
+
+def _acknowledged(
+    verdict: Verdict, mine: Found, theirs: Found, told: list[dict[str, Any]], sent: dict[str, str]
+) -> None:
+    """1, 2: what a program was told is durable at both gateways, and is the answer to what it sent."""
+    for one in told:
+        if one["event"] != "acknowledged":
+            continue
+        request = one["request"]
+        is_logged = (
+            request in mine.said
+            and request in mine.heard
+            and request in theirs.taken
+            and request in theirs.answered
+        )
+        if not is_logged:
+            verdict.acknowledged_and_unlogged.append(request)
+        if one["digest"] != sent[one["reference"]]:
+            verdict.acknowledged_with_another_answer.append(request)
+
+
+def _delivered(
+    verdict: Verdict,
+    mine: Found,
+    theirs: Found,
+    told: list[dict[str, Any]],
+    delivered: list[dict[str, Any]],
+) -> None:
+    """1 to 3: what the adapter got is durable at both, came once, and nobody says that it did not come."""
+    requests = [one["request"] for one in delivered]
+    verdict.delivered_and_unlogged = [
+        one for one in requests if one not in theirs.taken or one not in mine.said
+    ]
+    verdict.delivered_twice = [one for one, times in Counter(requests).items() if times > 1]
+    references = {one["reference"] for one in delivered}
+    verdict.delivered_and_called_undelivered = [
+        one["reference"]
+        for one in told
+        if one["event"] == "ended" and one["delivery"] == "not_sent" and one["reference"] in references
+    ]
+    denials = (theirs.outcomes, theirs.answered, mine.ended)
+    verdict.delivered_and_called_undelivered += [
+        one for one in requests if any(said[one].delivery == "not_sent" for said in denials if one in said)
+    ]
+
+
+def _is_resolved(mine: Found, request: str) -> bool:
+    ended = mine.ended.get(request)
+    return request in mine.heard or (ended is not None and ended.delivery == "not_sent")
+
+
+def _heads(verdict: Verdict, own: Found, other: Found) -> None:
+    """4: every head that the log signed, wherever it is kept, is one that the log as it stands now extends."""
+    size = time = 0
+    for jws in own.heads:
+        head = parse_head(jws).unverified
+        if head.size < size or head.iat < time:
+            verdict.heads_that_do_not_extend.append(f"{own.log}: a head over {head.size} went back")
+        size, time = head.size, head.iat
+    for jws in (*own.heads, *other.peer_heads):
+        head = parse_head(jws).unverified
+        if head.log != own.log:
+            continue
+        if head.size > own.reader.size or root_of(own.reader.node, head.size).hex() != head.root:
+            verdict.heads_that_do_not_extend.append(f"{own.log}: another root over {head.size}")
+
+
+if __name__ == "__main__":
+    found = check(*map(Path, sys.argv[1:5]))
+    print(found)
+    sys.exit(0 if found.is_clean else 1)

@@ -33,6 +33,7 @@ class ProcessFederation(Federation):
     def __init__(self, root: Path, *, limits: Limits | None = None, log: LogSettings | None = None) -> None:
         super().__init__(root, limits=limits, log=log)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.environment: dict[str, str] = {}
         for member in (self.pns, self.anip):
             member.road_port, member.programs_port = free_port(), free_port()
             self._write_settings(member)
@@ -79,6 +80,15 @@ class ProcessFederation(Federation):
 
     def spawn(self, member: Member) -> None:
         """Start a member's worker and wait until it listens."""
+        self.launch(member)
+        self.until_listening(member)
+
+    def until_listening(self, member: Member) -> None:
+        """Wait until a worker that was started listens."""
+        until_listening(member.programs_port, self.running[member.id])
+
+    def launch(self, member: Member) -> subprocess.Popen[bytes]:
+        """Start a member's worker."""
         command = [
             sys.executable,
             "-m",
@@ -89,9 +99,15 @@ class ProcessFederation(Federation):
             "0",
         ]
         with (member.directory.root / "worker.err").open("ab") as errors:
-            process = subprocess.Popen(command, cwd=ROOT, stderr=errors, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | self.environment,
+            )
         self.running[member.id] = process
-        until_listening(member.programs_port, process)
+        return process
 
     def kill(self, member: Member) -> None:
         """SIGKILL, now."""

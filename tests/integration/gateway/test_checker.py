@@ -1,0 +1,108 @@
+"""The checker of the crash tests finds what it is there to find: violations planted in the journals of a good run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.log import segments
+from tests.support.checker import Verdict, check
+from tests.support.federation import Federation, calling, metadata
+
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Lines, Lines]:
+    """Both logs of a few calls, and what a program and an adapter would have written down."""
+    told: Lines = []
+    with Federation(tmp_path_factory.mktemp("run")) as country, country.channel() as channel:
+        for number in range(3):
+            name, digest = f"p-{number}", str(number) * 64
+            told.append({"event": "sent", "reference": name, "digest": digest})
+            _, call = calling(channel).with_call(b"", metadata=metadata(x_road_id=name), timeout=10)
+            request = str(dict(call.trailing_metadata())["x-road-request-hash"])
+            told.append({"event": "acknowledged", "reference": name, "request": request, "digest": digest})
+        delivered = [
+            {"event": "delivered", "reference": name["x-road-id"], "request": name["x-road-request-hash"]}
+            for _, _, name in country.adapter.calls
+        ]
+        return country.pns.directory.log(0), country.anip.directory.log(0), told, delivered
+
+
+def judge(run: tuple[Path, Path, Lines, Lines], tmp_path: Path) -> Verdict:
+    consumer, provider, told, delivered = run
+    for name, lines in (("told", told), ("delivered", delivered)):
+        (tmp_path / name).write_text("".join(json.dumps(one) + "\n" for one in lines), "ascii")
+    return check(consumer, provider, tmp_path / "told", tmp_path / "delivered")
+
+
+def test_a_good_run_is_clean(run: tuple[Path, Path, Lines, Lines], tmp_path: Path) -> None:
+    assert judge(run, tmp_path).is_clean
+
+
+def _invent(told: Lines, delivered: Lines) -> None:
+    told += [
+        {"event": "sent", "reference": "x", "digest": ""},
+        {"event": "acknowledged", "reference": "x", "request": "e" * 64, "digest": ""},
+    ]
+
+
+def _swap(told: Lines, delivered: Lines) -> None:
+    told[1]["digest"] = told[3]["digest"]
+
+
+def _deliver_unlogged(told: Lines, delivered: Lines) -> None:
+    delivered.append({"event": "delivered", "reference": "y", "request": "e" * 64})
+
+
+def _deliver_twice(told: Lines, delivered: Lines) -> None:
+    delivered.append(delivered[0])
+
+
+def _deny(told: Lines, delivered: Lines) -> None:
+    told.append({"event": "ended", "reference": "p-1", "reason": "PEER_UNREACHABLE", "delivery": "not_sent"})
+
+
+@pytest.mark.parametrize(
+    ("plant", "violation"),
+    [
+        (_invent, "acknowledged_and_unlogged"),
+        (_swap, "acknowledged_with_another_answer"),
+        (_deliver_unlogged, "delivered_and_unlogged"),
+        (_deliver_twice, "delivered_twice"),
+        (_deny, "delivered_and_called_undelivered"),
+    ],
+)
+def test_a_planted_violation_is_found(
+    run: tuple[Path, Path, Lines, Lines],
+    tmp_path: Path,
+    plant: Callable[[Lines, Lines], None],
+    violation: str,
+) -> None:
+    consumer, provider, told, delivered = run
+    told, delivered = [dict(one) for one in told], [dict(one) for one in delivered]
+    plant(told, delivered)
+
+    verdict = judge((consumer, provider, told, delivered), tmp_path)
+
+    assert getattr(verdict, violation), verdict
+
+
+def test_a_log_put_back_to_before_its_signed_heads_is_found(
+    run: tuple[Path, Path, Lines, Lines], tmp_path: Path
+) -> None:
+    """The provider keeps the heads of the consumer's log: cut back, it no longer extends them (invariant 4)."""
+    consumer, provider, _, _ = run
+    copied = shutil.copytree(consumer, tmp_path / "log")
+    for newer in segments(copied)[1:]:
+        newer.unlink()
+
+    verdict = check(copied, provider, tmp_path / "none", tmp_path / "none")
+
+    assert verdict.heads_that_do_not_extend

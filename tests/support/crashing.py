@@ -1,0 +1,192 @@
+"""A federation whose worker processes die, fail and wait; programs and adapter keep journals of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+
+from ledger.failpoints import VARIABLE
+from tests.support.checker import Verdict, check
+from tests.support.federation import Member, calling, metadata
+from tests.support.processes import ProcessFederation
+
+# The least there may be, so that segments begin often.
+SEGMENT_BYTES = 1024 * 1024
+
+
+class Journal:
+    """JSON lines, each durable before ``write`` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._lock = threading.Lock()
+        self.counts: dict[str, int] = {}
+
+    def write(self, event: str, **values: str) -> None:
+        """Append one line."""
+        line = json.dumps({"event": event} | values).encode("ascii") + b"\n"
+        with self._lock:
+            os.write(self._fd, line)
+            os.fdatasync(self._fd)
+            self.counts[event] = self.counts.get(event, 0) + 1
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+
+class Program(threading.Thread):
+    """A stock program that calls without end: sizes from nothing to 100 KB, some calls cancelled or out of time."""
+
+    def __init__(self, country: CrashingCountry, name: str) -> None:
+        super().__init__(daemon=True)
+        self.name = name
+        self._country = country
+        self._chance = random.Random(name)
+
+    def run(self) -> None:
+        number = 0
+        with self._country.channel() as channel:
+            while not self._country.stopping.is_set():
+                number += 1
+                self._call(channel, f"{self.name}-{number}")
+
+    def _call(self, channel: grpc.Channel, reference: str) -> None:
+        chance, journal = self._chance, self._country.told
+        size = chance.choice((0, 200, 500, 4_000, 4_000, 100_000))
+        body = chance.randbytes(size)
+        in_vain = chance.random() < 0.1
+        journal.write("sent", reference=reference, digest=hashlib.sha256(body).hexdigest())
+        call = calling(channel).future(
+            body,
+            metadata=metadata(x_road_id=reference),
+            timeout=chance.uniform(0.001, 0.05) if in_vain else 8,
+            wait_for_ready=True,
+        )
+        if in_vain and chance.random() < 0.5:
+            time.sleep(chance.uniform(0, 0.02))
+            call.cancel()
+        try:
+            answer = call.result()
+        except grpc.FutureCancelledError:
+            journal.write("ended", reference=reference, reason="CANCELLED", delivery="unknown")
+            return
+        except grpc.RpcError as error:
+            journal.write("ended", reference=reference, **_told(error))
+            return
+        request = str(dict(call.trailing_metadata())["x-road-request-hash"])
+        digest = hashlib.sha256(answer).hexdigest()
+        journal.write("acknowledged", reference=reference, request=request, digest=digest)
+
+
+def _told(error: grpc.RpcError) -> dict[str, str]:
+    """What a refusal says of the delivery; a call that the library itself ended says nothing."""
+    assert isinstance(error, grpc.Call)
+    status: Any = rpc_status.from_call(error)
+    info = ErrorInfo()
+    for detail in status.details if status is not None else ():
+        if detail.Unpack(info):
+            return {"reason": info.reason, "delivery": info.metadata["delivery"]}
+    return {"reason": error.code().name, "delivery": "unknown"}
+
+
+class CrashingCountry(ProcessFederation):
+    """Programs call while the test kills and restarts workers; ``settle`` ends it, ``verdict`` judges it."""
+
+    def __init__(self, root: Path, *, programs: int = 4) -> None:
+        super().__init__(root)
+        self.told, self.delivered = Journal(root / "program.journal"), Journal(root / "adapter.journal")
+        self.stopping = threading.Event()
+        self._programs = [Program(self, f"p{number}") for number in range(programs)]
+        self.adapter.answer = self._answer
+        for member in (self.pns, self.anip):
+            settings = member.directory.settings
+            text = settings.read_text("utf-8").replace("[log]", f"[log]\nsegment_bytes = {SEGMENT_BYTES}")
+            settings.write_text(text, "utf-8")
+
+    def _answer(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        told = {name: str(value) for name, value in context.invocation_metadata() or ()}
+        self.delivered.write(
+            "delivered",
+            reference=told["x-road-id"],
+            request=told["x-road-request-hash"],
+            digest=hashlib.sha256(request).hexdigest(),
+        )
+        return request
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        for program in self._programs:
+            program.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        super().__exit__(kind, error, trace)
+        self.told.close()
+        self.delivered.close()
+
+    def arm(self, member: Member, failpoint: str) -> None:
+        """Start a worker that was killed, with a failpoint in it; it may die before it listens."""
+        self.environment = {VARIABLE: failpoint}
+        try:
+            self.launch(member)
+        finally:
+            self.environment = {}
+
+    def until_dead(self, member: Member, seconds: float) -> bool:
+        """Wait until a worker ended by itself; false if it did not."""
+        end = time.monotonic() + seconds
+        while self.running[member.id].poll() is None:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def until_progress(self, count: int = 5, seconds: float = 40) -> None:
+        """Wait until some more calls were acknowledged."""
+        counts = self.told.counts
+        wanted = counts.get("acknowledged", 0) + count
+        until(lambda: counts.get("acknowledged", 0) >= wanted, seconds)
+
+    def settle(self) -> Verdict:
+        """Let both gateways run undisturbed until nothing is in doubt; then judge."""
+        self.until_progress()
+        self.stopping.set()
+        for program in self._programs:
+            program.join(30)
+        end = time.monotonic() + 60
+        while True:
+            verdict = self.verdict()
+            if verdict.is_clean or time.monotonic() > end:
+                return verdict
+            time.sleep(0.5)
+
+    def verdict(self) -> Verdict:
+        """What the independent checker says now."""
+        return check(
+            self.pns.directory.log(0), self.anip.directory.log(0), self.told.path, self.delivered.path
+        )
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    """Wait for ``condition``."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.01)

@@ -30,6 +30,10 @@ from ledger.tree import TreeFiles
 # What is read of a segment at once, unless a commit is larger: neither a segment nor a log must fit into memory.
 READ_BYTES: Final = 4 * 1024 * 1024
 
+# More than any commit holds. Where no whole one begins, no more than this is gathered: a sparse file of any length
+# must not fill the memory of who looks at it.
+MAX_COMMIT_BYTES: Final = 128 * 1024 * 1024
+
 _LEAF: Final = RecordType.LEAF
 _ATTACHMENT: Final = RecordType.ATTACHMENT
 _BODY: Final = RecordType.BODY
@@ -60,11 +64,18 @@ class LogReader:
         directory: Where its segments are.
         on_purge: Gets the bytes of each PURGE record as it is read: what was erased, and when. It is behind the leaves
             that it is about, so the reader does not keep it.
+        on_head: Gets each HEAD record as it is read, before the leaves of its commit are taken in.
     """
 
-    def __init__(self, directory: Path, on_purge: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        on_purge: Callable[[bytes], None] | None = None,
+        on_head: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.directory = directory
         self._on_purge = on_purge
+        self._on_head = on_head
         self.log_id = ""
         self.last_head: bytes | None = None
         self.sequence = 0
@@ -81,6 +92,20 @@ class LogReader:
     def size(self) -> int:
         """Leaves read so far."""
         return self.tree.size
+
+    @property
+    def torn(self) -> str:
+        """Where the log ends in a torn commit, of which nobody was promised anything; empty if it ends whole."""
+        return self._torn.removeprefix(": ")
+
+    @property
+    def segment_count(self) -> int:
+        """How many files were begun to be read."""
+        return min(self._number + 1, len(self._paths))
+
+    def place(self, index: int) -> str:
+        """Where a leaf that was read stands: segment and byte."""
+        return f"{self._paths[self._segment_of[index]].name} byte {self._begin_of[index]}"
 
     def node(self, level: int, index: int) -> bytes:
         """The root of a complete subtree, for proofs."""
@@ -120,7 +145,7 @@ class LogReader:
             while (commit := self._writer.read_commit(data, self._at - base)) is not None:
                 yield base, commit
             if self._at == base:
-                if len(data) < size:
+                if len(data) < size or size >= MAX_COMMIT_BYTES or not _is_written(data):
                     return
                 size *= 2
 
@@ -137,6 +162,7 @@ class LogReader:
             header = SegmentHeader.decode(data)
         except MalformedSegmentError as error:
             if number + 1 == len(self._paths) and self.log_id:
+                self._torn = f": {name} was begun and is not whole"
                 return False
             raise LogDamagedError(f"{name}: {error}") from None
         if not self.log_id:
@@ -155,13 +181,24 @@ class LogReader:
 
         Read once more for that: a writer may have gone on while the bytes came in.
         """
-        data = self._rest(number)
+        data = self._written(number)
         if self._writer.read_commit(data, 0) is None:
-            ending = self._writer.ending(data, 0, self.sequence)
             place = f"{self._paths[number].name} is damaged at byte {self._at}"
+            if len(data) > MAX_COMMIT_BYTES:
+                raise LogDamagedError(f"{place}, and more follows than any commit holds")
+            ending = self._writer.ending(data, 0, self.sequence)
             if ending is Ending.DAMAGED:
                 raise LogDamagedError(f"{place}, and later commits follow")
             self._torn = f": {place}" if ending is Ending.TORN else ""
+
+    def _written(self, number: int) -> bytes:
+        """The rest of a segment without the zeros written ahead of use; if it is over-long, only so much of it."""
+        with self._paths[number].open("rb") as file:
+            end = file.seek(self._at)
+            while end - self._at <= MAX_COMMIT_BYTES and (piece := file.read(READ_BYTES)):
+                end = file.tell() if _is_written(piece) else end
+            file.seek(self._at)
+            return file.read(min(end - self._at, MAX_COMMIT_BYTES + 1))
 
     def _take(self, number: int, base: int, commit: CommitRecords) -> list[StoredLeaf]:
         """The new leaves of a commit; the tree has them all when this returns."""
@@ -190,10 +227,14 @@ class LogReader:
                 hashes.append(hashed)
             elif kind is _HEAD:
                 self.last_head = record.data
+                if self._on_head is not None:
+                    self._on_head(record.data)
             elif kind is not _PURGE:
                 beside.append(record)
             elif self._on_purge is not None:
                 self._on_purge(record.data)
+        if beside:
+            raise LogDamagedError(f"commit {commit.sequence} holds records that lie beside no leaf")
         self.tree.extend(hashes)
         return added
 
@@ -229,14 +270,21 @@ class LogReader:
         return _stored(record, beside)
 
 
+def _is_written(data: bytes) -> bool:
+    """Whether there is anything but zeros."""
+    return data.count(0) != len(data)
+
+
 def _stored(record: Record, beside: list[Record]) -> StoredLeaf:
     attachments = []
     body = None
+    index, leaf = split_leaf(record.data)
     for one in beside:
+        if int.from_bytes(one.data[:8], "little") != index:
+            raise LogDamagedError(f"what lies beside leaf {index} belongs to another leaf")
         if one.type is _ATTACHMENT:
             _, kind, data = split_attachment(one.data)
             attachments.append((kind, data))
         elif one.type is _BODY:
             body = one.data
-    index, leaf = split_leaf(record.data)
     return StoredLeaf(index, leaf, tuple(attachments), body)

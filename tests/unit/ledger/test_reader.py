@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from core.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from ledger.commit import GroupCommit
 from ledger.log import Log, LogDamagedError, segments
 from ledger.reader import LogReader
-from ledger.records import COMMIT_END, RecordType, RecordWriter, SegmentHeader
+from ledger.records import COMMIT_END, AttachmentKind, RecordType, RecordWriter, SegmentHeader
 from ledger.vault import BodyVault
 from tests.unit.ledger.conftest import entry, fail_loudly, filled, run_now, unsigned_head
 
@@ -206,3 +208,51 @@ def test_heads_and_bodies_are_read_with_their_leaves(
 
     assert reader.last_head == head
     assert [one.body and vault.open(one.body) for one in reader] == [None, b"one", None, b"three"]
+
+
+def test_a_sparse_segment_does_not_fill_the_memory(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros count as written ahead, whatever their number; what stands behind them is told, not gathered."""
+    monkeypatch.setattr("ledger.reader.MAX_COMMIT_BYTES", 8 * 1024 * 1024)
+    path = segments(directory)[-1]
+    os.truncate(path, 256 * 1024**2)
+    reader = LogReader(directory)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    reader.read_all()
+    with path.open("r+b") as file:
+        file.seek(128 * 1024**2)
+        file.write(b"x")
+    with pytest.raises(LogDamagedError, match="more follows than any commit holds"):
+        LogReader(directory).read_all()
+
+    assert reader.size == 1
+    assert not reader.torn
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
+
+
+def test_records_beside_another_leaf_are_refused(directory: Path) -> None:
+    """An attachment is not covered by the tree: where it stands and what it names must agree."""
+    reader = LogReader(directory)
+    reader.read_all()
+    path = segments(directory)[-1]
+    parts = [path.read_bytes()]
+    writer = RecordWriter(reader.log_id)
+    writer.pack_attachment(parts, 2, 0, AttachmentKind.STATEMENT, b"of leaf 0")
+    writer.pack_leaf(parts, 2, RecordType.LEAF | COMMIT_END, 1, b"first")
+    path.write_bytes(b"".join(parts))
+
+    with pytest.raises(LogDamagedError, match="belongs to another leaf"):
+        LogReader(directory).read_all()
+
+
+def test_records_beside_no_leaf_are_refused(directory: Path) -> None:
+    """Nothing may lie in a log that no leaf leads to."""
+    reader = LogReader(directory)
+    reader.read_all()
+    path = segments(directory)[-1]
+    parts = [path.read_bytes()]
+    RecordWriter(reader.log_id).pack(parts, 2, RecordType.BODY | COMMIT_END, bytes(17))
+    path.write_bytes(b"".join(parts))
+
+    with pytest.raises(LogDamagedError, match="beside no leaf"):
+        LogReader(directory).read_all()

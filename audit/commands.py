@@ -1,11 +1,10 @@
-"""Commands of an auditor: ``audit list | export | verify | verify-inclusion | verify-consistency``.
+"""Commands of an auditor: ``audit list | export | verify | verify-inclusion | verify-consistency | verify-log``.
 
 All of them work offline: on a gateway's directory or a copy of it, on files, and on the anchor.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import platform
@@ -25,6 +24,8 @@ import click
 from core.language import Language, Text
 from core.reasons import ExchangeError, MalformedError, Reason
 from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option
+from rpc.remote import printable
+from rpc.verdicts import judge, show_refusal, verdict_line
 
 if TYPE_CHECKING:
     from audit.report import Report
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
 
 # A head is signed at most a second after the leaves that it covers (PROTOCOL M6), and its file follows each second.
 _HEAD_WAIT_S: Final = 5.0
-_MAX_FILE_BYTES: Final = 1024 * 1024
+_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+_INCLUSION_COLUMNS: Final = {
+    "index": Text("Feuille", "Leaf"),
+    "size": Text("Taille du journal", "Size of the log"),
+    "root": Text("Racine", "Root"),
+}
+_CONSISTENCY_COLUMNS: Final = {
+    "size1": Text("Taille avant", "Size before"),
+    "size2": Text("Taille après", "Size after"),
+    "root2": Text("Racine après", "Root after"),
+}
 
 _FACTS: Final = {
     "client": Text("consommateur", "consumer"),
@@ -177,18 +189,14 @@ def export(
 @lang_option
 def verify(file: Path, anchor: Path, crls: tuple[Path, ...], output: str, lang: Language) -> None:
     """Verify evidence against the anchor; exits 0 only if it is VALID."""
-    from cryptography import x509
-
     from audit.container import read_container
     from audit.report import Verdict
     from audit.verify import unreadable, verify_evidence
     from pki.anchor import Anchor
+    from pki.keys import load_crl
 
     root = Anchor.read(anchor).certificate
-    try:
-        lists = [x509.load_pem_x509_crl(one.read_bytes()) for one in crls]
-    except ValueError:
-        raise MalformedError(Reason.DOCUMENT_INVALID, "a --crl file is no revocation list") from None
+    lists = [load_crl(one.read_bytes()) for one in crls]
     try:
         report = verify_evidence(read_container(file), root, lists)
     except MalformedError as error:
@@ -202,45 +210,79 @@ def verify(file: Path, anchor: Path, crls: tuple[Path, ...], output: str, lang: 
 
 @audit.command("verify-inclusion", help="Vérifier une preuve d'inclusion / an inclusion proof (RFC 9162).")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@output_option
 @lang_option
-def verify_inclusion(file: Path, lang: Language) -> None:
+def verify_inclusion(file: Path, output: Output, lang: Language) -> None:
     """Check ``{"leaf_hash" | "leaf_base64", "index", "size", "proof", "root"}``."""
-    from core import merkle
+    from audit.proofs import check_inclusion
 
-    found = _proof_file(file)
-    hashed = (
-        merkle.leaf_hash(_base64(found["leaf_base64"]))
-        if "leaf_base64" in found
-        else _hash(found.get("leaf_hash"))
-    )
-    merkle.verify_inclusion(
-        hashed,
-        index=_number(found.get("index")),
-        size=_number(found.get("size")),
-        path=_hashes(found.get("proof")),
-        root=_hash(found.get("root")),
-    )
-    click.echo("BON" if lang == "fr" else "GOOD")
+    judge(lambda: check_inclusion(file), _INCLUSION_COLUMNS, output, lang)
 
 
 @audit.command(
     "verify-consistency", help="Vérifier qu'un journal n'a fait que croître / that a log only grew."
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@output_option
 @lang_option
-def verify_consistency(file: Path, lang: Language) -> None:
+def verify_consistency(file: Path, output: Output, lang: Language) -> None:
     """Check ``{"size1", "root1", "size2", "root2", "proof"}``."""
-    from core import merkle
+    from audit.proofs import check_consistency
 
-    found = _proof_file(file)
-    merkle.verify_consistency(
-        size1=_number(found.get("size1")),
-        root1=_hash(found.get("root1")),
-        size2=_number(found.get("size2")),
-        root2=_hash(found.get("root2")),
-        proof=_hashes(found.get("proof")),
-    )
-    click.echo("BON" if lang == "fr" else "GOOD")
+    judge(lambda: check_consistency(file), _CONSISTENCY_COLUMNS, output, lang)
+
+
+@audit.command("verify-log", help="Vérifier un journal entier / verify a whole log.")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--anchor",
+    type=_FILE,
+    default=None,
+    help="juger les certificats des têtes / judge the certificates of the heads",
+)
+@click.option(
+    "--certificate",
+    "certificates",
+    multiple=True,
+    type=_FILE,
+    help="certificat de scellement, avec sa chaîne (PEM) / seal certificate, with its chain (PEM)",
+)
+@click.option(
+    "--crl", "crls", multiple=True, type=_FILE, help="liste de révocation (PEM) / revocation list (PEM)"
+)
+@click.option(
+    "--head",
+    "heads",
+    multiple=True,
+    type=_FILE,
+    help="tête signée, gardée ailleurs : le journal doit la prolonger / signed head kept elsewhere: to be extended",
+)
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@lang_option
+def verify_log(
+    directory: Path,
+    anchor: Path | None,
+    certificates: tuple[Path, ...],
+    crls: tuple[Path, ...],
+    heads: tuple[Path, ...],
+    output: Output,
+    lang: Language,
+) -> None:
+    """Verify every log of a gateway's directory, or of a copy, with every process dead; nothing is written."""
+    from audit.wholelog import is_good, report_json, report_lines, verify_logs
+
+    try:
+        reports = verify_logs(directory, anchor=anchor, certificates=certificates, crls=crls, heads=heads)
+    except ExchangeError as error:
+        show_refusal(error, {"logs": Text("Journaux", "Logs")}, output, lang)
+    good = all(map(is_good, reports))
+    if output == "json":
+        click.echo(json.dumps(report_json(reports), ensure_ascii=False))
+    else:
+        for line in report_lines(reports, lang):
+            click.echo(printable(line))
+        click.echo(verdict_line(lang, is_good=good))
+    sys.exit(GOOD if good else FAULT)
 
 
 # --- export ---
@@ -311,51 +353,6 @@ def _report_json(report: Report) -> dict[str, Any]:
         "facts": report.facts,
         "remarks": [remark.en for remark in report.remarks],
     }
-
-
-# --- files of proofs ---
-
-
-def _proof_file(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as opened:
-            found = json.loads(opened.read(_MAX_FILE_BYTES))
-    except (ValueError, RecursionError):
-        raise MalformedError(Reason.PROOF_INVALID, f"{file} is not JSON") from None
-    if not isinstance(found, dict):
-        raise MalformedError(Reason.PROOF_INVALID, f"{file} holds no proof")
-    return found
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise MalformedError(Reason.PROOF_INVALID, "index and sizes are numbers")
-    return value
-
-
-def _hash(value: object) -> bytes:
-    """64 hex digits, or padded base64."""
-    if not isinstance(value, str):
-        raise MalformedError(Reason.PROOF_INVALID, "a hash is missing")
-    if len(value) == 64:
-        try:
-            return bytes.fromhex(value)
-        except ValueError:
-            raise MalformedError(Reason.PROOF_INVALID, "a hash is not hex") from None
-    return _base64(value)
-
-
-def _base64(value: object) -> bytes:
-    try:
-        return base64.b64decode(str(value), validate=True)
-    except ValueError:
-        raise MalformedError(Reason.PROOF_INVALID, "not padded base64") from None
-
-
-def _hashes(value: object) -> list[bytes]:
-    if not isinstance(value, list):
-        raise MalformedError(Reason.PROOF_INVALID, "'proof' is a list of hashes")
-    return [_hash(one) for one in value]
 
 
 def _utc_ms(moment: datetime | None) -> int | None:

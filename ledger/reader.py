@@ -86,7 +86,7 @@ class LogReader:
         self._begin_of = array("Q")
         self._number = 0
         self._at = 0
-        self._torn = ""
+        self._torn: dict[int, str] = {}
 
     @property
     def size(self) -> int:
@@ -94,9 +94,9 @@ class LogReader:
         return self.tree.size
 
     @property
-    def torn(self) -> str:
-        """Where the log ends in a torn commit, of which nobody was promised anything; empty if it ends whole."""
-        return self._torn.removeprefix(": ")
+    def torn(self) -> list[str]:
+        """Where a segment ends in a torn commit: nobody was promised anything of it, or the next segment has it."""
+        return list(self._torn.values())
 
     @property
     def segment_count(self) -> int:
@@ -162,7 +162,7 @@ class LogReader:
             header = SegmentHeader.decode(data)
         except MalformedSegmentError as error:
             if number + 1 == len(self._paths) and self.log_id:
-                self._torn = f": {name} was begun and is not whole"
+                self._torn[number] = f"{name} was begun and is not whole"
                 return False
             raise LogDamagedError(f"{name}: {error}") from None
         if not self.log_id:
@@ -171,7 +171,9 @@ class LogReader:
         follows = header.first_sequence > self.sequence and header.first_leaf <= self.size
         is_named_so = name == segment_name(header.first_leaf, header.first_sequence)
         if header.log != self.log_id or not follows or not is_named_so:
-            raise LogDamagedError(f"{name} does not follow the segment before it{self._torn}")
+            torn = self._torn.get(number - 1)
+            after = f": {torn}" if torn else ""
+            raise LogDamagedError(f"{name} does not follow the segment before it{after}")
         self.sequence = header.first_sequence - 1
         self._at = HEADER_BYTES
         return True
@@ -189,7 +191,10 @@ class LogReader:
             ending = self._writer.ending(data, 0, self.sequence)
             if ending is Ending.DAMAGED:
                 raise LogDamagedError(f"{place}, and later commits follow")
-            self._torn = f": {place}" if ending is Ending.TORN else ""
+            if ending is Ending.TORN:
+                self._torn[number] = place
+            else:
+                self._torn.pop(number, None)
 
     def _written(self, number: int) -> bytes:
         """The rest of a segment without the zeros written ahead of use; if it is over-long, only so much of it."""

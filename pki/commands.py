@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives import hashes
 
 from core.clock import SystemClock
 from core.language import Language, Text
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from pki.anchor import Anchor, spoken
 from pki.authority import REASONS, Authority, found
 from pki.chain import verify_chain
-from pki.keys import chain_pem, load_chain
+from pki.jws import JWS_KINDS, verify_jws
+from pki.keys import chain_pem, load_chain, load_crl, load_public_key
 from pki.profiles import AuthorityKind, Profile, profile_of, utc
 from rpc.commandline import (
     Output,
@@ -30,9 +31,13 @@ from rpc.commandline import (
 )
 from rpc.files import replace_file
 from rpc.names import urn_of
+from rpc.verdicts import judge
 
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 _NEW_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+# Beyond what any chain, list or document here is long.
+_MAX_FILE_BYTES: Final = 8 * 1024 * 1024
+_MOMENT: Final = click.DateTime(["%Y-%m-%dT%H:%M:%SZ"])
 _DIRECTORY: Final = click.Path(path_type=Path, exists=True, file_okay=False)
 _ISSUED_HERE: Final = [
     profile.value for profile in Profile if profile.rules.issuer is not AuthorityKind.PROGRAMS
@@ -59,7 +64,13 @@ _LIST_COLUMNS: Final = {
 _CHAIN_COLUMNS: Final = {
     "name": Text("Nom", "Name"),
     "profile": Text("Profil", "Profile"),
-    "verdict": Text("Verdict", "Verdict"),
+    "at": Text("Jugé à", "Judged at"),
+}
+_JWS_COLUMNS: Final = {
+    "typ": Text("Sorte", "Kind"),
+    "signer": Text("Signataire", "Signer"),
+    "digest": Text("SHA-256 du contenu", "SHA-256 of the payload"),
+    "payload": Text("Contenu", "Payload"),
 }
 _ANCHOR_COLUMNS: Final = {
     "file": Text("Fichier", "File"),
@@ -137,7 +148,7 @@ def issue_command(
 @click.option("--reason", type=click.Choice(sorted(REASONS)), required=True, help="motif / reason")
 @click.option(
     "--invalid-since",
-    type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]),
+    type=_MOMENT,
     default=None,
     help="clé compromise depuis (UTC) / key compromised since (UTC)",
 )
@@ -207,26 +218,107 @@ def list_command(directory: Path, lang: Language, output: Output) -> None:
 
 @pki.command("verify-chain")
 @click.argument("chain", type=_FILE)
-@click.option("--anchor", "anchor_path", type=_FILE, required=True, help="anchor.pem")
-@click.option("--crl", "crls", type=_FILE, multiple=True, help="listes de révocation / revocation lists")
-@click.option("--profile", type=click.Choice(_ISSUED_HERE), required=True)
+@click.option(
+    "--intermediate", "intermediates", type=_FILE, multiple=True, help="autres AC / further CAs (PEM)"
+)
+@click.option("--anchor", "anchor_path", type=_FILE, default=None, help="anchor.pem")
+@click.option("--root", "roots", type=_FILE, multiple=True, help="racine, à la place de l'ancre / root (PEM)")
+@click.option("--crl", "crls", type=_FILE, multiple=True, help="liste de révocation / revocation list (PEM)")
+@click.option("--at", type=_MOMENT, default=None, help="instant à juger (UTC) / the moment to judge (UTC)")
+@click.option("--profile", type=click.Choice([one.value for one in Profile]), required=True)
 @lang_option
 @output_option
 def verify_chain_command(
-    chain: Path, anchor_path: Path, crls: tuple[Path, ...], profile: str, lang: Language, output: Output
+    chain: Path,
+    intermediates: tuple[Path, ...],
+    anchor_path: Path | None,
+    roots: tuple[Path, ...],
+    crls: tuple[Path, ...],
+    at: datetime | None,
+    profile: str,
+    lang: Language,
+    output: Output,
 ) -> None:
     """Vérifier une chaîne, certificat d'abord / verify a chain, leaf first."""
-    leaf, *intermediates = load_chain(chain.read_bytes())
-    verified = verify_chain(
-        leaf,
-        intermediates=intermediates,
-        roots=[Anchor.read(anchor_path).certificate],
-        crls=[_load_crl(path) for path in crls],
-        at=utc(SystemClock().now_ms()),
-        profile=Profile(profile),
-    )
-    good = Text("BON", "GOOD").in_(lang)
-    show_one({"name": verified.urn, "profile": profile, "verdict": good}, _CHAIN_COLUMNS, output, lang)
+    if (anchor_path is None) == (not roots):
+        raise click.UsageError(
+            Text("--anchor ou --root, l'un des deux", "either --anchor or --root").in_(lang)
+        )
+    moment = at.replace(tzinfo=UTC) if at else utc(SystemClock().now_ms())
+
+    def check() -> dict[str, object]:
+        leaf, *below = _chain(chain)
+        verified = verify_chain(
+            leaf,
+            intermediates=[*below, *(one for path in intermediates for one in _chain(path))],
+            roots=[Anchor.read(anchor_path).certificate]
+            if anchor_path
+            else [one for path in roots for one in _chain(path)],
+            crls=[load_crl(_limited(path)) for path in crls],
+            at=moment,
+            profile=Profile(profile),
+        )
+        return {"name": verified.urn, "profile": profile, "at": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
+
+    judge(check, _CHAIN_COLUMNS, output, lang)
+
+
+@pki.command("verify-jws")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--typ", type=click.Choice([*JWS_KINDS]), required=True, help="sorte, et nulle autre / kind, no other"
+)
+@click.option("--key", "key_path", type=_FILE, default=None, help="clé publique (PEM) / public key (PEM)")
+@click.option(
+    "--certificate", "certificate_path", type=_FILE, default=None, help="certificat / certificate (PEM)"
+)
+@lang_option
+@output_option
+def verify_jws_command(
+    file: Path, typ: str, key_path: Path | None, certificate_path: Path | None, lang: Language, output: Output
+) -> None:
+    """Vérifier la forme et la signature d'un JWS, d'une seule sorte / verify form and signature of a JWS of one kind.
+
+    Ni l'heure, ni le destinataire, ni ce que le registre sait de la clé n'est jugé / neither time, audience nor what
+    the registry knows of the key is judged.
+    """
+    if (key_path is None) == (certificate_path is None):
+        raise click.UsageError(
+            Text("--key ou --certificate, l'un des deux", "either --key or --certificate").in_(lang)
+        )
+
+    def check() -> dict[str, object]:
+        certificate = _chain(certificate_path)[0] if certificate_path else None
+        key = load_public_key(_ascii(key_path)) if key_path else None
+        verified = verify_jws(_limited(file).removesuffix(b"\n"), typ, key=key, certificate=certificate)
+        return {
+            "typ": verified.typ,
+            "signer": verified.signer,
+            "digest": verified.digest,
+            "payload": verified.payload.decode("utf-8"),
+        }
+
+    judge(check, _JWS_COLUMNS, output, lang)
+
+
+def _chain(path: Path) -> list[x509.Certificate]:
+    return load_chain(_limited(path))
+
+
+def _ascii(path: Path) -> str:
+    try:
+        return _limited(path).decode("ascii")
+    except UnicodeDecodeError:
+        raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is not ASCII") from None
+
+
+def _limited(path: Path) -> bytes:
+    """A file that somebody handed over: no more of it than anything here may have."""
+    with path.open("rb") as file:
+        data = file.read(_MAX_FILE_BYTES + 1)
+    if len(data) > _MAX_FILE_BYTES:
+        raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is longer than {_MAX_FILE_BYTES} bytes")
+    return data
 
 
 @click.group()
@@ -276,10 +368,3 @@ def _list_row(authority: Authority, crl: x509.CertificateRevocationList) -> dict
         "revoked": len(crl),
         "next_update": f"{crl.next_update_utc:%Y-%m-%d}" if crl.next_update_utc else "",
     }
-
-
-def _load_crl(path: Path) -> x509.CertificateRevocationList:
-    try:
-        return x509.load_pem_x509_crl(path.read_bytes())
-    except ValueError:
-        raise ExchangeError(Reason.DOCUMENT_INVALID, f"{path} is no revocation list") from None

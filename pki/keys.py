@@ -31,6 +31,7 @@ __all__ = [
     "key_pem",
     "key_thumbprint",
     "load_chain",
+    "load_crl",
     "load_public_key",
     "public_key_der",
     "public_key_pem",
@@ -38,6 +39,7 @@ __all__ = [
     "require_p256",
     "sign_es256",
     "verify_es256",
+    "verify_jws_es256",
     "write_key",
 ]
 
@@ -167,6 +169,14 @@ def load_chain(pem: bytes | str) -> list[x509.Certificate]:
         raise MalformedError(Reason.CERTIFICATE_INVALID, "not PEM certificates") from None
 
 
+def load_crl(pem: bytes) -> x509.CertificateRevocationList:
+    """Read a PEM revocation list; raises ``MalformedError``."""
+    try:
+        return x509.load_pem_x509_crl(pem)
+    except (ValueError, x509.InvalidVersion):
+        raise MalformedError(Reason.DOCUMENT_INVALID, "not a PEM revocation list") from None
+
+
 def sign_es256(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
     """ES256 (RFC 7518, section 3.4): ``r || s``, 64 bytes, low s; the same bytes each time (RFC 6979)."""
     r, s = decode_dss_signature(key.sign(data, _SIGN))
@@ -181,13 +191,25 @@ def verify_es256(key: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) 
     Raises:
         BadSignatureError: It is not this key's signature over ``data``.
     """
+    if int.from_bytes(signature[32:], "big") > _HALF_ORDER:
+        raise BadSignatureError("the signature is not in low-s form")
+    verify_jws_es256(key, data, signature)
+
+
+def verify_jws_es256(key: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) -> None:
+    """Check an ES256 signature as RFC 7518 has it, made by anybody's JWT library: those leave s as it falls.
+
+    Only for what is verified and forgotten. What is kept, named by its digest or signed again has one written
+    form: ``verify_es256``.
+
+    Raises:
+        BadSignatureError: It is not this key's signature over ``data``.
+    """
     if len(signature) != 64:
         raise BadSignatureError("the signature is not 64 bytes")
-    s = int.from_bytes(signature[32:], "big")
-    if s > _HALF_ORDER:
-        raise BadSignatureError("the signature is not in low-s form")
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     try:
-        key.verify(encode_dss_signature(int.from_bytes(signature[:32], "big"), s), data, _VERIFY)
+        key.verify(encode_dss_signature(r, s), data, _VERIFY)
     except InvalidSignature:
         raise BadSignatureError("the signature does not verify") from None
 

@@ -193,7 +193,7 @@ def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
         # A provider's reasons are its own: ours of the same name would tell another remedy.
         remedy = _remedy(reason, lang) if error.domain in ("", OWN_DOMAIN) else ""
     else:
-        reason, sentence = str(error.reason), _sentence(error, lang)
+        reason, sentence = str(error.reason), sentence_of(error, lang)
         remedy = error.remedy.in_(lang) if error.remedy else _remedy(reason, lang)
     # A gateway's text tells the remedy already; it gets a line of its own.
     told = sentence.removesuffix(remedy).rstrip("; ") if remedy else sentence
@@ -211,7 +211,8 @@ def _remote_sentence(error: RemoteError, lang: Language) -> str:
     return f"{heading.in_(lang)} ({told})" if heading else told
 
 
-def _sentence(error: ExchangeError, lang: Language) -> str:
+def sentence_of(error: ExchangeError, lang: Language) -> str:
+    """What happened, in the reader's language, with the detail."""
     text, detail = error.reason.entry.text, str(error)
     return text.in_(lang) if detail in text else f"{text.in_(lang)} ({detail})"
 

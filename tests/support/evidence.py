@@ -59,6 +59,7 @@ class Side:
     signer: HeadSigner = field(init=False)
     edge: Edge | None = None
     notes: int = 0
+    unrecorded: bytes | None = None
 
     def __post_init__(self) -> None:
         log = self.directory / "log/0"
@@ -84,9 +85,10 @@ class Side:
     def append(
         self, leaf: bytes, *attachments: tuple[AttachmentKind, bytes], body: bytes | None = None
     ) -> int:
-        """Commit one leaf; returns its index."""
+        """Commit one leaf, with the head that was signed last, if it is not in the log yet; returns its index."""
         entry = Entry(leaf, leaf_hash(leaf), attachments, body, "service")
-        return self.commit.commit_now([entry]).first
+        head, self.unrecorded = self.unrecorded, None
+        return self.commit.commit_now([entry], head).first
 
     def note(self) -> int:
         """A leaf about nothing in particular."""
@@ -107,7 +109,7 @@ class Side:
             iat=self.clock.now_ms() // 1000,
             cfg=mark,
         )
-        jws = self.signer.sign(head)
+        jws = self.unrecorded = self.signer.sign(head)
         write_head_file(self.directory / "state/head.json", jws)
         return jws
 

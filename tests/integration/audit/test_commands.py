@@ -16,6 +16,8 @@ from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from tests.support.evidence import EvidenceCountry
 
+GOOD_ROOT = leaf_hash(b"\x00").hex()
+
 
 @pytest.fixture
 def country(tmp_path: Path) -> EvidenceCountry:
@@ -29,6 +31,14 @@ def run(*arguments: object) -> Result:
 def refusal(result: Result) -> Reason:
     assert isinstance(result.exception, ExchangeError), result.output
     return result.exception.reason
+
+
+def refused(result: Result) -> str:
+    """The reason of a refusal, which a verifier tells on standard output."""
+    assert result.exit_code == 1, result.output
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[-1] == "VERDICT : REFUSÉ (REFUSED)"
+    return result.stdout.splitlines()[-2].partition(":")[0]
 
 
 def test_what_is_exported_verifies(country: EvidenceCountry, tmp_path: Path) -> None:
@@ -241,8 +251,9 @@ def test_an_exported_proof_verifies_alone(country: EvidenceCountry, tmp_path: Pa
     proof.write_text(json.dumps(changed))
     bad = run("verify-inclusion", proof)
 
-    assert (good.exit_code, good.output.strip()) == (0, "BON")
-    assert refusal(bad) is Reason.PROOF_INVALID
+    assert good.exit_code == 0
+    assert good.output.splitlines()[-1] == "VERDICT : BON (GOOD)"
+    assert refused(bad) == "PROOF_INVALID"
 
 
 def test_proofs_are_read_with_base64_too(tmp_path: Path) -> None:
@@ -255,7 +266,8 @@ def test_proofs_are_read_with_base64_too(tmp_path: Path) -> None:
 
     result = run("verify-inclusion", file, "--lang", "en")
 
-    assert (result.exit_code, result.output.strip()) == (0, "GOOD")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == "VERDICT: GOOD"
 
 
 def test_consistency_of_two_heads_is_verified(tmp_path: Path) -> None:
@@ -271,7 +283,7 @@ def test_consistency_of_two_heads_is_verified(tmp_path: Path) -> None:
     bad = run("verify-consistency", file)
 
     assert good.exit_code == 0
-    assert refusal(bad) is Reason.PROOF_INVALID
+    assert refused(bad) == "PROOF_INVALID"
 
 
 @pytest.mark.parametrize(
@@ -287,11 +299,58 @@ def test_consistency_of_two_heads_is_verified(tmp_path: Path) -> None:
         json.dumps({"leaf_hash": "0" * 64, "index": 0, "size": 1, "proof": "x", "root": "0" * 64}),
         json.dumps({"leaf_hash": "g" * 64, "index": 0, "size": 1, "proof": [], "root": "0" * 64}),
         json.dumps({"leaf_hash": "AAAA", "index": 0, "size": 1, "proof": [], "root": "AAAA"}),
+        f'{{"leaf_base64": "AA==", "index": 0, "index": 0, "size": 1, "proof": [], "root": "{GOOD_ROOT}"}}',
+        json.dumps(
+            {
+                "leaf_base64": "AA==",
+                "leaf_hash": GOOD_ROOT,
+                "index": 0,
+                "size": 1,
+                "proof": [],
+                "root": GOOD_ROOT,
+            }
+        ),
+        json.dumps(
+            {"leaf_base64": "AA==", "index": 0, "size": 1, "proof": [], "root": GOOD_ROOT, "note": ""}
+        ),
+        json.dumps({"leaf_base64": "AB==", "index": 0, "size": 1, "proof": [], "root": GOOD_ROOT}),
+        json.dumps({"leaf_base64": "AA==", "index": -1, "size": 1, "proof": [], "root": GOOD_ROOT}),
+        json.dumps({"leaf_base64": "AA==", "index": 2**80, "size": 2**81, "proof": [], "root": GOOD_ROOT}),
+        json.dumps({"leaf_base64": "AA==", "index": 0, "size": 1, "proof": [GOOD_ROOT], "root": GOOD_ROOT}),
+        f'{{"index": {"9" * 5000}}}',
+        "[" * 100_000,
+        "\udcff",
     ],
 )
 def test_malformed_proof_files_are_refused(tmp_path: Path, text: str) -> None:
-    """One clear error each."""
+    """One clear verdict each, on standard output; nothing is read in two ways."""
     file = tmp_path / "proof.json"
-    file.write_text(text)
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
 
-    assert refusal(run("verify-inclusion", file)) is Reason.PROOF_INVALID
+    assert refused(run("verify-inclusion", file)) == "PROOF_INVALID"
+    assert refused(run("verify-consistency", file)) == "PROOF_INVALID"
+
+
+def test_a_refusal_has_its_reason_in_json_and_csv(tmp_path: Path) -> None:
+    """A program reads the same verdict; what a refused file says of itself is not repeated."""
+    file = tmp_path / "proof.json"
+    file.write_text(
+        json.dumps({"leaf_base64": "AA==", "index": 7, "size": 8, "proof": [], "root": GOOD_ROOT})
+    )
+
+    as_json = run("verify-inclusion", file, "--output", "json")
+    as_csv = run("verify-inclusion", file, "--output", "csv")
+
+    told = json.loads(as_json.output)
+    assert (told["verdict"], told["reason"], told["index"]) == ("REFUSED", "PROOF_INVALID", None)
+    assert next(csv.DictReader(io.StringIO(as_csv.output)))["reason"] == "PROOF_INVALID"
+    assert (as_json.exit_code, as_csv.exit_code) == (1, 1)
+
+
+@pytest.mark.parametrize("command", ["verify-inclusion", "verify-consistency", "verify-log"])
+def test_a_file_that_is_not_there_is_a_question_wrongly_asked(tmp_path: Path, command: str) -> None:
+    """Exit 2: no verdict about anything."""
+    result = run(command, tmp_path / "missing")
+
+    assert result.exit_code == 2
+    assert result.stdout == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import grpc
@@ -13,6 +14,7 @@ from audit.exchanges import Wanted, require_whole
 from audit.listing import Listing
 from audit.report import Report, StepVerdict
 from audit.verify import verify_evidence
+from audit.wholelog import verify_logs
 from core.evidence import MANIFEST, Parts, parse_manifest
 from core.reasons import ExchangeError, Reason
 from ledger.evidence import gather_evidence
@@ -93,3 +95,19 @@ def test_a_call_without_agreement_is_proved_as_refused_at_home(federation: Feder
 
     assert len(parse_manifest(parts[MANIFEST]).leaves) == 1
     assert {1, 2, 3, 4, 5, 8} <= good(federation, parts)
+
+
+def test_the_logs_of_running_gateways_are_whole(federation: Federation) -> None:
+    """What workers write keeps every rule that the verifier of whole logs has, beside the writers and after them."""
+    with ThreadPoolExecutor(8) as callers:
+        list(callers.map(lambda _: call(federation), range(40)))
+
+    for member in (federation.pns, federation.anip):
+        certificate = member.directory.seal.certificate
+        (report,) = verify_logs(member.directory.root, certificates=[certificate])
+
+        assert report.fault is None
+        assert (report.signatures, report.unrecorded) == ("verified", 0)
+        assert report.newest is not None
+        assert report.size >= 80
+        assert report.heads > 0

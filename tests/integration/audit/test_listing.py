@@ -248,12 +248,12 @@ def test_an_answer_that_came_too_late_is_told(country: EvidenceCountry) -> None:
 
 
 def test_what_no_head_covers_is_not_signed_yet(country: EvidenceCountry) -> None:
-    """And the foot says that there is no head."""
+    """And the foot tells the head that the log itself holds, which is older."""
     country.exchange()
     (country.pns.directory / "state/head.json").unlink()
 
     assert row(country.pns)["proof"] == ["both_logs", "unsigned"]
-    assert "no signed head" in listed(country.pns, "--lang", "en").output
+    assert "signed head: 3 " in listed(country.pns, "--lang", "en").output
 
 
 def test_an_exchange_id_used_twice_makes_two_rows(country: EvidenceCountry) -> None:

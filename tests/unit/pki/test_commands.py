@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest, spoken
 from pki.authority import Authority
 from pki.commands import anchor, ca, pki
-from pki.keys import generate_key, load_chain
+from pki.keys import chain_pem, generate_key, load_chain
 from pki.profiles import AuthorityKind, Profile, build_csr, profile_of
 from tests.support.certificates import GW1
 
@@ -31,6 +32,14 @@ def run(group: click.Group, *arguments: object) -> Result:
 def rows(result: Result) -> Any:
     assert result.exit_code == 0, result.output
     return json.loads(result.output)
+
+
+def refused(result: Result) -> str:
+    """The reason of a refusal, which a verifier tells on standard output."""
+    assert result.exit_code == 1, result.output
+    assert result.stderr == ""
+    assert result.stdout.splitlines()[-1] == "VERDICT : REFUSÉ (REFUSED)"
+    return result.stdout.splitlines()[-2].partition(":")[0]
 
 
 @pytest.fixture
@@ -84,12 +93,10 @@ def test_a_chain_is_verified_against_anchor_and_lists(
 
     good = run(pki, "verify-chain", *options, *lists, "--output", "json")
 
-    assert rows(good) == {"name": GW1, "profile": "auth", "verdict": "BON"}
-    with pytest.raises(ExchangeError) as caught:
-        run(pki, "verify-chain", *options)
-    assert caught.value.reason is Reason.CERTIFICATE_INVALID
-    with pytest.raises(ExchangeError, match="no revocation list"):
-        run(pki, "verify-chain", *options, "--crl", chain)
+    found = rows(good)
+    assert (found["verdict"], found["name"], found["profile"]) == ("GOOD", GW1, "auth")
+    assert refused(run(pki, "verify-chain", *options)) == "CERTIFICATE_INVALID"
+    assert refused(run(pki, "verify-chain", *options, "--crl", chain)) == "DOCUMENT_INVALID"
 
 
 def test_revoking_asks_and_publishes(chain: Path, directory: Path, anchor_file: Path) -> None:
@@ -105,9 +112,49 @@ def test_revoking_asks_and_publishes(chain: Path, directory: Path, anchor_file: 
     assert unsure.exit_code == 1
     assert rows(done)["revoked"] == 1
     lists = ("--crl", directory / "root.crl", "--crl", directory / "auth.crl")
-    with pytest.raises(ExchangeError) as caught:
-        run(pki, "verify-chain", chain, "--anchor", anchor_file, "--profile", "auth", *lists)
-    assert caught.value.reason is Reason.CERTIFICATE_REVOKED
+    verified = run(pki, "verify-chain", chain, "--anchor", anchor_file, "--profile", "auth", *lists)
+    assert refused(verified) == "CERTIFICATE_REVOKED"
+
+
+def test_a_chain_is_judged_at_the_moment_that_is_asked_for(
+    chain: Path, directory: Path, tmp_path: Path
+) -> None:
+    """``--at`` moves the clock; leaf, intermediates and root may each lie in a file of its own."""
+    leaf, issuer = load_chain(chain.read_bytes())
+    (tmp_path / "leaf.pem").write_bytes(chain_pem([leaf]))
+    (tmp_path / "ca.pem").write_bytes(chain_pem([issuer]))
+    parts = (tmp_path / "leaf.pem", "--intermediate", tmp_path / "ca.pem", "--root", directory / "root.crt")
+    lists = ("--crl", directory / "root.crl", "--crl", directory / "auth.crl", "--profile", "auth")
+
+    def at(moment: datetime) -> Result:
+        return run(pki, "verify-chain", *parts, *lists, "--at", f"{moment:%Y-%m-%dT%H:%M:%SZ}")
+
+    second = timedelta(seconds=1)
+    assert at(leaf.not_valid_before_utc).exit_code == 0
+    assert refused(at(leaf.not_valid_before_utc - second)) == "CERTIFICATE_EXPIRED"
+    assert refused(at(leaf.not_valid_after_utc + second)) == "CERTIFICATE_EXPIRED"
+    # Valid for 90 days and a moment less than its list.
+    assert at(leaf.not_valid_after_utc).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--root", "ca/root.crt", "--anchor", "anchor.pem"),
+        ("--root", "ca/root.crt", "--at", "yesterday"),
+    ],
+    ids=["no root", "two kinds of root", "no moment"],
+)
+def test_a_chain_wrongly_asked_about_gets_no_verdict(
+    chain: Path, anchor_file: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 2, and nothing on standard output."""
+    monkeypatch.chdir(anchor_file.parent)
+
+    result = run(pki, "verify-chain", chain, "--profile", "auth", *options)
+
+    assert (result.exit_code, result.stdout) == (2, "")
 
 
 def test_an_authority_is_not_revoked_like_a_leaf(directory: Path) -> None:

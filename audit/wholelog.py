@@ -1,0 +1,621 @@
+"""Verifies whole logs on files alone, leaf by leaf, as their gateway wrote them.
+
+ 1 segments follow each other; every record has its CRC; commits and leaves are numbered without a gap
+ 2 leaf 0 is a genesis leaf, and its hash is the log's name
+ 3 every leaf is of this log, and in its one written form
+ 4 what lies beside a leaf belongs to it: a record's statement is the one whose leaf hash it names, and stands in the
+   frame that its head signs; a receipt is about a statement of this log; frames of one peer go on from each other
+ 5 every head in the log has the root of the leaves before it; its time never falls while it grows
+ 6 heads kept elsewhere (``state/``, a peer's, an archive's) are extended by these leaves
+ 7 heads are signed with a certificate that leads to the anchor, for that gateway, at their times
+
+The first fault ends the reading of a log and is told with its place. The tree covers leaves only: attachments and HEAD
+records are covered by nothing but their CRC, so steps 4 and 5 judge them by what leaves and heads say.
+
+Nothing is written, and no process is asked. A torn tail is no fault: nobody was promised what it held. Nor is a log
+that says in its first leaf which log it succeeds: the gap is declared, and shown.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from cryptography import x509
+
+from audit.bodies import parse_purge
+from core.frames import FrameRecord
+from core.heads import MAX_HEAD_BYTES, TreeHead, head_digest, parse_head
+from core.identifiers import urn
+from core.language import Language, Text
+from core.leaves import (
+    GENESIS,
+    HEARD,
+    NOTE,
+    SAID,
+    Genesis,
+    Heard,
+    Leaf,
+    Succession,
+    heard_leaf,
+    parse_genesis,
+    parse_heard,
+    parse_leaf,
+    parse_note,
+    parse_registry_change,
+    said_leaf,
+)
+from core.merkle import Edge, Node, leaf_hash
+from core.reasons import ExchangeError, MalformedError, Reason
+from core.statements import parse_statement
+from ledger.evidence import log_directories
+from ledger.headfile import read_head_file
+from ledger.published import PublishedConfigurations
+from ledger.reader import LogReader, StoredLeaf
+from ledger.records import AttachmentKind
+from pki.anchor import Anchor
+from pki.chain import verify_chain
+from pki.heads import verify_head
+from pki.keys import certificate_thumbprint, load_chain, load_crl
+from pki.profiles import profile_of
+
+# A frame proves what was heard in the same commit; older ones are forgotten, by number and by bytes.
+_FRAMES_REMEMBERED: Final = 64
+_FRAME_BYTES_REMEMBERED: Final = 8 * 1024 * 1024
+_MAX_FILE_BYTES: Final = 1024 * 1024
+
+Signatures = Literal["anchored", "verified", "unchecked"]
+
+
+class LogFaultError(ExchangeError):
+    """What is wrong with a log, and where."""
+
+
+@dataclass(slots=True)
+class LogReport:
+    """What was found in one log.
+
+    Attributes:
+        worker: Which worker's it is.
+        log: Its id; empty if not even that could be read.
+        gateway: Whose log it says it is.
+        size: Leaves that were read and are good.
+        root: Merkle root over them, hex.
+        segments: Files that were read.
+        heads: HEAD records that were compared with the tree.
+        newest: The newest signed head that these leaves have, from the log or from beside it.
+        newest_jws: The same as it was signed: to be kept elsewhere, and shown next time.
+        signatures: Whether heads were verified: up to the anchor, against a certificate only, or not at all.
+        torn: Where segments end in torn commits; of the last one nobody was promised anything, the others are followed by
+            a segment that has what they lack.
+        succeeds: The log that it says it succeeds: a declared gap.
+        unrecorded: Frames of peers whose edge had moved further than the log records.
+        fault: The first fault.
+    """
+
+    worker: int
+    log: str = ""
+    gateway: str = ""
+    size: int = 0
+    root: str = ""
+    segments: int = 0
+    heads: int = 0
+    newest: TreeHead | None = None
+    newest_jws: bytes = b""
+    signatures: Signatures = "unchecked"
+    torn: list[str] = field(default_factory=list)
+    succeeds: Succession | None = None
+    unrecorded: int = 0
+    fault: ExchangeError | None = None
+
+
+def verify_logs(
+    directory: Path,
+    *,
+    anchor: Path | None = None,
+    certificates: Sequence[Path] = (),
+    crls: Sequence[Path] = (),
+    heads: Sequence[Path] = (),
+) -> list[LogReport]:
+    """Verify every log below a gateway's directory (or one directory of segments).
+
+    Args:
+        directory: The gateway's directory, or a copy; only read.
+        anchor: Judge the certificates of heads against its X.509 root. Candidates are then also taken from
+            ``keys/seal.crt``, and revocation lists from ``configuration/``: both must lead to the anchor themselves.
+        certificates: Seal certificates, each file with its chain, leaf first.
+        crls: Further revocation lists.
+        heads: Signed heads that were kept elsewhere, one JWS a file; each must be of one of these logs.
+
+    Raises:
+        ExchangeError: There is no log, or a file that was given is not what it should be.
+        OSError: A file cannot be read.
+    """
+    seals = _Seals.read(directory, anchor, certificates, crls)
+    kept = [(path.name, _read_head(path)) for path in heads]
+    with ExitStack() as trees:
+        verifications = []
+        for worker, log in log_directories(directory):
+            beside = read_head_file(
+                directory / "state" / ("head.json" if worker == 0 else f"head-{worker}.json")
+            )
+            verification = _Verification(log, LogReport(worker), seals)
+            trees.callback(verification.reader.tree.close)
+            verification.run([*kept, *([("state", beside)] if beside is not None else [])])
+            verifications.append(verification)
+        _require_known(verifications, kept)
+        _compare_successions(verifications)
+    return [one.report for one in verifications]
+
+
+def is_good(report: LogReport) -> bool:
+    """Whether nothing is wrong with a log."""
+    return report.fault is None
+
+
+# --- one log ---
+
+
+class _Verification:
+    """One pass over one log."""
+
+    def __init__(self, directory: Path, report: LogReport, seals: _Seals) -> None:
+        self.report = report
+        self.reader = LogReader(directory, self._take_purge, self._take_head)
+        self._seals = seals
+        self._peers = _Peers(report)
+        self._genesis: Genesis | None = None
+
+    def run(self, kept: Sequence[tuple[str, bytes]]) -> None:
+        """Read all of it, then compare it with heads that were kept elsewhere; the first fault ends it."""
+        report, reader = self.report, self.reader
+        try:
+            for stored in reader.follow():
+                try:
+                    self._take(stored)
+                except ExchangeError as error:
+                    place = f"leaf {stored.index} ({reader.place(stored.index)})"
+                    raise LogFaultError(error.reason, f"{place}: {error}") from None
+                report.size = stored.index + 1
+            if self._genesis is None:
+                raise LogFaultError(Reason.LOG_DAMAGED, "there is no leaf in it")
+            for name, jws in kept:
+                self._compare(name, jws)
+            self._seals.require_chains()
+        except ExchangeError as error:
+            report.fault = error
+        report.log, report.segments, report.torn = reader.log_id, reader.segment_count, reader.torn
+        report.root = reader.tree.root(report.size).hex()
+
+    # 2, 3
+
+    def _take(self, stored: StoredLeaf) -> None:
+        leaf = parse_leaf(stored.leaf)
+        if (stored.index == 0) != (leaf.label == GENESIS):
+            raise LogFaultError(
+                Reason.LOG_DAMAGED, "leaf 0, and no other, is the genesis leaf that names the log"
+            )
+        if leaf.label == GENESIS:
+            self._take_genesis(leaf, leaf_hash(stored.leaf).hex())
+        elif leaf.log != self.reader.log_id:
+            raise LogFaultError(Reason.LOG_DAMAGED, "a leaf of another log")
+        heard = _read_body(leaf)
+        self._take_beside(stored, leaf, heard)
+
+    def _take_genesis(self, leaf: Leaf, hashed: str) -> None:
+        if hashed != self.reader.log_id:
+            raise LogFaultError(
+                Reason.LOG_DAMAGED, "the genesis leaf does not have the log's name as its hash"
+            )
+        self._genesis = parse_genesis(leaf.body)
+        self.report.gateway, self.report.succeeds = self._genesis.gateway, self._genesis.succeeds
+
+    # 4
+
+    def _take_beside(self, stored: StoredLeaf, leaf: Leaf, heard: Heard | None) -> None:
+        statements = []
+        for kind, data in stored.attachments:
+            if kind is AttachmentKind.FRAME:
+                self._peers.take_frame(FrameRecord.decode(data))
+            elif kind is AttachmentKind.RECEIPT:
+                self._take_receipt(data, stored.index)
+            elif kind is AttachmentKind.STATEMENT:
+                statements.append(data)
+        if heard is None:
+            if statements:
+                raise LogFaultError(Reason.STATEMENT_INVALID, "a statement beside a leaf that records none")
+            return
+        if len(statements) != 1:
+            raise LogFaultError(
+                Reason.STATEMENT_INVALID, "a record without the bytes of the one statement it is about"
+            )
+        (body,) = statements
+        if leaf_hash(said_leaf(heard.log, body)).hex() != heard.leaf:
+            raise LogFaultError(Reason.STATEMENT_INVALID, "the statement beside it is not the one it names")
+        if parse_statement(body).from_ != heard.log:
+            raise LogFaultError(Reason.STATEMENT_INVALID, "the statement beside it is another log's word")
+        self._peers.require_proven(heard.log, heard.index, bytes.fromhex(heard.leaf), heard.head)
+
+    def _take_receipt(self, data: bytes, at: int) -> None:
+        """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
+        if len(data) < 48:
+            raise LogFaultError(Reason.STATEMENT_INVALID, "a receipt is cut short")
+        own, index, head = (
+            int.from_bytes(data[:8], "little"),
+            int.from_bytes(data[8:16], "little"),
+            data[16:48],
+        )
+        receipt = parse_heard(data[48:])
+        # Beside leaf ``at`` lies what came before it was written.
+        if own >= at or (receipt.log, receipt.index) != (self.reader.log_id, own):
+            raise LogFaultError(Reason.STATEMENT_INVALID, "a receipt of another statement than it lies by")
+        if self.reader.node(0, own).hex() != receipt.leaf:
+            raise LogFaultError(Reason.STATEMENT_INVALID, "a receipt of other words than this log said")
+        self._peers.require_receipt(index, receipt, head.hex())
+
+    def _take_purge(self, record: bytes) -> None:
+        if parse_purge(record) is None:
+            raise LogFaultError(Reason.LOG_DAMAGED, "a record of an erasure that cannot be read")
+
+    # 5
+
+    def _take_head(self, jws: bytes) -> None:
+        """Called between two commits: the tree has the leaves of those before."""
+        try:
+            self._require_head(parse_head(jws).unverified, jws)
+        except ExchangeError as error:
+            place = f"head before leaf {self.reader.size} (commit {self.reader.sequence})"
+            raise LogFaultError(error.reason, f"{place}: {error}") from None
+        self.report.heads += 1
+
+    def _require_head(self, head: TreeHead, jws: bytes) -> None:
+        if head.size > self.reader.size:
+            raise LogFaultError(
+                Reason.LOG_DAMAGED, f"it covers {head.size} leaves, and {self.reader.size} stand before it"
+            )
+        self._require_extended(head)
+        newest = self.report.newest
+        if newest is not None:
+            # At a start the newest head is written once more, and the same tree may be signed again.
+            if head.size < newest.size:
+                raise LogFaultError(Reason.HEAD_INVALID, f"a head of {newest.size} leaves was signed before")
+            if head.iat < newest.iat:
+                raise LogFaultError(Reason.HEAD_INVALID, "its time is before that of the head before it")
+        self._require_signature(head, jws)
+        self.report.newest, self.report.newest_jws = head, jws
+
+    def _require_extended(self, head: TreeHead) -> None:
+        if head.log != self.reader.log_id:
+            raise LogFaultError(Reason.HEAD_INVALID, f"it is a head of log {head.log[:16]}…")
+        if self._genesis is None or head.gateway != self._genesis.gateway:
+            raise LogFaultError(Reason.HEAD_INVALID, f"it is a head of {head.gateway}")
+        if self.reader.tree.root(head.size).hex() != head.root:
+            raise LogFaultError(Reason.FORKED, f"the leaves here have another root at {head.size}")
+
+    def _require_signature(self, head: TreeHead, jws: bytes) -> None:
+        self.report.signatures = self._seals.require_signature(head, jws)
+
+    # 6
+
+    def _compare(self, name: str, jws: bytes) -> None:
+        head = parse_head(jws).unverified
+        if head.log != self.reader.log_id:
+            return  # of another log; ``_require_known`` tells if it is of none
+        told = f"head {name!a} of {head.size} leaves"
+        try:
+            if head.size > self.reader.size:
+                raise LogFaultError(Reason.LOG_BEHIND_PEERS, f"{self.reader.size} leaves are here")
+            self._require_extended(head)
+            self._require_signature(head, jws)
+        except ExchangeError as error:
+            raise LogFaultError(error.reason, f"{told}: {error}") from None
+        newest = self.report.newest
+        if newest is None or (head.size, head.iat) > (newest.size, newest.iat):
+            self.report.newest, self.report.newest_jws = head, jws
+
+
+def _read_body(leaf: Leaf) -> Heard | None:
+    """Parse the body by its label; every one has one written form."""
+    if leaf.label == SAID:
+        if parse_statement(leaf.body).from_ != leaf.log:
+            raise LogFaultError(Reason.STATEMENT_INVALID, "a statement in another log's name")
+    elif leaf.label == HEARD:
+        return parse_heard(leaf.body)
+    elif leaf.label == NOTE:
+        parse_note(leaf.body)
+    elif leaf.label != GENESIS:
+        parse_registry_change(leaf.body)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A frame record that adds up to its head, and the nodes that it proves."""
+
+    log: str
+    node: Node
+    weight: int
+
+
+class _Peers:
+    """What the log's own frame records say of peers' logs: where each edge is, and what the newest frames hold."""
+
+    def __init__(self, report: LogReport) -> None:
+        self._report = report
+        self._edges: dict[str, Edge] = {}
+        self._frames: OrderedDict[str, _Frame] = OrderedDict()
+        self._weight = 0
+
+    def take_frame(self, record: FrameRecord) -> None:
+        """Believe what adds up to its head, and goes on from what was believed before."""
+        node, after = record.nodes(), record.edge_after()
+        edge = self._edges.get(record.log, Edge(1, [bytes.fromhex(record.log)]))
+        if record.verified < edge.size:
+            raise LogFaultError(Reason.FRAME_INVALID, "a frame that goes back behind the one before it")
+        if record.verified > edge.size:
+            self._report.unrecorded += 1
+        elif record.edge != b"".join(edge.hashes):
+            raise LogFaultError(Reason.FORKED, "a frame that goes on from another log than the one before it")
+        self._edges[record.log] = after
+        self._remember(head_digest(record.head), _Frame(record.log, node, _weight(record)))
+
+    def _remember(self, digest: str, frame: _Frame) -> None:
+        before = self._frames.pop(digest, None)
+        self._frames[digest] = frame
+        self._weight += frame.weight - (before.weight if before else 0)
+        while len(self._frames) > 1 and (
+            len(self._frames) > _FRAMES_REMEMBERED or self._weight > _FRAME_BYTES_REMEMBERED
+        ):
+            _, oldest = self._frames.popitem(last=False)
+            self._weight -= oldest.weight
+
+    def require_proven(self, log: str, index: int, hashed: bytes, head: str) -> None:
+        """The frame with that head must be here and hold that leaf."""
+        frame = self._frames.get(head)
+        if frame is None or frame.log != log:
+            raise LogFaultError(Reason.FRAME_INVALID, "the frame that proves it is not beside it")
+        if frame.node(0, index) != hashed:
+            raise LogFaultError(Reason.FRAME_INVALID, f"its frame holds another leaf at {index}")
+
+    def require_receipt(self, index: int, receipt: Heard, head: str) -> None:
+        """The same for a receipt, whose log the frame tells."""
+        frame = self._frames.get(head)
+        if frame is None:
+            raise LogFaultError(Reason.FRAME_INVALID, "the frame that proves a receipt is not beside it")
+        self.require_proven(frame.log, index, leaf_hash(heard_leaf(frame.log, receipt)), head)
+
+
+def _weight(record: FrameRecord) -> int:
+    leaves = sum(len(run.before) + len(run.leaves) for run in record.runs)
+    return len(record.edge) + len(record.after) + len(record.head) + leaves
+
+
+# --- 7 ---
+
+
+@dataclass(slots=True)
+class _Seals:
+    """Certificates that heads may be signed with, and from when to when each was used."""
+
+    leaves: dict[str, x509.Certificate] = field(default_factory=dict)
+    intermediates: list[x509.Certificate] = field(default_factory=list)
+    root: x509.Certificate | None = None
+    crls: list[x509.CertificateRevocationList] = field(default_factory=list)
+    _used: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls, directory: Path, anchor: Path | None, certificates: Sequence[Path], crls: Sequence[Path]
+    ) -> _Seals:
+        """What was given, and with an anchor also what the directory holds."""
+        found = cls(crls=[load_crl(_read(path)) for path in crls])
+        paths = list(certificates)
+        if anchor is not None:
+            found.root = Anchor.read(anchor).certificate
+            found.crls += _published_crls(directory)
+            if (own := directory / "keys" / "seal.crt").is_file():
+                paths.append(own)
+        for path in paths:
+            leaf, *chain = load_chain(_read(path))
+            found.leaves[certificate_thumbprint(leaf)] = leaf
+            found.intermediates += [one for one in chain if one not in found.intermediates]
+        return found
+
+    def require_signature(self, head: TreeHead, jws: bytes) -> Signatures:
+        """Verify a head's signature, if there is anything to verify it with."""
+        if not self.leaves:
+            return "unchecked"
+        verified = verify_head(jws, self.leaves)
+        if self.root is None:
+            return "verified"
+        thumbprint = certificate_thumbprint(verified.certificate)
+        gateway, first, last = self._used.get(thumbprint, (head.gateway, head.iat, head.iat))
+        if gateway != head.gateway:
+            raise LogFaultError(Reason.HEAD_INVALID, f"signed with a certificate that signs for {gateway}")
+        self._used[thumbprint] = gateway, min(first, head.iat), max(last, head.iat)
+        return "anchored"
+
+    def require_chains(self) -> None:
+        """Judge each certificate at the first and the last moment it signed for.
+
+        Validity has no holes and nothing is ever taken back off a list: what held at both held in between.
+        """
+        used, self._used = self._used, {}
+        for thumbprint, (gateway, first, last) in used.items():
+            leaf = self.leaves[thumbprint]
+            profile = profile_of(leaf)
+            if self.root is None or profile is None or not profile.rules.signs:
+                raise LogFaultError(Reason.CERTIFICATE_INVALID, "heads are signed with no seal certificate")
+            for moment in sorted({first, last}):
+                verified = verify_chain(
+                    leaf,
+                    intermediates=self.intermediates,
+                    roots=[self.root],
+                    crls=self.crls,
+                    at=datetime.fromtimestamp(moment, UTC),
+                    profile=profile,
+                )
+                if verified.urn != urn(profile.rules.kind, gateway):
+                    raise LogFaultError(
+                        Reason.CERTIFICATE_INVALID, f"heads of {gateway} are signed by {verified.urn}"
+                    )
+
+
+def _published_crls(directory: Path) -> list[x509.CertificateRevocationList]:
+    """Revocation lists of the newest version that the directory keeps; their own signatures are judged later."""
+    for version in PublishedConfigurations(directory / "configuration").newest_first():
+        if (common := version.common) is not None:
+            return [load_crl(pem.encode()) for pem in common.crls]
+    return []
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_MAX_FILE_BYTES + 1)
+    if len(data) > _MAX_FILE_BYTES:
+        raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is longer than {_MAX_FILE_BYTES} bytes")
+    return data
+
+
+def _read_head(path: Path) -> bytes:
+    """A head in a file of its own: the bare JWS, or ``state/head.json``."""
+    kept = read_head_file(path)
+    if kept is None:
+        with path.open("rb") as file:
+            kept = file.read(MAX_HEAD_BYTES + 3).strip()
+    parse_head(kept)
+    return kept
+
+
+# --- across logs ---
+
+
+def _require_known(verifications: Sequence[_Verification], kept: Sequence[tuple[str, bytes]]) -> None:
+    known = {one.report.log for one in verifications}
+    for name, jws in kept:
+        log = parse_head(jws).unverified.log
+        if log not in known:
+            raise LogFaultError(Reason.NOT_FOUND, f"head {name!a} is of log {log[:16]}…, which is not here")
+
+
+def _compare_successions(verifications: Sequence[_Verification]) -> None:
+    """A successor's word about a log that is here too must be true."""
+    by_log = {one.report.log: one for one in verifications}
+    for one in verifications:
+        claim = one.report.succeeds
+        before = by_log.get(claim.log) if claim is not None else None
+        if claim is None or before is None or one.report.fault is not None:
+            continue
+        size = before.report.size
+        if claim.size <= size and before.reader.tree.root(claim.size).hex() != claim.root:
+            one.report.fault = LogFaultError(
+                Reason.FORKED, f"it names another root for the {claim.size} leaves of the log before it"
+            )
+
+
+# --- telling ---
+
+_SIGNATURES: Final = {
+    "anchored": Text("signatures bonnes, jusqu'à l'ancre", "signatures good, up to the anchor"),
+    "verified": Text(
+        "signatures bonnes ; certificat non jugé, donnez --anchor",
+        "signatures good; certificate not judged, give --anchor",
+    ),
+    "unchecked": Text(
+        "signatures non vérifiées, donnez --anchor ou --certificate",
+        "signatures not checked, give --anchor or --certificate",
+    ),
+}
+
+
+def report_json(reports: Sequence[LogReport]) -> dict[str, Any]:
+    """The verdict and each log, with codes and keys that are never translated."""
+    return {
+        "verdict": "GOOD" if all(map(is_good, reports)) else "REFUSED",
+        "logs": [
+            {
+                "worker": one.worker,
+                "log": one.log,
+                "gateway": one.gateway,
+                "size": one.size,
+                "root": one.root,
+                "segments": one.segments,
+                "heads": one.heads,
+                "head": {
+                    "size": one.newest.size,
+                    "root": one.newest.root,
+                    "iat": one.newest.iat,
+                    "jws": one.newest_jws.decode("ascii"),
+                }
+                if one.newest
+                else None,
+                "signatures": one.signatures if one.newest else None,
+                "torn": one.torn,
+                "succeeds": {
+                    "log": one.succeeds.log,
+                    "size": one.succeeds.size,
+                    "root": one.succeeds.root,
+                    "reason": one.succeeds.reason,
+                }
+                if one.succeeds
+                else None,
+                "unrecorded": one.unrecorded,
+                "reason": str(one.fault.reason) if one.fault else None,
+                "detail": str(one.fault) if one.fault else None,
+            }
+            for one in reports
+        ],
+    }
+
+
+def report_lines(reports: Sequence[LogReport], lang: Language) -> Iterator[str]:
+    """The same for people."""
+    for one in reports:
+        yield Text(
+            f"journal {one.log[:16]}… de {one.gateway or '?'}, travailleur {one.worker}",
+            f"log {one.log[:16]}… of {one.gateway or '?'}, worker {one.worker}",
+        ).in_(lang)
+        for text in _findings(one):
+            yield f"  {text.in_(lang)}"
+
+
+def _findings(one: LogReport) -> Iterator[Text]:
+    yield Text(
+        f"{one.size} feuilles dans {one.segments} segment(s), racine {one.root}",
+        f"{one.size} leaves in {one.segments} segment(s), root {one.root}",
+    )
+    if one.newest is not None:
+        at = datetime.fromtimestamp(one.newest.iat, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        yield Text(
+            f"tête signée la plus récente : {one.newest.size} feuilles, {at}",
+            f"newest signed head: {one.newest.size} leaves, {at}",
+        )
+        yield _SIGNATURES[one.signatures]
+        if one.newest.size < one.size:
+            yield Text(
+                f"{one.size - one.newest.size} feuille(s) qu'aucune tête signée ne couvre",
+                f"{one.size - one.newest.size} leaves that no signed head covers",
+            )
+    else:
+        yield Text("aucune tête signée ici", "no signed head here")
+    if one.succeeds is not None:
+        yield Text(
+            f"lacune déclarée : succède au journal {one.succeeds.log[:16]}… après {one.succeeds.size} feuilles "
+            f"({one.succeeds.reason})",
+            f"gap declared: succeeds log {one.succeeds.log[:16]}… after {one.succeeds.size} leaves "
+            f"({one.succeeds.reason})",
+        )
+    for torn in one.torn:
+        yield Text(f"fin déchirée, sans conséquence : {torn}", f"torn tail, nobody was promised it: {torn}")
+    if one.unrecorded:
+        yield Text(
+            f"{one.unrecorded} fois, le journal d'un pair a été suivi plus loin que noté ici",
+            f"{one.unrecorded} times a peer's log was followed further than is recorded here",
+        )
+    if one.fault is not None:
+        yield Text(f"FAUTE {one.fault.reason} : {one.fault}", f"FAULT {one.fault.reason}: {one.fault}")

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 from cryptography.x509.verification import (
     Criticality,
@@ -27,8 +28,8 @@ from cryptography.x509.verification import (
 from core.identifiers import AnyId, parse_urn
 from core.reasons import ExchangeError, MalformedError, Reason
 from pki.keys import certificate_key
-from pki.profiles import AuthorityKind, Profile, authority_kind, member_of
-from rpc.names import IDENTITY_DOMAIN, UNREADABLE, identity_host, urn_of
+from pki.profiles import DNS_NAME, AuthorityKind, Profile, authority_kind, member_of
+from rpc.names import IDENTITY_DOMAIN, UNREADABLE, identity_host, subject_of, urn_of
 
 MAX_INTERMEDIATES: Final = 8
 
@@ -42,6 +43,20 @@ _KNOWN_CRITICAL: Final = frozenset(
         ExtensionOID.NAME_CONSTRAINTS,
     }
 )
+
+# What makes a list a delta or a part of one; both have to be critical, and count if they are not.
+_NOT_COMPLETE: Final = frozenset({ExtensionOID.DELTA_CRL_INDICATOR, ExtensionOID.ISSUING_DISTRIBUTION_POINT})
+# Without ``encipher_only`` and ``decipher_only``, which only say more of ``key_agreement``.
+_KEY_USAGES: Final = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+)
+_SERIALS_END: Final = 2**159
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
@@ -98,10 +113,13 @@ def verify_chain(
     _require_in_force(leaf, at, urn)
     # 3 A path of at most one intermediate leads to a root: signatures, validity, name constraints.
     certificates = _find_path(leaf, intermediates, roots, at, urn)
-    # 4 Keys and algorithms are ours, and nothing critical is unknown.
+    # 4 Keys and algorithms are ours, nothing critical is unknown, serial numbers and key identifiers are right.
     for certificate in certificates:
         _require_strong(certificate)
         _require_known_critical(certificate)
+        _require_serial(certificate)
+    for certificate, issuer in pairwise(certificates):
+        _require_issuer_named(certificate, issuer)
     # 5 The authorities are those that may issue this profile.
     _require_authorities(certificates, profile, urn)
     # 6 Nothing on the path is revoked.
@@ -128,17 +146,17 @@ def require_not_revoked(
     """
     fresh = False
     for crl in crls:
-        if crl.issuer != issuer.subject or not _is_complete_list(crl, issuer):
+        if not _is_complete_list(crl, issuer):
             continue
         fresh = fresh or (crl.next_update_utc is not None and at <= crl.next_update_utc)
         entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         if entry is not None and _revoked_since(entry) <= at:
             raise ExchangeError(
                 Reason.CERTIFICATE_REVOKED,
-                f"{_title(certificate)} was revoked on {_revoked_since(entry):%Y-%m-%d %H:%M:%S} UTC",
+                f"{subject_of(certificate)} was revoked on {_revoked_since(entry):%Y-%m-%d %H:%M:%S} UTC",
             )
     if not fresh:
-        raise _invalid(f"no fresh revocation list of {_title(issuer)}")
+        raise _invalid(f"no fresh revocation list of {subject_of(issuer)}")
 
 
 def _require_leaf(leaf: x509.Certificate, profile: Profile) -> str:
@@ -150,10 +168,8 @@ def _require_leaf(leaf: x509.Certificate, profile: Profile) -> str:
     usages = _extension(leaf, x509.ExtendedKeyUsage)
     if usages is None or frozenset(usages) != rules.usages:
         raise _invalid(f"the extended key usages of {urn} are not those of a {profile} certificate")
-    usage = _extension(leaf, x509.KeyUsage)
-    if usage is None or not usage.digital_signature or usage.key_cert_sign or usage.crl_sign:
-        raise _invalid(f"the key usage of {urn} is not that of an end certificate")
-    if usage.content_commitment != rules.signs:
+    expected = {"digital_signature", "content_commitment"} if rules.signs else {"digital_signature"}
+    if _key_usages(leaf) != expected:
         raise _invalid(f"the key usage of {urn} is not that of a {profile} certificate")
     constraints = _extension(leaf, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
@@ -173,8 +189,8 @@ def _require_names(leaf: x509.Certificate, profile: Profile, urn: str) -> None:
         match name:
             case x509.IPAddress():
                 continue
-            case x509.DNSName(value=value) if "*" not in value:
-                if value.lower().rstrip(".").endswith(IDENTITY_DOMAIN) and value != own:
+            case x509.DNSName(value=value) if DNS_NAME.fullmatch(value):
+                if value.endswith(IDENTITY_DOMAIN) and value != own:
                     raise _invalid(f"{urn} claims the identity host of another")
             case _:
                 raise _invalid(f"{urn}: a name that certificates here never have")
@@ -224,15 +240,47 @@ def _require_strong(certificate: x509.Certificate) -> None:
     """P-256 keys, ECDSA with SHA-256: one algorithm, so that none can be negotiated down."""
     certificate_key(certificate)
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise _invalid(f"{_title(certificate)} is not signed with ECDSA and SHA-256")
+        raise _invalid(f"{subject_of(certificate)} is not signed with ECDSA and SHA-256")
+    if not _has_whole_octets(certificate):
+        raise _invalid(f"{subject_of(certificate)} has a signature that is not in its one written form")
+
+
+def _has_whole_octets(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
+    """Whether the signature's BIT STRING, which ends the DER, says that all its bits count.
+
+    The library does not look: with another number there, the same signature verifies in a certificate of other bytes.
+    """
+    return signed.public_bytes(serialization.Encoding.DER).endswith(b"\0" + signed.signature)
 
 
 def _require_known_critical(certificate: x509.Certificate) -> None:
     for extension in _extensions(certificate):
         if extension.critical and extension.oid not in _KNOWN_CRITICAL:
             raise _invalid(
-                f"{_title(certificate)} has unknown critical extension {extension.oid.dotted_string}"
+                f"{subject_of(certificate)} has unknown critical extension {extension.oid.dotted_string}"
             )
+
+
+def _require_serial(certificate: x509.Certificate) -> None:
+    """Positive, and at most 20 octets (RFC 5280, 4.1.2.2): a list of revocations names it, and so do people."""
+    if not 0 < certificate.serial_number < _SERIALS_END:
+        raise _invalid(f"{subject_of(certificate)} has a serial number that is none")
+
+
+def _require_issuer_named(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """What a certificate says of its issuer's key, beyond the name, is true of this issuer."""
+    named = _extension(certificate, x509.AuthorityKeyIdentifier)
+    own = _extension(issuer, x509.SubjectKeyIdentifier)
+    if named is None:
+        return
+    if named.key_identifier is not None and own is not None and named.key_identifier != own.digest:
+        raise _invalid(
+            f"{subject_of(certificate)} names another issuing key than that of {subject_of(issuer)}"
+        )
+    if named.authority_cert_serial_number not in (None, issuer.serial_number):
+        raise _invalid(
+            f"{subject_of(certificate)} names another issuing certificate than {subject_of(issuer)}"
+        )
 
 
 def _require_authorities(certificates: Sequence[x509.Certificate], profile: Profile, urn: str) -> None:
@@ -242,30 +290,31 @@ def _require_authorities(certificates: Sequence[x509.Certificate], profile: Prof
     if found != expected:
         raise _invalid(f"{urn}: {profile} certificates are issued by {' under '.join(expected)} only")
     if issuer is AuthorityKind.PROGRAMS and member_of(urn_of(certificates[1])) != member_of(urn):
-        raise _invalid(f"{urn} is not of the member that {_title(certificates[1])} belongs to")
+        raise _invalid(f"{urn} is not of the member that {subject_of(certificates[1])} belongs to")
 
 
 def _require_authority(certificate: x509.Certificate) -> AuthorityKind:
-    usage = _extension(certificate, x509.KeyUsage)
-    if usage is None or not usage.key_cert_sign or not usage.crl_sign or usage.digital_signature:
-        raise _invalid(f"the key usage of {_title(certificate)} is not that of an authority")
+    if _key_usages(certificate) != {"key_cert_sign", "crl_sign"}:
+        raise _invalid(f"the key usage of {subject_of(certificate)} is not that of an authority")
     constraints = next(
         (found for found in _extensions(certificate) if found.oid == ExtensionOID.BASIC_CONSTRAINTS), None
     )
     if constraints is None or not constraints.critical:
-        raise _invalid(f"{_title(certificate)} has no critical basic constraints")
+        raise _invalid(f"{subject_of(certificate)} has no critical basic constraints")
     return authority_kind(certificate)
 
 
 def _is_complete_list(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
     """Whether ``issuer`` signed this list and it is no delta, no partition and nothing we do not understand."""
-    if crl.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        return False
     try:
-        return crl.is_signature_valid(certificate_key(issuer)) and not any(
-            extension.critical for extension in crl.extensions
+        return (
+            crl.issuer == issuer.subject
+            and crl.signature_algorithm_oid == SignatureAlgorithmOID.ECDSA_WITH_SHA256
+            and crl.is_signature_valid(certificate_key(issuer))
+            and _has_whole_octets(crl)
+            and not any(one.critical or one.oid in _NOT_COMPLETE for one in crl.extensions)
         )
-    except ValueError:
+    except UNREADABLE:
         return False
 
 
@@ -273,7 +322,7 @@ def _revoked_since(entry: x509.RevokedCertificate) -> datetime:
     """The invalidity date if it is earlier: the key was in other hands since then."""
     try:
         known = entry.extensions.get_extension_for_class(x509.InvalidityDate).value.invalidity_date_utc
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return entry.revocation_date_utc
     return min(known, entry.revocation_date_utc)
 
@@ -282,7 +331,7 @@ def _extensions(certificate: x509.Certificate) -> x509.Extensions:
     try:
         return certificate.extensions
     except UNREADABLE:
-        raise _invalid(f"{_title(certificate)} has unreadable extensions") from None
+        raise _invalid(f"{subject_of(certificate)} has unreadable extensions") from None
 
 
 def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
@@ -292,8 +341,10 @@ def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
         return None
 
 
-def _title(certificate: x509.Certificate) -> str:
-    return ascii(certificate.subject.rfc4514_string()[:80])
+def _key_usages(certificate: x509.Certificate) -> set[str]:
+    """The names of the bits that are set; empty without the extension."""
+    usage = _extension(certificate, x509.KeyUsage)
+    return set() if usage is None else {name for name in _KEY_USAGES if getattr(usage, name)}
 
 
 def _invalid(text: str) -> MalformedError:

@@ -30,7 +30,7 @@ from rpc.commandline import (
     yes_option,
 )
 from rpc.files import replace_file
-from rpc.names import urn_of
+from rpc.names import subject_of, urn_of
 from rpc.verdicts import judge
 
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -354,7 +354,7 @@ def _row(path: Path, certificate: x509.Certificate) -> dict[str, object]:
     end = certificate.not_valid_after_utc
     return {
         "file": str(path),
-        "name": urn_of(certificate) if profile else certificate.subject.rfc4514_string(),
+        "name": urn_of(certificate) if profile else subject_of(certificate),
         "profile": profile.value if profile else "",
         "expires": f"{end:%Y-%m-%d}",
         "days": (end - utc(SystemClock().now_ms())).days,

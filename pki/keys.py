@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from core.reasons import ExchangeError, MalformedError, Reason
 from rpc.files import read_private, write_private
-from rpc.names import certificate_thumbprint
+from rpc.names import certificate_thumbprint, subject_of
 
 __all__ = [
     "BadSignatureError",
@@ -138,7 +138,7 @@ def certificate_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
         return require_p256(certificate.public_key())
     except (ValueError, UnsupportedAlgorithm):
         raise MalformedError(
-            Reason.CERTIFICATE_INVALID, f"{certificate.subject.rfc4514_string()[:80]!a} has no P-256 key"
+            Reason.CERTIFICATE_INVALID, f"{subject_of(certificate)} has no P-256 key"
         ) from None
 
 

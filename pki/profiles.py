@@ -30,7 +30,8 @@ DOCUMENT_SIGNING: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
 # A certificate is valid a little before it was made, so that a peer whose clock is behind takes it (M19).
 BACKDATED: Final = timedelta(minutes=1)
 
-_DNS_NAME = re.compile(
+# Of a host, as certificates here write it: lower case, no wildcard, no final dot.
+DNS_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
 MAX_HOSTS: Final = 16
@@ -331,7 +332,7 @@ def _host(text: str) -> x509.GeneralName:
     except ValueError:
         pass
     # No wildcard, and nothing that could pass for an identity.
-    if not _DNS_NAME.fullmatch(text) or text.endswith(IDENTITY_DOMAIN):
+    if not DNS_NAME.fullmatch(text) or text.endswith(IDENTITY_DOMAIN):
         raise MalformedError(Reason.CERTIFICATE_INVALID, f"not a host name: {text[:80]!a}")
     return x509.DNSName(text)
 

@@ -45,6 +45,14 @@ def urn_of(certificate: x509.Certificate) -> str:
     return uris[0]
 
 
+def subject_of(certificate: x509.Certificate) -> str:
+    """The subject for people's eyes, as printable ASCII of bounded length; nothing is decided by it."""
+    try:
+        return ascii(certificate.subject.rfc4514_string()[:80])[1:-1]
+    except ValueError:
+        return "a certificate without a readable name"
+
+
 def certificate_thumbprint(certificate: x509.Certificate) -> str:
     """``x5t#S256``: SHA-256 of the certificate's DER, base64url, unpadded (RFC 7515, section 4.1.8)."""
     digest = certificate.fingerprint(hashes.SHA256())

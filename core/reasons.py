@@ -115,6 +115,7 @@ class Reason(StrEnum):
     CERTIFICATE_REVOKED = "CERTIFICATE_REVOKED"
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 (a reason, no secret)
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"  # noqa: S105 (a reason, no secret)
     # Documents, files and requests to the layer's own services
     IDENTIFIER_INVALID = "IDENTIFIER_INVALID"
     DOCUMENT_INVALID = "DOCUMENT_INVALID"
@@ -625,10 +626,20 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
     Reason.TOKEN_INVALID: _entry(
         Code.UNAUTHENTICATED,
         "no",
-        "jeton refusé",
-        "token refused",
-        "demander un jeton neuf, adressé à cette passerelle",
-        "get a fresh token, addressed to this gateway",
+        "le jeton de l'appelant est refusé",
+        "the caller's token is refused",
+        "signer ES256 avec une clé de « passerelle program list », kid son empreinte, aud cette passerelle, "
+        "iss et sub ce programme, 5 min au plus, par le programme même dont le certificat est présenté",
+        "sign ES256 with a key of 'passerelle program list', kid its thumbprint, aud this gateway, iss and sub "
+        "this program, 5 min at most, by the very program whose certificate is shown",
+    ),
+    Reason.TOKEN_EXPIRED: _entry(
+        Code.UNAUTHENTICATED,
+        "no",
+        "le jeton de l'appelant est expiré",
+        "the caller's token has expired",
+        "signer un jeton neuf, puis appeler ; si cela se répète, régler l'horloge du programme",
+        "sign a fresh token, then call; if it happens again, set the program's clock",
     ),
     Reason.IDENTIFIER_INVALID: _entry(
         Code.INVALID_ARGUMENT,

@@ -1,8 +1,11 @@
-"""Caller tokens: a program without a client certificate of its own shows a short-lived JWT (PROTOCOL, Trust).
+"""Caller tokens: a program without a client certificate shows a short-lived JWT (PROTOCOL, "Caller tokens").
 
-One kind, ``caller+jwt``, ES256 only. The key is chosen by the gateway's configuration; ``kid`` merely says which of
-the known keys to try, and is compared, never used as a path, an address or part of a query. PyJWT checks signature
-and times; what it leaves open (duplicate members, further headers, other spellings of base64) is settled before.
+``docs/protocol/caller-token.md`` fixes the form. One kind, ``caller+jwt``, and one algorithm. The key is chosen by the
+gateway's configuration; ``kid`` merely says which of the known keys to try, and is compared, never used as a path, an
+address or part of a query. As for heads there is no JWT library at this end: nothing is left to negotiate.
+
+``verify_token`` establishes what stays true of the same bytes, and can be remembered. What changes with time and
+connection, ``CallerToken.require_usable`` asks at every use.
 """
 
 from __future__ import annotations
@@ -11,34 +14,51 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
-import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.types import Options
 
 from core.clock import Clock
 from core.documents import MalformedDocumentError, decode_strict
-from core.heads import MalformedHeadError, unb64url
+from core.heads import MalformedHeadError, b64url, unb64url
 from core.identifiers import GatewayId, ProgramId
 from core.reasons import MalformedError, Reason
-from pki.keys import key_thumbprint
+from pki.keys import BadSignatureError, key_thumbprint, sign_es256, verify_jws_es256
 
 TYPE: Final = "caller+jwt"
 MAX_LIFETIME: Final = timedelta(minutes=5)
 MAX_SKEW: Final = timedelta(seconds=60)
 MAX_TOKEN_BYTES: Final = 4096
 
+_T = TypeVar("_T", bound=msgspec.Struct)
 _JTI = re.compile(r"[A-Za-z0-9_-]{16,64}")
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
-class TokenError(MalformedError):
-    """A token that admits nobody."""
+class TokenFault(StrEnum):
+    """Why a token admits nobody: for counters, which a stranger does not see."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(Reason.TOKEN_INVALID, why)
+    FORM = "form"
+    KEY = "key"
+    SIGNATURE = "signature"
+    AUDIENCE = "audience"
+    LIFETIME = "lifetime"
+    PROGRAM = "program"
+    EARLY = "early"
+    EXPIRED = "expired"
+    CERTIFICATE = "certificate"
+
+
+class TokenError(MalformedError):
+    """A token that admits nobody. Only who holds a registered key can get ``TOKEN_EXPIRED``."""
+
+    def __init__(self, fault: TokenFault, why: str) -> None:
+        super().__init__(
+            Reason.TOKEN_EXPIRED if fault is TokenFault.EXPIRED else Reason.TOKEN_INVALID, f"token: {why}"
+        )
+        self.fault = fault
 
     def __reduce__(self) -> tuple[type[MalformedError], tuple[Reason, str]]:
         return (MalformedError, (self.reason, str(self)))
@@ -56,28 +76,55 @@ class _Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Claims(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     iss: str
+    sub: str
     aud: str
     iat: int
+    nbf: int
     exp: int
     jti: str
-    cnf: _Confirmation | None = None
+    cnf: _Confirmation | msgspec.UnsetType = msgspec.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramKey:
+    """A key that the gateway's administrator registered for a program, ``BJ/GOV/PNS/PORTAIL/web``."""
+
+    program: str
+    key: ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True, slots=True)
 class CallerToken:
-    """Who calls, proven by a token.
+    """Who calls, proven by a token whose signature, audience and lifetime are right.
 
     Attributes:
         program: The program that signed it.
         key: Thumbprint of its key, as ``caller: jwt:…`` of a statement names it.
-        token_id: ``jti``.
+        not_before: UTC seconds; the later of ``iat`` and ``nbf``.
         expires_at: UTC seconds.
+        certificate: The only TLS client certificate it may be shown with; ``None`` if it is not bound.
     """
 
-    program: ProgramId
+    program: str
     key: str
-    token_id: str
+    not_before: int
     expires_at: int
+    certificate: str | None
+
+    def require_usable(self, now_ms: int, certificate: str | None) -> None:
+        """Check it for one call: now, over a connection that showed ``certificate`` (x5t#S256) or none.
+
+        Raises:
+            TokenError: It is not valid yet, not any more, or bound to another certificate.
+        """
+        now = now_ms // 1000
+        if self.not_before > now + MAX_SKEW.total_seconds():
+            raise TokenError(TokenFault.EARLY, "issued in the future")
+        # No grace at the end: a lifetime is short because a stolen token must not live longer.
+        if now >= self.expires_at:
+            raise TokenError(TokenFault.EXPIRED, "expired")
+        if self.certificate is not None and self.certificate != certificate:
+            raise TokenError(TokenFault.CERTIFICATE, "bound to another certificate than the one shown")
 
 
 def issue_token(
@@ -92,99 +139,80 @@ def issue_token(
 ) -> str:
     """A token of ``program`` for one gateway; ``certificate_thumbprint`` binds it to a TLS certificate (RFC 8705)."""
     now = clock.now_ms() // 1000
-    claims: dict[str, Any] = {
-        "iss": str(program),
-        "aud": str(audience),
-        "iat": now,
-        "exp": now + int(lifetime.total_seconds()),
-        "jti": token_id,
-    }
-    if certificate_thumbprint is not None:
-        claims["cnf"] = {"x5t#S256": certificate_thumbprint}
-    header = {"typ": TYPE, "kid": key_thumbprint(key.public_key())}
-    return jwt.encode(claims, key, algorithm="ES256", headers=header)
+    claims = _Claims(
+        iss=str(program),
+        sub=str(program),
+        aud=str(audience),
+        iat=now,
+        nbf=now,
+        exp=now + int(lifetime.total_seconds()),
+        jti=token_id,
+        cnf=_Confirmation(certificate_thumbprint) if certificate_thumbprint else msgspec.UNSET,
+    )
+    header = _Header(alg="ES256", typ=TYPE, kid=key_thumbprint(key.public_key()))
+    signing_input = b".".join(b64url(msgspec.json.encode(one)) for one in (header, claims))
+    return (signing_input + b"." + b64url(sign_es256(key, signing_input))).decode("ascii")
 
 
 def verify_token(
-    token: str,
-    key_of: Callable[[str], ec.EllipticCurvePublicKey | None],
-    audience: GatewayId,
-    *,
-    clock: Clock,
-    certificate_thumbprint: str | None,
+    token: bytes, key_of: Callable[[str], ProgramKey | None], audience: GatewayId
 ) -> CallerToken:
-    """Check a token that was shown to ``audience``.
+    """Check what does not change while the same token is shown again.
 
     Args:
         token: Compact JWS.
         key_of: The registered key of a thumbprint; None if there is none.
         audience: This gateway.
-        clock: What time it is.
-        certificate_thumbprint: ``x5t#S256`` of the certificate that TLS verified, None without one.
 
     Raises:
         TokenError: It is refused, and why.
     """
     # 1 Form: three canonical parts, exactly our members, each once.
-    header, claims = _parse(token)
+    parts = _split(token)
+    header, claims = _read(parts[0], _Header), _read(parts[1], _Claims)
     # 2 Kind and algorithm: one of each.
-    if header.typ != TYPE:
-        raise TokenError(f"not a {TYPE}")
-    if header.alg != "ES256":
-        raise TokenError("not signed with ES256")
+    if header.typ != TYPE or header.alg != "ES256":
+        raise TokenError(TokenFault.FORM, f"not a {TYPE} signed with ES256")
     # 3 The key is a registered one, and the one that is named.
-    key = key_of(header.kid) if _THUMBPRINT.fullmatch(header.kid) else None
-    if key is None or key_thumbprint(key) != header.kid:
-        raise TokenError("signed by a key that is not registered")
-    # 4 The signature.
-    _require_signature(token, key)
-    # 5 For this gateway, now, and not for longer than a token may live.
+    found = key_of(header.kid) if _THUMBPRINT.fullmatch(header.kid) else None
+    if found is None or key_thumbprint(found.key) != header.kid:
+        raise TokenError(TokenFault.KEY, "signed by a key that is not registered")
+    # 4 The signature. From here on we speak to a program that the administrator knows, or to its thief.
+    _require_signature(token, parts[2], found.key)
+    # 5 For this gateway, and for no longer than a token may live.
     if claims.aud != str(audience):
-        raise TokenError("addressed to another gateway")
-    _require_times(claims, clock.now_ms() // 1000)
+        raise TokenError(TokenFault.AUDIENCE, "addressed to another gateway")
     if not _JTI.fullmatch(claims.jti):
-        raise TokenError("malformed jti")
-    # 6 Bound to a certificate: only over a connection that shows it.
-    if claims.cnf is not None and claims.cnf.thumbprint != certificate_thumbprint:
-        raise TokenError("bound to another certificate than the one shown")
-    try:
-        program = ProgramId.parse(claims.iss)
-    except ValueError:
-        raise TokenError("iss is no program") from None
-    return CallerToken(program, header.kid, claims.jti, claims.exp)
+        raise TokenError(TokenFault.FORM, "malformed jti")
+    first, last = min(claims.iat, claims.nbf), max(claims.iat, claims.nbf)
+    if claims.exp <= last or claims.exp - first > MAX_LIFETIME.total_seconds():
+        raise TokenError(TokenFault.LIFETIME, "lives longer than 5 minutes, or not at all")
+    # 6 The key speaks for its own program only.
+    if claims.iss != found.program or claims.sub != found.program:
+        raise TokenError(TokenFault.PROGRAM, "the key is registered for another program")
+    bound_to = None if claims.cnf is msgspec.UNSET else claims.cnf.thumbprint
+    return CallerToken(found.program, header.kid, last, claims.exp, bound_to)
 
 
-def _parse(token: str) -> tuple[_Header, _Claims]:
-    if len(token) > MAX_TOKEN_BYTES or not token.isascii():
-        raise TokenError("too long or not ASCII")
-    parts = token.encode("ascii").split(b".")
+def _split(token: bytes) -> list[bytes]:
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenError(TokenFault.FORM, "too long")
+    parts = token.split(b".")
     if len(parts) != 3:
-        raise TokenError("not a compact JWS")
+        raise TokenError(TokenFault.FORM, "not a compact JWS")
+    return parts
+
+
+def _read(part: bytes, kind: type[_T]) -> _T:
     try:
-        header, claims, _ = map(unb64url, parts)
-        return (
-            decode_strict(header, _Header, max_bytes=MAX_TOKEN_BYTES),
-            decode_strict(claims, _Claims, max_bytes=MAX_TOKEN_BYTES),
-        )
-    except (MalformedHeadError, MalformedDocumentError) as error:
-        raise TokenError(str(error)) from None
+        return decode_strict(unb64url(part), kind, max_bytes=MAX_TOKEN_BYTES)
+    except (MalformedHeadError, MalformedDocumentError):
+        # Not the parser's own words: they could quote the token.
+        raise TokenError(TokenFault.FORM, "not the members that it must have") from None
 
 
-def _require_signature(token: str, key: ec.EllipticCurvePublicKey) -> None:
-    """PyJWT with one key and one algorithm; times are checked by our own clock, not by its."""
-    unchecked: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
+def _require_signature(token: bytes, signature: bytes, key: ec.EllipticCurvePublicKey) -> None:
     try:
-        jwt.decode(token, key, algorithms=["ES256"], options=unchecked)
-    except jwt.PyJWTError:
-        raise TokenError("the signature does not verify") from None
-
-
-def _require_times(claims: _Claims, now: int) -> None:
-    lifetime = claims.exp - claims.iat
-    if not 0 < lifetime <= MAX_LIFETIME.total_seconds():
-        raise TokenError("lives longer than 5 minutes, or not at all")
-    if claims.iat > now + MAX_SKEW.total_seconds():
-        raise TokenError("issued in the future")
-    # No grace at the end: a lifetime is short because a stolen token must not live longer.
-    if now >= claims.exp:
-        raise TokenError("expired")
+        verify_jws_es256(key, token[: len(token) - len(signature) - 1], unb64url(signature))
+    except (MalformedHeadError, BadSignatureError):
+        raise TokenError(TokenFault.SIGNATURE, "the signature does not verify") from None

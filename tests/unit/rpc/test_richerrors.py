@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from core.heads import MalformedHeadError
 from core.reasons import Reason
 from pki.keys import BadSignatureError
-from pki.tokens import TokenError
+from pki.tokens import TokenError, TokenFault
 from rpc.richerrors import describe
 from rpc.status import CallError
 
@@ -75,7 +75,7 @@ def test_a_refusal_tells_where_the_exchange_stands() -> None:
     [
         CallError(Reason.NOT_FOUND, "no such log"),
         BadSignatureError("the signature does not verify"),
-        TokenError("expired"),
+        TokenError(TokenFault.EXPIRED, "expired"),
         MalformedHeadError("too long"),
     ],
 )

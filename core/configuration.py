@@ -126,12 +126,20 @@ class MemberDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agreements: list[AgreementEntry]
 
 
-class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A program of the gateway's own member, admitted by the pinned thumbprint of its certificate."""
+class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One credential of a program of the gateway's own member, admitted by its pinned thumbprint.
+
+    Attributes:
+        id: ``BJ/GOV/PNS/PORTAIL/web``; a program may have several entries.
+        thumbprint: Of its certificate (x5t#S256), or of its key.
+        state: Whether it is admitted.
+        public_key: SubjectPublicKeyInfo as PEM of a key that signs caller tokens; absent for a certificate.
+    """
 
     id: str
     thumbprint: str
     state: Literal["active", "removed"]
+    public_key: str | None = None
 
 
 class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

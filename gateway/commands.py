@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _PROGRAM_COLUMNS = {
     "id": Text("programme", "program"),
-    "thumbprint": Text("empreinte du certificat", "certificate thumbprint"),
+    "credential": Text("justificatif", "credential"),
+    "thumbprint": Text("empreinte", "thumbprint"),
     "state": Text("état", "state"),
 }
 
@@ -266,17 +267,36 @@ def program() -> None:
 @program.command("add")
 @click.argument("subsystem")
 @click.argument("name")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=None)
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    help="clé publique dont le programme signe ses jetons / public key of its tokens",
+)
 @_config_option
 @lang_option
-def add(subsystem: str, name: str, out: Path, config: Path, lang: Language) -> None:
-    """Donner une identité à un programme et l'admettre / give a program an identity and admit it."""
-    from gateway.founding import add_program
+def add(subsystem: str, name: str, out: Path | None, key: Path | None, config: Path, lang: Language) -> None:
+    """Admettre un programme, par certificat ou par jetons / admit a program, by certificate or by tokens."""
+    from gateway.founding import add_program, add_program_key
     from gateway.local import is_admission_in_use
 
     opened = Gateway.open(config)
     added = ProgramId(SubsystemId.parse(subsystem), name)
-    add_program(opened.directory, opened.settings, added, out, SystemClock())
+    if key is not None:
+        kid = add_program_key(opened.directory, opened.settings, added, key, out)
+        written = Text(
+            f"Ses jetons : kid {kid}, aud {opened.settings.gateway}, iss et sub {added}.",
+            f"Its tokens: kid {kid}, aud {opened.settings.gateway}, iss and sub {added}.",
+        )
+    elif out is not None:
+        add_program(opened.directory, opened.settings, added, out, SystemClock())
+        written = Text(
+            f"Dans {out} : identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
+            f"In {out}: identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
+        )
+    else:
+        raise click.UsageError("--out | --key")
     admitted = (
         Text(f"{added} est admis.", f"{added} is admitted.")
         if is_admission_in_use(opened.directory)
@@ -286,10 +306,7 @@ def add(subsystem: str, name: str, out: Path, config: Path, lang: Language) -> N
         )
     )
     _say(
-        Text(
-            f"{admitted.fr} Dans {out} : identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
-            f"{admitted.en} In {out}: identity.key (secret), identity.crt, ca.pem, passerelle.toml.",
-        ),
+        Text(f"{admitted.fr} {written.fr}", f"{admitted.en} {written.en}"),
         lang,
     )
 
@@ -303,31 +320,41 @@ def list_programs(config: Path, output: Output, lang: Language) -> None:
     from gateway.control.programs import PinnedPrograms
 
     entries = PinnedPrograms(Gateway.open(config).directory.pinned_programs).entries()
-    rows = [{"id": one.id, "thumbprint": one.thumbprint, "state": coded(one.state)} for one in entries]
+    rows = [
+        {
+            "id": one.id,
+            "credential": coded("jwt" if one.public_key else "mtls"),
+            "thumbprint": one.thumbprint,
+            "state": coded(one.state),
+        }
+        for one in entries
+    ]
     show_rows(rows, _PROGRAM_COLUMNS, output, lang)
 
 
 @program.command("remove")
 @click.argument("program_id", metavar="BJ/GOV/MTFP/TRAVAIL/gestion")
+@click.option("--thumbprint", help="ce certificat ou cette clé seulement / this certificate or key only")
 @_config_option
 @yes_option
 @lang_option
-def remove(program_id: str, config: Path, yes: bool, lang: Language) -> None:
+def remove(program_id: str, thumbprint: str | None, config: Path, yes: bool, lang: Language) -> None:
     """Ne plus admettre un programme / no longer admit a program."""
     from gateway.control.programs import PinnedPrograms
     from gateway.local import is_admission_in_use
 
     removed = ProgramId.parse(program_id)
-    confirm(Text(f"Ne plus admettre {removed} ?", f"No longer admit {removed}?"), lang, yes=yes)
+    what = f"{removed} ({thumbprint})" if thumbprint else str(removed)
+    confirm(Text(f"Ne plus admettre {what} ?", f"No longer admit {what}?"), lang, yes=yes)
     directory = Gateway.open(config).directory
-    PinnedPrograms(directory.pinned_programs).remove(removed)
+    PinnedPrograms(directory.pinned_programs).remove(removed, thumbprint)
     _say(
-        Text(f"{removed} n'est plus admis.", f"{removed} is no longer admitted.")
+        Text(f"{what} n'est plus admis.", f"{what} is no longer admitted.")
         if is_admission_in_use(directory)
         else Text(
-            f"{removed} est retiré. La passerelle ne l'a pas confirmé : si elle tourne, voir passerelle status ; "
+            f"{what} est retiré. La passerelle ne l'a pas confirmé : si elle tourne, voir passerelle status ; "
             "sinon, elle le saura en démarrant.",
-            f"{removed} is removed. The gateway has not confirmed it: if it runs, see passerelle status; "
+            f"{what} is removed. The gateway has not confirmed it: if it runs, see passerelle status; "
             "otherwise it will know when it starts.",
         ),
         lang,

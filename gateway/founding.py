@@ -20,7 +20,7 @@ from core.documents import encode
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
 from core.language import Language, Text
 from core.leaves import Genesis, genesis_leaf
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import RegisteredCertificate, RegisteredLog, Registration, parse_registration
 from core.times import format_time_ms
 from gateway.control.programs import PinnedPrograms
@@ -213,6 +213,45 @@ def add_program(
     Raises:
         ExchangeError: The subsystem is another member's, or ``out`` holds an identity already.
     """
+    _require_own(program, settings)
+    certificate = _issue_identity(directory, out, "identity", Profile.PROGRAM, urn("program", program), clock)
+    _write_directions(directory, settings, program, out)
+    PinnedPrograms(directory.pinned_programs).add(program, certificate_thumbprint(certificate))
+
+
+def add_program_key(
+    directory: GatewayDirectory,
+    settings: GatewaySettings,
+    program: ProgramId,
+    public_key: Path,
+    out: Path | None,
+) -> str:
+    """Take caller tokens of a program that keeps its private key to itself; returns the key's thumbprint.
+
+    ``out``, if given, gets ``ca.pem`` and ``passerelle.toml``, as with an identity.
+
+    Raises:
+        ExchangeError: The subsystem is another member's, or the file holds no P-256 public key.
+    """
+    _require_own(program, settings)
+    try:
+        thumbprint = PinnedPrograms(directory.pinned_programs).add_key(program, public_key.read_text("ascii"))
+    except (MalformedError, UnicodeDecodeError):
+        raise ExchangeError(
+            Reason.KEY_UNREADABLE,
+            f"{public_key} holds no P-256 public key in PEM",
+            remedy=Text(
+                "la tirer de la clé du programme : openssl pkey -in CLÉ -pubout -out FICHIER",
+                "take it from the program's key: openssl pkey -in KEY -pubout -out FILE",
+            ),
+        ) from None
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_directions(directory, settings, program, out)
+    return thumbprint
+
+
+def _require_own(program: ProgramId, settings: GatewaySettings) -> None:
     if program.subsystem.member != settings.member:
         raise ExchangeError(
             Reason.NOT_AUTHORISED,
@@ -224,7 +263,12 @@ def add_program(
                 f"{program.subsystem.member} (--config)",
             ),
         )
-    certificate = _issue_identity(directory, out, "identity", Profile.PROGRAM, urn("program", program), clock)
+
+
+def _write_directions(
+    directory: GatewayDirectory, settings: GatewaySettings, program: ProgramId, out: Path
+) -> None:
+    """Whom a program trusts and where it calls."""
     anchor = Anchor.read(directory.anchor)
     trusted = directory.programs.certificate.read_bytes() + certificate_pem(anchor.certificate)
     replace_file(out / "ca.pem", trusted)
@@ -235,7 +279,6 @@ def add_program(
         directory=str(_reached(settings, settings.listen.admin)),
     )
     hints.write(out)
-    PinnedPrograms(directory.pinned_programs).add(program, certificate_thumbprint(certificate))
 
 
 def add_adapter(

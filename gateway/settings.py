@@ -164,6 +164,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         member_calls: Calls in flight of one member on one worker.
         worker_calls: Calls in flight on one worker.
         connections: Connections of programs on one worker.
+        anonymous_connections: Those among them without a client certificate: of programs with tokens, and of
+            strangers; 64 at most from one address.
+        cached_tokens: Verified caller tokens that one worker remembers.
         reset_burst: Streams that a program may reset at once.
         resets_per_s: Streams that a program may reset each second after that.
         handshake_ms: TLS handshake and first request of a connection.
@@ -184,6 +187,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     member_calls: int = 4000
     worker_calls: int = 8000
     connections: int = 1024
+    anonymous_connections: int = 256
+    cached_tokens: int = 4096
     reset_burst: int = 2000
     resets_per_s: int = 500
     handshake_ms: int = 3000

@@ -24,6 +24,8 @@ _FRENCH: Final[Mapping[str, str]] = {
     "revoked": "révoqué",
     "superseded": "remplacé",
     "removed": "retiré",
+    "mtls": "certificat",
+    "jwt": "jetons",
     # Of requests to the registry, and what they ask for
     "pending": "en attente",
     "approved": "approuvée",

@@ -1,4 +1,4 @@
-"""``state/programs.json``: the programs of this member that may connect, by pinned certificate thumbprint.
+"""``state/programs.json``: the programs of this member that may call, by pinned thumbprint of certificate or key.
 
 The file is the decision of the member's administrator; control hands it to the workers with the
 configuration. Writers replace it whole under a lock, so that two administrators cannot lose each other's
@@ -16,6 +16,7 @@ from core.configuration import ProgramEntry
 from core.documents import decode_strict, encode
 from core.identifiers import ProgramId
 from core.reasons import ExchangeError, Reason
+from pki.keys import key_thumbprint, load_public_key, public_key_pem
 from rpc.files import replace_file
 
 
@@ -43,25 +44,64 @@ class PinnedPrograms:
         document = decode_strict(data, _ProgramsDocument)
         if document.v != 1:
             raise ExchangeError(Reason.DOCUMENT_INVALID, f"{self._path} has version {document.v}, not 1")
+        for entry in document.programs:
+            self._check(entry)
         return document.programs
+
+    def _check(self, entry: ProgramEntry) -> None:
+        # A key under another's thumbprint would sign tokens in its name.
+        if entry.public_key is not None and entry.thumbprint != key_thumbprint(
+            load_public_key(entry.public_key)
+        ):
+            raise ExchangeError(
+                Reason.DOCUMENT_INVALID, f"{self._path}: a key of {entry.id} has another thumbprint"
+            )
 
     def add(self, program: ProgramId, thumbprint: str) -> None:
         """Admit a certificate. A program may have several, so that a renewal loses no call."""
-        with self._locked():
-            kept = [entry for entry in self.entries() if entry.thumbprint != thumbprint]
-            self._write([*kept, ProgramEntry(id=str(program), thumbprint=thumbprint, state="active")])
+        self._admit(ProgramEntry(id=str(program), thumbprint=thumbprint, state="active"))
 
-    def remove(self, program: ProgramId) -> int:
-        """No longer admit any certificate of a program; tells how many that were.
+    def add_key(self, program: ProgramId, public_key: str) -> str:
+        """Take the caller tokens that this key signs (PEM), for this program only; returns its thumbprint.
+
+        Raises:
+            ExchangeError: It is no P-256 public key, or another program has it: whose call it is would be left open.
+        """
+        key = load_public_key(public_key)
+        thumbprint = key_thumbprint(key)
+        self._admit(
+            ProgramEntry(
+                id=str(program), thumbprint=thumbprint, state="active", public_key=public_key_pem(key)
+            )
+        )
+        return thumbprint
+
+    def _admit(self, added: ProgramEntry) -> None:
+        with self._locked():
+            entries = self.entries()
+            for entry in entries:
+                if (entry.thumbprint, entry.state) == (added.thumbprint, "active") and entry.id != added.id:
+                    raise ExchangeError(Reason.ALREADY_EXISTS, f"this is a credential of program {entry.id}")
+            self._write([*[entry for entry in entries if entry.thumbprint != added.thumbprint], added])
+
+    def remove(self, program: ProgramId, thumbprint: str | None = None) -> int:
+        """No longer admit one credential of a program, or any; tells how many that were.
 
         Raises:
             ExchangeError: The program has none.
         """
         with self._locked():
             entries = self.entries()
-            active = [entry for entry in entries if entry.id == str(program) and entry.state == "active"]
+            active = [
+                entry
+                for entry in entries
+                if entry.id == str(program)
+                and entry.state == "active"
+                and thumbprint in (None, entry.thumbprint)
+            ]
             if not active:
-                raise ExchangeError(Reason.NOT_FOUND, f"program {program} is not known here")
+                what = f"{thumbprint} of program {program}" if thumbprint else f"program {program}"
+                raise ExchangeError(Reason.NOT_FOUND, f"{what} is not known here")
             self._write(
                 [
                     msgspec.structs.replace(entry, state="removed") if entry in active else entry

@@ -2,8 +2,7 @@
 
 A ``Call`` hands whole messages up as they arrive and takes whole messages down. It knows windows and knows
 nothing of
-trust: who the caller is, it tells by the thumbprint of the certificate that TLS presented, and by nothing
-else.
+trust: of the caller it tells the thumbprint of the certificate that TLS presented, and hands the headers on.
 """
 
 from __future__ import annotations
@@ -76,6 +75,7 @@ class Call:
         ever.
         encoding: ``grpc-encoding`` of its messages.
         peer_thumbprint: x5t#S256 of the program's certificate; empty without one.
+        program: Whose share of the bytes under assembly it uses: the certificate's, until it is known who calls.
         cancelled: The program is gone; nothing sent will be read.
         finished: Its status was sent (or it was given up).
         owner: For whoever serves the call; untouched here.
@@ -101,6 +101,7 @@ class Call:
         "owner",
         "path",
         "peer_thumbprint",
+        "program",
     )
 
     def __init__(
@@ -117,7 +118,7 @@ class Call:
         self.metadata = head.metadata
         self.deadline_us = deadline_us
         self.encoding = head.encoding
-        self.peer_thumbprint = connection.peer_thumbprint or ""
+        self.peer_thumbprint = self.program = connection.peer_thumbprint or ""
         self.messages: list[Message] = []
         """Used by ``WholeRequests``; streams leave it empty."""
         self.owner: object = None

@@ -14,6 +14,7 @@ from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import MalformedError, Reason, Retry
 from core.statements import BOUND_FIELDS, Kind, Statement
+from gateway.worker.callers import Caller
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import (
@@ -63,35 +64,47 @@ class Consumer:
 
     # ------------------------------------------------------------------ 1 to 6
 
+    def on_call(self, call: ProgramCall) -> None:
+        """1 Authenticate, by the headers alone: of a call that nobody stands for nothing more is read."""
+        caller = self._identify(call)
+        if caller is not None:
+            call.program = caller.program
+
     def on_request(self, call: ProgramCall, messages: Messages) -> None:
         """A program's call is complete at the edge."""
-        parts = self._parts
-        view, now_us = parts.trust, parts.clock.monotonic_us()
+        parts, now_us = self._parts, self._parts.clock.monotonic_us()
         if self._halted is not None:
             self._end(call, self._halted, None, "not_sent")
             return
-        # 1 Authenticate: TLS proved the key; the certificate must be pinned as one of our member's programs.
-        program = view.programs.get(call.peer_thumbprint) if view else None
-        if view is None or program is None:
-            # Strangers are counted, not logged: nobody we do not know may make us write (PROTOCOL M17).
-            reason = Reason.PROGRAM_UNKNOWN if view else Reason.CONFIG_MISSING
-            self._end(call, reason, None, "not_sent")
+        # 1 Again: its credential may have been withdrawn while the message came in.
+        caller = self._identify(call)
+        if caller is None:
             return
         deadline_us = call.deadline_us
         if deadline_us is not None:
             deadline_us = min(deadline_us, now_us + MAX_DEADLINE_US)
         size = sum([len(data) for _, data in messages])
         until_us = now_us + parts.terms.peer_wait_us
-        exchange = Exchange(call, messages, size, program, deadline_us, until_us, NO_CLAIMS)
+        exchange = Exchange(call, messages, size, caller, deadline_us, until_us, NO_CLAIMS)
         self._calls[call] = exchange
-        if parts.budget.take_call(program, size):
-            exchange.holder = program
+        if parts.budget.take_call(caller.program, size):
+            exchange.holder = caller.program
         else:
             exchange.objection, exchange.messages = Reason.LIMIT_EXCEEDED, []
         if deadline_us is not None:
             self._watch(exchange, deadline_us)
         self._arrivals.append(exchange)
         parts.wake()
+
+    def _identify(self, call: ProgramCall) -> Caller | None:
+        """The program that calls; ends the call if there is none."""
+        parts = self._parts
+        found = parts.callers.identify(parts.trust, call.metadata, call.peer_thumbprint)
+        if isinstance(found, Caller):
+            return found
+        # Strangers are counted, not logged: nobody we do not know may make us write (PROTOCOL M17).
+        self._end(call, found, None, "not_sent")
+        return None
 
     def plan(self, turn: Turn) -> None:
         """Take what waits, endings first, until the turn is full."""
@@ -116,7 +129,7 @@ class Consumer:
         for exchange in arrivals:
             claims = exchange.claims
             objection = exchange.objection or claims.objection
-            if claims.client is not None and claims.client != exchange.caller.rpartition("/")[0]:
+            if claims.client is not None and claims.client != exchange.caller.program.rpartition("/")[0]:
                 # Another's subsystem is not even logged as client: ``caller`` names the program.
                 exchange.claims = NO_CLAIMS
                 objection = exchange.objection or Reason.CLIENT_NOT_YOURS
@@ -164,7 +177,7 @@ class Consumer:
             purpose=claims.purpose,
             issue=claims.issue,
             represented=claims.represented,
-            caller="mtls",
+            caller=exchange.caller.credential,
             age_ms=turn.now_ms - view.fresh_at,
         )
 
@@ -222,7 +235,7 @@ class Consumer:
             purpose=claims.purpose,
             issue=claims.issue,
             user=claims.user,
-            caller=f"mtls:{exchange.call.peer_thumbprint}",
+            caller=exchange.caller.credential,
             door="grpc",
             agreement=grant.agreement.mark if grant else None,
             configuration=view.mark if view else None,
@@ -261,7 +274,7 @@ class Consumer:
         call = self._close(exchange)
         if call is None:
             return
-        if not self._parts.entries.take(exchange.caller, turn.now_us):
+        if not self._parts.entries.take(exchange.caller.program, turn.now_us):
             # Past its budget a member's refusals are told, counted and summed in one note (PROTOCOL M17).
             self._end(call, reason, exchange, "not_sent")
             return

@@ -56,7 +56,10 @@ class ProgramLimits:
     http2: Http2Limits = field(default_factory=Http2Limits)
     max_message_bytes: int = DEFAULT_MAX_MESSAGE_BYTES
     max_connections: int = 1_024
+    max_anonymous_connections: int = 256
+    """Connections without a client certificate: of programs with tokens, and of strangers."""
     max_connections_per_program: int = 64
+    """Of one client certificate; without one, of one address."""
     max_assembly_bytes: int = 128 * 1024 * 1024
     """Bytes of messages under assembly over all calls."""
     max_assembly_bytes_per_program: int = 32 * 1024 * 1024
@@ -83,7 +86,8 @@ class ProgramEdge:
         self._clock = clock
         self._sweep = Sweep()
         self._servers: list[asyncio.Server] = []
-        self._by_program: Counter[str] = Counter()
+        self._by_holder: Counter[str] = Counter()
+        self._anonymous = 0
         self._assembling = 0
         self._assembling_by_program: Counter[str] = Counter()
 
@@ -142,20 +146,29 @@ class ProgramEdge:
         return connection
 
     def _admit(self, connection: Http2Connection) -> None:
-        program = connection.peer_thumbprint or ""
-        self._by_program[program] += 1
-        too_many = len(self.connections) > self.limits.max_connections
-        if too_many or self._by_program[program] > self.limits.max_connections_per_program:
+        holder = _holder_of(connection)
+        self._by_holder[holder] += 1
+        self._anonymous += connection.peer_thumbprint is None
+        too_many = (
+            len(self.connections) > self.limits.max_connections
+            or self._by_holder[holder] > self.limits.max_connections_per_program
+            # Strangers must not take the places of programs that show who they are at once.
+            or (
+                connection.peer_thumbprint is None and self._anonymous > self.limits.max_anonymous_connections
+            )
+        )
+        if too_many:
             self.counters["connections_refused"] += 1
             connection.close(ClosedBecause.TOO_MANY_CONNECTIONS)
 
     def _forget(self, connection: Http2Connection) -> None:
         self.connections.discard(connection)
         if connection.is_ready:
-            program = connection.peer_thumbprint or ""
-            self._by_program[program] -= 1
-            if not self._by_program[program]:
-                del self._by_program[program]
+            holder = _holder_of(connection)
+            self._by_holder[holder] -= 1
+            self._anonymous -= connection.peer_thumbprint is None
+            if not self._by_holder[holder]:
+                del self._by_holder[holder]
         if connection.closed_because is ClosedBecause.PEER_ABUSE:
             self.counters["peer_abuse"] += 1
         self.counters[f"closed_{connection.closed_because}".replace(" ", "_")] += 1
@@ -191,7 +204,7 @@ class ProgramEdge:
 
     def resize(self, call: Call, by: int) -> bool:
         """Keep count of bytes under assembly, in sum and per program."""
-        program = call.peer_thumbprint
+        program = call.program
         self._assembling += by
         self._assembling_by_program[program] += by
         if not self._assembling_by_program[program]:
@@ -202,6 +215,10 @@ class ProgramEdge:
         )
 
 
+def _holder_of(connection: Http2Connection) -> str:
+    return connection.peer_thumbprint or connection.peer_address
+
+
 class WholeRequests:
     """A ``CallHandler`` for unary work: hands up a call once its request is complete.
 
@@ -209,6 +226,7 @@ class WholeRequests:
         on_request: Called with the call and all its messages.
         on_cancel: Called when a program goes away after ``on_request`` and before the call was finished.
         on_malformed: Ends a call that broke the rules; by default with the bare reason and its text.
+        on_call: Called with the headers; a call that it finishes is not read any further.
         max_messages: More messages than this end the call as malformed.
         max_request_bytes: As many bytes may a request have in sum.
     """
@@ -219,17 +237,20 @@ class WholeRequests:
         on_cancel: Callable[[Call], None],
         on_malformed: Callable[[Call, ExchangeError], None] | None = None,
         *,
+        on_call: Callable[[Call], None] = lambda call: None,
         max_messages: int = 64,
         max_request_bytes: int = DEFAULT_MAX_MESSAGE_BYTES,
     ) -> None:
         self._on_request = on_request
         self._on_cancel = on_cancel
         self._on_malformed = on_malformed or finish_plainly
+        self._on_call = on_call
         self._max_messages = max_messages
         self._max_request_bytes = max_request_bytes
 
     def on_call(self, call: Call) -> None:
-        """Wait for the messages."""
+        """See who calls, then wait for the messages."""
+        self._on_call(call)
 
     def on_message(self, call: Call, flag: int, data: bytes) -> None:
         """Gather, within bounds."""

@@ -31,6 +31,7 @@ from core.reasons import Reason
 from core.statements import Statement
 from gateway.worker.budget import Backlog, Budget, EntryBudget
 from gateway.worker.call import AdapterAnswer
+from gateway.worker.callers import Caller, Callers
 from gateway.worker.context import Claims, has_personal_number
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.refusal import Ending, Refusals
@@ -45,13 +46,14 @@ Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
 
 
 class ProgramCall(Protocol):
-    """A program's call at the edge, complete: unary, all messages are there. ``deadline_us`` is on our clock."""
+    """A program's call at the edge. ``deadline_us`` is on our clock; ``program`` is who pays for what it holds."""
 
     path: bytes
     metadata: Metadata
     deadline_us: int | None
     encoding: str
     peer_thumbprint: str
+    program: str
 
     def release(self, initial: Metadata, messages: Messages, ending: Ending) -> None:
         """Give the program its answer; without effect once it is gone."""
@@ -124,7 +126,7 @@ class Exchange:
     call: ProgramCall
     messages: Messages
     size: int
-    caller: str
+    caller: Caller
     deadline_us: int | None
     waiting_until_us: int
     claims: Claims
@@ -177,6 +179,7 @@ class Parts:
     random: Callable[[int], bytes]
     budget: Budget
     answers: Backlog
+    callers: Callers
     entries: EntryBudget
     roads: Roads
     adapters: Adapters

@@ -182,6 +182,7 @@ class Http2Connection(asyncio.Protocol):
         self.peer_certificate_der: bytes | None = None
         self.peer_thumbprint: str | None = None
         """x5t#S256 of the peer's TLS certificate (RFC 8705: base64url of SHA-256, unpadded)."""
+        self.peer_address = ""
         self.closed_because: ClosedBecause | None = None
         self.draining = False
         """No new streams: we or the peer said GOAWAY."""
@@ -220,6 +221,8 @@ class Http2Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._sweep.add(self)
         _tune(transport.get_extra_info("socket"))
+        peer = transport.get_extra_info("peername")
+        self.peer_address = peer[0] if isinstance(peer, tuple) else ""
         tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
         if tls is not None:
             self.peer_certificate_der = tls.getpeercert(binary_form=True)

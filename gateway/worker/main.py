@@ -189,6 +189,7 @@ class Worker:
                 consumer.on_request,
                 consumer.on_cancel,
                 self._malformed,
+                on_call=consumer.on_call,
                 max_messages=2,
                 max_request_bytes=settings.limits.message_bytes,
             ),
@@ -424,6 +425,7 @@ def _station_limits(settings: GatewaySettings) -> StationLimits:
         head_us=settings.log.head_ms * 1000,
         entries_per_s=limits.entries_per_s,
         entries_burst=limits.entries_burst,
+        cached_tokens=limits.cached_tokens,
     )
 
 
@@ -441,6 +443,7 @@ def _program_limits(settings: GatewaySettings) -> ProgramLimits:
         ),
         max_message_bytes=limits.message_bytes,
         max_connections=limits.connections,
+        max_anonymous_connections=limits.anonymous_connections,
         max_assembly_bytes=limits.worker_bytes,
         max_assembly_bytes_per_program=limits.member_bytes,
     )

@@ -22,6 +22,7 @@ from core.merkle import inclusion_proof
 from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.channel import PeerState
 from gateway.worker.budget import Backlog, Budget, BudgetLimits, EntryBudget
+from gateway.worker.callers import Callers
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Adapters, Parts, Terms
 from gateway.worker.frames import Outcome, UnverifiedFrame, encode_drain
@@ -79,6 +80,7 @@ class StationLimits:
     head_us: int
     entries_per_s: int
     entries_burst: int
+    cached_tokens: int
 
 
 class Station:
@@ -151,6 +153,7 @@ class Station:
             random=random,
             budget=self.budget,
             answers=Backlog(limits.budget),
+            callers=Callers(gateway, clock=clock, max_tokens=limits.cached_tokens, count=self._count),
             entries=self._entries,
             roads=self.roads,
             adapters=adapters,

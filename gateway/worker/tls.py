@@ -24,7 +24,8 @@ def _context(protocol: int, own: KeyFiles) -> ssl.SSLContext:
 def programs_port(directory: GatewayDirectory) -> ssl.SSLContext:
     """The programs' port: our member's own CA on both sides.
 
-    A program without a certificate is let in so far that it can be told ``PROGRAM_UNKNOWN``.
+    A client may leave its certificate out: a caller token tells who it is, or it is told ``PROGRAM_UNKNOWN``. One that
+    is shown must verify.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, directory.programs_server)
     context.verify_mode = ssl.CERT_OPTIONAL

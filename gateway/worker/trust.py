@@ -31,6 +31,8 @@ from core.reasons import Reason
 from core.registrations import RegisteredLog, parse_registration, parse_successor
 from core.statements import AgreementMark
 from core.times import parse_time_ms
+from pki.keys import load_public_key
+from pki.tokens import ProgramKey
 
 SUPERSEDED_GRACE_MS: Final = 60_000
 
@@ -116,6 +118,7 @@ class TrustView:
     fresh_ms: int
     personal_number_pattern: str
     programs: Mapping[str, str]
+    program_keys: Mapping[str, ProgramKey]
     gateways: Mapping[str, RegisteredGateway]
     by_log: Mapping[str, RegisteredGateway]
     suspended_members: frozenset[str]
@@ -264,6 +267,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         fresh_ms: Up to which age it counts as fresh.
     """
     lineage = _lineage(current.members)
+    admitted = [one for one in current.programs if one.state == "active"]
     gateways = {gateway.id: gateway for member in current.members for gateway in _gateways(member)}
     provisions: dict[tuple[str, str], Provision] = {}
     providers: dict[str, list[str]] = defaultdict(list)
@@ -290,7 +294,12 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         expires_at=current.expires_at,
         fresh_ms=fresh_ms,
         personal_number_pattern=current.common.personal_number_pattern,
-        programs={one.thumbprint: one.id for one in current.programs if one.state == "active"},
+        programs={one.thumbprint: one.id for one in admitted if one.public_key is None},
+        program_keys={
+            one.thumbprint: ProgramKey(one.id, load_public_key(one.public_key))
+            for one in admitted
+            if one.public_key is not None
+        },
         gateways=gateways,
         by_log={log.id: gateway for gateway in gateways.values() for log in gateway.logs},
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),

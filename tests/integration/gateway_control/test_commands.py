@@ -24,7 +24,7 @@ from gateway.layout import GatewayDirectory
 from gateway.local import LocalAdmin
 from gateway.settings import GatewaySettings
 from passerelle.registry.v1 import members_pb2, members_pb2_grpc
-from pki.keys import chain_pem, key_pem, write_key
+from pki.keys import chain_pem, generate_key, key_pem, key_thumbprint, public_key_pem, write_key
 from pki.profiles import Profile, issue, read_csr
 from rpc.credentials import server_credentials
 from rpc.remote import RemoteError
@@ -212,6 +212,51 @@ def test_programs_are_added_listed_and_removed(made: InitResult, tmp_path: Path)
         "ca.pem",
         "passerelle.toml",
     }
+
+
+def test_a_program_with_a_key_of_its_own_is_told_what_its_tokens_say(
+    made: InitResult, tmp_path: Path
+) -> None:
+    """The private key never comes here; ca.pem and the address do, without an identity."""
+    key = generate_key().public_key()
+    (tmp_path / "web.pub").write_text(public_key_pem(key))
+    kid = key_thumbprint(key)
+
+    added = run(
+        *("program", "add", "BJ/GOV/PNS/PORTAIL", "jetons", "--key", str(tmp_path / "web.pub")),
+        *("--out", str(tmp_path / "jetons"), *config(made)),
+    )
+    listed = json.loads(run("program", "list", *config(made), "--output", "json").output)
+    run("program", "remove", "BJ/GOV/PNS/PORTAIL/jetons", "--thumbprint", kid, "--yes", *config(made))
+
+    assert f"kid {kid}, aud BJ/GOV/PNS/gw1, iss et sub BJ/GOV/PNS/PORTAIL/jetons" in added.output
+    assert [(row["id"], row["credential"]) for row in listed] == [
+        ("BJ/GOV/PNS/PORTAIL/jetons", "jwt"),
+        (str(PORTAL), "mtls"),
+    ]
+    assert {path.name for path in (tmp_path / "jetons").iterdir()} == {"ca.pem", "passerelle.toml"}
+    states = {one.thumbprint: one.state for one in PinnedPrograms(made.directory.pinned_programs).entries()}
+    assert states[kid] == "removed"
+
+
+def test_a_private_key_is_not_taken_for_tokens(made: InitResult, tmp_path: Path) -> None:
+    """It belongs to the program alone; the remedy says how to take its public half."""
+    write_key(tmp_path / "web.key", generate_key())
+
+    with pytest.raises(ExchangeError) as refused:
+        run(
+            "program",
+            "add",
+            "BJ/GOV/PNS/PORTAIL",
+            "jetons",
+            "--key",
+            str(tmp_path / "web.key"),
+            *config(made),
+        )
+
+    assert refused.value.reason is Reason.KEY_UNREADABLE
+    assert refused.value.remedy is not None
+    assert "openssl pkey" in refused.value.remedy.fr
 
 
 def test_a_program_is_admitted_when_the_command_returns(

@@ -15,8 +15,8 @@ PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipro
 	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e test-crash lint format protos protos-check \
-	coverage bench lock clean
+.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e test-crash test-fidelity lint format protos \
+	protos-check coverage bench lock clean
 
 help:
 	@echo "make demo    un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
@@ -57,7 +57,11 @@ test-e2e: $(STAMP)
 
 # Long: 1,000 kills and the whole matrix of failpoints; figures in docs/reliability.md.
 test-crash: $(STAMP)
-	$(BIN)/pytest -s tests/crash
+	$(BIN)/pytest -s tests/long/test_crashes.py
+
+# Not in `make test`: 10,000 calls that a stock server refuses at once, each compared with what it says without gateways.
+test-fidelity: $(STAMP)
+	$(BIN)/pytest tests/long/test_fidelity.py
 
 lint: $(STAMP) protos-check
 	$(BIN)/ruff check .

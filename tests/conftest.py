@@ -19,7 +19,7 @@ settings.load_profile("repository")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the folder that it lives in: unit, integration or e2e."""
+    """Mark each test by the folder that it lives in: unit, integration, e2e or long."""
     for item in items:
         kind = item.path.relative_to(_HERE).parts[0]
         item.add_marker(kind)

@@ -514,6 +514,9 @@ class AdapterCall:
             self._end(None, (), Reason.ADAPTER_DOWN)
         elif error_code == ErrorCode.CONNECTION_LOST:
             self._end(None, (), Reason.ADAPTER_LOST)
+        elif error_code == ErrorCode.PROTOCOL_ERROR:
+            # Its headers are not HTTP/2: nothing of what it meant can be passed on.
+            self._end(None, (), Reason.ADAPTER_PROTOCOL)
         else:
             self._end(int(code_of_reset(error_code)), (), None)
 

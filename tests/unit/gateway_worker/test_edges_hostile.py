@@ -321,7 +321,7 @@ def test_an_answer_of_trailers_only(adapter: Callable[..., Adapter]) -> None:
     assert (b"grpc-message", b"no%20one") in answer.trailing
 
 
-@pytest.mark.parametrize(("code", "status"), [(0x8, 1), (0xB, 8), (0xC, 7), (0x2, 2), (0x1, 2)])
+@pytest.mark.parametrize(("code", "status"), [(0x8, 1), (0xB, 8), (0xC, 7), (0x2, 2)])
 def test_a_reset_without_a_status_has_the_code_of_the_specification(
     adapter: Callable[..., Adapter], code: int, status: int
 ) -> None:
@@ -331,6 +331,15 @@ def test_a_reset_without_a_status_has_the_code_of_the_specification(
     answer = one.ask()
 
     assert (answer.status, answer.failure) == (status, None)
+
+
+def test_a_stream_that_broke_http2_has_no_status(adapter: Callable[..., Adapter]) -> None:
+    """PROTOCOL_ERROR, ours over its headers or its own: nobody answered, and that has a name."""
+    one = adapter(lambda h2, stream: h2.reset_stream(stream, 0x1))
+
+    answer = one.ask()
+
+    assert (answer.status, answer.failure) == (None, Reason.ADAPTER_PROTOCOL)
 
 
 def test_a_refused_stream_was_not_processed(adapter: Callable[..., Adapter]) -> None:

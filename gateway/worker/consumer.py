@@ -37,6 +37,8 @@ from rpc.richerrors import Side
 
 MAX_CLOSED_DEADLINES: Final = 4_096
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
+# The program began to count before the gateway did, by as long as its request took to arrive.
+DEADLINE_SLACK_US: Final = 20_000
 
 
 class Consumer:
@@ -141,6 +143,9 @@ class Consumer:
     def _is_ready(self, turn: Turn, exchange: Exchange) -> bool:
         """Steps 2 and 3 of one exchange; refused or without a road yet, it is dealt with here."""
         if exchange.phase is not Phase.WAITING:
+            return False
+        if exchange.deadline_us is not None and exchange.deadline_us <= turn.now_us:
+            self._abort(exchange, "deadline", Reason.DEADLINE_EXCEEDED)
             return False
         reason = self._resolve(turn, exchange)
         if reason is not None:
@@ -431,9 +436,14 @@ class Consumer:
         self._end(call, reason, None, "not_sent")
 
     def on_cancel(self, call: ProgramCall) -> None:
-        """The program went away or cancelled."""
+        """The program went away or cancelled; when its time is up, a stock client does so by itself."""
         exchange = self._calls.get(call)
-        if exchange is not None:
+        if exchange is None:
+            return
+        due_us = exchange.deadline_us
+        if due_us is not None and due_us <= self._parts.clock.monotonic_us() + DEADLINE_SLACK_US:
+            self._abort(exchange, "deadline", Reason.DEADLINE_EXCEEDED)
+        else:
             self._abort(exchange, "cancel", Reason.CANCELLED)
 
     def _abort(self, exchange: Exchange, kind: Kind, reason: Reason, retry: Retry | None = None) -> None:

@@ -28,6 +28,7 @@ class Provider:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._committed: list[Service] = []  # requests that are durable, and not delivered yet
         self._answers: deque[Service] = deque()
         self._held: list[Service] = []  # answers whose road has too much to send
         self._paused: set[str] = set()  # members whose answers wait at the adapter
@@ -68,7 +69,7 @@ class Provider:
         left = statement.deadline_us
         service = Service(road, entry, statement, size, None if left is None else turn.now_us + left)
         self.services[entry.leaf_hash] = service
-        turn.once_durable(self._deliver_all, service)
+        turn.once_durable(self._deliver_soon, service)
         return True
 
     def _verify_request(self, road: Road, entry: VerifiedEntry) -> Reason | None:
@@ -139,6 +140,11 @@ class Provider:
             return
         turn.hear(road, entry, "request", f"refused:{reason}")
         self._say_refusal(turn, road, entry.leaf_hash, statement, reason, "not_sent")
+
+    def _deliver_soon(self, services: list[Service]) -> None:
+        """Durable: deliver once the frames that came during the commit were heard; one may hold its cancellation."""
+        self._committed += services
+        self._parts.wake()
 
     def _deliver_all(self, services: list[Service]) -> None:
         """10 The requests are durable here: deliver each, once. Whatever ended meanwhile is not delivered."""
@@ -235,7 +241,10 @@ class Provider:
         self._parts.wake()
 
     def plan(self, turn: Turn) -> None:
-        """Take what was answered, oldest first, until the turn is full."""
+        """Deliver what the last commit made durable; take what was answered, oldest first, until the turn is full."""
+        if self._committed:
+            services, self._committed = self._committed, []
+            self._deliver_all(services)
         while self._answers and not turn.is_full:
             batch = turn.batch(self._answers, _answer_bytes)
             self._held += [one for one in batch if _must_wait(one)]

@@ -240,6 +240,9 @@ class Road:
             said = self.unreceipted.get(bytes.fromhex(receipt.leaf))
             if said is not None and said.index == receipt.index:
                 found = (said.index, said.leaf_hash)
+                # Another verdict than the one that was expected: nor is that one awaited any longer.
+                awaited = taken_body(receipt.role, self._own_log, receipt.index, receipt.leaf, receipt.head)
+                self.expected.pop(awaited, None)
         if found is None:
             return None
         self._forget(found[1])

@@ -23,8 +23,8 @@ def federation(tmp_path: Path) -> Iterator[Federation]:
         yield found
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.01)

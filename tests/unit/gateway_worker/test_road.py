@@ -170,15 +170,20 @@ def test_another_receipt_is_read(own: WrittenLog, budget: Budget) -> None:
     made, _ = road(own, budget)
     leaf = said(own)
     made.add(leaf)
-    made.send_frame(own, own.size, own.head())
+    head = own.head()
+    made.send_frame(own, own.size, head)
 
     def receipt(index: int, log: str = own.log) -> bytes:
-        return heard_body("request", log, index, leaf.leaf_hash.hex(), "e" * 64, "refused:NO_AGREEMENT")
+        verdict = "refused:NO_AGREEMENT"
+        return heard_body("request", log, index, leaf.leaf_hash.hex(), head_digest(head), verdict)
 
     wrong, foreign, right = receipt(leaf.index + 1), receipt(leaf.index, "2" * 64), receipt(leaf.index)
     assert made.take_receipt(wrong, parse_heard(wrong)) is None
     assert made.take_receipt(foreign, parse_heard(foreign)) is None
     assert made.take_receipt(right, parse_heard(right)) == leaf.index
+    assert (
+        made.expected == {}
+    )  # nor is the other one awaited: each refused or late statement would be held for ever
 
 
 def test_after_a_lost_stream_what_still_counts_goes_out_again(

@@ -108,6 +108,11 @@ class GatewayDirectory:
         """Newest signed head of one worker, for people; never synced."""
         return self.state / ("head.json" if worker == 0 else f"head-{worker}.json")
 
+    @property
+    def growth(self) -> Path:
+        """How much was written, hour by hour: what the days left on the disk are told from."""
+        return self.state / "growth.json"
+
     def worker_pid(self, worker: int) -> Path:
         """Process id of a running worker."""
         return self.state / f"worker-{worker}.pid"

@@ -95,7 +95,17 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
         Text("indexées", "indexed"),
         Text("libre (Go)", "free (GB)"),
     )
-    return Screen([], [Table(Text("Journaux", "Logs"), header, rows)])
+    return Screen(_forecast(status), [Table(Text("Journaux", "Logs"), header, rows)])
+
+
+def _forecast(status: status_pb2.GetStatusResponse) -> list[Text]:
+    """When the disk reaches its reserve, if that is foreseen."""
+    if not status.HasField("days_left"):
+        return []
+    days = f"{status.days_left:.0f}"
+    return [
+        Text(f"réserve du disque atteinte dans {days} jours", f"the disk's reserve is reached in {days} days")
+    ]
 
 
 def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:

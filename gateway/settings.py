@@ -211,20 +211,22 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         segment_bytes: Size at which a segment file closes.
         reserve_bytes: Free space below which new exchanges are refused, before a write can fail.
+        low_days: Fewer days than these until the reserve is reached are told as ``DISK_LOW``; 0 tells nothing.
         wrapping_key_file: Key that wraps the day keys of bodies; refused inside the log directory.
         head_ms: Age of the oldest unsigned commit at which a head is signed without a frame.
     """
 
     segment_bytes: int = 64 * MIB
     reserve_bytes: int = 1_000_000_000
+    low_days: int = 30
     wrapping_key_file: str = "keys/wrapping.key"
     head_ms: int = 1000
 
     def __post_init__(self) -> None:
         if self.segment_bytes < MIB:
             raise SettingsError("log.segment_bytes must be at least 1 MiB")
-        if self.reserve_bytes < 0 or not 1 <= self.head_ms <= 1000:
-            raise SettingsError("log: reserve_bytes >= 0 and 1 <= head_ms <= 1000 must hold")
+        if self.reserve_bytes < 0 or self.low_days < 0 or not 1 <= self.head_ms <= 1000:
+            raise SettingsError("log: reserve_bytes >= 0, low_days >= 0 and 1 <= head_ms <= 1000 must hold")
 
 
 class Configuration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

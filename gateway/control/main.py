@@ -19,6 +19,7 @@ from gateway.channel import ToWorker, WorkerReport
 from gateway.control.admin import Served, local_door, start_door, tls_door
 from gateway.control.configuration import ConfigurationKeeper
 from gateway.control.evidence import EvidenceOfGateway
+from gateway.control.forecast import GrowthKeeper
 from gateway.control.http import StatusPages
 from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook, WorkerLog
@@ -83,6 +84,7 @@ class Control:
         )
         index = ExchangeIndex(self.directory.index)
         self._indexer = Indexer(book, index)
+        self._growth = GrowthKeeper(self.directory)
         self._supervisor = Supervisor(
             command or partial(worker_command, settings_file.resolve(), lifeline),
             self.settings.workers,
@@ -127,8 +129,9 @@ class Control:
         )
 
     def run(self, stopped: threading.Event) -> None:
-        """Keep health true until ``stopped``."""
+        """Keep health and forecast true until ``stopped``."""
         while not stopped.wait(_HEALTH_S):
+            self._growth.look(self._clock.now_ms())
             serving = self.state().is_serving
             for door in self._doors:
                 door.health.set(OVERALL, serving=serving)
@@ -167,6 +170,12 @@ class Control:
                 for one in self.settings.adapter
             ),
             indexed=self._indexer.indexed,
+            days_left=self._growth.days_left(
+                now,
+                [one.report.free_bytes for one in workers if one.report is not None],
+                self.settings.log.reserve_bytes,
+            ),
+            low_days=self.settings.log.low_days,
         )
 
     def _tell(self, message: ToWorker) -> None:

@@ -45,6 +45,12 @@ class _GatewayCollector(Collector):
         yield from self._configuration()
         yield from self._workers()
         yield _gauge("passerelle_serving", "1 while exchanges are carried.", self._state.is_serving)
+        if self._state.days_left is not None:
+            yield _gauge(
+                "passerelle_log_days_left",
+                "Days until the disk of the log reaches its reserve, at the pace of the last day or week.",
+                self._state.days_left,
+            )
         faults = GaugeMetricFamily("passerelle_fault", "1 for each fault at this moment.", labels=["code"])
         for code in self._state.faults:
             faults.add_metric([code], 1)

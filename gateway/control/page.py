@@ -52,6 +52,7 @@ _NO_FAULT = Text("rien", "nothing")
 _NO_PEER = Text("aucune", "none")
 _NO_ADAPTER = Text("aucun", "none")
 _NO_CONFIGURATION = Text("aucune configuration reçue", "no configuration received")
+_DAYS_LEFT = Text("jours avant la réserve du disque", "days until the disk's reserve")
 _FAULTS = Text("À traiter", "To attend to")
 _CONFIGURATION = Text("Configuration", "Configuration")
 _WORKERS = Text("Processus et journaux", "Processes and logs")
@@ -158,7 +159,11 @@ def _workers(state: GatewayState, language: Language) -> str:
             )
         )
         rows.append((str(worker.number), str(worker.pid or "–"), *values, str(worker.restarts)))
-    return _table(header, rows, language)
+    return _table(header, rows, language) + _forecast(state.days_left, language)
+
+
+def _forecast(days_left: float | None, language: Language) -> str:
+    return "" if days_left is None else f"<p>{_say(_DAYS_LEFT, language)} : {days_left:.0f}</p>"
 
 
 def _peers(state: GatewayState, language: Language) -> str:

@@ -151,6 +151,7 @@ def _status(state: GatewayState) -> status_pb2.GetStatusResponse:
             problem=state.registry.problem,
         ),
         started_at=timestamp(state.started_at),
+        days_left=state.days_left,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.reasons import Reason
+from gateway.control.forecast import DISK_LOW
 from gateway.control.supervisor import WorkerState
 
 # Workers report once a second.
@@ -99,6 +100,8 @@ class GatewayState:
         workers: In order of number.
         adapters: In the order of the settings.
         indexed: Entries that the index has read, by log id.
+        days_left: Days until the disk of the log reaches its reserve; ``None`` if nothing is foreseen.
+        low_days: Fewer than these need attention.
     """
 
     gateway: str
@@ -110,6 +113,8 @@ class GatewayState:
     workers: tuple[WorkerState, ...]
     adapters: tuple[AdapterState, ...]
     indexed: Mapping[str, int]
+    days_left: float | None = None
+    low_days: int = 0
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -143,6 +148,8 @@ class GatewayState:
         for adapter in self.adapters:
             if adapter.state == "down":
                 yield Reason.ADAPTER_DOWN
+        if self.days_left is not None and self.days_left < self.low_days:
+            yield DISK_LOW
         if self.freshness is Freshness.STALE:
             yield Reason.CONFIG_STALE
         if self.registry.reason:

@@ -135,6 +135,7 @@ def test_what_stops_exchanges_makes_the_gateway_not_ready(
         ),
         ({"adapters": (AdapterState("BJ/GOV/PNS/PORTAIL", "127.0.0.1:1", "down"),)}, "ADAPTER_DOWN"),
         ({"workers": (replace(WORKER, silent_s=11.0),)}, "WORKER_SILENT"),
+        ({"days_left": 22.9, "low_days": 23}, "DISK_LOW"),
         (
             {"workers": (replace(WORKER, report=WorkerReport(state="ready", faults=("DISK_LOW",))),)},
             "DISK_LOW",
@@ -178,6 +179,17 @@ def test_metrics_are_what_the_workers_report(pages: StatusPages) -> None:
         "passerelle_serving 1.0",
     ):
         assert line in body.splitlines()
+
+
+def test_days_left_on_the_disk_are_shown_where_they_are_foreseen(pages: StatusPages, shown: Shown) -> None:
+    """On the page and in the metrics; a gateway that cannot tell yet shows none."""
+    before = get(pages, "/metrics")[2], get(pages, "/etat")[2]
+    shown.state = replace(HEALTHY, days_left=23.4)
+
+    assert "passerelle_log_days_left 23.4" in get(pages, "/metrics")[2].splitlines()
+    assert "jours avant la réserve du disque : 23<" in get(pages, "/etat")[2]
+    assert "passerelle_log_days_left" not in before[0]
+    assert "réserve du disque" not in before[1]
 
 
 def test_metrics_before_the_first_configuration(pages: StatusPages, shown: Shown) -> None:

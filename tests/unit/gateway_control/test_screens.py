@@ -100,6 +100,17 @@ def test_the_log_screen_shows_the_signed_root() -> None:
     assert "41.0" in text(log_screen(status(), []), "fr")
 
 
+def test_the_log_screen_tells_the_days_left_where_they_are_foreseen() -> None:
+    """23 days at the pace of now; nothing where nothing is foreseen."""
+    found = status()
+    before = text(log_screen(found, []), "fr")
+    found.days_left = 23.4
+
+    assert "réserve" not in before
+    assert "atteinte dans 23 jours" in text(log_screen(found, []), "fr")
+    assert "reached in 23 days" in text(log_screen(found, []), "en")
+
+
 def test_the_exchange_screen_shows_both_sides() -> None:
     """What is unknown is a dash or a question mark, never a guess."""
     entry = log_pb2.ExchangeEntry(log=LOG, index=3, label="said", kind="refusal", leaf_hash="ef" * 32)

@@ -112,10 +112,15 @@ class GetStatusResponse(_message.Message):
     ADAPTERS_FIELD_NUMBER: _builtins.int
     REGISTRY_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    DAYS_LEFT_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     """This gateway, `BJ/GOV/ANIP/gw1`."""
     state: Global___State.ValueType
     """In one word."""
+    days_left: _builtins.float
+    """Days until the disk of the log reaches its reserve, at the pace of the last day or week, whichever is faster; absent
+    if nothing is foreseen.
+    """
     @_builtins.property
     def faults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why the state is not READY: codes of faults, `CONFIG_STALE`, `DISK_RESERVE`, most severe first."""
@@ -156,12 +161,15 @@ class GetStatusResponse(_message.Message):
         adapters: _abc.Iterable[Global___AdapterStatus] | None = ...,
         registry: Global___RegistryStatus | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
+        days_left: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "registry", b"registry", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "configuration", b"configuration", "days_left", b"days_left", "registry", b"registry", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "configuration", b"configuration", "faults", b"faults", "gateway", b"gateway", "peers", b"peers", "registry", b"registry", "started_at", b"started_at", "state", b"state", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "adapters", b"adapters", "configuration", b"configuration", "days_left", b"days_left", "faults", b"faults", "gateway", b"gateway", "peers", b"peers", "registry", b"registry", "started_at", b"started_at", "state", b"state", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__days_left: _TypeAlias = _typing.Literal["days_left"]  # noqa: Y015
+    _WhichOneofArgType__days_left: _TypeAlias = _typing.Literal["_days_left", b"_days_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__days_left) -> _WhichOneofReturnType__days_left | None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
 

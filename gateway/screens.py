@@ -253,9 +253,23 @@ def _configuration_line(status: status_pb2.GetStatusResponse, now_ms: int) -> Te
         return Text("aucune configuration", "no configuration")
     found = status.configuration
     ago = _ago(now_ms - found.fetched_at.ToMilliseconds())
+    countdown = _countdown(found, now_ms)
     return Text(
-        f"configuration v{found.version} (il y a {ago})", f"configuration v{found.version} ({ago} ago)"
+        f"configuration v{found.version} (il y a {ago}){countdown.fr}",
+        f"configuration v{found.version} ({ago} ago){countdown.en}",
     )
+
+
+def _countdown(found: status_pb2.ConfigurationStatus, now_ms: int) -> Text:
+    """How old a configuration may still become; nothing while it is fresh."""
+    left = _ago(found.expires_at.ToMilliseconds() - now_ms)
+    match found.freshness:
+        case status_pb2.FRESHNESS_STALE:
+            return Text(f", ancienne : arrêt dans {left}", f", stale: stops in {left}")
+        case status_pb2.FRESHNESS_EXPIRED:
+            return Text(", expirée : tout échange est refusé", ", expired: every exchange is refused")
+        case _:
+            return Text("", "")
 
 
 def _workers(status: status_pb2.GetStatusResponse) -> Table:

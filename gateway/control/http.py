@@ -131,7 +131,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _readiness(self) -> None:
         state = self.server.state()
-        document = {"state": state.condition, "freshness": state.freshness, "faults": state.faults}
+        document = {
+            "state": state.condition,
+            "freshness": state.freshness,
+            "expires_in_s": state.expires_in_s,
+            "faults": state.faults,
+        }
         status = HTTPStatus.OK if state.is_serving else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", json.dumps(document).encode() + b"\n")
 

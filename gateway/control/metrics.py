@@ -70,7 +70,7 @@ class _GatewayCollector(Collector):
         yield _gauge(
             "passerelle_configuration_expires_in_seconds",
             "Time until every exchange is refused.",
-            max(0, configuration.expires_at - now) / 1000,
+            self._state.expires_in_s or 0,
         )
         yield _gauge(
             "passerelle_configuration_left_out",

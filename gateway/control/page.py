@@ -53,6 +53,9 @@ _NO_PEER = Text("aucune", "none")
 _NO_ADAPTER = Text("aucun", "none")
 _NO_CONFIGURATION = Text("aucune configuration reçue", "no configuration received")
 _DAYS_LEFT = Text("jours avant la réserve du disque", "days until the disk's reserve")
+_STOPS_IN = Text(
+    "sans nouvelle du registre, tout échange s'arrête dans", "without news of the registry, all stops in"
+)
 _FAULTS = Text("À traiter", "To attend to")
 _CONFIGURATION = Text("Configuration", "Configuration")
 _WORKERS = Text("Processus et journaux", "Processes and logs")
@@ -101,7 +104,16 @@ def _configuration(state: GatewayState, language: Language) -> str:
     configuration = state.configuration
     if configuration is None:
         return f"<p>{_say(_NO_CONFIGURATION, language)}</p>{registry}"
-    return _configuration_table(configuration, state.freshness, language) + registry
+    table = _configuration_table(configuration, state.freshness, language)
+    return table + _countdown(state, language) + registry
+
+
+def _countdown(state: GatewayState, language: Language) -> str:
+    """While the registry is silent: how long exchanges still go on."""
+    if state.freshness is not Freshness.STALE or state.expires_in_s is None:
+        return ""
+    hours, minutes = divmod(state.expires_in_s // 60, 60)
+    return f"<p><strong>{_say(_STOPS_IN, language)} {hours} h {minutes:02} min</strong></p>"
 
 
 def _configuration_table(configuration: ConfigurationState, freshness: Freshness, language: Language) -> str:

@@ -134,6 +134,12 @@ class GatewayState:
         return Condition.DEGRADED if self.faults else Condition.READY
 
     @property
+    def expires_in_s(self) -> int | None:
+        """Seconds until every exchange is refused for the age of the configuration; ``None`` before the first."""
+        configuration = self.configuration
+        return None if configuration is None else max(0, configuration.expires_at - self.now_ms) // 1000
+
+    @property
     def is_serving(self) -> bool:
         """Whether exchanges are carried at all."""
         return self.condition in (Condition.READY, Condition.DEGRADED)

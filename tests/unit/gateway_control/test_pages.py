@@ -96,7 +96,24 @@ def test_a_gateway_that_serves_is_healthy_and_ready(pages: StatusPages) -> None:
     status, _, body = get(pages, "/readyz")
 
     assert status == 200
-    assert json.loads(body) == {"state": "ready", "freshness": "fresh", "faults": []}
+    assert json.loads(body) == {
+        "state": "ready",
+        "freshness": "fresh",
+        "expires_in_s": 72 * 3600,
+        "faults": [],
+    }
+
+
+def test_a_stale_configuration_is_counted_down(pages: StatusPages, shown: Shown) -> None:
+    """On the page, in readiness and in the metrics: how long exchanges still go on."""
+    configuration = replace(HEALTHY.configuration, expires_at=NOW + 67 * 3_600_000 + 90_000)  # type: ignore[type-var]
+    shown.state = replace(HEALTHY, configuration=configuration, freshness=Freshness.STALE)
+
+    page, ready = get(pages, "/etat")[2], json.loads(get(pages, "/readyz")[2])
+
+    assert "tout échange s&#x27;arrête dans 67 h 01 min" in page
+    assert (ready["freshness"], ready["expires_in_s"]) == ("stale", 67 * 3600 + 90)
+    assert "passerelle_configuration_expires_in_seconds 241290.0" in get(pages, "/metrics")[2].splitlines()
 
 
 @pytest.mark.parametrize(

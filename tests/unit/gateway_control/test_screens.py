@@ -91,6 +91,29 @@ def test_ages_are_told_in_the_unit_that_fits(age_ms: int, words: str) -> None:
     assert f"(il y a {words})" in text(status_screen(found, NOW), "fr")
 
 
+@pytest.mark.parametrize(
+    ("freshness", "french", "english"),
+    [
+        (status_pb2.FRESHNESS_FRESH, "", ""),
+        (status_pb2.FRESHNESS_STALE, "ancienne : arrêt dans 67 h", "stale: stops in 67 h"),
+        (status_pb2.FRESHNESS_EXPIRED, "tout échange est refusé", "every exchange is refused"),
+    ],
+)
+def test_an_old_configuration_is_counted_down(
+    freshness: status_pb2.Freshness.ValueType, french: str, english: str
+) -> None:
+    """Silent while it is fresh; then how long exchanges still go on."""
+    found = status()
+    found.configuration.freshness = freshness
+    found.configuration.expires_at.FromMilliseconds(NOW + 67 * 3_600_000)
+
+    told = status_screen(found, NOW).lines[0]
+
+    assert french in told.fr
+    assert english in told.en
+    assert ("67 h" in told.fr) is (freshness == status_pb2.FRESHNESS_STALE)
+
+
 def test_the_log_screen_shows_the_signed_root() -> None:
     """A log without head shows a dash."""
     head = log_pb2.SignedHead(log=LOG, size=7, root="cd" * 32)

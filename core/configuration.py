@@ -11,8 +11,10 @@ from typing import Final, Literal
 import msgspec
 
 from core.agreements import Bilingual
+from core.documents import MalformedDocumentError, decode_strict, digest, encode
 
 COMMON_TARGET: Final = "common.json"
+MAX_CURRENT_BYTES: Final = 256 * 1024 * 1024
 
 MemberState = Literal["active", "suspended"]
 KeyState = Literal["active", "superseded", "revoked"]
@@ -25,9 +27,9 @@ def member_target(member: object) -> str:
     return f"members/{str(member).replace('/', '.')}.json"
 
 
-def descriptors_target(digest: str) -> str:
+def descriptors_target(sha256: str) -> str:
     """Name of a FileDescriptorSet's target, ``descriptors/<sha256>.binpb``."""
-    return f"descriptors/{digest}.binpb"
+    return f"descriptors/{sha256}.binpb"
 
 
 class Purpose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,6 +158,8 @@ class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         common: The common document.
         members: All members, in the order of their ids.
         programs: The programs of the gateway's own member.
+        checksum: SHA-256 of the same document with an empty ``checksum``. Signatures were verified before it was
+            written; whoever reads it later must not go by what a failing disk made of it.
     """
 
     v: int
@@ -166,3 +170,25 @@ class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     common: CommonDocument
     members: list[MemberDocument]
     programs: list[ProgramEntry]
+    checksum: str = ""
+
+
+def encode_current(current: CurrentConfiguration) -> bytes:
+    """The bytes of ``configuration/current.json``."""
+    return encode(msgspec.structs.replace(current, checksum=_checksum(current)))
+
+
+def decode_current(document: bytes) -> CurrentConfiguration:
+    """Read ``configuration/current.json``.
+
+    Raises:
+        MalformedDocumentError: It is not exactly such a document, or not as it was written.
+    """
+    current = decode_strict(document, CurrentConfiguration, max_bytes=MAX_CURRENT_BYTES)
+    if current.checksum != _checksum(current):
+        raise MalformedDocumentError("its checksum does not hold: it was damaged after it was written")
+    return current
+
+
+def _checksum(current: CurrentConfiguration) -> str:
+    return digest(encode(msgspec.structs.replace(current, checksum="")))

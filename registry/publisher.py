@@ -142,7 +142,9 @@ class Publisher:
         snapshot = Snapshot(
             version=self._numbers["snapshot"],
             expires=expires,
-            meta={"targets.json": MetaFile(version=mark.version)},
+            # Its very bytes: a signature holds over a canonical form, which a changed byte may leave as it is, while
+            # the digest by which gateways compare configurations would differ.
+            meta={"targets.json": MetaFile(version=mark.version, hashes={"sha256": mark.digest})},
         )
         replace_file(self._metadata(f"{snapshot.version}.snapshot.json"), self._sign("snapshot", snapshot))
         self._numbers["timestamp"] += 1

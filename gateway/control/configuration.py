@@ -2,17 +2,18 @@
 
 Promises:
 
-- Only a version whose signatures hold and whose common document holds comes into force; anything else is an
-event
+- Only a version whose signatures hold and whose common document holds comes into force; anything else is an event
   and the version before stays.
 - The version never goes down, and one version never has two digests, not even across a restart.
 - What workers read is complete: written, synced and renamed before they are told.
-- The registry may be away: the mirror brings the last version back at a start, and its age is counted from
-the
+- The registry may be away: the mirror brings the last version back at a start, and its age is counted from the
   last moment at which a new timestamp of the registry was seen.
+- Whatever fails, the registry, the disk, this code, the version in force goes on, and it is tried again within seconds.
 """
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,8 +22,8 @@ import msgspec
 import structlog
 
 from core.clock import Clock
-from core.configuration import CurrentConfiguration, ProgramEntry
-from core.documents import MalformedDocumentError, decode_strict, encode
+from core.configuration import CurrentConfiguration, ProgramEntry, decode_current, encode_current
+from core.documents import MalformedDocumentError
 from core.reasons import ExchangeError, Reason
 from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, ToWorker
 from gateway.control.mirror import Mirror
@@ -39,10 +40,13 @@ _log = structlog.get_logger("gateway.control.configuration")
 # How often the file of pinned programs is looked at.
 _TICK_S = 0.5
 _FIRST_RETRY_S = 0.2
-_LONGEST_RETRY_S = 30.0
+_LONGEST_RETRY_S = 5.0
+# Peers and the registry may wake a fetch; as often as this, and no more.
+_LEAST_PAUSE_S = 0.2
+# What the registry served holds and cannot be written here: the version before stays in force, and is confirmed.
+CONFIG_NOT_STORED = "CONFIG_NOT_STORED"
 # Certificates expire and revocation lists grow old without a new version.
 _JUDGE_AGAIN_MS = 10 * 60 * 1000
-_MAX_CURRENT_BYTES = 256 * 1024 * 1024
 
 
 class RegistrySource(Protocol):
@@ -105,6 +109,7 @@ class ConfigurationKeeper:
         self._in_force: InForce | None = None
         self._before = _read_current(directory)
         self._programs_problem = ""
+        self._programs_unwritten = ""
         self._last_programs = self._before.programs if self._before is not None else []
         self._registry_state = RegistryState(settings.registry.address)
         self._hinted = 0
@@ -127,18 +132,18 @@ class ConfigurationKeeper:
 
     @property
     def state(self) -> ConfigurationState | None:
-        """The version in force, for people."""
+        """The version that workers use, for people: before this process has verified one, that of the process before."""
         in_force = self._in_force
-        if in_force is None:
+        current = in_force.current if in_force is not None else self._before
+        if current is None:
             return None
-        current = in_force.current
         return ConfigurationState(
             version=current.version,
             digest=current.digest,
             fresh_at=current.fresh_at,
             expires_at=current.expires_at,
             members=len(current.members),
-            left_out=in_force.judged.left_out,
+            left_out=in_force.judged.left_out if in_force is not None else (),
         )
 
     def greeting(self) -> tuple[ToWorker, ...]:
@@ -175,23 +180,31 @@ class ConfigurationKeeper:
     def restore(self) -> None:
         """Put the last version in force from the mirror alone, verified like any other."""
         try:
-            self._take(self._repository.refresh_from_mirror(), self._repository.read_mirrored)
+            self._take(self._repository.refresh_from_mirror(), self._repository.read_mirrored, lambda: None)
         except ExchangeError as error:
             _log.info("configuration_not_restored", reason=error.reason, error=str(error))
+        except OSError as error:
+            _log.error("configuration_not_restored", reason=CONFIG_NOT_STORED, error=str(error))
 
     def refresh(self) -> None:
         """Ask the registry once; whatever goes wrong leaves the version in force as it is.
 
         Raises:
             ExchangeError: The registry is away, or what it serves does not hold.
+            OSError: It holds, and the disk does not take it.
         """
         try:
             trusted = self._repository.refresh(self._registry.fetch)
             self._take(
-                trusted, lambda version, target: self._repository.read(version, target, self._registry.fetch)
+                trusted,
+                lambda version, target: self._repository.read(version, target, self._registry.fetch),
+                self._repository.keep,
             )
         except ExchangeError as error:
             self._note_registry(error.reason, str(error))
+            raise
+        except OSError as error:
+            self._note_registry(CONFIG_NOT_STORED, str(error))
             raise
         self._note_registry("", "")
 
@@ -205,25 +218,49 @@ class ConfigurationKeeper:
 
     def _keep(self) -> None:
         retry = _FIRST_RETRY_S
-        due = 0.0
         while not self._stopping.is_set():
-            if due <= 0 or self._wake.is_set():
-                self._wake.clear()
-                try:
-                    self.refresh()
-                    behind = self._hinted > (self._in_force.current.version if self._in_force else 0)
-                except ExchangeError as error:
-                    _log.warning("configuration_not_refreshed", reason=error.reason, error=str(error))
-                    behind = True
-                except Exception:
-                    # The configuration in force must outlive any fault of this loop.
-                    _log.exception("configuration_refresh_failed")
-                    behind = True
-                retry = min(retry * 2, _LONGEST_RETRY_S) if behind else _FIRST_RETRY_S
-                due = retry if behind else float(self._ages.refresh_s)
+            self._wake.clear()
+            if self._is_behind():
+                retry = min(retry * 2, _LONGEST_RETRY_S)
+                self._idle(_about(retry))
+            else:
+                retry = _FIRST_RETRY_S
+                self._idle(self._ages.refresh_s)
+
+    def _is_behind(self) -> bool:
+        """Ask the registry once; whether it must be asked again soon."""
+        try:
+            self.refresh()
+        except (ExchangeError, OSError):
+            if self._in_force is None:
+                # What kept it from being restored, a full disk, may have passed.
+                self.restore()
+            return True
+        except Exception:
+            # The configuration in force must outlive any fault of this loop.
+            _log.exception("configuration_refresh_failed")
+            return True
+        return self._hinted > (self._in_force.current.version if self._in_force else 0)
+
+    def _idle(self, seconds: float) -> None:
+        """Wait until it is time or somebody wakes us; meanwhile programs come and go."""
+        due = time.monotonic() + seconds
+        self._stopping.wait(_LEAST_PAUSE_S)
+        while not self._stopping.is_set():
+            self._mind_programs()
+            left = due - time.monotonic()
+            if left <= 0 or self._wake.wait(min(_TICK_S, left)):
+                return
+
+    def _mind_programs(self) -> None:
+        try:
             self.refresh_programs()
-            self._wake.wait(min(_TICK_S, due))
-            due -= _TICK_S
+            problem = ""
+        except OSError as error:
+            problem = str(error)
+        if problem and problem != self._programs_unwritten:
+            _log.error("programs_not_handed_over", error=problem)
+        self._programs_unwritten = problem
 
     def _watch(self) -> None:
         delay = _FIRST_RETRY_S
@@ -236,11 +273,16 @@ class ConfigurationKeeper:
                     self._wake.set()
             except ExchangeError as error:
                 _log.info("configuration_watch_ended", reason=error.reason, error=str(error))
-            self._stopping.wait(delay)
+            self._stopping.wait(_about(delay))
             delay = min(delay * 2, _LONGEST_RETRY_S)
 
-    def _take(self, trusted: TrustedVersion, read: Callable[[TrustedVersion, str], bytes]) -> None:
-        """Put a trusted version in force, or confirm the one that is."""
+    def _take(
+        self,
+        trusted: TrustedVersion,
+        read: Callable[[TrustedVersion, str], bytes],
+        keep: Callable[[], None],
+    ) -> None:
+        """Put a trusted version in force, or confirm the one that is; ``keep`` it for a start without registry."""
         self._require_forward(trusted)
         in_force = self._in_force
         now = self._clock.now_ms()
@@ -249,7 +291,9 @@ class ConfigurationKeeper:
             and in_force.trusted.version == trusted.version
             and now - in_force.judged_at < _JUDGE_AGAIN_MS
         ):
-            self._confirm(in_force, trusted)
+            if trusted.renewed:
+                self._confirm(in_force, trusted)
+                keep()
             return
         documents = {target: read(trusted, target) for target in trusted.targets}
         fresh_at = self._fresh_at(trusted, now)
@@ -257,6 +301,8 @@ class ConfigurationKeeper:
         # registry into a stop before its time.
         judged = self._judge(documents, fresh_at)
         self._report_left_out(judged.left_out)
+        # Before the file that workers read: a crash between the two leaves a mirror that leads on, not back.
+        keep()
         self._put_in_force(trusted, judged, now, fresh_at)
 
     def _require_forward(self, trusted: TrustedVersion) -> None:
@@ -293,21 +339,20 @@ class ConfigurationKeeper:
         _log.info("configuration_in_force", version=current.version, digest=current.digest)
 
     def _confirm(self, in_force: InForce, trusted: TrustedVersion) -> None:
-        if not trusted.renewed:
-            return
         now = self._clock.now_ms()
         current = msgspec.structs.replace(
             in_force.current,
             fresh_at=now,
             expires_at=min(trusted.expires_at, now + self._ages.expires_s * 1000),
         )
-        self._write(current)
         self._in_force = InForce(trusted, in_force.judged, in_force.judged_at, current)
         self._tell(
             ConfigurationConfirmed(
                 version=current.version, fetched_at=current.fresh_at, expires_at=current.expires_at
             )
         )
+        # For the next start only: a disk that takes nothing must not let the configuration of this one grow old.
+        self._write(current)
 
     def _fresh_at(self, trusted: TrustedVersion, now: int) -> int:
         if trusted.renewed:
@@ -330,7 +375,7 @@ class ConfigurationKeeper:
         return self._last_programs
 
     def _write(self, current: CurrentConfiguration) -> None:
-        replace_file(self._directory.current, encode(current))
+        replace_file(self._directory.current, encode_current(current))
         self._before = current
 
     def _changed(self, current: CurrentConfiguration) -> ConfigurationChanged:
@@ -347,18 +392,22 @@ class ConfigurationKeeper:
     def _note_registry(self, reason: str, problem: str) -> None:
         before = self._registry_state
         self._registry_state = RegistryState(before.address, problem, reason)
-        if bool(problem) != bool(before.problem):
-            _log.info("registry_reachable" if not problem else "registry_failed", error=problem)
+        # Tried again every few seconds, told once.
+        if reason != before.reason:
+            _log.warning("registry_failed" if problem else "registry_reachable", reason=reason, error=problem)
 
 
 def _read_current(directory: GatewayDirectory) -> CurrentConfiguration | None:
     """What was in force when control last ran: the floor below which no version may go."""
     try:
-        return decode_strict(
-            directory.current.read_bytes(), CurrentConfiguration, max_bytes=_MAX_CURRENT_BYTES
-        )
+        return decode_current(directory.current.read_bytes())
     except FileNotFoundError:
         return None
-    except MalformedDocumentError as error:
+    except (OSError, MalformedDocumentError) as error:
         _log.error("current_configuration_unreadable", error=str(error))
         return None
+
+
+def _about(seconds: float) -> float:
+    """So that the gateways of a country do not come back to their registry in step."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311

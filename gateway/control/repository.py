@@ -7,14 +7,16 @@ section 5). What the documents *say* is not judged here.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from securesystemslib.exceptions import StorageError
 from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
+    DownloadLengthMismatchError,
     ExpiredMetadataError,
     LengthOrHashMismatchError,
     RepositoryError,
@@ -71,6 +73,10 @@ class TrustedVersion:
 class Repository:
     """The TUF client of one gateway.
 
+    The mirror always holds one whole version: metadata is put there once every document of it is at hand (``keep``),
+    the timestamp last. An answer that breaks off half-way, or a version that is refused for what it says, leaves there
+    what a restart without registry needs.
+
     Args:
         anchor_root: Root metadata from the anchor file.
         metadata: Directory that python-tuf keeps its trusted metadata in.
@@ -88,31 +94,58 @@ class Repository:
         Raises:
             RegistryAwayError: ``source`` could not be read.
             UntrustedConfigurationError: Something does not verify, goes backwards or has expired.
+            OSError: The trusted metadata cannot be written.
         """
         self._metadata.mkdir(parents=True, exist_ok=True)
         held = self._timestamp_version()
-        fetcher = _Fetcher(source)
         try:
             updater = Updater(
                 metadata_dir=str(self._metadata),
                 metadata_base_url="metadata/",
-                fetcher=fetcher,
+                fetcher=_Fetcher(source),
                 bootstrap=self._anchor_root,
             )
             updater.refresh()
+        except DownloadLengthMismatchError as error:
+            raise UntrustedConfigurationError(f"the configuration does not verify: {error}") from error
         except DownloadError as error:
             raise RegistryAwayError(f"the configuration could not be fetched: {error}") from error
         except ExpiredMetadataError as error:
             raise UntrustedConfigurationError(str(error), Reason.CONFIG_EXPIRED) from error
         except RepositoryError as error:
             raise UntrustedConfigurationError(f"the configuration does not verify: {error}") from error
-        for name, data in fetcher.fetched.items():
-            self._mirror.put(name, data)
         return self._trusted(held)
 
     def refresh_from_mirror(self) -> TrustedVersion:
-        """Do the same from the mirror alone: what a start without registry needs."""
-        return self.refresh(self._mirrored)
+        """Do the same from the mirror alone: what a start without registry needs. It renews nothing.
+
+        The trusted metadata may be ahead of the mirror, after an answer that broke off; then the mirror is verified for
+        itself, from the anchor. That it does not lead back is the caller's to check.
+        """
+        try:
+            trusted = self.refresh(self._mirrored)
+        except UntrustedConfigurationError:
+            with tempfile.TemporaryDirectory(dir=self._metadata.parent) as apart:
+                trusted = Repository(self._anchor_root, Path(apart), self._mirror).refresh(self._mirrored)
+        return replace(trusted, renewed=False)
+
+    def keep(self) -> None:
+        """Put the metadata of the version that ``refresh`` returned last into the mirror.
+
+        Raises:
+            OSError: The mirror cannot be written.
+        """
+        for path in (self._metadata / "root_history").glob("*.root.json"):
+            self._keep(path.name, path)
+        snapshot, targets = self._metadata / "snapshot.json", self._metadata / "targets.json"
+        self._keep(f"{Metadata[Snapshot].from_file(str(snapshot)).signed.version}.snapshot.json", snapshot)
+        self._keep(f"{Metadata[Targets].from_file(str(targets)).signed.version}.targets.json", targets)
+        self._keep("timestamp.json", self._metadata / "timestamp.json")
+
+    def _keep(self, name: str, path: Path) -> None:
+        data = path.read_bytes()
+        if self._mirror.get(f"metadata/{name}") != data:
+            self._mirror.put(f"metadata/{name}", data)
 
     def read(self, version: TrustedVersion, target: str, source: FileSource) -> bytes:
         """The bytes of one target of a trusted version: from the mirror if they are there, else fetched.
@@ -130,10 +163,10 @@ class Repository:
             data = _Fetcher(source).download_bytes(name, expected.length)
             expected.verify_length_and_hashes(data)
             self._mirror.put(name, data)
+        except (DownloadLengthMismatchError, LengthOrHashMismatchError, UnsafeNameError) as error:
+            raise UntrustedConfigurationError(f"{target} is not what was signed: {error}") from error
         except DownloadError as error:
             raise RegistryAwayError(f"{target} could not be fetched: {error}") from error
-        except (LengthOrHashMismatchError, UnsafeNameError) as error:
-            raise UntrustedConfigurationError(f"{target} is not what was signed: {error}") from error
         return data
 
     def read_mirrored(self, version: TrustedVersion, target: str) -> bytes:
@@ -156,11 +189,15 @@ class Repository:
         # python-tuf has no public way to list targets; what it persisted is what it verified a moment ago.
         raw = (self._metadata / "targets.json").read_bytes()
         targets = Metadata[Targets].from_bytes(raw).signed
+        snapshot = Metadata[Snapshot].from_file(str(self._metadata / "snapshot.json")).signed
+        if "sha256" not in (snapshot.meta["targets.json"].hashes or {}):
+            # Signatures hold over a canonical form: without its hash one targets.json could have several digests.
+            raise UntrustedConfigurationError("the snapshot does not name the hash of targets.json")
         expiries = (
             targets.expires,
             Metadata[Root].from_file(str(self._metadata / "root.json")).signed.expires,
             Metadata[Timestamp].from_file(str(self._metadata / "timestamp.json")).signed.expires,
-            Metadata[Snapshot].from_file(str(self._metadata / "snapshot.json")).signed.expires,
+            snapshot.expires,
         )
         return TrustedVersion(
             version=targets.version,
@@ -172,23 +209,18 @@ class Repository:
 
 
 class _Fetcher(FetcherInterface):
-    """Hands python-tuf the files of a source and remembers what it read."""
+    """Hands python-tuf the files of a source."""
 
     def __init__(self, source: FileSource) -> None:
         self._source = source
-        self.fetched: dict[str, bytes] = {}
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        pieces = []
         try:
-            for piece in self._source(url):
-                pieces.append(piece)
-                yield piece
+            yield from self._source(url)
         except FileMissingError as error:
             raise DownloadHTTPError(f"{url} is not there", 404) from error
         except RegistryAwayError as error:
             raise DownloadError(str(error)) from error
-        self.fetched[url] = b"".join(pieces)
 
 
 def _mirror_name(target: str, expected: TargetFile) -> str:

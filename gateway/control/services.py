@@ -10,8 +10,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.clock import Clock
-from core.configuration import descriptors_target
-from core.documents import encode
+from core.configuration import descriptors_target, encode_current
 from core.identifiers import SubsystemId
 from core.reasons import ExchangeError, Reason
 from gateway.control.configuration import ConfigurationKeeper, InForce
@@ -92,7 +91,7 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
         self._check(context)
         in_force = require_in_force(self._keeper)
         return status_pb2.GetConfigurationResponse(
-            document=encode(in_force.current), left_out=map(_left_out, in_force.judged.left_out)
+            document=encode_current(in_force.current), left_out=map(_left_out, in_force.judged.left_out)
         )
 
 

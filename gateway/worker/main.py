@@ -18,8 +18,8 @@ from typing import Final
 import structlog
 
 from core.clock import Clock, SystemClock
-from core.configuration import CurrentConfiguration
-from core.documents import MalformedDocumentError, decode_strict
+from core.configuration import decode_current
+from core.documents import MalformedDocumentError
 from core.reasons import ExchangeError, Reason
 from gateway.channel import (
     MAX_LINE_BYTES,
@@ -69,7 +69,6 @@ REPORT_S: Final = 1.0
 LOG_UNCONFIRMED: Final = "LOG_UNCONFIRMED"
 # Control reads what was committed while it is in the page cache, which lets go of it 8 MiB later (``ledger.log``).
 REPORT_BYTES: Final = 2 * 1024 * 1024
-MAX_CONFIGURATION_BYTES: Final = 256 * 1024 * 1024
 
 _events = structlog.get_logger("gateway.worker")
 
@@ -252,11 +251,10 @@ class Worker:
     def _load_configuration(self) -> None:
         """Swap in the configuration that control verified and renamed into place."""
         try:
-            data = self.directory.current.read_bytes()
-            current = decode_strict(data, CurrentConfiguration, max_bytes=MAX_CONFIGURATION_BYTES)
+            current = decode_current(self.directory.current.read_bytes())
         except FileNotFoundError:
             return
-        except MalformedDocumentError as error:
+        except (OSError, MalformedDocumentError) as error:
             _events.error("configuration.refused", why=str(error))
             return
         held = self._view

@@ -40,6 +40,7 @@ from core.configuration import (
     RegistryParty,
     ServiceEntry,
     ServiceMethod,
+    encode_current,
 )
 from core.documents import encode
 from core.identifiers import MemberId
@@ -297,7 +298,7 @@ class Federation:
                 programs=member.admitted,
             )
             member.directory.current.parent.mkdir(parents=True, exist_ok=True)
-            member.directory.current.write_bytes(encode(current))
+            member.directory.current.write_bytes(encode_current(current))
             if member.worker is not None:
                 self.do(_call(member.worker._load_configuration))
 

@@ -33,6 +33,7 @@ class TufRepository:
         self.files: dict[str, bytes] = {}
         self.requested: list[str] = []
         self.away = False
+        self.pins_targets = True
         self.version = 0
         self._snapshot_version = 0
         self._timestamp_version = 0
@@ -56,10 +57,11 @@ class TufRepository:
         signed = Targets(version=self.version, expires=self.now + timedelta(days=365), targets=targets)
         self.files[f"metadata/{self.version}.targets.json"] = self._signed("targets", signed)
         self._snapshot_version += 1
+        hashes = {"sha256": self.targets_digest} if self.pins_targets else None
         snapshot = Snapshot(
             version=self._snapshot_version,
             expires=self.now + self.lifetime,
-            meta={"targets.json": MetaFile(version=self.version)},
+            meta={"targets.json": MetaFile(version=self.version, hashes=hashes)},
         )
         self.files[f"metadata/{self._snapshot_version}.snapshot.json"] = self._signed("snapshot", snapshot)
         self.renew()

@@ -1,8 +1,7 @@
 """Keeping the configuration in force: forward only, whole, and through absences of the registry."""
 
-import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from core.configuration import (
     CommonDocument,
     CurrentConfiguration,
     RegistryParty,
+    encode_current,
 )
 from core.documents import decode_strict
 from core.identifiers import ProgramId
@@ -300,8 +300,8 @@ def test_a_version_never_goes_back_even_when_the_trusted_metadata_was_deleted(
 def test_one_version_never_has_two_digests(keepers: Keepers) -> None:
     """The registry's keys signed two configurations under one number: an alarm, not a change."""
     keepers.new().refresh()
-    current = msgspec.json.decode(keepers.directory.current.read_bytes())
-    keepers.directory.current.write_bytes(json.dumps(current | {"digest": "00" * 32}).encode())
+    other = msgspec.structs.replace(keepers.current(), digest="00" * 32)
+    keepers.directory.current.write_bytes(encode_current(other))
 
     with pytest.raises(UntrustedConfigurationError) as refused:
         keepers.new().refresh()
@@ -337,10 +337,11 @@ def test_what_does_not_hold_is_left_out_and_told(keepers: Keepers, registry: Sim
     assert keeper.state.version == 2
 
 
-def test_a_damaged_current_file_is_replaced(keepers: Keepers) -> None:
-    """It is our own output; the signed files decide."""
+@pytest.mark.parametrize("damage", [lambda data: b"{", lambda data: data.replace(b'"v":1', b'"v":7', 1)])
+def test_a_damaged_current_file_is_replaced(keepers: Keepers, damage: Callable[[bytes], bytes]) -> None:
+    """It is our own output, and shows by its checksum; the signed files decide."""
     keepers.new().refresh()
-    keepers.directory.current.write_bytes(b"{")
+    keepers.directory.current.write_bytes(damage(keepers.directory.current.read_bytes()))
 
     keeper = keepers.new()
     keeper.refresh()

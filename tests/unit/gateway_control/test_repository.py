@@ -49,6 +49,7 @@ def test_a_restart_needs_no_registry(registry: TufRepository, client: Repository
     """The mirror holds everything that the last version needs, and verifies in the same way."""
     first = client.refresh(registry.source)
     client.read(first, "common.json", registry.source)
+    client.keep()
 
     restarted = Repository(registry.root, tmp_path / "tuf", Mirror(tmp_path / "mirror"))
     again = restarted.refresh_from_mirror()
@@ -63,6 +64,7 @@ def test_the_mirror_alone_is_enough_when_trusted_metadata_is_lost(
 ) -> None:
     """Root, timestamp, snapshot and targets are all in the mirror."""
     client.refresh(registry.source)
+    client.keep()
 
     elsewhere = Repository(registry.root, tmp_path / "other", Mirror(tmp_path / "mirror"))
 
@@ -88,6 +90,7 @@ def test_rollback_is_refused_and_the_mirror_keeps_the_newer_files(
     yesterday = dict(registry.files)
     registry.publish({"common.json": b"newer"})
     client.refresh(registry.source)
+    client.keep()
     registry.files = yesterday
 
     with pytest.raises(UntrustedConfigurationError):
@@ -118,6 +121,25 @@ def test_metadata_signed_by_another_key_is_refused(registry: TufRepository, clie
         client.refresh(registry.source)
 
     assert refused.value.reason is Reason.SIGNATURE_INVALID
+
+
+def test_a_changed_byte_that_no_signature_covers_is_refused(
+    registry: TufRepository, client: Repository
+) -> None:
+    """A blank more leaves the canonical form as it is and would give one version two digests."""
+    registry.files["metadata/1.targets.json"] += b" "
+
+    with pytest.raises(UntrustedConfigurationError):
+        client.refresh(registry.source)
+
+
+def test_a_snapshot_that_names_no_hash_is_refused(registry: TufRepository, client: Repository) -> None:
+    """Whoever publishes must pin the very bytes of targets.json."""
+    registry.pins_targets = False
+    registry.publish({"common.json": b"common"})
+
+    with pytest.raises(UntrustedConfigurationError):
+        client.refresh(registry.source)
 
 
 def test_a_changed_document_is_refused(registry: TufRepository, client: Repository) -> None:

@@ -61,12 +61,14 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         log: Its log.
         state: ``open``, ``connecting``, ``lost`` or a reason.
         size: Verified size of its log.
+        skew_s: Seconds by which its clock was ahead of ours, when that ended its stream (``CLOCK_SKEW``).
     """
 
     gateway: str
     log: str
     state: str
     size: int = 0
+    skew_s: int = 0
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):

@@ -9,6 +9,7 @@ from html import escape
 from typing import Final
 
 from core.language import Language, Text
+from gateway.channel import PeerState
 from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState
 
 # The one style sheet of the page, allowed by its hash.
@@ -67,6 +68,13 @@ _REGISTRY = Text("Registre", "Registry")
 def _part_state(code: str) -> Text:
     """The state of a worker, a link or an adapter in words; a code that has none, as it is."""
     return _PARTS.get(code, Text(code, code))
+
+
+def _peer_state(peer: PeerState) -> Text:
+    """The same of a link, with how far the clock at its other end is ahead, where that is what ended it."""
+    state = _part_state(peer.state)
+    ahead = f" ({peer.skew_s:+d} s)" if peer.skew_s else ""
+    return Text(f"{state.fr}{ahead}", f"{state.en}{ahead}")
 
 
 def render_page(state: GatewayState, language: Language) -> str:
@@ -180,7 +188,7 @@ def _forecast(days_left: float | None, language: Language) -> str:
 
 def _peers(state: GatewayState, language: Language) -> str:
     rows = [
-        (peer.gateway, str(worker.number), _part_state(peer.state).in_(language), str(peer.size))
+        (peer.gateway, str(worker.number), _peer_state(peer).in_(language), str(peer.size))
         for worker in state.workers
         for peer in (worker.report.peers if worker.report else ())
     ]

@@ -135,7 +135,12 @@ def _status(state: GatewayState) -> status_pb2.GetStatusResponse:
         workers=[_worker(worker, state) for worker in state.workers],
         peers=[
             status_pb2.PeerStatus(
-                gateway=peer.gateway, log=peer.log, worker=worker.number, state=peer.state, size=peer.size
+                gateway=peer.gateway,
+                log=peer.log,
+                worker=worker.number,
+                state=peer.state,
+                size=peer.size,
+                skew_s=peer.skew_s,
             )
             for worker in state.workers
             for peer in sorted(worker.report.peers if worker.report else (), key=lambda one: one.gateway)

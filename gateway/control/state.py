@@ -175,3 +175,7 @@ def _worker_faults(worker: WorkerState) -> Iterator[str]:
         if worker.report.state.isupper():
             yield worker.report.state
         yield from worker.report.faults
+        for peer in worker.report.peers:
+            # Nothing passes until somebody sets a clock right, or the registry's word: here, or there.
+            if peer.state in (Reason.CLOCK_SKEW, Reason.CONFIG_SPLIT):
+                yield peer.state

@@ -522,10 +522,14 @@ class Consumer:
             elif exchange.phase is Phase.WAITING and exchange.waiting_until_us <= now_us:
                 # It may be among those that try again with the next turn; refused, it is passed over there.
                 self._waiting.pop(exchange, None)
-                self._refusals.append((exchange, Reason.PEER_UNREACHABLE))
+                self._refusals.append((exchange, self._why_not(exchange)))
                 self._parts.wake()
             elif exchange.phase is Phase.COMMITTED and exchange.waiting_until_us <= now_us:
-                self._abort(exchange, "abandon", Reason.PEER_UNREACHABLE)
+                self._abort(exchange, "abandon", self._why_not(exchange))
+
+    def _why_not(self, exchange: Exchange) -> Reason:
+        grant = exchange.grant
+        return self._parts.roads.why_not(grant) if grant is not None else Reason.PEER_UNREACHABLE
 
     def _watch(self, exchange: Exchange, due_us: int) -> None:
         self._serial += 1

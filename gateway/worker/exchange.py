@@ -104,6 +104,9 @@ class Roads(Protocol):
     def known(self, log: str) -> Road | None:
         """The road to a peer log that the configuration knows, open or not."""
 
+    def why_not(self, grant: Grant) -> Reason:
+        """Why there is no road to the grant's provider."""
+
     def end_with(self, road: Road, error: FrameRefusedError) -> None:
         """End the stream of a peer that went too far, naming the reason."""
 

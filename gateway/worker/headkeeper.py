@@ -11,6 +11,7 @@ from core.reasons import ExchangeError, Reason
 from ledger.failpoints import hit
 
 MAX_BACKSTEP_S: Final = 60
+MAX_STEP_MS: Final = 60_000
 # A peer refuses a head whose time is 60 s from its clock (PROTOCOL M19): half of that is left to the two clocks.
 MAX_AGE_S: Final = 30
 
@@ -20,6 +21,35 @@ class RootSource(Protocol):
 
     def root(self, size: int | None = None) -> bytes:
         """Merkle root over the first ``size`` leaves."""
+
+
+class ClockWatch:
+    """Notices that the wall clock was set: it moved otherwise than the monotonic one, by more than peers put up with.
+
+    A head that is signed at a wrong time binds its log: set right again, the clock would lie behind it, and nothing
+    could be signed until it is made up. So a clock that was set is not signed with before it is believed.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lead_ms = self._lead()
+        self.stepped_ms = 0
+
+    def look(self) -> int:
+        """By how much the clock was set and not yet taken note of, in milliseconds; slewing, as NTP does, is no step."""
+        lead = self._lead()
+        if abs(lead - self._lead_ms) > MAX_STEP_MS:
+            self.stepped_ms = lead - self._lead_ms
+        self._lead_ms = lead
+        return self.stepped_ms
+
+    def take(self) -> int:
+        """The same, and take note of it."""
+        stepped, self.stepped_ms = self.look(), 0
+        return stepped
+
+    def _lead(self) -> int:
+        return self._clock.now_ms() - self._clock.monotonic_us() // 1000
 
 
 class HeadKeeper:

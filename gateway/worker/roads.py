@@ -37,6 +37,19 @@ VERSIONS: Final = (1,)
 REDIAL_FIRST_US: Final = 200_000
 REDIAL_LONGEST_US: Final = 2_000_000
 UNREGISTERED_WAIT_US: Final = 2_000_000
+# What a peer, whose certificate TLS verified, may tell as the reason for which it took no stream of ours; and what
+# calls that waited for it are told in place of PEER_UNREACHABLE.
+NAMED: Final = frozenset(
+    {
+        Reason.CLOCK_SKEW,
+        Reason.CONFIG_SPLIT,
+        Reason.GATEWAY_SUSPENDED,
+        Reason.LOG_NOT_REGISTERED,
+        Reason.VERSION_NOT_SUPPORTED,
+    }
+)
+NAMED_US: Final = 10_000_000
+MAX_WHY: Final = 200
 
 _events = structlog.get_logger("gateway.worker.roads")
 
@@ -119,6 +132,7 @@ class RoadTable:
         on_open: Callable[[Road], None],
         on_lost: Callable[[Road], None],
         on_arrival: Callable[[Road, UnverifiedFrame | Outcome], None],
+        on_time: Callable[[bool], None],
         stop_log: Callable[[Reason], None],
         fetch_configuration: Callable[[int], None],
     ) -> None:
@@ -131,9 +145,11 @@ class RoadTable:
         self._on_open = on_open
         self._on_lost = on_lost
         self._on_arrival = on_arrival
+        self._on_time = on_time
         self._stop_log = stop_log
         self._fetch_configuration = fetch_configuration
         self._dialling: dict[str, _Dialling] = {}
+        self._objections: dict[str, tuple[Reason, int]] = {}
         self._sessions: dict[int, _Session] = {}
         self._next = 0
         self.trust: TrustView | None = None
@@ -159,6 +175,15 @@ class RoadTable:
         for gateway, log in away:
             self.dial(gateway, log)
         return None
+
+    def why_not(self, grant: Grant) -> Reason:
+        """Why there is no road to the grant's provider: what its gateway, or ours, objected to, if it was that."""
+        view = self.trust
+        for _, log in view.provider_logs(grant) if view else ():
+            reason = self._objection(log.id)
+            if reason in NAMED:
+                return reason
+        return Reason.PEER_UNREACHABLE
 
     def dial(self, gateway: RegisteredGateway, log: RegisteredLog) -> None:
         """Dial a peer's worker unless that is under way or was tried a moment ago; ``on_tick`` tries again."""
@@ -272,11 +297,20 @@ class RoadTable:
             held_size = self._verify_hello(session, hello, gateway, view)
         except ExchangeError as error:
             _events.warning("road.refused", peer=gateway.id, reason=str(error.reason), why=str(error))
+            road = self.road(hello.log, gateway.member)
+            self._object(road, error.reason)
+            if error.reason is Reason.CLOCK_SKEW and hello.head:
+                road.skew_s = parse_head(hello.head).unverified.iat - self._clock.now_ms() // 1000
+                self._on_time(False)
             if error.reason is Reason.FORKED and session.dialled is None:
                 # A peer whose log fell behind learns it from the head that we hold, not from our refusal.
-                session.channel.send_message(encode_hello(self._hello(self.road(hello.log, gateway.member))))
-            self._refuse(session, error.reason)
+                session.channel.send_message(encode_hello(self._hello(road)))
+            # Both times are told to the peer, too: nothing of it is secret, and either clock may be the wrong one.
+            is_skew = error.reason is Reason.CLOCK_SKEW
+            self._refuse(session, error.reason, str(error) if is_skew else "")
             return
+        if hello.head:
+            self._on_time(True)
         self._open(session, self.road(hello.log, gateway.member), held_size)
 
     def _verify_hello(
@@ -381,9 +415,9 @@ class RoadTable:
             if session.road is road:
                 self._refuse(session, error.reason)
 
-    def _refuse(self, session: _Session, reason: Reason) -> None:
+    def _refuse(self, session: _Session, reason: Reason, why: str = "") -> None:
         self._forget(session)
-        session.channel.close(str(reason))
+        session.channel.close(f"{reason}: {why}" if why else str(reason))
         if session.road is not None:
             self._lose(session.road, str(reason))
         else:
@@ -392,11 +426,30 @@ class RoadTable:
     def _on_closed(self, session: _Session, why: str) -> None:
         known = self._sessions.get(id(session)) is session
         self._forget(session)
-        if known and session.road is not None:
-            _events.warning("road.lost", log=session.road.peer.log, why=why)
+        if not known:
+            return
+        road = session.road or self.roads.get(session.dialled or "")
+        reason = next((one for one in NAMED if why.partition(":")[0] == one), None)
+        if road is not None and reason is not None:
+            self._object(road, reason)
+            if session.road is None and reason is Reason.CLOCK_SKEW:
+                self._on_time(False)
+        if session.road is not None:
+            _events.warning("road.lost", log=session.road.peer.log, why=why[:MAX_WHY])
             self._lose(session.road, "lost")
-        elif known:
+        else:
+            _events.warning("road.not_opened", log=session.dialled or "", why=why[:MAX_WHY])
             self._dial_later(session)
+
+    def _object(self, road: Road, reason: Reason) -> None:
+        """Remember by what name one side of a road refused the other: calls that wait for it will be told."""
+        self._objections[road.peer.log] = (reason, self._clock.monotonic_us())
+        if not road.is_open:
+            road.state = str(reason)
+
+    def _objection(self, log: str) -> Reason | None:
+        reason, since_us = self._objections.get(log, (None, 0))
+        return reason if self._clock.monotonic_us() - since_us < NAMED_US else None
 
     def _dial_later(self, session: _Session) -> None:
         """A stream of ours ended before its Hello was believed; calls may still wait for that peer."""
@@ -409,5 +462,5 @@ class RoadTable:
         self._sessions.pop(id(session), None)
 
     def _lose(self, road: Road, state: str) -> None:
-        road.lose(state)
+        road.lose(state if state != "lost" else str(self._objection(road.peer.log) or state))
         self._on_lost(road)

@@ -26,7 +26,7 @@ from gateway.worker.callers import Callers
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Adapters, Parts, Terms
 from gateway.worker.frames import Outcome, UnverifiedFrame, encode_drain
-from gateway.worker.headkeeper import HeadKeeper
+from gateway.worker.headkeeper import ClockWatch, HeadKeeper
 from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.pipeline import Pipeline
@@ -45,6 +45,10 @@ RECEIPT_US: Final = 900_000
 SUM_US: Final = 1_000_000
 # How long a starting log waits for its last peers to say which of its heads they hold (PROTOCOL M5).
 ASK_US: Final = 2_000_000
+# How long a clock that was set waits for a peer's time to agree or to differ; alone, it is believed then.
+DOUBT_US: Final = 30_000_000
+# A peer that said once that our clock is wrong, and was not heard again, does not hold us up for longer.
+CONTRADICTED_US: Final = 300_000_000
 MAX_KEPT_RECORDS: Final = 64
 
 State = Literal["starting", "ready", "draining", "closed", "FORKED", "LOG_BEHIND_PEERS"]
@@ -127,6 +131,9 @@ class Station:
         self._asked: set[str] = set(recovered.peers)
         self._is_asking = True
         self._ask_until_us = 0
+        self._watch = ClockWatch(clock)
+        self._doubts_clock = False
+        self._contradicted_until_us = 0
         self.is_confirmed = not recovered.peers
         self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
         if newest_head:
@@ -144,6 +151,7 @@ class Station:
             on_open=self._road_opened,
             on_lost=self._road_lost,
             on_arrival=self._arrived,
+            on_time=self._time_told,
             stop_log=self._stop,
             fetch_configuration=fetch_configuration,
         )
@@ -207,16 +215,53 @@ class Station:
         self._ask_until_us = self._clock.monotonic_us() + ASK_US
 
     def _check_asking(self, now_us: int) -> None:
-        """End the asking when every peer answered or cannot be reached, or when it took too long."""
+        """End the asking when every peer answered or cannot be reached, or when it took too long.
+
+        A clock that a peer contradicts, and none bears out, signs nothing: neither at the start nor after it was set.
+        """
         if not self._is_asking or self.roads.trust is None:
             return
-        waits = any(self.roads.is_dialling(log) for log in self._asked)
-        if not waits or now_us >= self._ask_until_us:
-            self._is_asking = False
-            if not self.is_confirmed:
-                _events.warning("log.unconfirmed", peers=len(self._asked))
-            self._sign()
-            self._wake()
+        is_contradicted = now_us < self._contradicted_until_us
+        waits = self._doubts_clock or any(self.roads.is_dialling(log) for log in self._asked)
+        if is_contradicted or (waits and now_us < self._ask_until_us):
+            self.fault = Reason.CLOCK_SKEW if is_contradicted else self.fault
+            return
+        self._is_asking = self._doubts_clock = False
+        self.fault = None
+        if not self.is_confirmed:
+            _events.warning("log.unconfirmed", peers=len(self._asked))
+        self._sign()
+        self._wake()
+
+    def _time_told(self, is_ours: bool) -> None:
+        """A peer's head, or its refusal, tells whether its clock is ours; while ours is in doubt that decides."""
+        self._contradicted_until_us = 0 if is_ours else self._clock.monotonic_us() + CONTRADICTED_US
+        if is_ours:
+            self._doubts_clock = False
+
+    def _check_clock(self, view: TrustView) -> None:
+        """After the clock was set: end all roads, whose next Hellos tell what time it is; meanwhile nothing is signed.
+
+        What was in flight ends by name with its road; what is new is refused ``CLOCK_SKEW``.
+        """
+        by_ms = self._watch.take()
+        if by_ms:
+            _events.error("clock.set", by_s=by_ms // 1000)
+            self.fault = Reason.CLOCK_SKEW
+            self._end_roads(Reason.CLOCK_SKEW, f"our clock was set by {by_ms // 1000} s")
+            self._asked = set(self.roads.roads)
+            self._ask(view)
+            self._doubts_clock = self._is_asking
+            self._contradicted_until_us = 0
+            self._ask_until_us = self._clock.monotonic_us() + DOUBT_US
+        elif self.fault is not None and not self._is_asking and self._sign() is None:
+            # Its last signed head lies ahead of it: no peer will hear anything from this log before that time.
+            self._end_roads(self.fault, "our clock lies behind our last signed head")
+
+    def _end_roads(self, reason: Reason, why: str) -> None:
+        for road in list(self.roads.roads.values()):
+            if road.is_open:
+                self.roads.end_with(road, FrameRefusedError(reason, why))
 
     def swap(self, view: TrustView) -> None:
         """Use another configuration from now on, whole."""
@@ -227,6 +272,8 @@ class Station:
     def tick(self) -> None:
         """Called every few milliseconds: deadlines, receipts that are due, heads that are due."""
         now_us = self._clock.monotonic_us()
+        if self.roads.trust is not None and not self.turns.stopped:
+            self._check_clock(self.roads.trust)
         self.pipeline.on_tick(now_us)
         self.roads.on_tick()
         self._check_asking(now_us)
@@ -270,6 +317,7 @@ class Station:
                 log=log,
                 state=road.state,
                 size=road.peer.edge.size,
+                skew_s=road.skew_s,
             )
             for log, road in self.roads.roads.items()
         )
@@ -394,7 +442,7 @@ class Station:
                 self.pipeline.consumer.retry_waiting()
 
     def _sign(self) -> bytes | None:
-        if self._is_asking or self.turns.stopped:
+        if self._is_asking or self.turns.stopped or self._watch.look():
             return None
         try:
             head = self.heads.over(self.durable_size, self.roads.trust.mark if self.roads.trust else None)
@@ -443,10 +491,8 @@ class Station:
         self.turns.stopped = True
         self.pipeline.halt(reason)
         _events.error("log.stopped", reason=str(reason))
-        for road in list(self.roads.roads.values()):
-            if road.is_open:
-                # Nothing can be answered any more: who waits there learns it now.
-                self.roads.end_with(road, FrameRefusedError(reason, "this log was stopped"))
+        # Nothing can be answered any more: who waits there learns it now.
+        self._end_roads(reason, "this log was stopped")
 
 
 def _is_due(road: Road, now_us: int) -> bool:

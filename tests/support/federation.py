@@ -61,6 +61,7 @@ from pki.keys import (
     key_thumbprint,
     public_key_pem,
 )
+from tests.support.clocks import SteppedClock
 
 _T = TypeVar("_T")
 
@@ -141,6 +142,7 @@ class Member:
     worker: Worker | None = None
     road_port: int = 0
     programs_port: int = 0
+    clock: SteppedClock = field(default_factory=SteppedClock)
     admitted: list[ProgramEntry] = field(default_factory=list)
 
     @property
@@ -380,6 +382,7 @@ class Federation:
         """Start a member's worker on its ports of before."""
         member.settings = _with_ports(member)
         worker = Worker(member.settings, member.directory, 0)
+        worker._clock = member.clock
         started = self.do(worker.start())
         member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
         asyncio.run_coroutine_threadsafe(worker.run(), self._loop)

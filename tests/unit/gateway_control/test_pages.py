@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from core.reasons import ExchangeError, Reason
 from gateway.channel import PeerState, WorkerReport
@@ -179,6 +180,17 @@ def test_what_needs_attention_is_named_while_exchanges_go_on(
     assert status == 200
     assert json.loads(body)["state"] == "degraded"
     assert json.loads(body)["faults"] == [fault]
+
+
+def test_a_peer_whose_clock_differs_needs_attention(pages: StatusPages, shown: Shown) -> None:
+    """Which one, and by how much; whose clock is wrong nobody can tell from here."""
+    peer = replace_struct(REPORT.peers[0], state="CLOCK_SKEW", skew_s=-432)
+    shown.state = replace(HEALTHY, workers=(replace(WORKER, report=replace_struct(REPORT, peers=(peer,))),))
+
+    page, ready = get(pages, "/etat")[2], json.loads(get(pages, "/readyz")[2])
+
+    assert "<td>CLOCK_SKEW (-432 s)</td>" in page
+    assert ready["faults"] == ["CLOCK_SKEW"]
 
 
 def test_metrics_are_what_the_workers_report(pages: StatusPages) -> None:

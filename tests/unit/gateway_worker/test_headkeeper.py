@@ -9,7 +9,7 @@ import pytest
 from core.clock import ManualClock
 from core.heads import ConfigurationMark, TreeHead, b64url, encode_head, head_header, parse_head
 from core.reasons import ExchangeError, Reason
-from gateway.worker.headkeeper import HeadKeeper
+from gateway.worker.headkeeper import ClockWatch, HeadKeeper
 
 LOG = "a" * 64
 MARK = ConfigurationMark(3, "c" * 64)
@@ -119,3 +119,28 @@ def test_the_head_of_a_quiet_log_is_signed_anew(
 
     assert (again.size, again.iat) == (5, clock.now_ms() // 1000)
     assert len(signer.signed) == 2
+
+
+def test_a_clock_that_was_set_is_noticed_once_taken_note_of() -> None:
+    """Forward or back by more than a minute; until it is taken note of it stays noticed."""
+    clock = ManualClock()
+    watch = ClockWatch(clock)
+
+    clock.step(timedelta(days=2))
+    clock.advance(timedelta(seconds=5))
+
+    assert watch.look() == watch.look() == watch.take() == 2 * 24 * 3_600_000
+    assert watch.look() == 0
+    clock.step(timedelta(minutes=-10))
+    assert watch.take() == -600_000
+
+
+def test_time_that_passes_and_a_clock_that_is_slewed_are_no_step() -> None:
+    """NTP moves a clock little by little; both clocks move together when time passes."""
+    clock = ManualClock()
+    watch = ClockWatch(clock)
+
+    for _ in range(100):
+        clock.advance(timedelta(hours=1))
+        clock.step(timedelta(seconds=2))
+        assert watch.look() == 0

@@ -362,6 +362,7 @@ class PeerStatus(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
+    SKEW_S_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     """Its gateway, `BJ/GOV/PNS/gw1`."""
     log: _builtins.str
@@ -372,6 +373,8 @@ class PeerStatus(_message.Message):
     """`open`, `connecting`, `lost` or a reason."""
     size: _builtins.int
     """Verified size of its log."""
+    skew_s: _builtins.int
+    """Seconds by which its clock was ahead of this gateway's, when that ended its stream (`CLOCK_SKEW`)."""
     def __init__(
         self,
         *,
@@ -380,10 +383,11 @@ class PeerStatus(_message.Message):
         worker: _builtins.int = ...,
         state: _builtins.str = ...,
         size: _builtins.int = ...,
+        skew_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "log", b"log", "size", b"size", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "log", b"log", "size", b"size", "skew_s", b"skew_s", "state", b"state", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,8 @@ from rpc.settings import load_settings
 
 _HEALTH_S: Final = 1.0
 _STOP_S: Final = 5.0
+# What a worker may take after its time to drain: to say the end of what is left, and to close.
+_LAST_WORDS_S: Final = 5.0
 
 _log = structlog.get_logger("gateway.control")
 
@@ -89,7 +91,7 @@ class Control:
             command or partial(worker_command, settings_file.resolve(), lifeline),
             self.settings.workers,
             self.directory.worker_pid,
-            drain_s=self.settings.limits.drain_ms / 1000 + 1,
+            drain_s=self.settings.limits.drain_ms / 1000 + _LAST_WORDS_S,
             greeting=self._keeper.greeting,
             on_report=self._on_report,
             on_fetch=self._keeper.ask_again,

@@ -497,6 +497,12 @@ class Consumer:
             delivery="unknown",
         )
 
+    def give_up(self) -> None:
+        """This gateway stops: give up what has no answer yet, and say so to the program and to the peer."""
+        for exchange in list(self._calls.values()):
+            if exchange.phase is not Phase.ANSWERED:  # its commit is under way: it is released in a moment
+                self._abort(exchange, "abandon", Reason.SHUTTING_DOWN, _retry_of(exchange))
+
     def halt(self, reason: Reason) -> None:
         """The log takes no more entries: end every call of our programs now, and each that comes."""
         self._halted = reason
@@ -539,9 +545,7 @@ class Consumer:
         """The stream broke: what was sent ends at once for its program; an answer that comes later is late."""
         for exchange in [one for one in self.exchanges.values() if one.road is road]:
             if exchange.phase is Phase.SENT:
-                grant = exchange.grant
-                idempotent = grant is not None and grant.provision.method.idempotent
-                self._abort(exchange, "abandon", Reason.PEER_LOST, "safe" if idempotent else "ask")
+                self._abort(exchange, "abandon", Reason.PEER_LOST, _retry_of(exchange))
             elif exchange.phase is Phase.COMMITTED:
                 self._wait_for_stream(exchange)
 
@@ -592,6 +596,13 @@ class Consumer:
 
 
 _size_of: Final = attrgetter("size")
+
+
+def _retry_of(exchange: Exchange) -> Retry:
+    """Whether a program may just send again what ended without an answer."""
+    grant = exchange.grant
+    is_idempotent = grant is not None and grant.provision.method.idempotent
+    return "safe" if exchange.phase < Phase.SENT or is_idempotent else "ask"
 
 
 def _tell(refused: list[tuple[ProgramCall, Ending]]) -> None:

@@ -272,6 +272,11 @@ class LinkDialler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def connections(self) -> set[Http2Connection]:
+        """Those that are open, and those on their way."""
+        return self._sweep.connections
+
     def close(self) -> None:
         """Give up what is under way and end every stream."""
         for task in tuple(self._tasks):

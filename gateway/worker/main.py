@@ -7,6 +7,7 @@ configuration as a file, and may be gone for as long as that is valid.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -65,6 +66,9 @@ from pki.keys import load_chain, read_key
 BUSY_TICK_S: Final = 0.02
 IDLE_TICK_S: Final = 0.2
 REPORT_S: Final = 1.0
+# After the time to drain is over: to commit and send the statements that say so.
+LAST_WORDS_S: Final = 2.0
+CLOSE_S: Final = 1.0
 # No peer could say yet which head of this log it holds: nobody else has witnessed that it is the newest copy.
 LOG_UNCONFIRMED: Final = "LOG_UNCONFIRMED"
 # Control reads what was committed while it is in the page cache, which lets go of it 8 MiB later (``ledger.log``).
@@ -219,13 +223,29 @@ class Worker:
         return self._exit_code
 
     def stop(self) -> None:
-        """Take no new calls; stop when those in flight have ended, or after ``drain_ms``."""
+        """Take no new calls; stop when those in flight have ended, or are ended by name after ``drain_ms``.
+
+        Told again, as by a signal and the lifeline, it goes on draining: who cannot wait kills it.
+        """
         if self.station.state == "draining":
-            self._stopped.set()
             return
         self.station.drain()
         self._programs.drain()
-        asyncio.get_running_loop().call_later(self.settings.limits.drain_ms / 1000, self._stopped.set)
+        asyncio.get_running_loop().call_later(self.settings.limits.drain_ms / 1000, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._stopped.is_set():
+            self.station.give_up()
+            asyncio.get_running_loop().call_later(LAST_WORDS_S, self._stopped.set)
+
+    def _is_drained(self) -> bool:
+        """Whether every exchange has its end, and programs and peers have what they are to get."""
+        edges = (*self._programs.connections, *self._listener.connections, *self._links.connections)
+        return (
+            self.station.is_drained
+            and not any(one.streams for one in self._programs.connections)
+            and not any(one.queued_bytes() for one in edges)
+        )
 
     async def close(self) -> None:
         """Let go of everything; what is committed is on disk."""
@@ -234,12 +254,19 @@ class Worker:
         self._links.close()
         for edge in self._adapters.edges.values():
             edge.close()
-        await asyncio.sleep(0)
+        await self._until_closed()
         self._write_head()
         self._commit.close()
         self._vault.close()
         self._heard.close()
         self._log.close()
+
+    async def _until_closed(self) -> None:
+        """Let the last bytes leave: a socket that is full takes them a moment later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while self._programs.connections or self._listener.connections or self._links.connections:
+                    await asyncio.sleep(0.005)
 
     def _adapter_edge(self, address: str) -> AdapterEdge:
         where = HostPort.parse(address)
@@ -393,7 +420,7 @@ class Worker:
             # Without ticks no deadline ends a call: a defect, or a disk that refuses, ends the worker instead.
             self._failed(error)
             return
-        if self.station.state == "draining" and not self.station.pipeline.in_flight:
+        if self.station.state == "draining" and self._is_drained():
             self._stopped.set()
         wait = BUSY_TICK_S if self.station.pipeline.in_flight else IDLE_TICK_S
         asyncio.get_running_loop().call_later(wait, self._tick)

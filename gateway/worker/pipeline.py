@@ -77,6 +77,11 @@ class Pipeline:
         self.provider.halt()
         self.consumer.halt(reason)
 
+    def give_up(self) -> None:
+        """There is no more time: say the end of everything under way, at both ends of it."""
+        self.consumer.give_up()
+        self.provider.give_up()
+
     def on_tick(self, now_us: int) -> None:
         """Deadlines. Called every few milliseconds."""
         self.consumer.on_tick(now_us)

@@ -365,6 +365,13 @@ class Provider:
         for service in [one for one in self.services.values() if _is_due(one, now_us)]:
             self._end_service(service, Reason.DEADLINE_EXCEEDED)
 
+    def give_up(self) -> None:
+        """This gateway stops: answer what the adapter has not; what it was given may have been done."""
+        for service in list(self.services.values()):
+            handle = service.handle
+            has_left = handle is not None and handle.has_left
+            self._end_service(service, Reason.INTERRUPTED if has_left else Reason.SHUTTING_DOWN)
+
     def halt(self) -> None:
         """The log takes no more entries: deliver nothing from now on."""
         self._is_halted = True

@@ -133,6 +133,11 @@ class Road:
         return self.channel is not None
 
     @property
+    def has_unsent(self) -> bool:
+        """Whether anything waits to be put into a frame, or behind chunks for which the peer gives no credit yet."""
+        return bool(self.outgoing or self._sending)
+
+    @property
     def is_backed_up(self) -> bool:
         """Whether so much waits to be sent that nothing long should be added: no new exchange, no answer."""
         return len(self.outgoing) >= MAX_BACKLOG or self._sending_bytes > MAX_SENDING_BYTES

@@ -158,7 +158,10 @@ class RoadTable:
     # --- use ---
 
     def to(self, grant: Grant) -> Road | None:
-        """An open road to the grant's provider, each gateway in turn; else dial those that are not open."""
+        """An open road to the grant's provider, each gateway in turn; else dial those that are not open.
+
+        A peer that drains is dialled once its stream has gone: a second one would end what is under way on the first.
+        """
         view = self.trust
         if view is None:
             return None
@@ -189,7 +192,8 @@ class RoadTable:
         """Dial a peer's worker unless that is under way or was tried a moment ago; ``on_tick`` tries again."""
         dialling = self._dialling.setdefault(log.id, _Dialling(log))
         now_us = self._clock.monotonic_us()
-        if dialling.under_way or now_us < dialling.not_before_us:
+        road = self.roads.get(log.id)
+        if dialling.under_way or now_us < dialling.not_before_us or (road is not None and road.is_open):
             return
         dialling.under_way = True
         host, port = parse_address(log.address)
@@ -254,7 +258,7 @@ class RoadTable:
         for dialling in list(self._dialling.values()):
             road = self.roads.get(dialling.log.id)
             registered = self.trust.by_log.get(dialling.log.id) if self.trust else None
-            if registered is None or (road is not None and road.is_open):
+            if registered is None or (road is not None and road.is_open and not road.draining):
                 del self._dialling[dialling.log.id]
             elif not dialling.under_way:
                 # Its address may have changed since; ``by_log`` names the gateway that registers this very log.

@@ -281,7 +281,12 @@ class Station:
             if road.is_open and road.is_stalled(now_us):
                 text = "the peer gives no credit for what waits to be sent"
                 self.roads.end_with(road, FrameRefusedError(Reason.PEER_UNREACHABLE, text))
-        due = [road for road in self.roads.roads.values() if road.is_open and _is_due(road, now_us)]
+        hurries = self.state == "draining" and not self.pipeline.in_flight
+        due = [
+            road
+            for road in self.roads.roads.values()
+            if road.is_open and (_is_due(road, now_us) or (hurries and road.outgoing))
+        ]
         if due:
             self._send(due)
         for road in self.roads.roads.values():
@@ -300,6 +305,17 @@ class Station:
         for road in self.roads.roads.values():
             if road.channel is not None:
                 road.channel.send_message(encode_drain())
+
+    def give_up(self) -> None:
+        """The time to drain is over: end by name what is still under way; its statements leave with the next turn."""
+        _events.warning("drain.given_up", in_flight=self.pipeline.in_flight)
+        self.pipeline.give_up()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is under way, and open roads took everything that they are to hear, receipts included."""
+        roads = self.roads.roads.values()
+        return not self.pipeline.in_flight and not any(road.is_open and road.has_unsent for road in roads)
 
     def failed(self, error: BaseException) -> None:
         """The disk refused: no acknowledgement uses this log again (invariant 4). The process ends after this."""
@@ -358,6 +374,8 @@ class Station:
         self._asked.discard(road.peer.log)
         # A peer that holds no head of ours has witnessed nothing.
         self.is_confirmed = self.is_confirmed or road.sent_size > 0
+        if self.state == "draining" and road.channel is not None:
+            road.channel.send_message(encode_drain())
         if road.outgoing:
             self._send([road])
         self.pipeline.consumer.retry_waiting()

@@ -142,6 +142,7 @@ class Member:
     worker: Worker | None = None
     road_port: int = 0
     programs_port: int = 0
+    running: futures.Future[int] | None = None
     clock: SteppedClock = field(default_factory=SteppedClock)
     admitted: list[ProgramEntry] = field(default_factory=list)
 
@@ -385,13 +386,24 @@ class Federation:
         worker._clock = member.clock
         started = self.do(worker.start())
         member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
-        asyncio.run_coroutine_threadsafe(worker.run(), self._loop)
+        member.running = asyncio.run_coroutine_threadsafe(worker.run(), self._loop)
 
     def stop(self, member: Member) -> None:
         """Stop a member's worker at once, as a crash would: nothing is drained."""
         worker, member.worker = member.worker, None
         if worker is not None:
             self.do(_stop(worker))
+
+    def drain(self, member: Member) -> int:
+        """Stop a member's worker as SIGTERM does, and wait until it is gone; returns its exit code."""
+        worker, running = member.worker, member.running
+        assert worker is not None
+        assert running is not None
+        self.do(_call(worker.stop))
+        code = running.result(30)
+        member.worker = None
+        self.do(worker.close())
+        return code
 
     def do(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run something on the loop of the gateways and wait for it."""

@@ -81,7 +81,6 @@ class ProgramEdge:
     def __init__(self, handler: CallHandler, *, clock: Clock, limits: ProgramLimits | None = None) -> None:
         self.limits = limits or ProgramLimits()
         self.counters: Counter[str] = Counter()
-        self.connections: set[Http2Connection] = set()
         self._handler = handler
         self._clock = clock
         self._sweep = Sweep()
@@ -90,6 +89,11 @@ class ProgramEdge:
         self._anonymous = 0
         self._assembling = 0
         self._assembling_by_program: Counter[str] = Counter()
+
+    @property
+    def connections(self) -> set[Http2Connection]:
+        """Those whose TLS handshake succeeded; asyncio alone knows of the others, and lets them go after a while."""
+        return self._sweep.connections
 
     async def serve(
         self, host: str, port: int, tls: ssl.SSLContext | None, *, reuse_port: bool = False
@@ -141,7 +145,6 @@ class ProgramEdge:
             on_ready=self._admit,
             on_closed=self._forget,
         )
-        self.connections.add(connection)
         self.counters["connections_opened"] += 1
         return connection
 
@@ -162,7 +165,6 @@ class ProgramEdge:
             connection.close(ClosedBecause.TOO_MANY_CONNECTIONS)
 
     def _forget(self, connection: Http2Connection) -> None:
-        self.connections.discard(connection)
         if connection.is_ready:
             holder = _holder_of(connection)
             self._by_holder[holder] -= 1

@@ -96,8 +96,9 @@ ROAD_LIMITS: Final = Http2Limits(
     max_streams=8,
     stream_window_bytes=8 * 1024 * 1024,
     idle_seconds=None,
-    # A dead link is noticed within 3 s; a peer that stalls for less than two is not taken for dead.
-    ping_after_seconds=1.0,
+    # A dead link is noticed within 3 s (each of the two is looked at every 0.25 s); a peer that stalls for less than two
+    # is not taken for dead.
+    ping_after_seconds=0.5,
     ping_timeout_seconds=2.0,
 )
 

@@ -8,6 +8,7 @@ nothing here is believed about the peer but the thumbprint of the certificate th
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -37,6 +38,9 @@ from gateway.worker.wire import (
 ROAD_PATH: Final = b"/passerelle.gateway.v1.RoadService/Exchange"
 MAX_FRAME_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 CONNECT_SECONDS: Final = 3.0
+# The network answers at once or not at all. While it is away an attempt is given up early and made anew: after it has
+# healed, the next SYN is never more than a second off.
+TCP_SECONDS: Final = 1.5
 
 
 class LinkChannel:
@@ -182,12 +186,16 @@ class LinkListener:
         max_connections: int = 256,
     ) -> None:
         self.counters: Counter[str] = Counter()
-        self.connections: set[Http2Connection] = set()
         self._on_open = on_open
         self._limits = limits
         self._max_connections = max_connections
         self._sweep = Sweep()
         self._server: asyncio.Server | None = None
+
+    @property
+    def connections(self) -> set[Http2Connection]:
+        """Those whose TLS handshake succeeded; asyncio alone knows of the others, and lets them go after a while."""
+        return self._sweep.connections
 
     async def serve(self, host: str, port: int, tls: ssl.SSLContext) -> tuple[str, int]:
         """Listen; returns the address bound to. There is no road without TLS."""
@@ -214,12 +222,10 @@ class LinkListener:
         connection = Http2Connection(
             loop, self._limits, self._sweep, accept=self._accept, on_closed=self._forget
         )
-        self.connections.add(connection)
         self.counters["connections_opened"] += 1
         return connection
 
     def _forget(self, connection: Http2Connection) -> None:
-        self.connections.discard(connection)
         self.counters[f"closed_{connection.closed_because}".replace(" ", "_")] += 1
 
     def _accept(
@@ -300,8 +306,7 @@ class LinkDialler:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await loop.create_connection(
                     lambda: connection,
-                    host,
-                    port,
+                    sock=await _reach(host, port),
                     ssl=self._tls,
                     server_hostname=host,
                     ssl_shutdown_timeout=1.0,
@@ -321,6 +326,20 @@ class LinkDialler:
             return
         channel.stream_id = stream_id
         on_open(channel)
+
+
+async def _reach(host: str, port: int) -> socket.socket:
+    """A TCP connection to an address; raises ``OSError``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    reached = socket.socket(family, socket.SOCK_STREAM)
+    reached.setblocking(False)
+    try:
+        async with asyncio.timeout(TCP_SECONDS):
+            await asyncio.get_running_loop().sock_connect(reached, (host, port))
+    except BaseException:
+        reached.close()
+        raise
+    return reached
 
 
 def _settle(future: asyncio.Future[bool], value: bool) -> None:

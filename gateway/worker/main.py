@@ -69,6 +69,7 @@ REPORT_S: Final = 1.0
 # After the time to drain is over: to commit and send the statements that say so.
 LAST_WORDS_S: Final = 2.0
 CLOSE_S: Final = 1.0
+PROGRAM_SILENT_S: Final = 10.0
 # No peer could say yet which head of this log it holds: nobody else has witnessed that it is the newest copy.
 LOG_UNCONFIRMED: Final = "LOG_UNCONFIRMED"
 # Control reads what was committed while it is in the page cache, which lets go of it 8 MiB later (``ledger.log``).
@@ -465,6 +466,9 @@ def _program_limits(settings: GatewaySettings) -> ProgramLimits:
             reset_burst=limits.reset_burst,
             resets_per_second=limits.resets_per_s,
             silence_seconds=limits.handshake_ms / 1000,
+            # A program that went without a word: its calls are cancelled, as if it had said so.
+            ping_after_seconds=PROGRAM_SILENT_S,
+            ping_timeout_seconds=PROGRAM_SILENT_S,
         ),
         max_message_bytes=limits.message_bytes,
         max_connections=limits.connections,

@@ -35,7 +35,7 @@ from pki.heads import verify_head
 
 VERSIONS: Final = (1,)
 REDIAL_FIRST_US: Final = 200_000
-REDIAL_LONGEST_US: Final = 2_000_000
+REDIAL_LONGEST_US: Final = 1_000_000
 UNREGISTERED_WAIT_US: Final = 2_000_000
 # What a peer, whose certificate TLS verified, may tell as the reason for which it took no stream of ours; and what
 # calls that waited for it are told in place of PEER_UNREACHABLE.

@@ -142,6 +142,7 @@ class Member:
     worker: Worker | None = None
     road_port: int = 0
     programs_port: int = 0
+    link_port: int = 0  # registered in place of the road's own port
     running: futures.Future[int] | None = None
     clock: SteppedClock = field(default_factory=SteppedClock)
     admitted: list[ProgramEntry] = field(default_factory=list)
@@ -327,7 +328,7 @@ class Federation:
             issued_at="2026-11-23T00:00:00Z",
             auth=[RegisteredCertificate(member.auth.thumbprint, _pem(member.auth))],
             seal=[RegisteredCertificate(member.seal.thumbprint, _pem(member.seal))],
-            logs=[RegisteredLog(member.log, 0, f"127.0.0.1:{member.road_port or 1}")],
+            logs=[RegisteredLog(member.log, 0, f"127.0.0.1:{member.link_port or member.road_port or 1}")],
         )
         jws = sign_document(DocumentKind.REGISTRATION, encode(registration), member.key)
         methods = [

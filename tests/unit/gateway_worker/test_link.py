@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -270,3 +271,26 @@ def test_a_stock_grpc_server_can_be_the_peer(loop: LoopThread, authority: Author
     assert end.closed == ["ended with status 0"]
     loop.do(dialler.close)
     server.stop(None)
+
+
+def test_connections_that_never_get_through_tls_are_not_held(loop: LoopThread, authority: Authority) -> None:
+    """Scans, strangers and peers lost in mid-handshake must not use up the room of those who come after."""
+    far = End()
+    listener = LinkListener(far.opened, limits=replace(ROAD_LIMITS, silence_seconds=0.2), max_connections=2)
+    _, port = loop.run(listener.serve("127.0.0.1", 0, authority.tls(server=True)))
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+    for one in silent[:3]:
+        one.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    for one in silent:
+        one.settimeout(10)
+        while one.recv(1000):
+            pass  # an alert, then the end
+        one.close()
+
+    pair = Pair.__new__(Pair)
+    pair.loop, pair.near, pair.far, pair.listener, pair.port = loop, End(), far, listener, port
+    pair.dialler = LinkDialler(authority.tls(server=False))
+    pair.open()
+
+    assert loop.do(lambda: len(listener.connections)) == 1
+    pair.close()

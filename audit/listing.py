@@ -96,6 +96,7 @@ _WORDS: Final = {
         "in_doubt": Text("en doute", "in doubt"),
         "cancelled": Text("annulé", "cancelled"),
         "invalid": Text("réponse non valable", "invalid answer"),
+        "not_taken": Text("jamais prise", "never taken"),
     },
     "body": _UNKNOWN
     | {
@@ -124,6 +125,7 @@ _COUNTED: Final = {
     "in_doubt": Text("en doute", "in doubt"),
     "cancelled": Text("annulé(s)", "cancelled"),
     "invalid": Text("réponse(s) non valable(s)", "invalid answers"),
+    "not_taken": Text("jamais prise(s)", "never taken"),
 }
 
 

@@ -396,22 +396,23 @@ def show(exchange_id: str, config: Path, output: Output, lang: Language) -> None
 
 
 @exchange.command("list")
-@click.option(
-    "--in-doubt", is_flag=True, required=True, help="ceux dont la fin est inconnue / whose end is unknown"
-)
+@click.option("--in-doubt", is_flag=True, help="ceux dont la fin est inconnue / whose end is unknown")
+@click.option("--dossier", default=None, help="ceux d'un dossier / those of a dossier")
 @_config_option
 @output_option
 @lang_option
-def list_exchanges(in_doubt: bool, config: Path, output: Output, lang: Language) -> None:
-    """Échanges en doute / exchanges in doubt."""
+def list_exchanges(in_doubt: bool, dossier: str | None, config: Path, output: Output, lang: Language) -> None:
+    """Échanges en doute, ou d'un dossier / exchanges in doubt, or of a dossier."""
     from gateway.local import LocalAdmin
-    from gateway.screens import exchanges_screen
+    from gateway.screens import doubts_screen, exchanges_screen
 
-    if not in_doubt:
-        raise click.UsageError("--in-doubt")
+    if in_doubt == (dossier is not None):
+        raise click.UsageError("--in-doubt | --dossier")
     with LocalAdmin(GatewayDirectory.of(config)) as admin:
-        found = admin.in_doubt()
-    _show(exchanges_screen(found), found, output, lang)
+        found = admin.in_doubt() if dossier is None else admin.dossier(dossier)
+        gateways = admin.gateways_by_log() if found.exchanges and in_doubt else {}
+    screen = doubts_screen(found, gateways, SystemClock().now_ms()) if in_doubt else exchanges_screen(found)
+    _show(screen, found, output, lang)
 
 
 @click.group()
@@ -472,6 +473,8 @@ def _show(screen: Screen, found: Message, output: Output, lang: Language) -> Non
         columns = {text.en: text for text in table.header}
         rows = [dict(zip(columns, row, strict=True)) for row in table.rows]
         if output == "table":
+            if not table.rows:
+                continue
             click.echo(f"\n{table.title.in_(lang)}")
         show_rows(rows, columns, output, lang)
 

@@ -15,6 +15,7 @@ from core.language import Text
 from core.reasons import Code, ExchangeError, Reason
 from gateway.control.programs import PinnedPrograms
 from gateway.layout import GatewayDirectory
+from gateway.worker.trust import build
 from passerelle.gateway.v1 import (
     log_pb2,
     log_pb2_grpc,
@@ -83,6 +84,13 @@ class LocalAdmin:
         running = [worker for worker in self.status().workers if worker.pid]
         return bool(running) and all(worker.in_step for worker in running)
 
+    def gateways_by_log(self) -> dict[str, str]:
+        """Whose each log of the configuration in force is."""
+        document = self.configuration().document
+        current = decode_strict(document, CurrentConfiguration, max_bytes=len(document))
+        view = build(current, own_member="", own_key="", fresh_ms=0)
+        return {log: gateway.id for log, gateway in view.by_log.items()}
+
     def exchange(self, exchange_id: str) -> log_pb2.GetExchangeResponse:
         """One exchange, entry by entry."""
         return _answer(
@@ -96,7 +104,15 @@ class LocalAdmin:
 
     def in_doubt(self) -> log_pb2.SearchResponse:
         """Exchanges whose end is not known to both sides, all of them."""
-        wanted = log_pb2.SearchRequest(outcome=log_pb2.EXCHANGE_OUTCOME_IN_DOUBT, page_size=PAGE)
+        return self._search(log_pb2.SearchRequest(outcome=log_pb2.EXCHANGE_OUTCOME_IN_DOUBT))
+
+    def dossier(self, issue: str) -> log_pb2.SearchResponse:
+        """Exchanges of one dossier, all of them."""
+        return self._search(log_pb2.SearchRequest(issue=issue))
+
+    def _search(self, wanted: log_pb2.SearchRequest) -> log_pb2.SearchResponse:
+        """A list, whole; raises ``ExchangeError`` if it is too long to be read whole."""
+        wanted.page_size = PAGE
         found = log_pb2.SearchResponse()
         for _ in range(MAX_PAGES):
             page = _answer(log_pb2_grpc.LogServiceStub(self._channel).Search, wanted)
@@ -106,7 +122,7 @@ class LocalAdmin:
                 return found
             wanted.page_token = page.next_page_token
         raise ExchangeError(
-            Reason.DOCUMENT_INVALID, f"more than {MAX_PAGES} pages of {PAGE} exchanges are in doubt"
+            Reason.DOCUMENT_INVALID, f"the list has more than {MAX_PAGES} pages of {PAGE} exchanges"
         )
 
 

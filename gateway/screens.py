@@ -1,6 +1,6 @@
 """What ``status``, ``exchange show``, ``log status`` and ``config show`` put on a screen, in French or English."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -28,6 +28,7 @@ _OUTCOMES: Final = {
     log_pb2.EXCHANGE_OUTCOME_IN_DOUBT: Text("en doute", "in doubt"),
     log_pb2.EXCHANGE_OUTCOME_CANCELLED: Text("annulé", "cancelled"),
     log_pb2.EXCHANGE_OUTCOME_INVALID: Text("réponse non valable", "answer not valid"),
+    log_pb2.EXCHANGE_OUTCOME_NOT_TAKEN: Text("jamais prise", "never taken"),
 }
 _SIDES: Final = {
     log_pb2.SIDE_CONSUMER: Text("consommateur", "consumer"),
@@ -168,7 +169,7 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
 
 
 def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
-    """``passerelle exchange list``."""
+    """``passerelle exchange list --dossier``: what the index knows of a dossier, newest first."""
     rows = [
         (
             _time(one.requested_at),
@@ -176,7 +177,9 @@ def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
             one.client,
             one.service,
             one.method,
-            one.issue,
+            one.purpose,
+            Coded(log_pb2.ExchangeOutcome.Name(one.outcome), _OUTCOMES.get(one.outcome, Text("?", "?"))),
+            one.reason,
         )
         for one in found.exchanges
     ]
@@ -186,9 +189,83 @@ def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
         Text("consommateur", "consumer"),
         Text("fournisseur", "provider"),
         Text("méthode", "method"),
-        Text("dossier", "issue"),
+        Text("finalité", "purpose"),
+        Text("issue", "outcome"),
+        Text("motif", "reason"),
     )
-    return Screen([], [Table(Text("Échanges", "Exchanges"), header, rows)])
+    nothing = [] if rows else [Text("Aucun échange trouvé.", "No exchange was found.")]
+    return Screen(nothing, [Table(Text("Échanges", "Exchanges"), header, rows)])
+
+
+def doubts_screen(found: log_pb2.SearchResponse, gateways: Mapping[str, str], now_ms: int) -> Screen:
+    """``passerelle exchange list --in-doubt``: what is known of each, what the gateway does, what people may do.
+
+    Args:
+        found: The exchanges that the log leaves in doubt at this moment.
+        gateways: Gateways by log, for names of peers.
+        now_ms: UTC milliseconds.
+    """
+    count = len(found.exchanges)
+    lines = [Text("Aucun échange en doute.", "No exchange is in doubt.")]
+    if count:
+        lines = _about_doubts(count)
+    rows = [
+        (
+            one.exchange_id,
+            f"{_time(one.in_doubt_since)} ({_ago(now_ms - one.in_doubt_since.ToMilliseconds())})",
+            gateways.get(one.peer, one.peer[:16]),
+            one.service,
+            one.method,
+            one.issue,
+            _known(one),
+        )
+        for one in found.exchanges
+    ]
+    header = (
+        Text("échange", "exchange"),
+        Text("depuis", "since"),
+        Text("pair", "peer"),
+        Text("fournisseur", "provider"),
+        Text("méthode", "method"),
+        Text("dossier", "issue"),
+        Text("ce qui est su", "known"),
+    )
+    return Screen(lines, [Table(Text("Échanges en doute", "Exchanges in doubt"), header, rows)])
+
+
+def _about_doubts(count: int) -> list[Text]:
+    """What the gateway does about them, and what people may do."""
+    return [
+        Text(f"{count} échange(s) en doute", f"{count} exchange(s) in doubt"),
+        Text(
+            "La passerelle interroge le pair dès que leur liaison est ouverte ; une réponse tardive, ou sa parole que la "
+            "demande n'a jamais été prise, lève le doute.",
+            "The gateway asks the peer as soon as their link is open; a late answer, or its word that the request was "
+            "never taken, ends the doubt.",
+        ),
+        Text(
+            "En attendant : ne pas renvoyer une opération qui ne doit avoir lieu qu'une fois ; pour le savoir, "
+            "donner le numéro d'échange à l'administrateur du pair (« passerelle exchange show » chez lui).",
+            "Meanwhile: do not send again what may happen only once; to know at once, give the exchange id to the peer's "
+            "administrator ('passerelle exchange show' there).",
+        ),
+    ]
+
+
+def _known(one: log_pb2.Exchange) -> Coded:
+    """What the log holds of an exchange in doubt beside the request itself."""
+    if one.receipt == "taken":
+        return Coded(
+            "taken", Text("prise par le pair, réponse manquante", "taken by the peer, answer missing")
+        )
+    if one.receipt:
+        return Coded(
+            one.receipt,
+            Text(f"refusée par le pair ({one.receipt})", f"refused by the peer ({one.receipt})"),
+        )
+    return Coded(
+        "sent", Text("envoyée, ni reçu ni réponse du pair", "sent, neither receipt nor answer of the peer")
+    )
 
 
 def configuration_screen(

@@ -56,7 +56,7 @@ from ledger.records import AttachmentKind
 MAX_ROWS: Final = 10_000
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 
 _metadata = MetaData()
 
@@ -82,6 +82,16 @@ EXCHANGES: Final = Table(
     Column("status", Integer),
     Column("said", BigInteger),  # index of our own statement of the exchange: request or response
     Column("heard", BigInteger),  # index of our record of the peer's
+    Column("peer", Integer),  # number in ``cursors`` of the log that was asked, or that asked
+    sqlite_with_rowid=False,
+)
+# What a peer recorded of a request of ours whose answer took longer than a second: ``taken`` or ``refused:REASON``.
+RECEIPTS: Final = Table(
+    "receipts",
+    _metadata,
+    Column("log", Integer, primary_key=True, autoincrement=False),
+    Column("said", BigInteger, primary_key=True, autoincrement=False),
+    Column("verdict", String(64), nullable=False),
     sqlite_with_rowid=False,
 )
 _CURSORS: Final = Table(
@@ -92,22 +102,34 @@ _CURSORS: Final = Table(
     Column("size", BigInteger, nullable=False),
 )
 _OPEN: Final = EXCHANGES.c.outcome == literal_column("'open'")
+Index("cursors_number", _CURSORS.c.number)
 # No index of all leaf hashes: in no order, each would make a page dirty, and a row of a long log cost twice as much.
 Index("exchanges_exchange", EXCHANGES.c.exchange, EXCHANGES.c.request, EXCHANGES.c.log)
 Index("exchanges_issue", EXCHANGES.c.issue)
 Index("exchanges_open", EXCHANGES.c.request, EXCHANGES.c.log, sqlite_where=_OPEN, postgresql_where=_OPEN)
 
-OUTCOMES: Final = ("open", "granted", "error", "refused", "cancelled", "in_doubt", "invalid")
+OUTCOMES: Final = (
+    "open",
+    "granted",
+    "error",
+    "refused",
+    "cancelled",
+    "in_doubt",
+    "invalid",
+    "not_taken",
+)
 
 
 # Values of one request by column. A row that begins one has all columns but ``log``, one that goes on with it has
 # ``request``, ``exchange`` and what its end brings; if it was refused as an answer, what it says of its exchange is
-# nobody's word, and is left out.
+# nobody's word, and is left out. What resolves a doubt has a ``peer`` beside, who must be the one that was asked.
 Row = dict[str, Any]
 _PLACES: Final = ("said", "heard")
 _END: Final = ("ended_ms", "outcome", "reason", "status")
 # What the provider's program answered stays: a peer that logs the same request twice cannot cover it (ADR 0013).
 _RANK: Final = {"error": 1, "granted": 2}
+# An exchange is in doubt as long as nothing is known of its end; whatever is known already stays (PROTOCOL M4, M5).
+_UNKNOWN_END: Final = ("open", "in_doubt")
 
 
 class _Agreement(msgspec.Struct, frozen=True):
@@ -131,12 +153,14 @@ class _Statement(msgspec.Struct, frozen=True):
     request: str | None
     status: int | None
     reason: str | None
+    from_: str = msgspec.field(name="from")
 
 
 class _Heard(msgspec.Struct, frozen=True):
     """The part of a ``Heard`` that stands in a row."""
 
     role: Role
+    log: str
     leaf: str
     verdict: str
 
@@ -176,8 +200,8 @@ def _said(stored: StoredLeaf, s: _Statement) -> Row | None:
         return _begun(leaf_hash(stored.leaf), s, "consumer", "open", said=index)
     if s.kind == "refusal" and s.to is None:
         return _begun(leaf_hash(stored.leaf), s, "consumer", "refused", ended_ms=s.issued_at, said=index)
-    if s.request is None:
-        return None
+    if s.request is None or s.kind == "outcome":
+        return None  # the latter of a request that this log never heard: there is no row of it here
     request = bytes.fromhex(s.request)
     if s.kind in ("response", "refusal"):
         return _ended(request, s, _outcome(s), said=index)
@@ -194,6 +218,8 @@ def _heard(index: int, heard: _Heard, s: _Statement) -> Row | None:
         return None
     # Ours to answer: the worker judges only answers of the very peer that was asked, all others come ``late``.
     request = bytes.fromhex(s.request)
+    if heard.verdict == "late" or s.kind == "outcome":
+        return _ended(request, s, _outcome(s), heard=index) | {"peer": heard.log}
     if heard.verdict == "taken":
         return _ended(request, s, _outcome(s), heard=index)
     if heard.verdict.startswith("refused:"):
@@ -231,6 +257,7 @@ def _begun(
         "status": s.status,
         "said": said,
         "heard": heard,
+        "peer": s.to if role == "consumer" else s.from_,
     }
 
 
@@ -250,6 +277,8 @@ def _ended(
 
 
 def _outcome(s: _Statement) -> str:
+    if s.kind == "outcome":
+        return "not_taken"
     if s.kind == "refusal":
         return "refused"
     return "granted" if s.status == 0 else "error"
@@ -259,8 +288,14 @@ def tell(row: Row, told: Row) -> None:
     """Change a row by what a further leaf tells of the same request.
 
     The later end wins, but what the provider's program answered stays; so does the leaf at which a request stands first.
+    A doubt covers nothing that is known, and only the very peer that was asked resolves one.
     """
     if _RANK.get(told["outcome"], 0) < _RANK.get(row["outcome"], 0):
+        return
+    is_doubt, resolves = told["outcome"] == "in_doubt", _resolves(told)
+    if (is_doubt or resolves) and row["outcome"] not in _UNKNOWN_END:
+        return
+    if resolves and row.get("peer") != told["peer"]:
         return
     is_begin = "role" in told
     for name in _PLACES:
@@ -269,6 +304,11 @@ def tell(row: Row, told: Row) -> None:
     if "exchange" in row:
         told["exchange"] = row["exchange"]
     row.update(told)
+
+
+def _resolves(told: Row) -> bool:
+    """Whether it came when nobody waited any more: a late answer, or that the request was never taken."""
+    return "peer" in told and "role" not in told
 
 
 # Where a row stands in a list: when it begun, its request, the number of its log.
@@ -298,13 +338,17 @@ class Filter:
 
 _GRANTED: Final[ColumnElement[str]] = literal_column("'granted'")
 _ERROR: Final[ColumnElement[str]] = literal_column("'error'")
+_IN_DOUBT: Final[ColumnElement[str]] = literal_column("'in_doubt'")
+_IS_UNKNOWN: Final = EXCHANGES.c.outcome.in_([literal_column("'open'"), _IN_DOUBT])
 
 
 def _yields(outcome: ColumnElement[str]) -> ColumnElement[bool]:
     """The rank of ``tell`` in SQL: whether a row is changed by a further ``outcome``."""
     stored = EXCHANGES.c.outcome
     return and_(
-        or_(stored != _GRANTED, outcome == _GRANTED), or_(stored != _ERROR, outcome.in_([_GRANTED, _ERROR]))
+        or_(stored != _GRANTED, outcome == _GRANTED),
+        or_(stored != _ERROR, outcome.in_([_GRANTED, _ERROR])),
+        or_(outcome != _IN_DOUBT, _IS_UNKNOWN),
     )
 
 
@@ -342,15 +386,31 @@ _REFUSE: Final = (
     .where(EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _OPEN)
     .values({name: bindparam(name) for name in ("outcome", "reason", "heard")})
 )
+# What comes when nobody waits any more ends a doubt, if it comes from the peer that was asked.
+_RESOLVE: Final = (
+    update(EXCHANGES)
+    .where(
+        EXCHANGES.c.exchange == bindparam("exchange"),
+        EXCHANGES.c.request == bindparam("request"),
+        EXCHANGES.c.log == bindparam("log"),
+        EXCHANGES.c.peer == bindparam("peer"),
+        _IS_UNKNOWN,
+    )
+    .values({name: bindparam(name) for name in (*_END, "heard")})
+)
+_receipt = insert(RECEIPTS)
+_RECEIPT: Final = _receipt.on_conflict_do_update(
+    index_elements=[RECEIPTS.c.log, RECEIPTS.c.said], set_={"verdict": _receipt.excluded.verdict}
+)
 
 
 def statements_for(dialect: Dialect) -> list[tuple[str, Sequence[str]]]:
-    """What begins a row, what changes one, and what ends one by a refused answer, each with its values' names in order.
+    """What begins a row, changes one, ends one by a refused answer, ends a doubt; each with its values' names in order.
 
     For a driver that takes values by place. It gets a batch of rows at once: SQLAlchemy would copy each for longer than
     SQLite takes to store it.
     """
-    compiled = [statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE, _REFUSE)]
+    compiled = [statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE, _REFUSE, _RESOLVE)]
     return [(str(one), one.positiontup or ()) for one in compiled]
 
 
@@ -381,26 +441,30 @@ class ExchangeIndex:
 
         Keeps their rows until then, not the leaves.
         """
-        rows: dict[bytes, Row] = {}
-        stored = None
+        batch = _Batch()
+        size = 0
         for stored in leaves:
-            told = row_of(stored)
-            if told is not None and (row := rows.setdefault(told["request"], told)) is not told:
-                tell(row, told)
-        if stored is None:
+            batch.take(stored)
+            size = stored.index + 1
+        if not size:
             return self.size(log)
-        size = stored.index + 1
+        rows = [*batch.rows.values(), *batch.late]
         with self._engine.begin() as connection:
-            number = self._numbers.get(log)
-            if number is None:
-                number = _take_number(connection, log)
-            for row in rows.values():
-                row["log"] = number
-            for (sql, values), some in zip(self._statements, _by_kind(rows.values()), strict=True):
+            names = {log, *filter(None, (row.get("peer") for row in rows))}
+            numbers = {
+                name: self._numbers[name] if name in self._numbers else _take_number(connection, name)
+                for name in sorted(names)
+            }
+            for row in rows:
+                row["log"], row["peer"] = numbers[log], numbers.get(row.get("peer") or "")
+            kinds = (*_by_kind(batch.rows.values()), batch.late)
+            for (sql, values), some in zip(self._statements, kinds, strict=True):
                 if some:
                     connection.exec_driver_sql(sql, list(map(values, some)))
+            if batch.receipts:
+                connection.execute(_RECEIPT, [{"log": numbers[log], **one} for one in batch.receipts])
             connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
-        self._numbers[log] = number
+        self._numbers |= numbers
         return size
 
     def search(self, wanted: Filter) -> list[Row]:
@@ -441,6 +505,45 @@ class ExchangeIndex:
         self._engine.dispose()
 
 
+class _Batch:
+    """What some leaves tell, request by request."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Row] = {}
+        self.late: list[Row] = []  # of requests whose peer stands in the file only
+        self.receipts: list[dict[str, int | str]] = []
+
+    def take(self, stored: StoredLeaf) -> None:
+        """Take in one more leaf; raises ``MalformedLeafError``."""
+        for kind, data in stored.attachments:
+            if kind is AttachmentKind.RECEIPT and (receipt := _receipt_of(data)) is not None:
+                self.receipts.append(receipt)
+        told = row_of(stored)
+        if told is None:
+            return
+        row = self.rows.get(told["request"])
+        if _resolves(told) and (row is None or "role" not in row):
+            self.late.append(told)
+        elif row is None:
+            self.rows[told["request"]] = told
+        else:
+            tell(row, told)
+
+
+def _receipt_of(data: bytes) -> dict[str, int | str] | None:
+    """What a peer recorded of a request of ours; ``None`` where it is about an answer.
+
+    RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body of its leaf.
+    """
+    try:
+        heard = _records.decode(data[48:])
+    except msgspec.MsgspecError:
+        return None  # the worker checked it; what it cannot tell here, ``audit list`` tells with its reason
+    if heard.role != "request":
+        return None
+    return {"said": int.from_bytes(data[:8], "little"), "verdict": heard.verdict}
+
+
 def _by_kind(rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:
     """Those that begin, those that go on, those that were refused as answers."""
     begun: list[Row] = []
@@ -457,9 +560,22 @@ def place_of(row: Row) -> Place:
 
 
 def _rows() -> Select[Any]:
-    columns = [column for column in EXCHANGES.c if column is not EXCHANGES.c.log]
-    return select(*columns, EXCHANGES.c.log.label("log_number"), _CURSORS.c.log).join(
-        _CURSORS, _CURSORS.c.number == EXCHANGES.c.log
+    columns = [column for column in EXCHANGES.c if column.name not in ("log", "peer")]
+    peers = _CURSORS.alias()
+    return (
+        select(
+            *columns,
+            EXCHANGES.c.log.label("log_number"),
+            _CURSORS.c.log,
+            peers.c.log.label("peer"),
+            RECEIPTS.c.verdict.label("receipt"),
+        )
+        .join(_CURSORS, _CURSORS.c.number == EXCHANGES.c.log)
+        .outerjoin(peers, peers.c.number == EXCHANGES.c.peer)
+        .outerjoin(
+            RECEIPTS,
+            and_(RECEIPTS.c.log == EXCHANGES.c.log, RECEIPTS.c.said == EXCHANGES.c.said, _is_consumer),
+        )
     )
 
 

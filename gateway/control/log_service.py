@@ -43,6 +43,7 @@ _OUTCOMES: Final = {
     "in_doubt": log_pb2.EXCHANGE_OUTCOME_IN_DOUBT,
     "cancelled": log_pb2.EXCHANGE_OUTCOME_CANCELLED,
     "invalid": log_pb2.EXCHANGE_OUTCOME_INVALID,
+    "not_taken": log_pb2.EXCHANGE_OUTCOME_NOT_TAKEN,
 }
 _OUTCOME_NAMES: Final = {number: name for name, number in _OUTCOMES.items()}
 _SIDES: Final = {"consumer": log_pb2.SIDE_CONSUMER, "provider": log_pb2.SIDE_PROVIDER}
@@ -175,6 +176,8 @@ def _filter(request: log_pb2.SearchRequest, after: Place | None, *, limit: int) 
 
 def _exchange(row: Row) -> log_pb2.Exchange:
     found = [index for index in (row["said"], row["heard"]) if index is not None]
+    ended = timestamp(row["ended_ms"]) if row["ended_ms"] is not None else None
+    is_in_doubt = row["outcome"] == "in_doubt"
     return log_pb2.Exchange(
         exchange_id=row["exchange"],
         side=_SIDES[row["role"]],
@@ -189,10 +192,13 @@ def _exchange(row: Row) -> log_pb2.Exchange:
         reason=row["reason"] or "",
         status=row["status"] or 0,
         requested_at=timestamp(row["begun_ms"]),
-        answered_at=timestamp(row["ended_ms"]) if row["ended_ms"] is not None else None,
+        answered_at=None if is_in_doubt else ended,
         log=row["log"],
         first_index=min(found, default=0),
         request_hash=row["request"].hex(),
+        peer=row["peer"] or "",
+        receipt=row["receipt"] or "",
+        in_doubt_since=ended if is_in_doubt else None,
     )
 
 

@@ -238,12 +238,12 @@ def test_a_refusal_at_home_is_in_one_log(country: EvidenceCountry) -> None:
 
 
 def test_an_answer_that_came_too_late_is_told(country: EvidenceCountry) -> None:
-    """In doubt for the consumer's program; its gateway has the provider's word all the same."""
+    """Its program never got it; its gateway has the provider's word all the same, and nothing is in doubt."""
     _answered_late(country)
 
     found = row(country.pns)
 
-    assert cells(found, "outcome", "proof") == ("in_doubt", ["both_logs", "late"])
+    assert cells(found, "outcome", "proof") == ("granted", ["both_logs", "late"])
     assert found["records"] is None
 
 

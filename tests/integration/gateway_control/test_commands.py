@@ -329,7 +329,10 @@ def test_config_show_lists_members_and_what_was_left_out(
 def test_log_status_and_exchanges_are_shown(running: Control, made: InitResult) -> None:
     """An unknown exchange is refused with its reason."""
     assert "Journaux" in run("log", "status", *config(made)).output
-    assert "Échanges" in run("exchange", "list", "--in-doubt", *config(made)).output
+    assert "Aucun échange en doute." in run("exchange", "list", "--in-doubt", *config(made)).output
+    csv = run("exchange", "list", "--in-doubt", "--output", "csv", *config(made)).output
+    assert csv == "exchange,since,peer,provider,method,issue,known\n"
+    assert "Aucun échange trouvé." in run("exchange", "list", "--dossier", "ACT-1", *config(made)).output
 
     with pytest.raises(RemoteError) as refused:
         run("exchange", "show", EXCHANGE, *config(made))

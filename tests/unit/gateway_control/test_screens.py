@@ -11,6 +11,7 @@ from gateway.control.supervisor import WorkerState
 from gateway.screens import (
     Screen,
     configuration_screen,
+    doubts_screen,
     exchange_screen,
     exchanges_screen,
     log_screen,
@@ -226,6 +227,40 @@ def test_the_list_of_exchanges() -> None:
     shown = text(exchanges_screen(log_pb2.SearchResponse(exchanges=[one])), "fr")
 
     assert "0192f1a0 | BJ/GOV/PNS/PORTAIL" in shown
+
+
+def test_an_exchange_in_doubt_is_told_with_what_is_known_and_what_to_do() -> None:
+    """Since when, which peer, what is known; what the gateway does about it, and what people may do."""
+    doubtful = log_pb2.Exchange(
+        exchange_id="0192f1a0", service="BJ/GOV/ANIP/RNPP", method="bj.X/Y", issue="ACT-1", peer="cd" * 32
+    )
+    doubtful.in_doubt_since.FromMilliseconds(NOW - 3 * 3600_000)
+    taken, refused = log_pb2.Exchange(), log_pb2.Exchange()
+    taken.CopyFrom(doubtful)
+    taken.receipt = "taken"
+    refused.CopyFrom(doubtful)
+    refused.receipt, refused.peer = "refused:STATEMENT_EXPIRED", "ef" * 32
+    found = log_pb2.SearchResponse(exchanges=[doubtful, taken, refused])
+
+    french, english = (
+        text(doubts_screen(found, {"cd" * 32: "BJ/GOV/ANIP/gw1"}, NOW), language) for language in ("fr", "en")
+    )
+
+    assert "3 échange(s) en doute" in french
+    assert "BJ/GOV/ANIP/gw1 | BJ/GOV/ANIP/RNPP | bj.X/Y | ACT-1 | envoyée, ni reçu ni réponse" in french
+    assert "(3 h)" in french
+    assert "prise par le pair, réponse manquante" in french
+    assert "efefefefefefefef | BJ/GOV/ANIP/RNPP" in french
+    assert "refused by the peer (refused:STATEMENT_EXPIRED)" in english
+    assert "do not send again what may happen only once" in english
+
+
+def test_no_doubt_is_told_in_one_sentence() -> None:
+    """And CSV keeps its heading."""
+    screen = doubts_screen(log_pb2.SearchResponse(), {}, NOW)
+
+    assert [line.en for line in screen.lines] == ["No exchange is in doubt."]
+    assert [len(table.rows) for table in screen.tables] == [0]
 
 
 def test_every_heading_speaks_both_languages() -> None:

@@ -103,7 +103,7 @@ OUTCOMES = {
     3: ("consumer", "cancelled", None),
     4: ("provider", "refused", "STATEMENT_EXPIRED"),
     5: ("consumer", "refused", "NO_AGREEMENT"),
-    6: ("consumer", "in_doubt", None),
+    6: ("consumer", "granted", None),
     7: ("consumer", "invalid", "HEAD_INVALID"),
     8: ("provider", "error", None),
 }
@@ -227,6 +227,73 @@ def test_an_answer_under_another_exchange_id_ends_what_it_answers(index: Exchang
         ("invalid", "STATEMENT_INVALID"),
         ("open", None),
     ]
+
+
+# --- exchanges in doubt ---
+
+
+def receipt(index: int, said_index: int, verdict: str) -> StoredLeaf:
+    """A note beside which the peer's record of our leaf ``said_index`` lies."""
+    record = heard_leaf(PEER, Heard(1, "request", MINE, said_index, "aa" * 32, "ab" * 32, verdict, None))
+    data = said_index.to_bytes(8, "little") + bytes(40) + record.split(b"\n", 2)[2]
+    note = note_leaf(MINE, Note(1, "00" * 16, 1000, "receipts-kept", "", 1))
+    return StoredLeaf(index, note, ((AttachmentKind.RECEIPT, data),), None)
+
+
+ABANDONED = [said(1, "request", 1), said(2, "abandon", 1, reason="PEER_LOST")]
+NEVER_TAKEN: dict[str, Any] = {"issued_at": 3000, "heard": None}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+@pytest.mark.parametrize(
+    ("then", "outcome"),
+    [
+        ([], ("in_doubt", "PEER_LOST", None)),
+        ([heard(3, "response", 1, "late")], ("granted", None, None)),
+        ([heard(3, "refusal", 1, "late", reason="INTERRUPTED", status=14)], ("refused", "INTERRUPTED", None)),
+        ([heard(3, "outcome", 1, **NEVER_TAKEN)], ("not_taken", None, None)),
+        # What is known is not taken back, neither by a second word nor by a doubt that was said late.
+        (
+            [heard(3, "response", 1, "late"), heard(4, "outcome", 1, **NEVER_TAKEN)],
+            ("granted", None, None),
+        ),
+        ([heard(3, "response", 1, "late"), said(4, "abandon", 1)], ("granted", None, None)),
+        ([heard(3, "outcome", 1, **NEVER_TAKEN), said(4, "abandon", 1)], ("not_taken", None, None)),
+        # The peer has it, and its answer is missing: in doubt still, and that is known.
+        ([receipt(3, 1, "taken")], ("in_doubt", "PEER_LOST", "taken")),
+        ([receipt(3, 1, "taken"), heard(4, "response", 1, "late")], ("granted", None, "taken")),
+    ],
+)
+def test_an_exchange_is_in_doubt_until_the_peer_that_was_asked_tells(
+    index: ExchangeIndex, then: list[StoredLeaf], outcome: tuple[str, str | None, str | None], batch: int
+) -> None:
+    """By a late answer, or by its word that the request was never taken."""
+    (row,) = taken_in(index, ABANDONED + then, batch)
+
+    assert (row["outcome"], row["reason"], row["receipt"]) == outcome
+    assert row["peer"] == PEER
+
+
+@pytest.mark.parametrize("batch", [1, 2, 100])
+@pytest.mark.parametrize("kind", ["response", "outcome"])
+def test_nobody_but_the_peer_that_was_asked_ends_a_doubt(index: ExchangeIndex, kind: str, batch: int) -> None:
+    """A third member could name the leaf hash of a request that it saw elsewhere."""
+    asked = {"to": "ef" * 32}
+    request = leaf_hash(said_leaf(MINE, statement("request", 1, **asked))).hex()
+    leaves = [
+        said(1, "request", 1, **asked),
+        said(2, "abandon", 1, request=request, **asked),
+        heard(3, kind, 1, "late", request=request, heard=0 if kind == "response" else None),
+    ]
+
+    (row,) = taken_in(index, leaves, batch)
+
+    assert row["outcome"] == "in_doubt"
+
+
+def test_what_a_provider_says_of_a_request_that_it_never_had_makes_no_row(index: ExchangeIndex) -> None:
+    """Its log holds no such request; the consumer's tells of it."""
+    assert taken_in(index, [said(1, "outcome", 2)], 1) == []
 
 
 REPEATED = heard(3, "request", 2, "refused:REPLAYED"), said(4, "refusal", 2, reason="REPLAYED", status=6)

@@ -37,11 +37,15 @@ class _ExchangeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Excha
     EXCHANGE_OUTCOME_OPEN: _ExchangeOutcome.ValueType  # 4
     """No answer is known yet."""
     EXCHANGE_OUTCOME_IN_DOUBT: _ExchangeOutcome.ValueType  # 5
-    """It ended without an answer that both sides hold; the peer has to be asked."""
+    """It was sent, and no answer came: the peer has to be asked. It is in doubt until an answer comes late, or the peer's
+    word that it was never taken.
+    """
     EXCHANGE_OUTCOME_CANCELLED: _ExchangeOutcome.ValueType  # 6
     """The program cancelled it, or its deadline passed."""
     EXCHANGE_OUTCOME_INVALID: _ExchangeOutcome.ValueType  # 7
     """The answer did not verify and was not released."""
+    EXCHANGE_OUTCOME_NOT_TAKEN: _ExchangeOutcome.ValueType  # 8
+    """The peer said that it never took the request, nor will: nothing was delivered."""
 
 class ExchangeOutcome(_ExchangeOutcome, metaclass=_ExchangeOutcomeEnumTypeWrapper):
     """How an exchange ended."""
@@ -57,11 +61,15 @@ EXCHANGE_OUTCOME_ERROR: ExchangeOutcome.ValueType  # 3
 EXCHANGE_OUTCOME_OPEN: ExchangeOutcome.ValueType  # 4
 """No answer is known yet."""
 EXCHANGE_OUTCOME_IN_DOUBT: ExchangeOutcome.ValueType  # 5
-"""It ended without an answer that both sides hold; the peer has to be asked."""
+"""It was sent, and no answer came: the peer has to be asked. It is in doubt until an answer comes late, or the peer's
+word that it was never taken.
+"""
 EXCHANGE_OUTCOME_CANCELLED: ExchangeOutcome.ValueType  # 6
 """The program cancelled it, or its deadline passed."""
 EXCHANGE_OUTCOME_INVALID: ExchangeOutcome.ValueType  # 7
 """The answer did not verify and was not released."""
+EXCHANGE_OUTCOME_NOT_TAKEN: ExchangeOutcome.ValueType  # 8
+"""The peer said that it never took the request, nor will: nothing was delivered."""
 Global___ExchangeOutcome: _TypeAlias = ExchangeOutcome  # noqa: Y015
 
 class _Side:
@@ -232,6 +240,9 @@ class Exchange(_message.Message):
     LOG_FIELD_NUMBER: _builtins.int
     FIRST_INDEX_FIELD_NUMBER: _builtins.int
     REQUEST_HASH_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_SINCE_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """UUIDv7, minted by the consumer's gateway. Another request may carry the same: `request_hash` tells them apart."""
     side: Global___Side.ValueType
@@ -264,6 +275,10 @@ class Exchange(_message.Message):
     """RFC 9162 leaf hash of the request statement, 64 lower-case hex digits; of the refusal, when the member's own gateway
     refused.
     """
+    peer: _builtins.str
+    """Log of the gateway that was asked, or that asked; empty if the request never left its own gateway."""
+    receipt: _builtins.str
+    """What the peer recorded of our request, if it told before it answered: `taken` or `refused:REASON`."""
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
         """When the request was written."""
@@ -271,6 +286,10 @@ class Exchange(_message.Message):
     @_builtins.property
     def answered_at(self) -> _timestamp_pb2.Timestamp:
         """When the answer was written; absent while there is none."""
+
+    @_builtins.property
+    def in_doubt_since(self) -> _timestamp_pb2.Timestamp:
+        """When the request was given up; only while the outcome is IN_DOUBT."""
 
     def __init__(
         self,
@@ -292,10 +311,13 @@ class Exchange(_message.Message):
         log: _builtins.str = ...,
         first_index: _builtins.int = ...,
         request_hash: _builtins.str = ...,
+        peer: _builtins.str = ...,
+        receipt: _builtins.str = ...,
+        in_doubt_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "requested_at", b"requested_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "in_doubt_since", b"in_doubt_since", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered_at", b"answered_at", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "purpose", b"purpose", "reason", b"reason", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered_at", b"answered_at", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "in_doubt_since", b"in_doubt_since", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "peer", b"peer", "purpose", b"purpose", "reason", b"reason", "receipt", b"receipt", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,6 +4,7 @@ Control dies, the worker lives on: an end of file on the channel is not an order
 Fields that one side does not know yet are ignored, so that control can be replaced before its workers are.
 """
 
+import errno
 from typing import Final
 
 import msgspec
@@ -61,14 +62,42 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
         log: Its log.
         state: ``open``, ``connecting``, ``lost`` or a reason.
         size: Verified size of its log.
-        skew_s: Seconds by which its clock was ahead of ours, when that ended its stream (``CLOCK_SKEW``).
+        ahead_s: Seconds by which our clock was ahead of the newest head that it showed; ``None`` before the first.
     """
 
     gateway: str
     log: str
     state: str
     size: int = 0
-    skew_s: int = 0
+    ahead_s: int | None = None
+
+
+class WriteFailure(msgspec.Struct, frozen=True, kw_only=True):
+    """A write that the disk refused, the last word of the worker that stopped for it.
+
+    Attributes:
+        at: UTC milliseconds.
+        error: ``EIO``, ``ENOSPC`` …
+        segment: Name of the segment that was open; empty if none was.
+    """
+
+    at: int
+    error: str
+    segment: str = ""
+
+
+class LogConflict(msgspec.Struct, frozen=True, kw_only=True):
+    """A head of this log that a peer holds and the log cannot extend (PROTOCOL M5).
+
+    Attributes:
+        gateway: The peer.
+        size: Entries here.
+        peer_size: Entries that the peer's head covers.
+    """
+
+    gateway: str
+    size: int
+    peer_size: int
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
@@ -89,6 +118,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
         counters: Plain integers by name, ``refused_NO_AGREEMENT``; they only grow.
         peers: Roads.
         adapters: ``up``, ``down`` or ``unknown`` by subsystem.
+        write_failure: What the disk refused; this worker stops.
+        conflict: Why the log stopped, if a peer's head says so.
     """
 
     state: str
@@ -105,6 +136,23 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     counters: dict[str, int] = {}
     peers: tuple[PeerState, ...] = ()
     adapters: dict[str, str] = {}
+    write_failure: WriteFailure | None = None
+    conflict: LogConflict | None = None
+
+
+# What a disk says, of all that a system call may say.
+_OF_THE_DISK: Final = frozenset(
+    {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENODEV, errno.ENXIO}
+)
+
+
+def write_failure_of(error: BaseException | None, segment: str, now_ms: int) -> WriteFailure | None:
+    """What the disk refused, if that is what ``error`` or its cause tells."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+            return WriteFailure(at=now_ms, error=errno.errorcode[error.errno], segment=segment)
+        error = error.__cause__
+    return None
 
 
 ToWorker = ConfigurationChanged | ConfigurationConfirmed | Drain

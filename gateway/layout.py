@@ -117,6 +117,15 @@ class GatewayDirectory:
         """Process id of a running worker."""
         return self.state / f"worker-{worker}.pid"
 
+    def write_failure(self, worker: int) -> Path:
+        """The last write that the disk refused to one worker; stays until the next."""
+        return self.state / f"write-failure-{worker}.json"
+
+    @property
+    def status(self) -> Path:
+        """What control last knew of the gateway, for whoever asks when it does not run any more."""
+        return self.state / "status.json"
+
     @property
     def admin_socket(self) -> Path:
         """Local admin API, 0600."""

@@ -177,6 +177,7 @@ class Log:
         self.log_id = ""
         self.last_head: bytes | None = None
         self.sequence = 0
+        self.segment = ""  # name of the open one
         self.tree = TreeFiles(directory / "tree")
         self.recovery = RecoveryReport(0, True, 0, 0)
         self._lock = lock
@@ -304,6 +305,7 @@ class Log:
         self._finish_segment()
         path = self.directory / segment_name(first_leaf, first_sequence)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self.segment = path.name
         header = SegmentHeader(self.log_id, first_leaf, first_sequence).encode()
         self._pwrite(memoryview(header), 0)
         self._offset = self._written_end = len(header)

@@ -140,6 +140,10 @@ class Office:
         self._clock = clock
         self._lock = threading.RLock()
 
+    def now_ms(self) -> int:
+        """The registry's clock, UTC milliseconds."""
+        return self._clock.now_ms()
+
     # --- publication ---
 
     def bring_out(self) -> Publication:

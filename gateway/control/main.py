@@ -17,6 +17,7 @@ from core.clock import Clock, SystemClock
 from core.identifiers import RegistryId, urn
 from gateway.channel import ToWorker, WorkerReport
 from gateway.control.admin import Served, local_door, start_door, tls_door
+from gateway.control.chronicle import Chronicle
 from gateway.control.configuration import ConfigurationKeeper
 from gateway.control.evidence import EvidenceOfGateway
 from gateway.control.forecast import GrowthKeeper
@@ -24,6 +25,7 @@ from gateway.control.http import StatusPages
 from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook, WorkerLog
 from gateway.control.registry import GrpcRegistry
+from gateway.control.services import status_of
 from gateway.control.state import AdapterState, Freshness, GatewayState
 from gateway.control.supervisor import Supervisor, WorkerState, worker_command
 from gateway.control.verification import Judge
@@ -87,6 +89,7 @@ class Control:
         index = ExchangeIndex(self.directory.index)
         self._indexer = Indexer(book, index)
         self._growth = GrowthKeeper(self.directory)
+        self._chronicle = Chronicle(self.directory.status)
         self._supervisor = Supervisor(
             command or partial(worker_command, settings_file.resolve(), lifeline),
             self.settings.workers,
@@ -131,12 +134,18 @@ class Control:
         )
 
     def run(self, stopped: threading.Event) -> None:
-        """Keep health and forecast true until ``stopped``."""
+        """Keep health, forecast and what remains in files true until ``stopped``."""
         while not stopped.wait(_HEALTH_S):
-            self._growth.look(self._clock.now_ms())
-            serving = self.state().is_serving
-            for door in self._doors:
-                door.health.set(OVERALL, serving=serving)
+            self.tend()
+
+    def tend(self) -> None:
+        """What is done once a second."""
+        self._growth.look(self._clock.now_ms())
+        self._chronicle.look(self.state())
+        state = self.state()
+        self._chronicle.keep(state, status_of(state))
+        for door in self._doors:
+            door.health.set(OVERALL, serving=state.is_serving)
 
     def stop(self) -> None:
         """Drain the workers and stop everything."""
@@ -178,6 +187,8 @@ class Control:
                 self.settings.log.reserve_bytes,
             ),
             low_days=self.settings.log.low_days,
+            since=self._chronicle.since,
+            refused=self._chronicle.refused,
         )
 
     def _tell(self, message: ToWorker) -> None:

@@ -73,7 +73,7 @@ def _part_state(code: str) -> Text:
 def _peer_state(peer: PeerState) -> Text:
     """The same of a link, with how far the clock at its other end is ahead, where that is what ended it."""
     state = _part_state(peer.state)
-    ahead = f" ({peer.skew_s:+d} s)" if peer.skew_s else ""
+    ahead = f" ({-peer.ahead_s:+d} s)" if peer.state == "CLOCK_SKEW" and peer.ahead_s else ""
     return Text(f"{state.fr}{ahead}", f"{state.en}{ahead}")
 
 

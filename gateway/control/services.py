@@ -15,7 +15,17 @@ from core.identifiers import SubsystemId
 from core.reasons import ExchangeError, Reason
 from gateway.control.configuration import ConfigurationKeeper, InForce
 from gateway.control.directory import Directory, VisibleService
-from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState, LeftOut
+from gateway.control.state import (
+    REGISTRY_PART,
+    Condition,
+    ConfigurationState,
+    Freshness,
+    GatewayState,
+    LeftOut,
+    adapter_part,
+    peer_part,
+    worker_part,
+)
 from gateway.control.supervisor import WorkerState
 from passerelle.gateway.v1 import directory_pb2, directory_pb2_grpc, status_pb2, status_pb2_grpc
 
@@ -82,7 +92,7 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
     ) -> status_pb2.GetStatusResponse:
         """Everything at this moment."""
         self._check(context)
-        return _status(self._state())
+        return status_of(self._state())
 
     def GetConfiguration(
         self, request: status_pb2.GetConfigurationRequest, context: grpc.ServicerContext
@@ -126,7 +136,8 @@ def _directory_entry(visible: VisibleService) -> directory_pb2.DirectoryEntry:
     )
 
 
-def _status(state: GatewayState) -> status_pb2.GetStatusResponse:
+def status_of(state: GatewayState) -> status_pb2.GetStatusResponse:
+    """The state as the API tells it."""
     return status_pb2.GetStatusResponse(
         gateway=state.gateway,
         state=_CONDITIONS[state.condition],
@@ -140,23 +151,43 @@ def _status(state: GatewayState) -> status_pb2.GetStatusResponse:
                 worker=worker.number,
                 state=peer.state,
                 size=peer.size,
-                skew_s=peer.skew_s,
+                since=_since(state, peer_part(worker.number, peer.log)),
+                clock_ahead_s=peer.ahead_s,
             )
             for worker in state.workers
             for peer in sorted(worker.report.peers if worker.report else (), key=lambda one: one.gateway)
         ],
         adapters=[
-            status_pb2.AdapterStatus(subsystem=one.subsystem, address=one.address, state=one.state)
+            status_pb2.AdapterStatus(
+                subsystem=one.subsystem,
+                address=one.address,
+                state=one.state,
+                since=_since(state, adapter_part(one.subsystem)),
+                refused=_refused(state, one.subsystem) if one.state == "down" else 0,
+            )
             for one in state.adapters
         ],
         registry=status_pb2.RegistryStatus(
             address=state.registry.address,
             reachable=not state.registry.problem,
             problem=state.registry.problem,
+            reason=state.registry.reason,
+            since=_since(state, REGISTRY_PART),
         ),
         started_at=timestamp(state.started_at),
         days_left=state.days_left,
+        as_of=timestamp(state.now_ms),
     )
+
+
+def _since(state: GatewayState, part: str) -> Timestamp | None:
+    found = state.since.get(part)
+    return timestamp(found.at) if found is not None else None
+
+
+def _refused(state: GatewayState, subsystem: str) -> int:
+    found = state.since.get(adapter_part(subsystem))
+    return max(0, state.refused - found.refused) if found is not None else 0
 
 
 def _configuration(configuration: ConfigurationState, freshness: Freshness) -> status_pb2.ConfigurationStatus:
@@ -177,7 +208,12 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         pid=worker.pid,
         restarts=worker.restarts,
         state="starting" if worker.pid else "stopped",
+        since=_since(state, worker_part(worker.number)),
     )
+    failure = worker.write_failure
+    if failure is not None:
+        status.write_failure.at.CopyFrom(timestamp(failure.at))
+        status.write_failure.error, status.write_failure.segment = failure.error, failure.segment
     report = worker.report
     if report is not None:
         status.state = report.state
@@ -191,6 +227,10 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         status.counters.update(report.counters)
         status.configuration_version = report.configuration_version
         status.in_step = worker.in_step
+        if report.conflict is not None:
+            conflict = report.conflict
+            status.conflict.gateway = conflict.gateway
+            status.conflict.size, status.conflict.peer_size = conflict.size, conflict.peer_size
     return status
 
 

@@ -1,8 +1,9 @@
 """What a gateway knows of itself at one moment: for health, metrics, ``/etat`` and the admin API."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from core.reasons import Reason
 from gateway.control.forecast import DISK_LOW
@@ -87,6 +88,39 @@ class AdapterState:
 
 
 @dataclass(frozen=True, slots=True)
+class Since:
+    """How long a part has been in its state.
+
+    Attributes:
+        state: The state.
+        at: When it began, UTC milliseconds.
+        refused: Calls that had been refused for want of an adapter when it began.
+    """
+
+    state: str
+    at: int
+    refused: int = 0
+
+
+REGISTRY_PART: Final = "registry"
+
+
+def worker_part(number: int) -> str:
+    """Name of a worker in ``GatewayState.since``."""
+    return f"worker/{number}"
+
+
+def peer_part(worker: int, log: str) -> str:
+    """Name of a worker's road to a peer's log."""
+    return f"peer/{worker}/{log}"
+
+
+def adapter_part(subsystem: str) -> str:
+    """Name of an adapter."""
+    return f"adapter/{subsystem}"
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayState:
     """Everything at one moment.
 
@@ -102,6 +136,8 @@ class GatewayState:
         indexed: Entries that the index has read, by log id.
         days_left: Days until the disk of the log reaches its reserve; ``None`` if nothing is foreseen.
         low_days: Fewer than these need attention.
+        since: Since when each part is as it is, by ``worker_part``, ``peer_part`` …
+        refused: Calls refused for want of an adapter, as ``since`` counts them.
     """
 
     gateway: str
@@ -115,6 +151,8 @@ class GatewayState:
     indexed: Mapping[str, int]
     days_left: float | None = None
     low_days: int = 0
+    since: Mapping[str, Since] = field(default_factory=dict)
+    refused: int = 0
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -165,6 +203,9 @@ class GatewayState:
 
 
 def _worker_faults(worker: WorkerState) -> Iterator[str]:
+    is_ready = worker.report is not None and worker.report.state == "ready"
+    if worker.write_failure is not None and not is_ready:
+        yield Reason.LOG_WRITE_FAILED
     if not worker.pid:
         yield "WORKER_DOWN"
         return

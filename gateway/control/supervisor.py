@@ -26,6 +26,7 @@ from gateway.channel import (
     MalformedMessageError,
     ToWorker,
     WorkerReport,
+    WriteFailure,
     decode_for_control,
     encode_line,
 )
@@ -50,6 +51,7 @@ class WorkerState:
         silent_s: Seconds since then, or since it was started.
         in_step: It has reported since it was last handed a configuration: it reads one at once, then reports. (A
             report that crossed the message on its way counts early, by as long as the reading takes.)
+        write_failure: The last write that the disk refused to this worker, in this or an earlier process.
     """
 
     number: int
@@ -58,6 +60,7 @@ class WorkerState:
     report: WorkerReport | None
     silent_s: float
     in_step: bool = False
+    write_failure: WriteFailure | None = None
 
 
 def worker_command(settings_file: Path, lifeline: int | None, worker: int, channel: int) -> list[str]:
@@ -186,6 +189,7 @@ class _Slot:
         self.report: WorkerReport | None = None
         self._heard_at = time.monotonic()
         self._answer_due = False
+        self._write_failure: WriteFailure | None = None
         self._pid_file = pid_file
         self._command = command
         self._inherited = inherited
@@ -202,11 +206,14 @@ class _Slot:
         report = self.report if self.pid else None
         silent_s = time.monotonic() - self._heard_at
         in_step = report is not None and not self._answer_due
-        return WorkerState(self.number, self.pid, self.restarts, report, silent_s, in_step)
+        return WorkerState(
+            self.number, self.pid, self.restarts, report, silent_s, in_step, self._write_failure
+        )
 
     def hear(self, report: WorkerReport) -> None:
         self._answer_due = False
         self.report, self._heard_at = report, time.monotonic()
+        self._write_failure = report.write_failure or self._write_failure
 
     def spawn(self) -> None:
         ours, theirs = socket.socketpair()

@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import structlog
 
 from core.clock import Clock, SystemClock
@@ -30,8 +31,10 @@ from gateway.channel import (
     FromWorker,
     MalformedMessageError,
     WorkerReport,
+    WriteFailure,
     decode_for_worker,
     encode_line,
+    write_failure_of,
 )
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, HostPort
@@ -62,6 +65,7 @@ from ledger.reader import LogReader
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.heads import HeadSigner
 from pki.keys import load_chain, read_key
+from rpc.files import replace_file
 
 BUSY_TICK_S: Final = 0.02
 IDLE_TICK_S: Final = 0.2
@@ -110,6 +114,7 @@ class Worker:
     _buffer: bytes = field(init=False, default=b"")
     _exit_code: int = field(init=False, default=0)
     _reported_bytes: int = field(init=False, default=0)
+    _write_failure: WriteFailure | None = field(init=False, default=None)
 
     # --- start ---
 
@@ -247,6 +252,25 @@ class Worker:
             and not any(one.streams for one in self._programs.connections)
             and not any(one.queued_bytes() for one in edges)
         )
+
+    def tell_failed_start(self, error: BaseException) -> None:
+        """The last words of a worker that cannot open its log because the disk refuses."""
+        self._leave_trace(error)
+        if self._write_failure is not None:
+            self._tell(WorkerReport(state="closed", write_failure=self._write_failure))
+
+    def _leave_trace(self, error: BaseException) -> None:
+        """What the disk refused, if that is what ends this worker: an event, and a file if the disk still takes it."""
+        log = getattr(self, "_log", None)
+        found = write_failure_of(error, log.segment if log is not None else "", self._clock.now_ms())
+        if found is None:
+            return
+        self._write_failure = found
+        _events.error("log.write_failed", worker=self.number, error=found.error, segment=found.segment)
+        try:
+            replace_file(self.directory.write_failure(self.number), msgspec.json.encode(found))
+        except OSError as refused:
+            _events.warning("log.write_failure_not_kept", why=str(refused))
 
     async def close(self) -> None:
         """Let go of everything; what is committed is on disk."""
@@ -387,6 +411,8 @@ class Worker:
                 name: "up" if edge.is_up else "down" if edge.last_error else "unknown"
                 for name, edge in self._adapters.edges.items()
             },
+            write_failure=self._write_failure,
+            conflict=station.roads.conflict,
         )
 
     def _report(self) -> None:
@@ -432,6 +458,8 @@ class Worker:
     def _failed(self, error: BaseException) -> None:
         """The disk refused once: stop, so that a restart reads what it really holds."""
         self.station.failed(error)
+        self._leave_trace(error)
+        self._tell_control()
         self._exit_code = 1
         self._stopped.set()
 
@@ -484,7 +512,11 @@ async def serve(
     """Run one worker until a signal, the lifeline or control ends it; returns the exit code."""
     loop = asyncio.get_running_loop()
     worker = Worker(settings, directory, number, socket.socket(fileno=channel) if channel >= 0 else None)
-    await worker.start()
+    try:
+        await worker.start()
+    except (ExchangeError, OSError) as error:
+        worker.tell_failed_start(error)
+        raise
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, worker.stop)
     if lifeline is not None:

@@ -80,6 +80,7 @@ class PeerLog:
         self.heard = HeardLeaves() if heard is None else heard
         self.edge = edge or Edge()
         self.head = head
+        self.ahead_s: int | None = None
         self._iat = parse_head(head).unverified.iat if head else 0
         # In front of a leaf's body in its hash: 0x00 (RFC 9162, section 2.1.1), label, log id.
         self._said = b"\x00" + prefix(SAID, log)
@@ -184,6 +185,7 @@ class PeerLog:
             raise FrameRefusedError(Reason.HEAD_INVALID, "the head is about another log")
         if head.size < self.edge.size:
             raise FrameRefusedError(Reason.FORKED, "the head is smaller than one that we hold")
+        self.ahead_s = round(now_ms / 1000 - head.iat)
         if head.iat < self._iat or abs(head.iat * 1000 - now_ms) > MAX_SKEW_MS:
             raise FrameRefusedError(
                 Reason.CLOCK_SKEW, f"the peer's head says {head.iat} s, our clock {now_ms // 1000} s"

@@ -108,7 +108,6 @@ class Road:
         self.dialled_by = ""
         self.draining = False
         self.state = "lost"
-        self.skew_s = 0  # how far the peer's clock was ahead of ours when it was refused for that
         self.outgoing: list[OwnLeaf] = []
         self.unreceipted: dict[bytes, OwnLeaf] = {}
         self.unreceipted_bytes = 0
@@ -153,7 +152,6 @@ class Road:
         Leaves of ours at or above that size whose word still counts go out again, unchanged: no new attempt.
         """
         self.channel, self.dialled_by, self.draining, self.state = channel, dialled_by, False, "open"
-        self.skew_s = 0
         self.sent_size = held_size
         again = {one.index: one for one in (*self.unreceipted.values(), *self.outgoing)}
         # What lies below counts as passed: only Outcome can tell what became of it (PROTOCOL M4).

@@ -17,6 +17,7 @@ from core.heads import parse_head
 from core.identifiers import require_log_id
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import RegisteredLog, parse_address
+from gateway.channel import LogConflict
 from gateway.worker.frames import (
     Chunk,
     Credit,
@@ -48,6 +49,7 @@ NAMED: Final = frozenset(
         Reason.VERSION_NOT_SUPPORTED,
     }
 )
+_TOLD_BY_HELLO: Final = (Reason.FORKED, Reason.CLOCK_SKEW)
 NAMED_US: Final = 10_000_000
 MAX_WHY: Final = 200
 
@@ -153,6 +155,7 @@ class RoadTable:
         self._sessions: dict[int, _Session] = {}
         self._next = 0
         self.trust: TrustView | None = None
+        self.conflict: LogConflict | None = None
         self.roads: dict[str, Road] = {}
 
     # --- use ---
@@ -304,10 +307,9 @@ class RoadTable:
             road = self.road(hello.log, gateway.member)
             self._object(road, error.reason)
             if error.reason is Reason.CLOCK_SKEW and hello.head:
-                road.skew_s = parse_head(hello.head).unverified.iat - self._clock.now_ms() // 1000
                 self._on_time(False)
-            if error.reason is Reason.FORKED and session.dialled is None:
-                # A peer whose log fell behind learns it from the head that we hold, not from our refusal.
+            if error.reason in _TOLD_BY_HELLO and session.dialled is None:
+                # A peer whose log fell behind, or whose clock is wrong, learns it from our head, not from our refusal.
                 session.channel.send_message(encode_hello(self._hello(road)))
             # Both times are told to the peer, too: nothing of it is secret, and either clock may be the wrong one.
             is_skew = error.reason is Reason.CLOCK_SKEW
@@ -337,9 +339,9 @@ class RoadTable:
             raise ExchangeError(Reason.CONFIG_SPLIT)
         if hello.head:
             self.road(hello.log, gateway.member).peer.check_newest(hello.head, view, self._clock.now_ms())
-        return self._verify_held(hello.held, view)
+        return self._verify_held(hello.held, gateway, view)
 
-    def _verify_held(self, held: bytes, view: TrustView) -> int:
+    def _verify_held(self, held: bytes, gateway: RegisteredGateway, view: TrustView) -> int:
         """The head of ours that the peer holds counts only if our own seal signed it (PROTOCOL M5)."""
         if not held:
             return 0
@@ -348,6 +350,8 @@ class RoadTable:
         if own is None or unverified.log != self._me.log:
             raise ExchangeError(Reason.HEAD_INVALID, "the held head is not one of ours")
         head = verify_head(held, own.seal).head
+        if head.size > self._tree.size or self._tree.root(head.size).hex() != head.root:
+            self.conflict = LogConflict(gateway=gateway.id, size=self._tree.size, peer_size=head.size)
         if head.size > self._tree.size:
             self._stop_log(Reason.LOG_BEHIND_PEERS)
             raise ExchangeError(

@@ -333,7 +333,7 @@ class Station:
                 log=log,
                 state=road.state,
                 size=road.peer.edge.size,
-                skew_s=road.skew_s,
+                ahead_s=road.peer.ahead_s,
             )
             for log, road in self.roads.roads.items()
         )

@@ -26,7 +26,7 @@ class ConfigurationServer(Desk, ConfigurationServiceServicer):
 
     def announce(self, mark: ConfigurationMark) -> None:
         """Tell all watchers of a new version."""
-        self._watchers.publish(_news(mark))
+        self._watchers.publish(self._news(mark))
 
     def Fetch(self, request: pb.FetchRequest, context: Context) -> Iterator[pb.FetchResponse]:
         """See the proto."""
@@ -42,7 +42,10 @@ class ConfigurationServer(Desk, ConfigurationServiceServicer):
         self._door.enter(context)
         # First among the watchers, then the news: a version published in between is told twice, never missed.
         self._watchers.add(stream)
-        stream.send(_news(self._office.publisher.current.mark))
+        stream.send(self._news(self._office.publisher.current.mark))
+
+    def _news(self, mark: ConfigurationMark) -> pb.WatchResponse:
+        return pb.WatchResponse(version=mark.version, digest=mark.digest, now_ms=self._office.now_ms())
 
     def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """See the proto."""
@@ -61,10 +64,6 @@ class ConfigurationServer(Desk, ConfigurationServiceServicer):
                 members=_count(session, models.Member),
                 active_agreements=_count(session, models.Agreement, models.Agreement.state == "active"),
             )
-
-
-def _news(mark: ConfigurationMark) -> pb.WatchResponse:
-    return pb.WatchResponse(version=mark.version, digest=mark.digest)
 
 
 def _count(session: Session, model: type[models.Base], *where: object) -> int:

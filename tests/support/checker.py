@@ -29,7 +29,7 @@ from core.statements import Statement, parse_statement
 from ledger.reader import LogReader
 from ledger.records import HEADER_BYTES, AttachmentKind, RecordType, RecordWriter
 
-_ENDINGS = ("cancel", "deadline", "abandon")
+Event = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -125,23 +125,22 @@ class Verdict:
         return not any(getattr(self, one.name) for one in fields(self))
 
 
-def read_journal(path: Path) -> list[dict[str, Any]]:
+def read_journal(path: Path) -> list[Event]:
     """The lines of a journal, whose last one may be torn."""
     lines = path.read_text("ascii").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def check(consumer: Path, provider: Path, program: Path, adapter: Path) -> Verdict:
+def check(consumer: Path, provider: Path, told: list[Event], delivered: list[Event]) -> Verdict:
     """Evaluate invariants 1 to 4.
 
     Args:
         consumer: Log directory of the consumer's gateway.
         provider: Log directory of the provider's gateway.
-        program: Journal of what programs sent and were told.
-        adapter: Journal of what the adapter was given.
+        told: Journal of what programs sent and were told.
+        delivered: Journal of what the adapter was given.
     """
     mine, theirs, verdict = read(consumer), read(provider), Verdict()
-    told, delivered = read_journal(program), read_journal(adapter)
     sent = {one["reference"]: one["digest"] for one in told if one["event"] == "sent"}
     _acknowledged(verdict, mine, theirs, told, sent)
     _delivered(verdict, mine, theirs, told, delivered)
@@ -156,7 +155,7 @@ def check(consumer: Path, provider: Path, program: Path, adapter: Path) -> Verdi
 
 
 def _acknowledged(
-    verdict: Verdict, mine: Found, theirs: Found, told: list[dict[str, Any]], sent: dict[str, str]
+    verdict: Verdict, mine: Found, theirs: Found, told: list[Event], sent: dict[str, str]
 ) -> None:
     """1, 2: what a program was told is durable at both gateways, and is the answer to what it sent."""
     for one in told:
@@ -179,8 +178,8 @@ def _delivered(
     verdict: Verdict,
     mine: Found,
     theirs: Found,
-    told: list[dict[str, Any]],
-    delivered: list[dict[str, Any]],
+    told: list[Event],
+    delivered: list[Event],
 ) -> None:
     """1 to 3: what the adapter got is durable at both, came once, and nobody says that it did not come."""
     requests = [one["request"] for one in delivered]
@@ -222,6 +221,7 @@ def _heads(verdict: Verdict, own: Found, other: Found) -> None:
 
 
 if __name__ == "__main__":
-    found = check(*map(Path, sys.argv[1:5]))
+    consumer, provider, program, adapter = map(Path, sys.argv[1:5])
+    found = check(consumer, provider, read_journal(program), read_journal(adapter))
     print(found)
     sys.exit(0 if found.is_clean else 1)

@@ -18,7 +18,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from ledger.failpoints import VARIABLE
-from tests.support.checker import Verdict, check
+from tests.support.checker import Verdict, check, read_journal
 from tests.support.federation import Member, calling, metadata
 from tests.support.processes import ProcessFederation
 
@@ -179,9 +179,8 @@ class CrashingCountry(ProcessFederation):
 
     def verdict(self) -> Verdict:
         """What the independent checker says now."""
-        return check(
-            self.pns.directory.log(0), self.anip.directory.log(0), self.told.path, self.delivered.path
-        )
+        journals = read_journal(self.told.path), read_journal(self.delivered.path)
+        return check(self.pns.directory.log(0), self.anip.directory.log(0), *journals)
 
 
 def until(condition: Callable[[], bool], seconds: float = 15) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ledger.log import segments
-from tests.support.checker import Verdict, check
+from tests.support.checker import Event, check
 from tests.support.federation import Federation, calling, metadata
 
-Lines = list[dict[str, Any]]
+Lines = list[Event]
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +33,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Lines, Li
         return country.pns.directory.log(0), country.anip.directory.log(0), told, delivered
 
 
-def judge(run: tuple[Path, Path, Lines, Lines], tmp_path: Path) -> Verdict:
-    consumer, provider, told, delivered = run
-    for name, lines in (("told", told), ("delivered", delivered)):
-        (tmp_path / name).write_text("".join(json.dumps(one) + "\n" for one in lines), "ascii")
-    return check(consumer, provider, tmp_path / "told", tmp_path / "delivered")
-
-
-def test_a_good_run_is_clean(run: tuple[Path, Path, Lines, Lines], tmp_path: Path) -> None:
-    assert judge(run, tmp_path).is_clean
+def test_a_good_run_is_clean(run: tuple[Path, Path, Lines, Lines]) -> None:
+    assert check(*run).is_clean
 
 
 def _invent(told: Lines, delivered: Lines) -> None:
@@ -81,7 +72,6 @@ def _deny(told: Lines, delivered: Lines) -> None:
 )
 def test_a_planted_violation_is_found(
     run: tuple[Path, Path, Lines, Lines],
-    tmp_path: Path,
     plant: Callable[[Lines, Lines], None],
     violation: str,
 ) -> None:
@@ -89,7 +79,7 @@ def test_a_planted_violation_is_found(
     told, delivered = [dict(one) for one in told], [dict(one) for one in delivered]
     plant(told, delivered)
 
-    verdict = judge((consumer, provider, told, delivered), tmp_path)
+    verdict = check(consumer, provider, told, delivered)
 
     assert getattr(verdict, violation), verdict
 
@@ -103,6 +93,6 @@ def test_a_log_put_back_to_before_its_signed_heads_is_found(
     for newer in segments(copied)[1:]:
         newer.unlink()
 
-    verdict = check(copied, provider, tmp_path / "none", tmp_path / "none")
+    verdict = check(copied, provider, [], [])
 
     assert verdict.heads_that_do_not_extend

@@ -44,7 +44,7 @@ def peer_state(member: Member) -> tuple[str, int]:
     """How ``member`` sees the other: state of the road, and by how much its clock is ahead."""
     assert member.worker is not None
     (peer,) = member.worker.station.peer_states()
-    return peer.state, peer.skew_s
+    return peer.state, -(peer.ahead_s or 0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,10 @@ def test_a_restored_older_log_signs_nothing(federation: Federation, tmp_path: Pa
     worker = running(federation.pns)
     stored = worker.station.heads.newest
     until(lambda: worker.station.state == "LOG_BEHIND_PEERS")
+    conflict = worker.report().conflict
+    assert conflict is not None
+    assert (conflict.gateway, conflict.size) == (federation.anip.gateway, worker.station.durable_size)
+    assert conflict.peer_size > conflict.size
     assert federation.do(_sign(worker)) is None
     assert worker.station.heads.newest == stored
 
@@ -152,6 +157,19 @@ def test_a_stopped_log_delivers_nothing_and_ends_its_roads(federation: Federatio
     assert not road.is_open
     assert (service.phase, federation.adapter.calls) == (Phase.COMMITTING, [])
     assert provider.in_flight == 0
+
+
+def test_a_clock_that_is_wrong_learns_by_how_much(federation: Federation) -> None:
+    """It signs nothing, and can say so with a figure; heads are up to 30 s old."""
+    federation.stop(federation.pns)
+    federation.pns.clock.step(timedelta(seconds=432))
+    federation.start(federation.pns)
+
+    until(lambda: any(one.state == Reason.CLOCK_SKEW for one in running(federation.pns).report().peers))
+
+    (own,) = running(federation.pns).report().peers
+    assert own.ahead_s is not None
+    assert 430 <= own.ahead_s <= 465
 
 
 async def _stop(worker: Worker) -> None:

@@ -184,7 +184,7 @@ def test_what_needs_attention_is_named_while_exchanges_go_on(
 
 def test_a_peer_whose_clock_differs_needs_attention(pages: StatusPages, shown: Shown) -> None:
     """Which one, and by how much; whose clock is wrong nobody can tell from here."""
-    peer = replace_struct(REPORT.peers[0], state="CLOCK_SKEW", skew_s=-432)
+    peer = replace_struct(REPORT.peers[0], state="CLOCK_SKEW", ahead_s=432)
     shown.state = replace(HEALTHY, workers=(replace(WORKER, report=replace_struct(REPORT, peers=(peer,))),))
 
     page, ready = get(pages, "/etat")[2], json.loads(get(pages, "/readyz")[2])

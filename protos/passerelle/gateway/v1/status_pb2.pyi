@@ -113,6 +113,7 @@ class GetStatusResponse(_message.Message):
     REGISTRY_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     DAYS_LEFT_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     """This gateway, `BJ/GOV/ANIP/gw1`."""
     state: Global___State.ValueType
@@ -149,6 +150,12 @@ class GetStatusResponse(_message.Message):
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the control process started."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When this was so. The gateway keeps its newest state in `state/status.json` as well, for whoever asks when it does not
+        run any more.
+        """
+
     def __init__(
         self,
         *,
@@ -162,10 +169,11 @@ class GetStatusResponse(_message.Message):
         registry: Global___RegistryStatus | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         days_left: _builtins.float | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "configuration", b"configuration", "days_left", b"days_left", "registry", b"registry", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "as_of", b"as_of", "configuration", b"configuration", "days_left", b"days_left", "registry", b"registry", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "adapters", b"adapters", "configuration", b"configuration", "days_left", b"days_left", "faults", b"faults", "gateway", b"gateway", "peers", b"peers", "registry", b"registry", "started_at", b"started_at", "state", b"state", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "adapters", b"adapters", "as_of", b"as_of", "configuration", b"configuration", "days_left", b"days_left", "faults", b"faults", "gateway", b"gateway", "peers", b"peers", "registry", b"registry", "started_at", b"started_at", "state", b"state", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_left: _TypeAlias = _typing.Literal["days_left"]  # noqa: Y015
     _WhichOneofArgType__days_left: _TypeAlias = _typing.Literal["_days_left", b"_days_left"]  # noqa: Y015
@@ -295,6 +303,9 @@ class WorkerStatus(_message.Message):
     COUNTERS_FIELD_NUMBER: _builtins.int
     CONFIGURATION_VERSION_FIELD_NUMBER: _builtins.int
     IN_STEP_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    WRITE_FAILURE_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
     worker: _builtins.int
     """Number, from 0."""
     pid: _builtins.int
@@ -325,6 +336,18 @@ class WorkerStatus(_message.Message):
     def counters(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Counters since the worker started, by name."""
 
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it has been in this state."""
+
+    @_builtins.property
+    def write_failure(self) -> Global___WriteFailure:
+        """The last write that the disk refused to this worker."""
+
+    @_builtins.property
+    def conflict(self) -> Global___LogConflict:
+        """Why its log stopped, if a peer holds a head of it that it cannot extend."""
+
     def __init__(
         self,
         *,
@@ -342,14 +365,79 @@ class WorkerStatus(_message.Message):
         counters: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         configuration_version: _builtins.int = ...,
         in_step: _builtins.bool = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        write_failure: Global___WriteFailure | None = ...,
+        conflict: Global___LogConflict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict", "since", b"since", "write_failure", b"write_failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "size", b"size", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "conflict", b"conflict", "counters", b"counters", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerStatus: _TypeAlias = WorkerStatus  # noqa: Y015
+
+@_typing.final
+class WriteFailure(_message.Message):
+    """A write that the disk refused. The worker stops at once: nothing that it did not record is acknowledged."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    error: _builtins.str
+    """What the system said, `EIO` or `ENOSPC`."""
+    segment: _builtins.str
+    """File that was written, `00000000000000000412-00000000000000000099.seg`; empty if none was open."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        error: _builtins.str = ...,
+        segment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "error", b"error", "segment", b"segment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteFailure: _TypeAlias = WriteFailure  # noqa: Y015
+
+@_typing.final
+class LogConflict(_message.Message):
+    """A head of a log that one peer holds and the log itself cannot extend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    PEER_SIZE_FIELD_NUMBER: _builtins.int
+    gateway: _builtins.str
+    """The peer, `BJ/GOV/PNS/gw1`."""
+    size: _builtins.int
+    """Entries that the log has here."""
+    peer_size: _builtins.int
+    """Entries that the peer's head covers."""
+    def __init__(
+        self,
+        *,
+        gateway: _builtins.str = ...,
+        size: _builtins.int = ...,
+        peer_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "peer_size", b"peer_size", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogConflict: _TypeAlias = LogConflict  # noqa: Y015
 
 @_typing.final
 class PeerStatus(_message.Message):
@@ -362,7 +450,8 @@ class PeerStatus(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
-    SKEW_S_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_S_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     """Its gateway, `BJ/GOV/PNS/gw1`."""
     log: _builtins.str
@@ -373,8 +462,12 @@ class PeerStatus(_message.Message):
     """`open`, `connecting`, `lost` or a reason."""
     size: _builtins.int
     """Verified size of its log."""
-    skew_s: _builtins.int
-    """Seconds by which its clock was ahead of this gateway's, when that ended its stream (`CLOCK_SKEW`)."""
+    clock_ahead_s: _builtins.int
+    """Seconds by which the clock here was ahead of the newest head that this peer showed; heads are up to 30 s old."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when the road has been in this state."""
+
     def __init__(
         self,
         *,
@@ -383,13 +476,16 @@ class PeerStatus(_message.Message):
         worker: _builtins.int = ...,
         state: _builtins.str = ...,
         size: _builtins.int = ...,
-        skew_s: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        clock_ahead_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_ahead_s", b"_clock_ahead_s", "clock_ahead_s", b"clock_ahead_s", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "log", b"log", "size", b"size", "skew_s", b"skew_s", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_ahead_s", b"_clock_ahead_s", "clock_ahead_s", b"clock_ahead_s", "gateway", b"gateway", "log", b"log", "since", b"since", "size", b"size", "state", b"state", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__clock_ahead_s: _TypeAlias = _typing.Literal["clock_ahead_s"]  # noqa: Y015
+    _WhichOneofArgType__clock_ahead_s: _TypeAlias = _typing.Literal["_clock_ahead_s", b"_clock_ahead_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_ahead_s) -> _WhichOneofReturnType__clock_ahead_s | None: ...
 
 Global___PeerStatus: _TypeAlias = PeerStatus  # noqa: Y015
 
@@ -402,22 +498,32 @@ class AdapterStatus(_message.Message):
     SUBSYSTEM_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     subsystem: _builtins.str
     """Subsystem, `BJ/GOV/ANIP/RNPP`."""
     address: _builtins.str
     """Where it is reached."""
     state: _builtins.str
     """`up`, `down` or `unknown`."""
+    refused: _builtins.int
+    """Calls refused since then because an adapter here did not answer."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
     def __init__(
         self,
         *,
         subsystem: _builtins.str = ...,
         address: _builtins.str = ...,
         state: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        refused: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "state", b"state", "subsystem", b"subsystem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "refused", b"refused", "since", b"since", "state", b"state", "subsystem", b"subsystem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -432,22 +538,32 @@ class RegistryStatus(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     REACHABLE_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """Where it is reached."""
     reachable: _builtins.bool
     """It answered the last attempt."""
     problem: _builtins.str
     """What the last failed attempt said; empty when reachable."""
+    reason: _builtins.str
+    """Reason code of `problem`."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it has been reachable, or not."""
+
     def __init__(
         self,
         *,
         address: _builtins.str = ...,
         reachable: _builtins.bool = ...,
         problem: _builtins.str = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "problem", b"problem", "reachable", b"reachable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "problem", b"problem", "reachable", b"reachable", "reason", b"reason", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*passerelle/registry/v1/configuration.proto\x12\x16passerelle.registry.v1\"\x1c\n\x0c\x46\x65tchRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\"\x1d\n\rFetchResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"0\n\rWatchResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\"\x12\n\x10GetStatusRequest\"\xd3\x01\n\x11GetStatusResponse\x12\x10\n\x08registry\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x0e\n\x06log_id\x18\x05 \x01(\t\x12\x0c\n\x04head\x18\x06 \x01(\x0c\x12\x10\n\x08watchers\x18\x07 \x01(\r\x12\x18\n\x10pending_requests\x18\x08 \x01(\r\x12\x0f\n\x07members\x18\t \x01(\r\x12\x19\n\x11\x61\x63tive_agreements\x18\n \x01(\r2\xa8\x02\n\x14\x43onfigurationService\x12V\n\x05\x46\x65tch\x12$.passerelle.registry.v1.FetchRequest\x1a%.passerelle.registry.v1.FetchResponse0\x01\x12V\n\x05Watch\x12$.passerelle.registry.v1.WatchRequest\x1a%.passerelle.registry.v1.WatchResponse0\x01\x12`\n\tGetStatus\x12(.passerelle.registry.v1.GetStatusRequest\x1a).passerelle.registry.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*passerelle/registry/v1/configuration.proto\x12\x16passerelle.registry.v1\"\x1c\n\x0c\x46\x65tchRequest\x12\x0c\n\x04path\x18\x01 \x01(\t\"\x1d\n\rFetchResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"@\n\rWatchResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06now_ms\x18\x03 \x01(\x03\"\x12\n\x10GetStatusRequest\"\xd3\x01\n\x11GetStatusResponse\x12\x10\n\x08registry\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12\x0e\n\x06log_id\x18\x05 \x01(\t\x12\x0c\n\x04head\x18\x06 \x01(\x0c\x12\x10\n\x08watchers\x18\x07 \x01(\r\x12\x18\n\x10pending_requests\x18\x08 \x01(\r\x12\x0f\n\x07members\x18\t \x01(\r\x12\x19\n\x11\x61\x63tive_agreements\x18\n \x01(\r2\xa8\x02\n\x14\x43onfigurationService\x12V\n\x05\x46\x65tch\x12$.passerelle.registry.v1.FetchRequest\x1a%.passerelle.registry.v1.FetchResponse0\x01\x12V\n\x05Watch\x12$.passerelle.registry.v1.WatchRequest\x1a%.passerelle.registry.v1.WatchResponse0\x01\x12`\n\tGetStatus\x12(.passerelle.registry.v1.GetStatusRequest\x1a).passerelle.registry.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,11 +38,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_start=131
   _globals['_WATCHREQUEST']._serialized_end=162
   _globals['_WATCHRESPONSE']._serialized_start=164
-  _globals['_WATCHRESPONSE']._serialized_end=212
-  _globals['_GETSTATUSREQUEST']._serialized_start=214
-  _globals['_GETSTATUSREQUEST']._serialized_end=232
-  _globals['_GETSTATUSRESPONSE']._serialized_start=235
-  _globals['_GETSTATUSRESPONSE']._serialized_end=446
-  _globals['_CONFIGURATIONSERVICE']._serialized_start=449
-  _globals['_CONFIGURATIONSERVICE']._serialized_end=745
+  _globals['_WATCHRESPONSE']._serialized_end=228
+  _globals['_GETSTATUSREQUEST']._serialized_start=230
+  _globals['_GETSTATUSREQUEST']._serialized_end=248
+  _globals['_GETSTATUSRESPONSE']._serialized_start=251
+  _globals['_GETSTATUSRESPONSE']._serialized_end=462
+  _globals['_CONFIGURATIONSERVICE']._serialized_start=465
+  _globals['_CONFIGURATIONSERVICE']._serialized_end=761
 # @@protoc_insertion_point(module_scope)

@@ -98,19 +98,25 @@ class WatchResponse(_message.Message):
 
     VERSION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    NOW_MS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Version of `targets.json`. It rises by one with each change and never falls."""
     digest: _builtins.str
     """SHA-256 of the bytes of `targets.json` in that version, 64 lower-case hex digits."""
+    now_ms: _builtins.int
+    """The registry's clock when it told this, in UTC milliseconds since 1970. `passerelle doctor` compares its own with
+    it; nothing is decided by it.
+    """
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
         digest: _builtins.str = ...,
+        now_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "now_ms", b"now_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -63,7 +63,14 @@ class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Succession(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The log that a new one succeeds, and why (PROTOCOL M5)."""
+    """The log that a new one succeeds, and why (PROTOCOL M5).
+
+    Attributes:
+        log: Its id.
+        size: How many of its leaves are here; 0 if it was lost whole.
+        root: Merkle root over them.
+        reason: Why, in the words of the administrator (``core.succession.written_reason``).
+    """
 
     log: str
     size: int
@@ -217,7 +224,16 @@ def parse_heard(body: bytes) -> Heard:
 
 def parse_genesis(body: bytes) -> Genesis:
     """The body of a ``genesis`` leaf."""
-    return _parse_body(body, Genesis)
+    genesis = _parse_body(body, Genesis)
+    before = genesis.succeeds
+    try:
+        for hexed in (before.log, before.root) if before is not None else ():
+            require_log_id(hexed)
+    except ValueError as error:
+        raise MalformedLeafError(f"genesis leaf: {error}") from None
+    if before is not None and not 0 <= before.size <= MAX_SIZE:
+        raise MalformedLeafError("genesis leaf: value out of range")
+    return genesis
 
 
 def parse_note(body: bytes) -> Note:

@@ -102,6 +102,7 @@ class Reason(StrEnum):
     LOG_DAMAGED = "LOG_DAMAGED"
     LOG_BEHIND_PEERS = "LOG_BEHIND_PEERS"
     FORKED = "FORKED"
+    LOG_CLOSED = "LOG_CLOSED"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     # Configuration and trust
     CONFIG_MISSING = "CONFIG_MISSING"
@@ -526,16 +527,24 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "no",
         "un pair détient une tête plus récente de ce journal",
         "a peer holds a newer head of this log",
-        "remettre le disque d'origine ; s'il est perdu, appeler l'ASIN (ouvrir un journal successeur : commande à venir)",
-        "put the original disk back; if it is lost, call ASIN (opening a successor log: a command to come)",
+        "remettre le disque d'origine ; s'il est perdu, ouvrir un journal successeur (« passerelle log succeed »)",
+        "put the original disk back; if it is lost, open a successor log ('passerelle log succeed')",
     ),
     Reason.FORKED: _entry(
         Code.FAILED_PRECONDITION,
         "no",
         "deux têtes de ce journal se contredisent",
         "two heads of this log contradict each other",
-        "arrêter et prévenir l'ASIN ; garder le disque",
-        "stop and tell ASIN; keep the disk",
+        "prévenir l'ASIN, garder le disque ; puis ouvrir un journal successeur (« passerelle log succeed »)",
+        "tell ASIN, keep the disk; then open a successor log ('passerelle log succeed')",
+    ),
+    Reason.LOG_CLOSED: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        "ce journal est clos : un autre lui a succédé",
+        "this log is closed: another succeeded it",
+        "arrêter le processus qui l'écrit encore ; ses preuves restent valables",
+        "stop the process that still writes it; its evidence stays good",
     ),
     Reason.SHUTTING_DOWN: _entry(
         Code.UNAVAILABLE,

@@ -9,6 +9,7 @@ import msgspec
 
 from core.documents import MalformedDocumentError, decode_strict
 from core.identifiers import GatewayId, MemberId, require_log_id
+from core.merkle import MAX_SIZE
 from core.times import parse_time_ms
 
 MAX_REGISTRATION_BYTES: Final = 128 * 1024
@@ -36,7 +37,26 @@ class RegisteredLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     address: str
 
 
-class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ClosedLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A log of the gateway that takes no more entries, and the log that succeeds it (PROTOCOL M5).
+
+    Attributes:
+        id: Its id.
+        worker: The worker that wrote it.
+        size: How many of its leaves the gateway still has, as the successor's genesis leaf says.
+        root: Merkle root over them.
+        successor: The log that goes on from it.
+    """
+
+    id: str
+    worker: int
+    size: int
+    root: str
+    successor: str
+
+
+# Registrations from before the first succession keep their bytes: what is empty is left out.
+class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The payload of a ``registration+jwt``.
 
     Attributes:
@@ -47,6 +67,7 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         auth: Certificates that its TLS may show.
         seal: Certificates that its heads may be signed with.
         logs: Its logs.
+        closed: Logs that it had before: heads of them still count in evidence, frames of them are refused.
     """
 
     v: int
@@ -56,6 +77,12 @@ class Registration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auth: list[RegisteredCertificate]
     seal: list[RegisteredCertificate]
     logs: list[RegisteredLog]
+    closed: list[ClosedLog] = []
+
+    @property
+    def all_logs(self) -> set[str]:
+        """Ids of all logs, open or closed."""
+        return {one.id for one in self.logs} | {one.id for one in self.closed}
 
 
 class MemberSuccessor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,5 +145,30 @@ def _check(r: Registration) -> None:
         parse_address(log.address)
         if log.worker < 0:
             raise MalformedDocumentError("registration: worker out of range")
-    if len({log.id for log in r.logs}) != len(r.logs):
-        raise MalformedDocumentError("registration: a log twice")
+    for closed in r.closed:
+        _check_closed(closed)
+    known = [log.id for log in r.logs] + [log.id for log in r.closed]
+    if len(r.closed) > MAX_LOGS or len(set(known)) != len(known):
+        raise MalformedDocumentError("registration: a log twice, or too many")
+    _require_line(r)
+
+
+def _check_closed(closed: ClosedLog) -> None:
+    for hexed in (closed.id, closed.root, closed.successor):
+        require_log_id(hexed)
+    if closed.worker < 0 or not 0 <= closed.size <= MAX_SIZE:
+        raise MalformedDocumentError("registration: closed log: value out of range")
+
+
+def _require_line(r: Registration) -> None:
+    """Each closed log leads, over its successors, to a log that is open: else nobody could say who speaks for it."""
+    following = {one.id: one.successor for one in r.closed}
+    if len(set(following.values())) != len(following):
+        raise MalformedDocumentError("registration: two logs with one successor")
+    for log in following:
+        seen = set()
+        while log in following and log not in seen:
+            seen.add(log)
+            log = following[log]
+        if log not in {one.id for one in r.logs}:
+            raise MalformedDocumentError("registration: a closed log without a successor that is open")

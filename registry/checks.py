@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from core.agreements import Agreement, Party, parse_agreement
 from core.identifiers import GatewayId, SubsystemId, urn
-from core.jws import DocumentKind
+from core.jws import DocumentKind, parse_document
 from core.reasons import ExchangeError, Reason
-from core.registrations import RegisteredCertificate, Registration, parse_registration
+from core.registrations import ClosedLog, RegisteredCertificate, Registration, parse_registration
 from core.times import parse_time_ms
 from pki.chain import verify_chain
 from pki.documents import unverified_kid, verify_document
@@ -31,12 +31,16 @@ from registry.policy import IPNetwork, require_public_address, skeleton
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRegistration:
-    """A registration that its member signed and that may be put into force."""
+    """A registration that its member signed and that may be put into force.
+
+    ``newly_closed`` are the logs that the registration before did not name as closed.
+    """
 
     registration: Registration
     gateway: GatewayId
     jws: str
     digest: str
+    newly_closed: tuple[ClosedLog, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,17 @@ class Judge:
             for certificate in certificates:
                 self.certificate(session, certificate, profile, gateway, now_ms)
         # 6 Its logs are nobody else's; its addresses may be dialled.
-        for log in registration.logs:
-            held = session.get(models.RegisteredLog, log.id)
+        for name in sorted(registration.all_logs):
+            held = session.get(models.RegisteredLog, name)
             if held is not None and held.gateway_id != str(gateway):
-                raise ExchangeError(Reason.ALREADY_EXISTS, f"log {log.id} belongs to {held.gateway_id}")
+                raise ExchangeError(Reason.ALREADY_EXISTS, f"log {name} belongs to {held.gateway_id}")
+        for log in registration.logs:
             require_public_address(log.address, self.networks)
-        return VerifiedRegistration(registration, gateway, jws, hashlib.sha256(payload).hexdigest())
+        # 7 No log vanishes: what was registered is open, or closed and succeeded in public, for ever.
+        newly_closed = _newly_closed(session, registration)
+        return VerifiedRegistration(
+            registration, gateway, jws, hashlib.sha256(payload).hexdigest(), newly_closed
+        )
 
     def certificate(
         self,
@@ -171,6 +180,28 @@ def _require_newest(session: Session, gateway: GatewayId, serial: int) -> None:
         raise ExchangeError(
             Reason.STATE_CONFLICT, f"{gateway} has registration {newest} already, {serial} is not newer"
         )
+
+
+def _newly_closed(session: Session, registration: Registration) -> tuple[ClosedLog, ...]:
+    row = session.get(models.Gateway, registration.gateway)
+    if row is None or not row.registrations:
+        return tuple(registration.closed)
+    before = parse_registration(
+        parse_document(DocumentKind.REGISTRATION, row.registrations[-1].jws).unverified_payload
+    )
+    missing = sorted(before.all_logs - registration.all_logs)
+    if missing:
+        raise ExchangeError(
+            Reason.STATE_CONFLICT,
+            f"log {missing[0]} of {registration.gateway} is registered: it must be named as open or as closed",
+        )
+    kept = {one.id: one for one in registration.closed}
+    for closed in before.closed:
+        if kept.get(closed.id) != closed:
+            raise ExchangeError(
+                Reason.STATE_CONFLICT, f"log {closed.id} is closed, and what was said of that stays"
+            )
+    return tuple(one for one in registration.closed if one not in before.closed)
 
 
 def _require_gateway_name(session: Session, gateway: GatewayId) -> None:

@@ -148,6 +148,41 @@ class RegisteredLog(Base):
     gateway_id: Mapped[str] = mapped_column(ForeignKey("gateways.id"), index=True)
 
 
+class NewestHead(Base):
+    """Of each log, the newest head that its gateway reported."""
+
+    __tablename__ = "newest_heads"
+
+    log_id: Mapped[str] = mapped_column(ForeignKey("registered_logs.log_id"), primary_key=True)
+    gateway_id: Mapped[str] = mapped_column(ForeignKey("gateways.id"), index=True)
+    size: Mapped[int]
+    root: Mapped[str] = mapped_column(_DIGEST)
+    iat: Mapped[int]
+    jws: Mapped[str]
+    reported_at: Mapped[int]
+
+
+class HeadAlarm(Base):
+    """A head that could not follow the one that was held: the two of them are proof. The same one counts once."""
+
+    __tablename__ = "head_alarms"
+    __table_args__ = (
+        _one_of("kind", "behind", "forked"),
+        UniqueConstraint("log_id", "size", "root"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    log_id: Mapped[str] = mapped_column(ForeignKey("registered_logs.log_id"))
+    gateway_id: Mapped[str] = mapped_column(ForeignKey("gateways.id"))
+    kind: Mapped[str] = mapped_column(_STATE)
+    size: Mapped[int]
+    root: Mapped[str] = mapped_column(_DIGEST)
+    held: Mapped[str]
+    shown: Mapped[str]
+    at: Mapped[int]
+
+
 class DescriptorSet(Base):
     """A serialized FileDescriptorSet, byte for byte as it was published."""
 

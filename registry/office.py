@@ -213,6 +213,11 @@ class Office:
             self.is_behind = True
             self.bring_out()
 
+    def put_on_record(self, actor: Actor, change: str, subject: str, document: bytes) -> None:
+        """Put something that happened into the registry's log: nothing of the configuration changes."""
+        with self._writing(actor) as writing:
+            writing.note(self._clock, change, subject, document)
+
     # --- members ---
 
     def propose_member(self, actor: Actor, document: MemberDocument, *, dry_run: bool = False) -> int:
@@ -327,9 +332,11 @@ class Office:
             session.flush()
         self._supersede_registrations(session, gateway, now)
         session.add(_registration_row(verified, now))
-        for log in verified.registration.logs:
-            session.merge(models.RegisteredLog(log_id=log.id, gateway_id=gateway))
+        for log in sorted(verified.registration.all_logs):
+            session.merge(models.RegisteredLog(log_id=log, gateway_id=gateway))
         writing.note(self._clock, "gateway-registered", gateway, request.document)
+        for closed in verified.newly_closed:
+            writing.note(self._clock, "log-succeeded", closed.id, encode(closed))
 
     def _supersede_registrations(self, session: Session, gateway: str, now: int) -> None:
         rows = select(models.Registration).where(

@@ -1,4 +1,4 @@
-"""What the five services share: who calls, the office behind, lists by pages, bounded texts."""
+"""What the services share: who calls, the office behind, lists by pages, bounded texts."""
 
 from __future__ import annotations
 

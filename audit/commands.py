@@ -13,7 +13,6 @@ import sqlite3
 import sys
 import time
 import tomllib
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +29,8 @@ from rpc.verdicts import judge, show_refusal, verdict_line
 if TYPE_CHECKING:
     from audit.report import Report
     from core.evidence import Parts
+    from ledger.evidence import BodyOpener
+    from ledger.places import LogPlace
     from ledger.trail import OpenBody
 
 # A head is signed at most a second after the leaves that it covers (PROTOCOL M6), and its file follows each second.
@@ -288,7 +289,7 @@ def verify_log(
 # --- export ---
 
 
-def _gather(directory: Path, exchange: str, open_bodies: Callable[[int, str], OpenBody] | None) -> Parts:
+def _gather(directory: Path, exchange: str, open_bodies: BodyOpener | None) -> Parts:
     """Gather; if the exchange is so young that no head covers it, wait for the next one."""
     from ledger.evidence import gather_evidence
 
@@ -302,7 +303,7 @@ def _gather(directory: Path, exchange: str, open_bodies: Callable[[int, str], Op
             time.sleep(0.2)
 
 
-def _body_opener(directory: Path) -> Callable[[int, str], OpenBody]:
+def _body_opener(directory: Path) -> BodyOpener:
     from core.clock import SystemClock
     from ledger.vault import BodyVault, read_wrapping_key
 
@@ -310,10 +311,10 @@ def _body_opener(directory: Path) -> Callable[[int, str], OpenBody]:
     name = settings.get("log", {}).get("wrapping_key_file", "keys/wrapping.key")
     key = read_wrapping_key(directory / name, directory / "log")
 
-    def open_worker(worker: int, log: str) -> OpenBody:
-        return BodyVault(directory / "bodies" / str(worker), log, key, SystemClock()).open
+    def open_log(place: LogPlace, log: str) -> OpenBody:
+        return BodyVault(place.bodies, log, key, SystemClock()).open
 
-    return open_worker
+    return open_log
 
 
 # --- verify ---

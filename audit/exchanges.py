@@ -14,20 +14,31 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from audit.bodies import Bodies, BodyKeys, BodyState, keys_of, parse_purge
 from core.heads import ConfigurationMark, TreeHead, parse_head
-from core.leaves import GENESIS, HEARD, NOTE, SAID, parse_genesis, parse_heard, parse_leaf, parse_note
+from core.leaves import (
+    GENESIS,
+    HEARD,
+    NOTE,
+    SAID,
+    Succession,
+    parse_genesis,
+    parse_heard,
+    parse_leaf,
+    parse_note,
+)
 from core.merkle import root_of
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import AgreementMark, Statement, parse_statement
+from core.succession import Gap, read_gap
 from core.times import MAX_TIME_MS
 from ledger.headfile import read_head_file
 from ledger.index import row_of, tell
+from ledger.places import LogPlace
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
 from ledger.vault import PurgeKind
@@ -183,6 +194,7 @@ class ReadLog:
         last_ms: The last time that its gateway declared in it.
         head: Its newest signed head, if there is one whose root these leaves have. Its signature is not checked.
         succeeds: The log that it goes on from.
+        declared: What its gateway says is missing between the two.
         gap: What is missing or damaged, in words.
         seen_ms: By peer's log, the last time in this log when something of that peer was written.
     """
@@ -192,7 +204,8 @@ class ReadLog:
     first_ms: int = 0
     last_ms: int = 0
     head: TreeHead | None = None
-    succeeds: str | None = None
+    succeeds: Succession | None = None
+    declared: Gap | None = None
     gap: str = ""
     seen_ms: dict[str, int] = field(default_factory=dict)
 
@@ -224,15 +237,15 @@ class Exchanges:
             """
         )
 
-    def read(self, directory: Path, bodies: Path, head_file: Path, wanted: Wanted) -> None:
+    def read(self, place: LogPlace, wanted: Wanted) -> None:
         """Read one log; what is damaged or missing in it is told by ``ReadLog.gap``, behind the rows before."""
         read = ReadLog()
         self.logs.append(read)
         # Read before the leaves: a head covers only what was durable, so all of it must be found then.
-        newest = read_head_file(head_file)
+        newest = read_head_file(place.head_file)
         number = len(self.logs) - 1
-        reader = LogReader(directory, lambda record: self._take_purge(number, record))
-        with Bodies(bodies) as kept:
+        reader = LogReader(place.segments, lambda record: self._take_purge(number, record))
+        with Bodies(place.bodies) as kept:
             reading = _Reading(self._db, number, read, kept, wanted)
             taken = 0
             try:
@@ -323,9 +336,11 @@ class _Reading:
         if parsed.label == GENESIS:
             genesis = parse_genesis(parsed.body)
             self._read.first_ms = self._read.last_ms = genesis.time
-            self._read.succeeds = genesis.succeeds.log if genesis.succeeds else None
+            self._read.succeeds = genesis.succeeds
         else:
-            self._read.last_ms = max(self._read.last_ms, parse_note(parsed.body).time)
+            note = parse_note(parsed.body)
+            self._read.last_ms = max(self._read.last_ms, note.time)
+            self._read.declared = self._read.declared or read_gap(note)
 
     def _keep_time(self, leaf: bytes) -> None:
         """The log's time goes on by what its own gateway says; a peer's leaf is as old as what stands before it."""

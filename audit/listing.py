@@ -15,9 +15,11 @@ from audit.configurations import Configurations, Version
 from audit.exchanges import Exchanges, Found, ReadLog, Wanted
 from core.jws import DocumentKind, parse_document
 from core.language import Language, Text
+from core.leaves import Succession
 from core.reasons import Code, MalformedError
 from core.registrations import Registration, parse_registration
-from ledger.evidence import log_directories
+from core.succession import Gap
+from ledger.places import log_places
 
 COLUMNS: Final = {
     "time": Text("heure", "time"),
@@ -137,9 +139,8 @@ class Listing:
         self.wanted = wanted
         self.exchanges = Exchanges()
         self._configurations = Configurations(gateway / "configuration")
-        for worker, directory in log_directories(gateway):
-            head_file = gateway / "state" / ("head.json" if worker == 0 else f"head-{worker}.json")
-            self.exchanges.read(directory, gateway / "bodies" / str(worker), head_file, wanted)
+        for place in log_places(gateway):
+            self.exchanges.read(place, wanted)
 
     def close(self) -> None:
         """Forget the rows."""
@@ -162,7 +163,7 @@ class Listing:
         for member in self._configurations.newest_members():
             for entry in member.registrations:
                 registration = _registration(entry.jws)
-                logs = {one.id for one in registration.logs} if registration else set()
+                logs = registration.all_logs if registration else set()
                 if logs & read:
                     registered |= logs
         return sorted(registered - read)
@@ -203,11 +204,8 @@ def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, an
     read = {one.log for one in listing.logs}
     for one in listing.logs:
         yield _covered(one, language)
-        if one.succeeds is not None and one.succeeds not in read:
-            yield Text(
-                f"lacune : il succède au journal {one.succeeds[:16]}…, qui n'est pas ici",
-                f"gap: it succeeds log {one.succeeds[:16]}…, which is not here",
-            ).in_(language)
+        if one.succeeds is not None:
+            yield _succession(one.succeeds, one.declared, is_here=one.succeeds.log in read).in_(language)
     for log in listing.logs_not_read():
         yield Text(f"journal non lu : {log[:16]}…", f"log not read: {log[:16]}…").in_(language)
     made = _local(made_at_ms)
@@ -342,6 +340,25 @@ def _covered(read: ReadLog, language: Language) -> str:
         f"journal {read.log[:16]}… · {read.size} feuilles", f"log {read.log[:16]}… · {read.size} leaves"
     )
     return f"{begin.in_(language)}, {period}, {gap.in_(language)} · {signed.in_(language)}"
+
+
+def _succession(before: Succession, gap: Gap | None, *, is_here: bool) -> Text:
+    """From which log it goes on, and what its gateway declares to be missing between the two."""
+    here = Text("", "") if is_here else Text(", qui n'est pas ici", ", which is not here")
+    if gap is not None and gap.is_empty:
+        missing = Text("sans lacune", "without a gap")
+    elif gap is not None and gap.end > gap.begin:
+        count, last = gap.end - gap.begin, gap.end - 1
+        missing = Text(
+            f"lacune déclarée : feuilles {gap.begin} à {last} ({count}), que des pairs peuvent montrer",
+            f"gap declared: leaves {gap.begin} to {last} ({count}), which peers may show",
+        )
+    else:
+        missing = Text("lacune déclarée, d'étendue inconnue", "gap declared, its extent unknown")
+    return Text(
+        f"succède au journal {before.log[:16]}…{here.fr} ({before.reason}) · {missing.fr}",
+        f"succeeds log {before.log[:16]}…{here.en} ({before.reason}) · {missing.en}",
+    )
 
 
 def _period(first_ms: int, last_ms: int, language: Language) -> str:

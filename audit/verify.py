@@ -155,6 +155,7 @@ class _Case:
     keys: dict[str, ec.EllipticCurvePublicKey] = field(default_factory=dict)
     registered: dict[str, _Registered] = field(default_factory=dict)
     lineage: dict[str, str] = field(default_factory=dict)
+    successors: dict[str, str] = field(default_factory=dict)
     terms: Agreement | None = None
     remarks: list[Text] = field(default_factory=list)
 
@@ -169,16 +170,24 @@ class _Case:
         """The said leaves of these kinds."""
         return [one for one in self.leaves if one.statement is not None and one.statement.kind in kinds]
 
+    def is_same_line(self, named: str | None, spoken: str | None) -> bool:
+        """Whether ``spoken`` is the log ``named``, or succeeds it by its member's own registration."""
+        return _is_reached(self.successors, named, spoken)
+
     def is_same_key(self, named: str, used: str) -> bool:
         """Whether ``used`` is ``named``, or was named by it as its successor over any number of steps."""
-        key: str | None = named
-        seen: set[str] = set()
-        while key is not None and key not in seen:
-            if key == used:
-                return True
-            seen.add(key)
-            key = self.lineage.get(key)
-        return False
+        return _is_reached(self.lineage, named, used)
+
+
+def _is_reached(following: Mapping[str, str], start: str | None, wanted: str | None) -> bool:
+    """Whether the steps of ``following`` lead from ``start`` to ``wanted``, or the two are one."""
+    seen: set[str] = set()
+    while start is not None and start not in seen:
+        if start == wanted:
+            return True
+        seen.add(start)
+        start = following.get(start)
+    return False
 
 
 def verify_evidence(
@@ -324,8 +333,13 @@ def _check_registrations(case: _Case) -> bool:
             if log.id in case.registered:
                 raise _StepError(f"{path}: log {log.id} is registered twice")
             case.registered[log.id] = registered
-        if not any(log.id == part.log for log in registered.terms.logs for part in case.manifest.leaves):
+        if not registered.terms.all_logs & {part.log for part in case.manifest.leaves}:
             raise _StepError(f"{path} registers no log of the container")
+    for registered in list(case.registered.values()):
+        for closed in registered.terms.closed:
+            # The registration from when it was open comes first: it names the certificates of that time.
+            case.registered.setdefault(closed.id, registered)
+            case.successors[closed.id] = closed.successor
     for part in case.manifest.leaves:
         if part.log not in case.registered:
             raise _StepError(f"no registration of log {part.log}", is_open=True)
@@ -643,7 +657,7 @@ def _check_binding(case: _Case) -> bool:
     by_hash = {one.hash: one for one in case.leaves if one.statement is not None}
     answers = case.statements("response", "refusal", "cancel", "deadline", "abandon", "outcome")
     for one in answers:
-        _require_bound(one, by_hash)
+        _require_bound(case, one, by_hash)
     for one in case.leaves:
         if one.heard is not None:
             _require_recorded(case, one, one.heard, by_hash)
@@ -652,7 +666,7 @@ def _check_binding(case: _Case) -> bool:
     return True
 
 
-def _require_bound(one: _Leaf, by_hash: Mapping[str, _Leaf]) -> None:
+def _require_bound(case: _Case, one: _Leaf, by_hash: Mapping[str, _Leaf]) -> None:
     s = one.statement
     if s is None or (s.kind == "refusal" and s.to is None and s.request is None):
         return  # a refusal at one's own gateway answers no statement
@@ -663,7 +677,7 @@ def _require_bound(one: _Leaf, by_hash: Mapping[str, _Leaf]) -> None:
     if (
         s.kind in ("response", "refusal")
         and s.to is not None
-        and (s.from_, s.to) != (request.to, request.from_)
+        and not (case.is_same_line(request.to, s.from_) and case.is_same_line(request.from_, s.to))
     ):
         raise _StepError(f"{one.part.path} is not said between the logs of its request")
     changed = [name for name in BOUND_FIELDS if getattr(s, name) != getattr(request, name)]

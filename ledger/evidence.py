@@ -33,11 +33,12 @@ from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.registrations import Registration, parse_registration
 from core.statements import AgreementMark, Statement
+from ledger.places import LogPlace, log_places
 from ledger.published import TARGETS_FILE, PublishedConfigurations, PublishedVersion
 from ledger.trail import OpenBody, ProvenLeaf, Trail
 
-# Opens the bodies of a worker's log: worker number and log id in, a function from BODY record to payloads out.
-BodyOpener = Callable[[int, str], OpenBody]
+# Opens the bodies of a log: its place and its id in, a function from BODY record to payloads out.
+BodyOpener = Callable[[LogPlace, str], OpenBody]
 
 BODY_PURPOSE: Final = "P05"
 
@@ -89,14 +90,14 @@ def gather_evidence(
     gathering = _Gathering()
     found: list[ProvenLeaf] = []
     logs = []
-    for worker, directory in log_directories(gateway):
-        trail = Trail(directory, gateway / "state" / ("head.json" if worker == 0 else f"head-{worker}.json"))
+    for place in log_places(gateway):
+        trail = Trail(place.segments, place.head_file)
         trail.follow(exchange)
         leaves = trail.leaves()
         if not leaves:
             continue
         logs.append(trail.log_id)
-        open_body = open_bodies(worker, trail.log_id) if open_bodies else None
+        open_body = open_bodies(place, trail.log_id) if open_bodies else None
         for leaf in leaves:
             _add_leaf(gathering, leaf, open_body)
         found += leaves
@@ -114,22 +115,6 @@ def gather_evidence(
         missing=gathering.missing,
     )
     return {MANIFEST: encode(manifest)} | gathering.parts
-
-
-def log_directories(gateway: Path) -> list[tuple[int, Path]]:
-    """The logs below a gateway's directory, by worker; a directory of segments counts as worker 0.
-
-    Raises:
-        ExchangeError: ``NOT_FOUND``: there is no log.
-    """
-    below = gateway / "log"
-    workers = below.iterdir() if below.is_dir() else ()
-    found = [(int(one.name), one) for one in workers if one.name.isdecimal() and any(one.glob("*.seg"))]
-    if not found and any(gateway.glob("*.seg")):
-        found = [(0, gateway)]
-    if not found:
-        raise ExchangeError(Reason.NOT_FOUND, f"no log below {gateway}")
-    return sorted(found)
 
 
 # --- leaves ---
@@ -249,17 +234,27 @@ def _add_registration(
         for member in _members(version):
             for entry in member.registrations:
                 registration = _registration(entry.jws)
-                if log in (one.id for one in registration.logs):
-                    path = f"registrations/{file_name(registration.gateway)}.jwt"
-                    if path not in gathering.registrations:
-                        gathering.registrations.append(path)
-                        gathering.parts[path] = entry.jws.encode("ascii")
-                    for number, seal in enumerate(registration.seal, 1):
-                        chain = f"certificates/{file_name(registration.gateway)}.seal-{number}.pem"
-                        gathering.parts[chain] = seal.chain.encode("ascii")
+                if log in registration.all_logs:
+                    _keep_registration(gathering, registration, entry.jws)
                     return member
     gathering.missing.append(f"registration of log {log}: not kept here")
     return None
+
+
+def _keep_registration(gathering: _Gathering, registration: Registration, jws: str) -> None:
+    """Of one gateway there are two where an exchange began in one log and ended in its successor."""
+    name, number = file_name(registration.gateway), 1
+    path = f"registrations/{name}.jwt"
+    while path in gathering.parts and gathering.parts[path] != jws.encode("ascii"):
+        number += 1
+        path = f"registrations/{name}.{number}.jwt"
+    if path in gathering.parts:
+        return
+    gathering.registrations.append(path)
+    gathering.parts[path] = jws.encode("ascii")
+    beside = name if number == 1 else f"{name}.{number}"
+    for position, seal in enumerate(registration.seal, 1):
+        gathering.parts[f"certificates/{beside}.seal-{position}.pem"] = seal.chain.encode("ascii")
 
 
 def _members(version: PublishedVersion) -> list[MemberDocument]:

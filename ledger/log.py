@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -28,6 +29,7 @@ from ledger.failpoints import ARMED, hit
 from ledger.records import (
     COMMIT_END,
     HEADER_BYTES,
+    AttachmentKind,
     CommitRecords,
     Ending,
     MalformedSegmentError,
@@ -115,8 +117,13 @@ class RecoveryReport:
     rewritten: int
 
 
-def create_log(directory: Path, genesis: bytes) -> str:
+def create_log(directory: Path, genesis: bytes, then: Sequence[tuple[bytes, bytes | None]] = ()) -> str:
     """Begin a log with its genesis leaf, durably; returns the log id.
+
+    Args:
+        directory: Where its segments will be.
+        genesis: Leaf 0.
+        then: Leaves of the same commit, each with the document that lies beside it.
 
     Raises:
         FileExistsError: There is a log in ``directory``.
@@ -128,7 +135,13 @@ def create_log(directory: Path, genesis: bytes) -> str:
     if any(directory.glob("*.seg")):
         raise FileExistsError(directory)
     parts = [SegmentHeader(log, 0, 1).encode()]
-    RecordWriter(log).pack_leaf(parts, 1, RecordType.LEAF | COMMIT_END, 0, genesis)
+    writer = RecordWriter(log)
+    leaves = [(genesis, None), *then]
+    for index, (leaf, document) in enumerate(leaves):
+        if document is not None:
+            writer.pack_attachment(parts, 1, index, AttachmentKind.DOCUMENT, document)
+        last = COMMIT_END if index + 1 == len(leaves) else 0
+        writer.pack_leaf(parts, 1, RecordType.LEAF | last, index, leaf)
     # A crash leaves no log or a whole one.
     fresh = directory / "genesis.new"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -141,6 +154,29 @@ def create_log(directory: Path, genesis: bytes) -> str:
     sync_directory(directory)
     sync_directory(directory.parent)
     return log
+
+
+def hold_log(directory: Path) -> int:
+    """Lock a log: one process at a time. Closing the file descriptor, or dying, lets go of it.
+
+    Raises:
+        ExchangeError: ``STATE_CONFLICT``: another process holds it. ``LOG_WRITE_FAILED``: there can be no lock.
+    """
+    try:
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ExchangeError(Reason.LOG_WRITE_FAILED, f"the log cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        # Nothing is wrong with the log: who swaps disks now would make it so.
+        raise ExchangeError(
+            Reason.STATE_CONFLICT,
+            "another process holds this log: it is already running",
+            remedy=_STOP_THE_OTHER,
+        ) from None
+    return lock
 
 
 def segment_name(first_leaf: int, first_sequence: int) -> str:
@@ -198,7 +234,6 @@ class Log:
         disk: Disk | None = None,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         expected: str | None = None,
-        newest_head: bytes | None = None,
     ) -> Log:
         """Open and recover a log.
 
@@ -207,30 +242,18 @@ class Log:
             disk: Writes and syncs.
             segment_bytes: Size at which a new segment begins.
             expected: Id of the log that must be found.
-            newest_head: A head that was signed of this log, kept elsewhere (``state/head.json``): the log must still
-                have its leaves. An older copy of the directory does not. A head of another log tells nothing.
 
         Raises:
-            LogDamagedError: It is missing, another log than ``expected``, behind ``newest_head``, or damaged
-                elsewhere than at its end.
+            LogDamagedError: It is missing, another log than ``expected``, or damaged elsewhere than at its end.
             ExchangeError: ``STATE_CONFLICT``: another process has it open. ``LOG_WRITE_FAILED``: the disk refused
                 what recovery had to write.
         """
         if not segments(directory):
             raise LogDamagedError(f"no log in {directory.name}")
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = hold_log(directory)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             log = cls(directory, lock, disk or SystemDisk(), segment_bytes)
-            log._recover(expected, newest_head)
-        except BlockingIOError:
-            os.close(lock)
-            # Nothing is wrong with the log: who swaps disks now would make it so.
-            raise ExchangeError(
-                Reason.STATE_CONFLICT,
-                "another process holds this log: it is already running",
-                remedy=_STOP_THE_OTHER,
-            ) from None
+            log._recover(expected)
         except OSError as error:
             os.close(lock)
             raise ExchangeError(
@@ -324,7 +347,7 @@ class Log:
             os.close(self._fd)
             self._fd = -1
 
-    def _recover(self, expected: str | None, newest_head: bytes | None) -> None:
+    def _recover(self, expected: str | None) -> None:
         """Read everything, cut the torn tail, write again what no signed head covers."""
         found = segments(self.directory)
         cut = 0
@@ -334,8 +357,6 @@ class Log:
         if self.tree.size == 0 or self.node(0, 0).hex() != self.log_id:
             raise LogDamagedError("the log does not begin with the genesis leaf that names it")
         covered = self._require_covered(self.last_head)
-        if newest_head is not None and _parsed(newest_head)[2] == self.log_id:
-            self._require_covered(newest_head)
         clean = cut == 0 and covered >= self.tree.size
         again = [one for one in tail if _index_of(one) >= covered]
         self._write_again(again)

@@ -8,6 +8,7 @@ from core.clock import Clock
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 from ledger.evidence import gather_evidence, require_bodies_allowed
+from ledger.places import LogPlace
 from ledger.trail import OpenBody
 from ledger.vault import BodyVault, read_wrapping_key
 
@@ -36,8 +37,8 @@ class EvidenceOfGateway:
         )
         with ExitStack() as opened:
 
-            def open_bodies(worker: int, log: str) -> OpenBody:
-                vault = BodyVault(self.directory.bodies(worker), log, wrapping_key, self.clock)
+            def open_bodies(place: LogPlace, log: str) -> OpenBody:
+                vault = BodyVault(place.bodies, log, wrapping_key, self.clock)
                 opened.callback(vault.close)
                 return vault.open
 

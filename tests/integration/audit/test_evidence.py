@@ -19,6 +19,7 @@ from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_m
 from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
 from ledger.evidence import gather_evidence, require_bodies_allowed
+from ledger.places import LogPlace
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.documents import sign_document
 from pki.keys import generate_key
@@ -39,13 +40,13 @@ def failed(report: Report) -> list[int]:
     return [step.number for step in report.steps if step.verdict in (StepVerdict.FAILED, StepVerdict.OPEN)]
 
 
-def with_bodies(side: Side) -> Callable[[int, str], Callable[[bytes], bytes]]:
+def with_bodies(side: Side) -> Callable[[LogPlace, str], Callable[[bytes], bytes]]:
     key = read_wrapping_key(side.directory / "keys/wrapping.key", side.directory / "log")
 
-    def open_worker(worker: int, log: str) -> Callable[[bytes], bytes]:
-        return BodyVault(side.directory / "bodies" / str(worker), log, key, side.clock).open
+    def open_log(place: LogPlace, log: str) -> Callable[[bytes], bytes]:
+        return BodyVault(place.bodies, log, key, side.clock).open
 
-    return open_worker
+    return open_log
 
 
 def test_the_consumer_proves_question_and_answer(country: EvidenceCountry) -> None:

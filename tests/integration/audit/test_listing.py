@@ -371,7 +371,9 @@ def test_a_log_whose_predecessor_is_not_here_has_a_gap(country: EvidenceCountry)
     succession = Succession("ab" * 32, 12, "cd" * 32, "lost")
     create_log(log, genesis_leaf(Genesis(1, country.pns.gateway, 1, NOW_MS, "00" * 16, succession)))
 
-    assert f"lacune : il succède au journal {'ab' * 8}…" in listed(country.pns).output
+    told = listed(country.pns).output
+    assert f"succède au journal {'ab' * 8}…, qui n'est pas ici (lost)" in told
+    assert "lacune déclarée, d'étendue inconnue" in told
 
 
 def test_a_registered_log_that_was_not_read_is_named(country: EvidenceCountry) -> None:

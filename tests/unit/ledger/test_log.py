@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from core.leaves import Genesis, genesis_leaf, said_leaf
+from core.leaves import Note, log_id_of, note_leaf, said_leaf
 from core.reasons import ExchangeError, Reason
 from ledger.commit import GroupCommit
 from ledger.log import AHEAD_BYTES, Log, LogDamagedError, SystemDisk, create_log, segments
 from ledger.reader import LogReader
-from ledger.records import COMMIT_END, HEADER_BYTES, Ending, RecordType, RecordWriter, SegmentHeader
+from ledger.records import (
+    COMMIT_END,
+    HEADER_BYTES,
+    AttachmentKind,
+    Ending,
+    RecordType,
+    RecordWriter,
+    SegmentHeader,
+)
 from tests.unit.ledger.conftest import (
     GENESIS,
     FailingDisk,
@@ -256,31 +264,6 @@ def test_space_written_ahead_is_no_torn_tail_and_is_given_back(directory: Path) 
     assert (killed.size, killed.recovery.cut_bytes) == (2, 0)
 
 
-def test_log_that_lost_leaves_of_a_signed_head_is_refused(directory: Path, tmp_path: Path) -> None:
-    """A backup put back, or the tail cut off: the head kept elsewhere tells."""
-    filled(directory, 2)
-    old = tmp_path / "backup"
-    shutil.copytree(directory, old)
-    filled(directory, 1)
-    log = Log.open(directory)
-    head = unsigned_head(log, log.size)
-    log.close()
-
-    with pytest.raises(LogDamagedError, match="a head of 10 leaves was signed"):
-        Log.open(old, newest_head=head)
-    assert Log.open(directory, newest_head=head).size == 10
-
-
-def test_head_of_a_log_that_was_succeeded_tells_nothing(directory: Path, tmp_path: Path) -> None:
-    filled(directory, 2)
-    log = Log.open(directory)
-    head = unsigned_head(log, log.size)
-    genesis = genesis_leaf(Genesis(1, "BJ/GOV/ANIP/gw1", 0, 1_790_000_000_001, "1" * 32, None))
-    create_log(tmp_path / "successor", genesis)
-
-    assert Log.open(tmp_path / "successor", newest_head=head).size == 1
-
-
 def test_head_record_of_another_tree_is_refused(directory: Path, tmp_path: Path) -> None:
     filled(directory, 1)
     other = tmp_path / "other"
@@ -480,3 +463,16 @@ class ForgettingDisk(SystemDisk):
     def forget(self, fd: int, begin: int, end: int, /) -> None:  # type: ignore[override]  # remembers
         self.forgotten.append((begin, end))
         SystemDisk.forget(fd, begin, end)
+
+
+def test_first_leaves_and_their_documents_come_with_the_genesis_leaf(tmp_path: Path) -> None:
+    """One commit: a crash leaves a log that says all of what it must say first, or none."""
+    note = note_leaf(log_id_of(GENESIS), Note(1, "0" * 32, 1, "last-head", "size=3", 1))
+    create_log(tmp_path / "log", GENESIS, [(note, b"a head")])
+
+    reader = LogReader(tmp_path / "log")
+    reader.read_all()
+
+    assert [one.leaf for one in reader] == [GENESIS, note]
+    assert reader.at(1).attachments == ((AttachmentKind.DOCUMENT, b"a head"),)
+    assert Log.open(tmp_path / "log").size == 2

@@ -53,8 +53,8 @@ from core.leaves import (
 from core.merkle import Edge, Node, leaf_hash
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import parse_statement
-from ledger.evidence import log_directories
 from ledger.headfile import read_head_file
+from ledger.places import log_places
 from ledger.published import PublishedConfigurations
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
@@ -140,11 +140,9 @@ def verify_logs(
     kept = [(path.name, _read_head(path)) for path in heads]
     with ExitStack() as trees:
         verifications = []
-        for worker, log in log_directories(directory):
-            beside = read_head_file(
-                directory / "state" / ("head.json" if worker == 0 else f"head-{worker}.json")
-            )
-            verification = _Verification(log, LogReport(worker), seals)
+        for place in log_places(directory):
+            beside = read_head_file(place.head_file)
+            verification = _Verification(place.segments, LogReport(place.worker), seals)
             trees.callback(verification.reader.tree.close)
             verification.run([*kept, *([("state", beside)] if beside is not None else [])])
             verifications.append(verification)

@@ -40,6 +40,18 @@ class ConfigurationConfirmed(msgspec.Struct, frozen=True, kw_only=True, tag_fiel
     expires_at: int
 
 
+class RegistryHeads(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="registry_heads"):
+    """Control to worker: what the registry holds of this gateway's logs; always sent once after a start.
+
+    Attributes:
+        answered: Whether the registry could be asked.
+        heads: Newest heads, compact JWS, of any of the gateway's logs. The worker verifies the signature itself.
+    """
+
+    answered: bool
+    heads: tuple[str, ...] = ()
+
+
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="drain"):
     """Control to worker: take no new calls, finish those in flight, then exit 0."""
 
@@ -86,18 +98,18 @@ class WriteFailure(msgspec.Struct, frozen=True, kw_only=True):
     segment: str = ""
 
 
-class LogConflict(msgspec.Struct, frozen=True, kw_only=True):
-    """A head of this log that a peer holds and the log cannot extend (PROTOCOL M5).
+class StoppedReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a log was stopped.
 
     Attributes:
-        gateway: The peer.
-        size: Entries here.
-        peer_size: Entries that the peer's head covers.
+        here: Leaves that are here.
+        there: Leaves under the highest head that somebody else holds.
+        witness: Who: a gateway, ``registry``, or ``state`` for a head on our own disk.
     """
 
-    gateway: str
-    size: int
-    peer_size: int
+    here: int
+    there: int
+    witness: str
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
@@ -119,7 +131,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
         peers: Roads.
         adapters: ``up``, ``down`` or ``unknown`` by subsystem.
         write_failure: What the disk refused; this worker stops.
-        conflict: Why the log stopped, if a peer's head says so.
+        stopped: Why the log signs nothing more; ``None`` while it goes on.
+        head_is_new: Whether this process signed the head; one from before may be older than what others were shown.
     """
 
     state: str
@@ -137,7 +150,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     peers: tuple[PeerState, ...] = ()
     adapters: dict[str, str] = {}
     write_failure: WriteFailure | None = None
-    conflict: LogConflict | None = None
+    stopped: StoppedReport | None = None
+    head_is_new: bool = False
 
 
 # What a disk says, of all that a system call may say.
@@ -155,7 +169,7 @@ def write_failure_of(error: BaseException | None, segment: str, now_ms: int) -> 
     return None
 
 
-ToWorker = ConfigurationChanged | ConfigurationConfirmed | Drain
+ToWorker = ConfigurationChanged | ConfigurationConfirmed | RegistryHeads | Drain
 FromWorker = WorkerReport | FetchConfiguration
 
 _encoder = msgspec.json.Encoder()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from gateway.screens import Screen
+    from gateway.succession import OldLog
 
 _PROGRAM_COLUMNS = {
     "id": Text("programme", "program"),
@@ -432,6 +433,67 @@ def log_status(config: Path, output: Output, lang: Language) -> None:
     with LocalAdmin(GatewayDirectory.of(config)) as admin:
         found, heads = admin.status(), admin.heads()
     _show(log_screen(found, heads.heads), heads, output, lang)
+
+
+@log.command("succeed")
+@click.option("--reason", required=True, help="pourquoi ; écrit dans le journal / why; written into the log")
+@click.option("--worker", type=click.IntRange(0, 63), default=0, show_default=True)
+@_config_option
+@dry_run_option
+@yes_option
+@lang_option
+def succeed(reason: str, worker: int, config: Path, dry_run: bool, yes: bool, lang: Language) -> None:
+    """Clore un journal et en ouvrir un successeur / close a log and open its successor."""
+    from gateway.closing import ask_registry, require_stopped, switch
+    from gateway.succession import open_successor, read_old_log
+
+    opened = Gateway.open(config)
+    directory, settings = opened.directory, opened.settings
+    if directory.next_log(worker).exists():
+        # Cut off in between, by a crash or by a process that held the log: only the switch is left to do.
+        switch(directory, worker)
+        _say(Text("Le successeur est en place.", "The successor is in place."), lang)
+        return
+    old, tree = read_old_log(directory, settings, worker)
+    old, is_asked = ask_registry(directory, settings, old, tree)
+    require_stopped(directory, worker, old)
+    _say(_what_is_closed(old, is_asked=is_asked), lang)
+    if dry_run:
+        _say(Text("Rien n'a été changé.", "Nothing was changed."), lang)
+        return
+    confirm(
+        Text(
+            "Clore ce journal pour toujours ? Le disque d'origine ne servira plus.",
+            "Close this log for ever? The original disk will be of no use then.",
+        ),
+        lang,
+        yes=yes,
+    )
+    made = open_successor(directory, settings, worker, old, reason, SystemClock(), is_asked=is_asked)
+    switch(directory, worker)
+    _say(
+        Text(
+            f"Successeur : journal {made.log}. Aucun échange ne passe avant son enregistrement : "
+            "passerelle gateway register --member-key-file CLÉ, puis l'avis de deux opérateurs.",
+            f"Successor: log {made.log}. No exchange passes before it is registered: "
+            "passerelle gateway register --member-key-file KEY, then the approval of two operators.",
+        ),
+        lang,
+    )
+
+
+def _what_is_closed(old: OldLog, *, is_asked: bool) -> Text:
+    heads = [(one.witness, one.head.size) for one in old.elsewhere]
+    there_fr = ", ".join(f"{size} chez {who}" for who, size in heads) or "rien de plus ailleurs"
+    there_en = ", ".join(f"{size} at {who}" for who, size in heads) or "nothing more elsewhere"
+    damaged = Text("", "") if old.is_whole else Text(", abîmé ou perdu", ", damaged or lost")
+    silent = (
+        Text("", "") if is_asked else Text(" Le registre n'a pas répondu.", " The registry did not answer.")
+    )
+    return Text(
+        f"Journal {old.log} : {old.size} feuilles ici{damaged.fr} ; {there_fr}.{silent.fr}",
+        f"Log {old.log}: {old.size} leaves here{damaged.en}; {there_en}.{silent.en}",
+    )
 
 
 @click.group()

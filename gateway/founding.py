@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature
 
 from core.clock import Clock
 from core.documents import encode
+from core.heads import parse_head
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
 from core.language import Language, Text
 from core.leaves import Genesis, genesis_leaf
@@ -27,10 +28,11 @@ from gateway.control.programs import PinnedPrograms
 from gateway.hints import ProgramHints, toml_text
 from gateway.layout import GatewayDirectory, KeyFiles
 from gateway.settings import GatewaySettings, HostPort, Listen
+from gateway.succession import closed_logs
 from ledger.log import create_log
 from ledger.reader import LogReader
 from ledger.vault import create_wrapping_key
-from passerelle.registry.v1 import members_pb2, members_pb2_grpc
+from passerelle.registry.v1 import heads_pb2, heads_pb2_grpc, members_pb2, members_pb2_grpc
 from pki.anchor import Anchor
 from pki.authority import found_programs_authority, read_issuer
 from pki.documents import DocumentKind, sign_document
@@ -178,7 +180,7 @@ def registered_logs(directory: GatewayDirectory, settings: GatewaySettings) -> l
 
 
 def registration_payload(directory: GatewayDirectory, settings: GatewaySettings, clock: Clock) -> bytes:
-    """What the member key signs to register this gateway: its certificates and logs.
+    """What the member key signs to register this gateway: its certificates, its logs, and those it closed.
 
     The serial is the time, so that each registration takes the place of the one before.
 
@@ -195,6 +197,7 @@ def registration_payload(directory: GatewayDirectory, settings: GatewaySettings,
             auth=[_registered(directory.auth)],
             seal=[_registered(directory.seal)],
             logs=registered_logs(directory, settings),
+            closed=closed_logs(directory, settings),
         )
     )
     parse_registration(payload)
@@ -315,21 +318,28 @@ def submit_registration(
     Raises:
         RemoteError: The registry refuses it or cannot be reached.
     """
-    anchor = Anchor.read(directory.anchor)
-    identity = Identity.from_files(directory.auth.key, directory.auth.certificate, directory.anchor)
-    opened = channel(
-        settings.registry.address,
-        identity,
-        server_roots_pem=certificate_pem(anchor.certificate),
-        expect=urn("registry", settings.registry.id),
-    )
     request = members_pb2.SubmitRegistrationRequest(registration_jws=jws, dry_run=dry_run)
-    with opened:
+    with _registry(directory, settings) as opened:
         stub = members_pb2_grpc.MembersServiceStub(opened)
         try:
             return int(stub.SubmitRegistration(request, timeout=_SUBMIT_TIMEOUT_S).request)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
+
+
+def newest_at_registry(directory: GatewayDirectory, settings: GatewaySettings, log: str) -> bytes | None:
+    """The newest head of a log of this gateway that the registry holds; its signature is not checked.
+
+    Raises:
+        RemoteError: The registry refuses, or cannot be reached.
+    """
+    with _registry(directory, settings) as opened:
+        stub = heads_pb2_grpc.HeadsServiceStub(opened)
+        try:
+            answer = stub.GetNewest(heads_pb2.GetNewestRequest(), timeout=_SUBMIT_TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
+    return next((bytes(jws) for jws in answer.heads if parse_head(jws).unverified.log == log), None)
 
 
 def settings_text(plan: Plan) -> str:
@@ -369,6 +379,16 @@ def settings_text(plan: Plan) -> str:
             f"address = {toml_text(str(address))}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _registry(directory: GatewayDirectory, settings: GatewaySettings) -> grpc.Channel:
+    """A channel to the registry, as this gateway."""
+    return channel(
+        settings.registry.address,
+        Identity.from_files(directory.auth.key, directory.auth.certificate, directory.anchor),
+        server_roots_pem=certificate_pem(Anchor.read(directory.anchor).certificate),
+        expect=urn("registry", settings.registry.id),
+    )
 
 
 def _require_chain(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.settings import GatewaySettings
+from ledger.places import LogPlace, closed_places, open_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,25 @@ class GatewayDirectory:
         """Server certificate of the programs' port and of the admin port, issued by the programs CA."""
         return self._key_files("programs-server")
 
+    def place(self, worker: int) -> LogPlace:
+        """The log that a worker writes, with what belongs to it."""
+        return open_place(self.root, worker)
+
+    def closed(self) -> list[LogPlace]:
+        """The logs that others succeeded."""
+        return closed_places(self.root)
+
     def log(self, worker: int) -> Path:
         """Segments of one worker's log."""
-        return self.root / "log" / str(worker)
+        return self.place(worker).segments
+
+    def next_log(self, worker: int) -> Path:
+        """The successor of a worker's log, until the two are switched (``gateway.succession``)."""
+        return self.root / "log" / f"{worker}.next"
 
     def bodies(self, worker: int) -> Path:
         """Day keys and slots of one worker's bodies."""
-        return self.root / "bodies" / str(worker)
+        return self.place(worker).bodies
 
     @property
     def index(self) -> Path:
@@ -106,7 +119,11 @@ class GatewayDirectory:
 
     def head(self, worker: int) -> Path:
         """Newest signed head of one worker, for people; never synced."""
-        return self.state / ("head.json" if worker == 0 else f"head-{worker}.json")
+        return self.place(worker).head_file
+
+    def stopped(self, worker: int) -> Path:
+        """Why one worker's log was stopped, if it was; it stays until a successor is opened."""
+        return self.place(worker).stopped_file
 
     @property
     def growth(self) -> Path:

@@ -11,6 +11,7 @@ from core.configuration import CurrentConfiguration, RegistrationEntry
 from core.jws import DocumentKind, parse_document
 from core.language import Text
 from core.registrations import parse_registration
+from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
 from rpc.words import Coded, coded
 
@@ -66,10 +67,20 @@ def status_screen(status: status_pb2.GetStatusResponse, now_ms: int) -> Screen:
     if status.faults:
         codes = ", ".join(status.faults)
         lines.append(Text(f"À traiter : {codes}", f"To attend to: {codes}"))
+    lines += stopped_lines(status)
     if status.registry.problem:
         problem = f"{status.registry.address} : {status.registry.problem}"
         lines.append(Text(f"Registre {problem}", f"Registry {problem}"))
     return Screen(lines, [_workers(status), *_peers(status), *_adapters(status)])
+
+
+def stopped_lines(status: status_pb2.GetStatusResponse) -> list[Text]:
+    """Of each log that was stopped: sizes here and there, who says so, what to do."""
+    return [
+        in_words(worker.state, worker.stopped.here, worker.stopped.there, worker.stopped.witness)
+        for worker in status.workers
+        if worker.HasField("stopped")
+    ]
 
 
 def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.SignedHead]) -> Screen:
@@ -96,7 +107,9 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
         Text("indexées", "indexed"),
         Text("libre (Go)", "free (GB)"),
     )
-    return Screen(_forecast(status), [Table(Text("Journaux", "Logs"), header, rows)])
+    return Screen(
+        [*stopped_lines(status), *_forecast(status)], [Table(Text("Journaux", "Logs"), header, rows)]
+    )
 
 
 def _forecast(status: status_pb2.GetStatusResponse) -> list[Text]:

@@ -95,14 +95,20 @@ class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes:
         id: Identifier that the registry's certificate must carry, ``BJ/GOV/ASIN/registre``.
         address: ``host:port`` of its gRPC API.
+        heads_s: How often it is told the newest heads of the logs, when they changed; 1 to 60 s.
     """
 
     id: str
     address: str
+    heads_s: int = 60
 
     def __post_init__(self) -> None:
         RegistryId.parse(self.id)
         HostPort.parse(self.address)
+        if not 1 <= self.heads_s <= 60:
+            raise SettingsError(
+                "registry.heads_s must be 1 to 60: heads leave the machine at least each minute"
+            )
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

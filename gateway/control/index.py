@@ -59,7 +59,7 @@ class Indexer:
 
     def on_report(self, worker: int, report: WorkerReport) -> None:
         """Take note of what a worker says is durable."""
-        self._book.logs[worker].take_head(report.head)
+        self._book.of(worker, report.log).take_head(report.head)
         if self._durable.get(worker) != report.sequence:
             self._durable[worker] = report.sequence
             self._work.set()
@@ -71,6 +71,8 @@ class Indexer:
             ExchangeError: A log cannot be read.
             SQLAlchemyError: The index cannot be written.
         """
+        for log in self._book.closed:
+            self._follow_closed(log)
         for worker, sequence in list(self._durable.items()):
             self._follow(self._book.logs[worker], sequence)
 
@@ -85,7 +87,16 @@ class Indexer:
                 self._stopping.wait(_RETRY_S)
                 self._work.set()
 
-    def _follow(self, log: WorkerLog, sequence: int) -> None:
+    def _follow_closed(self, log: WorkerLog) -> None:
+        """Nothing is added to a closed log: it is read once; damage, for which it may have been closed, ends it."""
+        if log.log_id:
+            return
+        try:
+            self._follow(log, None)
+        except ExchangeError as error:
+            _log.warning("closed_log_not_read_on", log=log.log_id, error=str(error))
+
+    def _follow(self, log: WorkerLog, sequence: int | None) -> None:
         # First what was read before and could not be written then.
         if log.log_id:
             self._add_all(log, (log.at(index) for index in range(self._index_size(log), log.size)))

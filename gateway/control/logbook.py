@@ -14,6 +14,8 @@ from typing import Final
 from core.heads import TreeHead, parse_head
 from core.merkle import consistency_proof, inclusion_proof, root_of
 from core.reasons import ExchangeError, Reason
+from gateway.layout import GatewayDirectory
+from ledger.headfile import read_head_file
 from ledger.reader import LogReader, StoredLeaf
 
 _TAKEN_AT_ONCE: Final = 64
@@ -75,8 +77,8 @@ class WorkerLog:
             return
         self._head = SignedHead(self.worker, parse_head(jws.encode("ascii")).unverified, jws.encode("ascii"))
 
-    def read_on(self, upto_sequence: int) -> Iterator[StoredLeaf]:
-        """New leaves, up to the last record that is durable; proofs are made in between."""
+    def read_on(self, upto_sequence: int | None) -> Iterator[StoredLeaf]:
+        """New leaves, up to the last record that is durable (``None``: all); proofs are made in between."""
         leaves = self._reader.follow(upto_sequence)
         while True:
             with self._lock:
@@ -124,19 +126,52 @@ class WorkerLog:
 
 
 class LogBook:
-    """The logs of all workers of this gateway."""
+    """The logs of this gateway: one for each worker, and those that others succeeded."""
 
-    def __init__(self, logs: list[WorkerLog]) -> None:
-        self.logs = logs
+    def __init__(self, directory: GatewayDirectory, workers: int) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._logs = [WorkerLog(number, directory.log(number)) for number in range(workers)]
+        self._closed = _closed_logs(directory)
+
+    @property
+    def logs(self) -> list[WorkerLog]:
+        """The logs that are written, in order of worker."""
+        return self._logs
+
+    @property
+    def closed(self) -> list[WorkerLog]:
+        """The logs that others succeeded."""
+        return self._closed
+
+    def of(self, worker: int, log_id: str) -> WorkerLog:
+        """The log that a worker reports; once another succeeded it, it is read anew, the old one where it lies now."""
+        with self._lock:
+            found = self._logs[worker]
+            if log_id and found.log_id and found.log_id != log_id:
+                found = self._logs[worker] = WorkerLog(worker, self._directory.log(worker))
+                self._closed = _closed_logs(self._directory)
+            return found
 
     def require(self, log_id: str) -> WorkerLog:
-        """The log of this id; an empty id will do where there is only one.
+        """The log of this id; an empty id will do where only one is written.
 
         Raises:
             ExchangeError: There is no such log here, or an id is needed.
         """
-        found = [log for log in self.logs if log_id in ("", log.log_id)]
+        found = [log for log in self._logs if log_id in ("", log.log_id)]
+        found += [log for log in self._closed if log_id and log_id == log.log_id]
         if len(found) != 1:
             what = f"no log {log_id}" if log_id else "several logs: name one"
             raise ExchangeError(Reason.NOT_FOUND, f"this gateway has {what}")
         return found[0]
+
+
+def _closed_logs(directory: GatewayDirectory) -> list[WorkerLog]:
+    found = []
+    for place in directory.closed():
+        log = WorkerLog(place.worker, place.segments)
+        head = read_head_file(place.head_file)
+        log.take_head(head.decode("ascii") if head else "")
+        found.append(log)
+    return found

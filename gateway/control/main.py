@@ -21,9 +21,10 @@ from gateway.control.chronicle import Chronicle
 from gateway.control.configuration import ConfigurationKeeper
 from gateway.control.evidence import EvidenceOfGateway
 from gateway.control.forecast import GrowthKeeper
+from gateway.control.heads import HeadReporter
 from gateway.control.http import StatusPages
 from gateway.control.index import Indexer
-from gateway.control.logbook import LogBook, WorkerLog
+from gateway.control.logbook import LogBook
 from gateway.control.registry import GrpcRegistry
 from gateway.control.services import status_of
 from gateway.control.state import AdapterState, Freshness, GatewayState
@@ -74,18 +75,18 @@ class Control:
         self._started_at = self._clock.now_ms()
         anchor = Anchor.read(self.directory.anchor)
         self._channel = _registry_channel(self.settings, self.directory, anchor)
+        registry = GrpcRegistry(self._channel)
         self._keeper = ConfigurationKeeper(
             self.settings,
             self.directory,
             anchor.tuf_root,
             _judge(self.settings, anchor).judge,
-            GrpcRegistry(self._channel),
+            registry,
             self._clock,
             self._tell,
         )
-        book = LogBook(
-            [WorkerLog(number, self.directory.log(number)) for number in range(self.settings.workers)]
-        )
+        self._heads = HeadReporter(registry, self._tell_one, self.settings.registry.heads_s)
+        book = LogBook(self.directory, self.settings.workers)
         index = ExchangeIndex(self.directory.index)
         self._indexer = Indexer(book, index)
         self._growth = GrowthKeeper(self.directory)
@@ -98,6 +99,7 @@ class Control:
             greeting=self._keeper.greeting,
             on_report=self._on_report,
             on_fetch=self._keeper.ask_again,
+            on_start=self._heads.on_start,
             inherited=() if lifeline is None else (lifeline,),
         )
         gather = EvidenceOfGateway(self.directory, self.settings, self._clock)
@@ -121,6 +123,7 @@ class Control:
         # that they find it when they start.
         self._indexer.start()
         self._keeper.start()
+        self._heads.start()
         self._supervisor.start()
         for door in self._doors:
             start_door(door)
@@ -153,6 +156,7 @@ class Control:
             door.stop(_STOP_S)
         self._keeper.stop()
         self._supervisor.stop()
+        self._heads.stop()
         self._indexer.stop()
         self._pages.stop()
         self._channel.close()
@@ -194,8 +198,12 @@ class Control:
     def _tell(self, message: ToWorker) -> None:
         self._supervisor.broadcast(message)
 
+    def _tell_one(self, worker: int, message: ToWorker) -> None:
+        self._supervisor.tell(worker, message)
+
     def _on_report(self, worker: int, report: WorkerReport) -> None:
         self._indexer.on_report(worker, report)
+        self._heads.on_report(worker, report)
 
 
 def serve(settings_file: Path, lifeline: int | None) -> None:

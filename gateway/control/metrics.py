@@ -97,6 +97,12 @@ class _GatewayCollector(Collector):
         for name, text, value in _REPORTED:
             yield _per_worker(name, text, reporting, value)
         yield _per_worker(
+            "passerelle_log_stopped",
+            "1 if the log signs nothing more: FORKED or LOG_BEHIND_PEERS.",
+            reporting,
+            lambda w: w.report is not None and w.report.stopped is not None,
+        )
+        yield _per_worker(
             "passerelle_index_behind_entries",
             "Entries that the index has not read yet.",
             reporting,

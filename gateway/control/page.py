@@ -11,6 +11,7 @@ from typing import Final
 from core.language import Language, Text
 from gateway.channel import PeerState
 from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState
+from gateway.stopped import in_words
 
 # The one style sheet of the page, allowed by its hash.
 STYLE: Final = """
@@ -103,7 +104,17 @@ def _faults(state: GatewayState, language: Language) -> str:
     if not state.faults:
         return f"<p>{_say(_NO_FAULT, language)}</p>"
     items = "".join(f"<li><code>{escape(code)}</code></li>" for code in state.faults)
-    return f"<ul>{items}</ul>"
+    return f"<ul>{items}</ul>{_stopped(state, language)}"
+
+
+def _stopped(state: GatewayState, language: Language) -> str:
+    """Of each log that was stopped: sizes here and there, who says so, what to do."""
+    told = [
+        in_words(worker.report.state, stopped.here, stopped.there, stopped.witness)
+        for worker in state.workers
+        if worker.report is not None and (stopped := worker.report.stopped) is not None
+    ]
+    return "".join(f"<p>{_say(text, language)}</p>" for text in told)
 
 
 def _configuration(state: GatewayState, language: Language) -> str:

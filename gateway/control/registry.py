@@ -5,21 +5,27 @@ that is told only wakes a fetch.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import grpc
 
 from gateway.control.repository import FileMissingError, RegistryAwayError
-from passerelle.registry.v1 import configuration_pb2, configuration_pb2_grpc
+from passerelle.registry.v1 import (
+    configuration_pb2,
+    configuration_pb2_grpc,
+    heads_pb2,
+    heads_pb2_grpc,
+)
 
 _FETCH_TIMEOUT_S = 15.0
 
 
 class GrpcRegistry:
-    """The registry behind one channel; see ``gateway.control.configuration.RegistrySource``."""
+    """The registry behind one channel; see ``RegistrySource`` of the configuration, ``HeadsSource`` of the heads."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._stub = configuration_pb2_grpc.ConfigurationServiceStub(channel)
+        self._heads = heads_pb2_grpc.HeadsServiceStub(channel)
         self._lock = threading.Lock()
         self._watching: grpc.Call | None = None
         self._cancelled = False
@@ -59,6 +65,29 @@ class GrpcRegistry:
         except grpc.RpcError as error:
             raise RegistryAwayError(_explain(error)) from error
         raise RegistryAwayError("the registry ended the stream")
+
+    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[bytes]:
+        """Report newest heads of our logs; returns those that the registry holds of them now.
+
+        Raises:
+            RegistryAwayError: It could not be asked, or refuses one of them.
+        """
+        try:
+            request = heads_pb2.ReportNewestRequest(heads=heads)
+            return list(self._heads.ReportNewest(request, timeout=timeout_s).heads)
+        except grpc.RpcError as error:
+            raise RegistryAwayError(_explain(error)) from error
+
+    def newest_heads(self, timeout_s: float) -> list[bytes]:
+        """The newest heads that the registry holds of our logs; their signatures are not checked here.
+
+        Raises:
+            RegistryAwayError: It could not be asked.
+        """
+        try:
+            return list(self._heads.GetNewest(heads_pb2.GetNewestRequest(), timeout=timeout_s).heads)
+        except grpc.RpcError as error:
+            raise RegistryAwayError(_explain(error)) from error
 
     def cancel(self) -> None:
         """End a ``watch`` that waits, and every later one."""

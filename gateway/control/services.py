@@ -227,10 +227,11 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         status.counters.update(report.counters)
         status.configuration_version = report.configuration_version
         status.in_step = worker.in_step
-        if report.conflict is not None:
-            conflict = report.conflict
-            status.conflict.gateway = conflict.gateway
-            status.conflict.size, status.conflict.peer_size = conflict.size, conflict.peer_size
+        if report.stopped is not None:
+            stopped = report.stopped
+            status.stopped.CopyFrom(
+                status_pb2.StoppedLog(here=stopped.here, there=stopped.there, witness=stopped.witness)
+            )
     return status
 
 

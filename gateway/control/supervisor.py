@@ -83,6 +83,7 @@ class Supervisor:
         greeting: What a worker is told when it starts; the configuration in force, if there is one.
         on_report: Called on the worker's thread with each report.
         on_fetch: Called when a worker asks for a newer configuration.
+        on_start: Called when a worker was started and greeted; returns at once.
         inherited: More file descriptors that workers inherit: the lifeline.
     """
 
@@ -96,9 +97,11 @@ class Supervisor:
         greeting: Callable[[], Sequence[ToWorker]],
         on_report: Callable[[int, WorkerReport], None],
         on_fetch: Callable[[], None],
+        on_start: Callable[[int], None] = lambda worker: None,
         inherited: tuple[int, ...] = (),
     ) -> None:
         self._greeting = greeting
+        self._on_start = on_start
         self._on_report = on_report
         self._on_fetch = on_fetch
         self._drain_s = drain_s
@@ -122,6 +125,10 @@ class Supervisor:
         """Tell every worker that runs; one that cannot be told is started again by its own watcher."""
         for slot in self._slots:
             slot.send(message)
+
+    def tell(self, worker: int, message: ToWorker) -> None:
+        """Tell one worker, if it runs."""
+        self._slots[worker].send(message)
 
     def stop(self) -> None:
         """Drain every worker, wait until all are gone, kill those that take too long."""
@@ -148,6 +155,7 @@ class Supervisor:
             _log.info("worker_started", worker=slot.number, pid=slot.pid)
             for message in self._greeting():
                 slot.send(message)
+            self._on_start(slot.number)
             for line in slot.lines():
                 self._receive(slot, line)
             code = slot.wait()

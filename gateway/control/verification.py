@@ -412,4 +412,4 @@ def _member_of(side: Party) -> str:
 
 def _logs(entry: RegistrationEntry) -> list[str]:
     payload = parse_document(DocumentKind.REGISTRATION, entry.jws).unverified_payload
-    return [log.id for log in parse_registration(payload).logs]
+    return sorted(parse_registration(payload).all_logs)

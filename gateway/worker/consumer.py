@@ -589,10 +589,24 @@ class Consumer:
 
     def take_up(self, left: Unfinished, turn: Turn) -> None:
         """Say that a request which a restart left in doubt is given up."""
-        peer = left.statement.to or ""
-        self.doubts.add(left.leaf, peer, left.index)
+        peer = self._speaker_of(left.statement.to)
+        self.doubts.add(left.leaf, peer, self._index_in_ours(left))
         ending = self._ending_of(turn, left.statement, left.leaf, "abandon", Reason.INTERRUPTED)
+        # It may have been asked in a log that ours succeeds, and the peer's may have been succeeded since.
+        ending = _replace(ending, from_=self._parts.terms.log, to=peer or None)
         turn.say(ending, self._parts.roads.known(peer))
+
+    def remember(self, doubt: Unfinished) -> None:
+        """Take over a request that was in doubt before the restart."""
+        self.doubts.add(doubt.leaf, self._speaker_of(doubt.statement.to), self._index_in_ours(doubt))
+
+    def _index_in_ours(self, left: Unfinished) -> int:
+        return left.index if left.statement.from_ == self._parts.terms.log else -1
+
+    def _speaker_of(self, log: str | None) -> str:
+        """The log that speaks for a peer's log now (PROTOCOL M5)."""
+        view = self._parts.trust
+        return view.speaker_of(log or "") if view is not None else log or ""
 
 
 _size_of: Final = attrgetter("size")

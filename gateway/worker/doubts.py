@@ -57,7 +57,11 @@ class Doubts:
         return request in self._peer_of
 
     def add(self, request: bytes, peer: str, index: int) -> None:
-        """Remember a request that was sent to ``peer`` and stands at ``index`` of our log."""
+        """Remember a request that was sent to ``peer`` and stands at ``index`` of our log.
+
+        A negative index: it stands in a log that ours succeeds, and nothing of it can be proved in ours. It is not
+        asked for; its late answer still resolves it.
+        """
         name = request.hex()
         self._peer_of[name] = peer
         self._by_peer.setdefault(peer, OrderedDict())[name] = _Doubt(
@@ -72,6 +76,15 @@ class Doubts:
             return False
         self._remove(request)
         return True
+
+    def readdress(self, speaker_of: Callable[[str], str]) -> None:
+        """A peer's log may have a successor by now, which answers for it (PROTOCOL M4)."""
+        for peer in list(self._by_peer):
+            speaker = speaker_of(peer)
+            if speaker != peer:
+                moved = self._by_peer.pop(peer)
+                self._by_peer.setdefault(speaker, OrderedDict()).update(moved)
+                self._peer_of.update(dict.fromkeys(moved, speaker))
 
     def _remove(self, request: str) -> None:
         peer = self._peer_of.pop(request)
@@ -100,6 +113,6 @@ class Doubts:
             if one.ask_at_us > now_us:
                 return
             waiting.move_to_end(name)
-            if one.index < size:
+            if 0 <= one.index < size:
                 one.ask_at_us = now_us + ASK_AGAIN_US
                 road.ask(Outcome(one.index, one.request, size, tuple(self._prove(one.index, size))))

@@ -14,6 +14,8 @@ import signal
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -22,7 +24,9 @@ import structlog
 from core.clock import Clock, SystemClock
 from core.configuration import decode_current
 from core.documents import MalformedDocumentError
+from core.heads import parse_head
 from core.reasons import ExchangeError, Reason
+from core.succession import OWN_STATE
 from gateway.channel import (
     MAX_LINE_BYTES,
     ConfigurationChanged,
@@ -30,6 +34,8 @@ from gateway.channel import (
     FetchConfiguration,
     FromWorker,
     MalformedMessageError,
+    RegistryHeads,
+    StoppedReport,
     WorkerReport,
     WriteFailure,
     decode_for_worker,
@@ -38,6 +44,8 @@ from gateway.channel import (
 )
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, HostPort
+from gateway.stopped import StoppedLog, read_stopped, still_stopped, verdict_on, write_stopped
+from gateway.succession import finish_succession
 from gateway.worker import tls
 from gateway.worker.budget import BudgetLimits
 from gateway.worker.call import Call
@@ -52,6 +60,7 @@ from gateway.worker.edges import (
 )
 from gateway.worker.http2 import Http2Limits
 from gateway.worker.link import LinkDialler, LinkListener
+from gateway.worker.predecessors import Predecessors, read_predecessors
 from gateway.worker.randomness import RandomPool
 from gateway.worker.recovery import Recovered, recover
 from gateway.worker.station import Station, StationLimits
@@ -103,6 +112,7 @@ class Worker:
     _clock: Clock = field(init=False, default_factory=SystemClock)
     _commit: GroupCommit = field(init=False)
     _log: Log = field(init=False)
+    predecessors: Predecessors = field(init=False)
     _vault: BodyVault = field(init=False)
     _heard: HeardFiles = field(init=False)
     _programs: ProgramEdge = field(init=False)
@@ -141,17 +151,16 @@ class Worker:
     def _open_log(self) -> Recovered:
         """Open and recover the log, the bodies beside it and the one door to both; returns what it left unfinished."""
         settings, directory = self.settings, self.directory
+        finish_succession(directory, self.number)
         log_directory = directory.log(self.number)
-        self._log = Log.open(
-            log_directory,
-            segment_bytes=settings.log.segment_bytes,
-            # A log that lies behind a head we signed was put back from a copy: it must not sign again.
-            newest_head=read_head_file(directory.head(self.number)),
-        )
+        self._log = Log.open(log_directory, segment_bytes=settings.log.segment_bytes)
+        self.predecessors = read_predecessors(directory, self.number)
         wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
         self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, self._clock)
         self._heard = HeardFiles(log_directory / "heard")
-        recovered = recover(LogReader(log_directory).follow(), self._heard, self._vault.open)
+        # What the logs before left unfinished is taken up here, once: whatever ended it, in any of them, is read.
+        leaves = chain(*self.predecessors.leaves(), LogReader(log_directory).follow())
+        recovered = recover(leaves, self._log.log_id, self._heard, self._vault.open)
         self._vault.prepare()
         self._commit = GroupCommit(
             self._log,
@@ -188,7 +197,32 @@ class Worker:
             adapters=self._adapters,
             fetch_configuration=lambda version: self._tell(FetchConfiguration(version=version)),
             on_defect=self._failed,
+            stopped=self._stopped_before(),
+            keep_stopped=partial(write_stopped, directory.stopped(self.number)),
+            asks_registry=self.channel is not None,
         )
+
+    def _stopped_before(self) -> StoppedLog | None:
+        """Why this log was stopped, if it still is: as told before, or by a newer head in ``state/`` (PROTOCOL M5)."""
+        path, log = self.directory.stopped(self.number), self._log
+        stopped = read_stopped(path, log.log_id)
+        if stopped is not None:
+            holds = still_stopped(stopped, log)
+            if holds is None:
+                path.unlink()
+                _events.info("log.whole_again", size=log.size)
+            return holds
+        kept = read_head_file(self.directory.head(self.number))
+        head = parse_head(kept).unverified if kept is not None else None
+        verdict = verdict_on(log, head) if head is not None and head.log == log.log_id else None
+        if kept is None or verdict is None:
+            return None
+        # A log that lies behind a head we signed was put back from a copy: it must not sign again.
+        own = (log.last_head or b"").decode("ascii")
+        found = StoppedLog(1, log.log_id, verdict, self._clock.now_ms(), log.size, own, [])
+        found = found.with_shown(verdict, OWN_STATE, kept)
+        write_stopped(path, found)
+        return found
 
     async def _listen(self) -> Started:
         """Take calls of programs and streams of peers."""
@@ -365,6 +399,10 @@ class Worker:
         if isinstance(message, ConfigurationChanged):
             self._load_configuration()
             self._tell(self.report())
+        elif isinstance(message, RegistryHeads):
+            if not message.answered:
+                _events.warning("registry.not_asked")
+            self.station.hear_registry(tuple(one.encode("ascii") for one in message.heads))
         elif isinstance(message, ConfigurationConfirmed):
             if self._view is not None and self._view.mark.version == message.version:
                 self._use(self._view.confirmed(message.fetched_at, message.expires_at))
@@ -386,8 +424,11 @@ class Worker:
         faults = [] if not commit.is_reserve_reached() else [str(Reason.DISK_RESERVE)]
         if self._view is None:
             faults.append(str(Reason.CONFIG_MISSING))
-        if self._view is not None and not station.is_confirmed:
+        if self._view is not None and not station.is_confirmed and station.stopped is None:
             faults.append(LOG_UNCONFIRMED)
+        if self._view is not None and station.log_id not in self._view.by_log:
+            # A new log, or a successor: exchanges wait for the registration that the member key signs.
+            faults.append(str(self._view.refusal_of_log(station.log_id)))
         if station.fault is not None:
             faults.append(str(station.fault))
         counters = Counter(station.counters)
@@ -412,7 +453,8 @@ class Worker:
                 for name, edge in self._adapters.edges.items()
             },
             write_failure=self._write_failure,
-            conflict=station.roads.conflict,
+            stopped=_stopped_report(station.stopped, station.durable_size),
+            head_is_new=station.has_signed,
         )
 
     def _report(self) -> None:
@@ -420,6 +462,9 @@ class Worker:
             return
         self._tell_control()
         self._write_head()
+        if self.station.stopped is not None and self.directory.next_log(self.number).exists():
+            # The operator opened a successor: the next start of this worker switches to it.
+            self.stop()
         asyncio.get_running_loop().call_later(REPORT_S, self._report)
 
     def _tell_control(self) -> None:
@@ -427,7 +472,8 @@ class Worker:
         self._tell(self.report())
 
     def _write_head(self) -> None:
-        if not self.station.heads.newest:
+        if not self.station.heads.newest or self.station.stopped is not None:
+            # The file of a log that was stopped may hold a newer head than ours: that is why it was stopped.
             return
         try:
             write_head_file(self.directory.head(self.number), self.station.heads.newest)
@@ -462,6 +508,13 @@ class Worker:
         self._tell_control()
         self._exit_code = 1
         self._stopped.set()
+
+
+def _stopped_report(stopped: StoppedLog | None, here: int) -> StoppedReport | None:
+    if stopped is None:
+        return None
+    witness, head = stopped.highest
+    return StoppedReport(here=here, there=head.size, witness=witness)
 
 
 def _station_limits(settings: GatewaySettings) -> StationLimits:

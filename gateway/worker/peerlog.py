@@ -172,7 +172,7 @@ class PeerLog:
     def _verify_head(self, jws: bytes, trust: TrustView, now_ms: int) -> VerifiedHead:
         gateway = trust.by_log.get(self.log)
         if gateway is None:
-            raise FrameRefusedError(Reason.LOG_NOT_REGISTERED)
+            raise FrameRefusedError(trust.refusal_of_log(self.log) or Reason.LOG_NOT_REGISTERED)
         if not gateway.admitted:
             raise FrameRefusedError(Reason.GATEWAY_SUSPENDED)
         verified = verify_head(jws, gateway.seal)
@@ -185,6 +185,8 @@ class PeerLog:
             raise FrameRefusedError(Reason.HEAD_INVALID, "the head is about another log")
         if head.size < self.edge.size:
             raise FrameRefusedError(Reason.FORKED, "the head is smaller than one that we hold")
+        if head.size == self.edge.size and head.root != self.edge.root().hex():
+            raise FrameRefusedError(Reason.FORKED, "the head has another root than the one that we hold")
         self.ahead_s = round(now_ms / 1000 - head.iat)
         if head.iat < self._iat or abs(head.iat * 1000 - now_ms) > MAX_SKEW_MS:
             raise FrameRefusedError(

@@ -55,6 +55,7 @@ class Pipeline:
         """Judge by another configuration from now on, whole."""
         self._parts.trust = view
         self._parts.personal_number = re.compile(view.personal_number_pattern)
+        self.consumer.doubts.readdress(view.speaker_of)
         self.consumer.retry_waiting()
 
     def on_arrival(self, road: Road, arrived: UnverifiedFrame | Outcome) -> bool:

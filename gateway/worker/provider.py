@@ -438,8 +438,12 @@ class Provider:
     def take_up(self, left: Unfinished, turn: Turn) -> None:
         """Answer a request that a restart cut: nobody knows whether the adapter was called, it is not called again."""
         # Said also when the peer is registered no more, and cannot be told: else each start would find it again.
-        road = self._parts.roads.known(left.statement.from_)
-        self._say_refusal(turn, road, left.leaf, left.statement, Reason.INTERRUPTED, "unknown")
+        # The peer's log may have been succeeded since: its successor is told.
+        view, asked = self._parts.trust, left.statement
+        if view is not None:
+            asked = _replace(asked, from_=view.speaker_of(asked.from_))
+        road = self._parts.roads.known(asked.from_)
+        self._say_refusal(turn, road, left.leaf, asked, Reason.INTERRUPTED, "unknown")
 
 
 _ENDS: Final = {

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from core.frames import FrameRecord
-from core.leaves import HEARD, SAID, Role, parse_heard, parse_leaf
+from core.leaves import HEARD, SAID, Leaf, Role, parse_heard, parse_leaf
 from core.merkle import leaf_hash
 from core.statements import ANSWERS, Statement, parse_statement
 from gateway.worker.doubts import MAX_IN_DOUBT
@@ -107,9 +107,9 @@ class LeafSource(Protocol):
         """Its encrypted payloads."""
 
 
-def recover(leaves: Iterable[LeafSource], heard: HeardFiles, open_body: OpenBody) -> Recovered:
-    """Read all leaves in order; memory is bounded by what is unfinished at any moment."""
-    reading = _Reading(heard)
+def recover(leaves: Iterable[LeafSource], own_log: str, heard: HeardFiles, open_body: OpenBody) -> Recovered:
+    """Read all leaves in order, those of logs that ours succeeds first; memory is bounded by what is unfinished."""
+    reading = _Reading(own_log, heard)
     for one in leaves:
         reading.take(one)
     return reading.result(open_body)
@@ -118,7 +118,8 @@ def recover(leaves: Iterable[LeafSource], heard: HeardFiles, open_body: OpenBody
 class _Reading:
     """What is known after the leaves that were taken so far."""
 
-    def __init__(self, heard: HeardFiles) -> None:
+    def __init__(self, own_log: str, heard: HeardFiles) -> None:
+        self._own_log = own_log
         self._heard_files = heard
         self._requests: dict[str, Unfinished] = {}
         self._doubts: OrderedDict[str, Unfinished] = OrderedDict()
@@ -138,11 +139,11 @@ class _Reading:
                 self._unreceipted.remove(int.from_bytes(data[:8], "little"))
         leaf = parse_leaf(one.leaf)
         if leaf.label == SAID:
-            self._said(one, leaf.body, parse_statement(leaf.body))
+            self._said(one, leaf, parse_statement(leaf.body))
         elif leaf.label == HEARD:
             self._heard(leaf.body, statements)
 
-    def _said(self, one: LeafSource, body: bytes, statement: Statement) -> None:
+    def _said(self, one: LeafSource, leaf: Leaf, statement: Statement) -> None:
         hashed = leaf_hash(one.leaf)
         if statement.kind == "request":
             self._requests[hashed.hex()] = Unfinished("request", statement, hashed, one.index)
@@ -156,12 +157,13 @@ class _Reading:
                     self._doubts.popitem(last=False)
         # What goes out again to a peer that lacks it: answers, and endings of what may have been sent. The word of a
         # request counts no more.
-        if statement.to is not None and (statement.kind in ANSWERS or statement.delivery != "not_sent"):
+        is_for_a_peer = statement.kind in ANSWERS or statement.delivery != "not_sent"
+        if statement.to is not None and is_for_a_peer and leaf.log == self._own_log:
             role: Role = "response" if statement.kind in ANSWERS else "request"
-            leaf = OwnLeaf(
-                one.leaf, hashed, secret=one.body, body=body, is_said=True, role=role, index=one.index
+            kept = OwnLeaf(
+                one.leaf, hashed, secret=one.body, body=leaf.body, is_said=True, role=role, index=one.index
             )
-            self._unreceipted.add(statement.to, leaf)
+            self._unreceipted.add(statement.to, kept)
 
     def _heard(self, body: bytes, statements: list[bytes]) -> None:
         heard = parse_heard(body)

@@ -17,7 +17,7 @@ from core.heads import parse_head
 from core.identifiers import require_log_id
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import RegisteredLog, parse_address
-from gateway.channel import LogConflict
+from gateway.stopped import StoppedState, Tree, verdict_on
 from gateway.worker.frames import (
     Chunk,
     Credit,
@@ -79,17 +79,6 @@ class Dialler(Protocol):
         """Connect and open the stream; exactly one of the two is called, later."""
 
 
-class OwnTree(Protocol):
-    """What Hello needs of our own log."""
-
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-
-    def root(self, size: int | None = None) -> bytes:
-        """Merkle root over the first ``size`` leaves."""
-
-
 @dataclass(frozen=True, slots=True)
 class Self:
     """Who we are towards peers."""
@@ -127,7 +116,7 @@ class RoadTable:
         me: Self,
         *,
         clock: Clock,
-        tree: OwnTree,
+        tree: Tree,
         newest_head: Callable[[], bytes],
         new_road: Callable[[str, str], Road],
         dialler: Dialler,
@@ -135,7 +124,7 @@ class RoadTable:
         on_lost: Callable[[Road], None],
         on_arrival: Callable[[Road, UnverifiedFrame | Outcome], None],
         on_time: Callable[[bool], None],
-        stop_log: Callable[[Reason], None],
+        stop_log: Callable[[StoppedState, str, bytes], None],
         fetch_configuration: Callable[[int], None],
     ) -> None:
         self._me = me
@@ -154,8 +143,8 @@ class RoadTable:
         self._objections: dict[str, tuple[Reason, int]] = {}
         self._sessions: dict[int, _Session] = {}
         self._next = 0
+        self._closed_for: Reason | None = None
         self.trust: TrustView | None = None
-        self.conflict: LogConflict | None = None
         self.roads: dict[str, Road] = {}
 
     # --- use ---
@@ -248,7 +237,9 @@ class RoadTable:
                 self._judge(session, session.pending)
             elif session.road is not None:
                 gateway = view.by_log.get(session.road.peer.log)
-                if (
+                if view.refusal_of_log(session.road.peer.log) is Reason.LOG_CLOSED:
+                    self._refuse(session, Reason.LOG_CLOSED)
+                elif (
                     gateway is None
                     or not gateway.admitted
                     or session.channel.peer_thumbprint not in gateway.auth
@@ -294,6 +285,10 @@ class RoadTable:
         """Believe a Hello, wait for the configuration that would explain it, or end the stream."""
         view = self.trust
         gateway = view.by_log.get(hello.log) if view else None
+        if view is not None and view.refusal_of_log(hello.log) is Reason.LOG_CLOSED:
+            # Its member closed it: no configuration to come will open it again.
+            self._refuse(session, Reason.LOG_CLOSED)
+            return
         if view is None or gateway is None:
             if session.pending is None:
                 session.pending = hello
@@ -317,6 +312,10 @@ class RoadTable:
             return
         if hello.head:
             self._on_time(True)
+        if self._closed_for is not None:
+            # What the peer holds was looked at; nothing is sent or taken here any more.
+            self._refuse(session, self._closed_for)
+            return
         self._open(session, self.road(hello.log, gateway.member), held_size)
 
     def _verify_hello(
@@ -339,10 +338,16 @@ class RoadTable:
             raise ExchangeError(Reason.CONFIG_SPLIT)
         if hello.head:
             self.road(hello.log, gateway.member).peer.check_newest(hello.head, view, self._clock.now_ms())
-        return self._verify_held(hello.held, gateway, view)
+        return self.verify_held(hello.held, view, gateway.id)
 
-    def _verify_held(self, held: bytes, gateway: RegisteredGateway, view: TrustView) -> int:
-        """The head of ours that the peer holds counts only if our own seal signed it (PROTOCOL M5)."""
+    def verify_held(self, held: bytes, view: TrustView, witness: str) -> int:
+        """The head of ours that ``witness`` holds counts only if our own seal signed it (PROTOCOL M5).
+
+        Returns its size. One that our log cannot extend stops the log.
+
+        Raises:
+            ExchangeError: ``HEAD_INVALID``: it is not one of ours. ``LOG_BEHIND_PEERS``, ``FORKED``.
+        """
         if not held:
             return 0
         own = view.by_log.get(self._me.log)
@@ -350,17 +355,12 @@ class RoadTable:
         if own is None or unverified.log != self._me.log:
             raise ExchangeError(Reason.HEAD_INVALID, "the held head is not one of ours")
         head = verify_head(held, own.seal).head
-        if head.size > self._tree.size or self._tree.root(head.size).hex() != head.root:
-            self.conflict = LogConflict(gateway=gateway.id, size=self._tree.size, peer_size=head.size)
-        if head.size > self._tree.size:
-            self._stop_log(Reason.LOG_BEHIND_PEERS)
+        verdict = verdict_on(self._tree, head)
+        if verdict is not None:
+            self._stop_log(verdict, witness, held)
             raise ExchangeError(
-                Reason.LOG_BEHIND_PEERS,
-                f"this log has {self._tree.size} entries, the peer holds a head over {head.size}",
+                Reason(verdict), f"{self._tree.size} entries here, {witness} holds a head over {head.size}"
             )
-        if self._tree.root(head.size).hex() != head.root:
-            self._stop_log(Reason.FORKED)
-            raise ExchangeError(Reason.FORKED, f"the peer holds another root over {head.size} entries")
         return head.size
 
     def _open(self, session: _Session, road: Road, held_size: int) -> None:
@@ -413,6 +413,13 @@ class RoadTable:
                 road.draining = True
             case Hello():
                 raise MalformedError(Reason.FRAME_INVALID, "a second Hello")
+
+    def close(self, reason: Reason) -> None:
+        """Our log was stopped: end every stream, open none; who waits there learns it now."""
+        self._closed_for = reason
+        self._dialling.clear()
+        for session in [one for one in self._sessions.values() if one.road is not None]:
+            self._refuse(session, reason)
 
     def end_with(self, road: Road, error: FrameRefusedError) -> None:
         """Nothing of a frame was heard: end the stream it came on, naming the reason."""

@@ -15,12 +15,14 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from core.clock import Clock
-from core.heads import TreeHead
+from core.heads import TreeHead, parse_head
 from core.language import Language
 from core.leaves import Note
 from core.merkle import inclusion_proof
 from core.reasons import ExchangeError, MalformedError, Reason
+from core.succession import REGISTRY
 from gateway.channel import PeerState
+from gateway.stopped import StoppedLog, StoppedState
 from gateway.worker.budget import Backlog, Budget, BudgetLimits, EntryBudget
 from gateway.worker.callers import Callers
 from gateway.worker.doubts import Doubts
@@ -111,8 +113,12 @@ class Station:
         adapters: Adapters,
         fetch_configuration: Callable[[int], None],
         on_defect: Callable[[BaseException], None],
+        stopped: StoppedLog | None = None,
+        keep_stopped: Callable[[StoppedLog], None] = lambda stopped: None,
+        asks_registry: bool = False,
     ) -> None:
         self.state: State = "starting"
+        self.stopped = stopped
         self.fault: Reason | None = None
         self.log_id = log_id
         self.counters: Counter[str] = Counter()
@@ -125,9 +131,13 @@ class Station:
         self._heard = heard
         self._is_reserve_reached = is_reserve_reached
         self._leaves = Leaves(log_id)
-        self._stored_head = newest_head
+        self._stored_head = self._head_before = newest_head
         self._uncovered_since_us: int | None = None
         self.durable_size = log.size
+        self._keep_stopped = keep_stopped
+        # Control asks the registry and always tells what came of it; without control nobody does.
+        self._awaits_registry = asks_registry
+        self._registry_heads: tuple[bytes, ...] = ()
         self._asked: set[str] = set(recovered.peers)
         self._is_asking = True
         self._ask_until_us = 0
@@ -184,16 +194,20 @@ class Station:
             on_defect=on_defect,
         )
         for doubt in recovered.doubts:
-            self._doubts.add(doubt.leaf, doubt.statement.to or "", doubt.index)
+            self.pipeline.consumer.remember(doubt)
         for one in recovered.unfinished:
             self.pipeline.at_start(partial(self.pipeline.take_up, one))
+        if stopped is not None:
+            self._halt(stopped.state)
 
     # --- what drives it ---
 
     def start(self, view: TrustView) -> None:
         """Begin with a first configuration: ask the last peers, sign over what is durable, take up what was left."""
         self.swap(view)
-        self._ask(view)
+        if self.stopped is None:
+            self._ask(view)
+            self._judge_registry_heads(view)
         self._sign()
         if self.state == "starting":
             self.state = "ready"
@@ -211,7 +225,7 @@ class Station:
                 self._asked.discard(log)
             else:
                 self.roads.dial(gateway, next(one for one in gateway.logs if one.id == log))
-        self._is_asking = bool(self._asked)
+        self._is_asking = bool(self._asked) or self._awaits_registry
         self._ask_until_us = self._clock.monotonic_us() + ASK_US
 
     def _check_asking(self, now_us: int) -> None:
@@ -222,7 +236,11 @@ class Station:
         if not self._is_asking or self.roads.trust is None:
             return
         is_contradicted = now_us < self._contradicted_until_us
-        waits = self._doubts_clock or any(self.roads.is_dialling(log) for log in self._asked)
+        waits = (
+            self._doubts_clock
+            or self._awaits_registry
+            or any(self.roads.is_dialling(log) for log in self._asked)
+        )
         if is_contradicted or (waits and now_us < self._ask_until_us):
             self.fault = Reason.CLOCK_SKEW if is_contradicted else self.fault
             return
@@ -262,6 +280,22 @@ class Station:
         for road in list(self.roads.roads.values()):
             if road.is_open:
                 self.roads.end_with(road, FrameRefusedError(reason, why))
+
+    def hear_registry(self, heads: tuple[bytes, ...]) -> None:
+        """What the registry holds of our logs; nothing if it could not be asked. It counts by our own seal alone."""
+        self._awaits_registry = False
+        self._registry_heads = tuple(one for one in heads if _log_of(one) == self.log_id)
+        if self.roads.trust is not None:
+            self._judge_registry_heads(self.roads.trust)
+            self._check_asking(self._clock.monotonic_us())
+
+    def _judge_registry_heads(self, view: TrustView) -> None:
+        heads, self._registry_heads = self._registry_heads, ()
+        for jws in heads:
+            try:
+                self.is_confirmed = self.roads.verify_held(jws, view, REGISTRY) > 0 or self.is_confirmed
+            except ExchangeError as error:
+                _events.error("registry.head", reason=str(error.reason), why=str(error))
 
     def swap(self, view: TrustView) -> None:
         """Use another configuration from now on, whole."""
@@ -323,6 +357,11 @@ class Station:
         self.turns.stopped = True
         self.pipeline.halt(Reason.RECORDING_FAILED)
         _events.error("log.failed", why=str(error))
+
+    @property
+    def has_signed(self) -> bool:
+        """Whether the newest head was signed since the start."""
+        return self.heads.newest != self._head_before
 
     def peer_states(self) -> tuple[PeerState, ...]:
         """Roads, as control shows them."""
@@ -476,11 +515,12 @@ class Station:
         return head
 
     def _head_to_show(self) -> bytes:
-        """The head for a Hello: of now, since a peer refuses an old one; a log that was stopped signs no more.
+        """The head for a Hello: of now, since a peer refuses an old one.
 
-        A log that still asks its peers shows none: the one that it kept may be older than what they believe.
+        A log that still asks its peers shows none: the one that it kept may be older than what they believe. Nor does
+        one that was stopped: it signs no more.
         """
-        if self._is_asking:
+        if self._is_asking or self.stopped is not None:
             return b""
         return self._sign() or self.heads.newest
 
@@ -503,14 +543,32 @@ class Station:
 
         self.pipeline.at_start(plan)
 
-    def _stop(self, reason: Reason) -> None:
+    def _stop(self, state: StoppedState, witness: str, jws: bytes) -> None:
         """This log cannot go on: reads only, until the operator opens a successor (PROTOCOL M5)."""
-        self.state = "FORKED" if reason is Reason.FORKED else "LOG_BEHIND_PEERS"
+        before = self.stopped
+        own = self.heads.newest.decode("ascii")
+        stopped = before or StoppedLog(1, self.log_id, state, self._clock.now_ms(), self._log.size, own, [])
+        self.stopped = stopped.with_shown(state, witness, jws)
+        if self.stopped == before:
+            return
+        self._halt(self.stopped.state)
+        # Kept after the halt: whatever the disk says to that, this process signs nothing more.
+        self._keep_stopped(self.stopped)
+
+    def _halt(self, state: StoppedState) -> None:
+        reason = Reason(state)
+        self.state = state
         self.turns.stopped = True
         self.pipeline.halt(reason)
-        _events.error("log.stopped", reason=str(reason))
-        # Nothing can be answered any more: who waits there learns it now.
-        self._end_roads(reason, "this log was stopped")
+        self.roads.close(reason)
+        _events.error("log.stopped", reason=state)
+
+
+def _log_of(jws: bytes) -> str:
+    try:
+        return parse_head(jws).unverified.log
+    except MalformedError:
+        return ""
 
 
 def _is_due(road: Road, now_us: int) -> bool:

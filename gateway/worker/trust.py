@@ -28,7 +28,7 @@ from core.heads import ConfigurationMark
 from core.identifiers import MethodName
 from core.jws import DocumentKind, parse_document
 from core.reasons import Reason
-from core.registrations import RegisteredLog, parse_registration, parse_successor
+from core.registrations import ClosedLog, RegisteredLog, parse_registration, parse_successor
 from core.statements import AgreementMark
 from core.times import parse_time_ms
 from pki.keys import load_public_key
@@ -50,6 +50,7 @@ class RegisteredGateway:
         auth: Thumbprints of the certificates that its TLS may show.
         seal: Certificates that its heads may be signed with, by thumbprint.
         logs: Its logs with their road addresses.
+        closed: Logs that it had before, each with the log that goes on from it.
         admitted: Whether neither gateway nor member is suspended or revoked.
     """
 
@@ -59,6 +60,7 @@ class RegisteredGateway:
     auth: frozenset[str]
     seal: Mapping[str, x509.Certificate]
     logs: tuple[RegisteredLog, ...]
+    closed: tuple[ClosedLog, ...]
     admitted: bool
 
 
@@ -121,6 +123,7 @@ class TrustView:
     program_keys: Mapping[str, ProgramKey]
     gateways: Mapping[str, RegisteredGateway]
     by_log: Mapping[str, RegisteredGateway]
+    successors: Mapping[str, str]
     suspended_members: frozenset[str]
     _provisions: Mapping[tuple[str, str], Provision]
     _providers: Mapping[str, tuple[str, ...]]
@@ -213,6 +216,18 @@ class TrustView:
             )
         return found
 
+    def refusal_of_log(self, log: str) -> Reason | None:
+        """Why nothing is taken of a log: it is registered for nobody, or its member closed it."""
+        if log in self.by_log:
+            return None
+        return Reason.LOG_CLOSED if log in self.successors else Reason.LOG_NOT_REGISTERED
+
+    def speaker_of(self, log: str) -> str:
+        """The log that speaks for ``log`` now: itself, or the one that it led to over its successors."""
+        while log in self.successors:  # registrations without a way to an open log are refused: this ends
+            log = self.successors[log]
+        return log
+
     def is_party(self, gateway: RegisteredGateway, subsystem: str, member_key: str) -> bool:
         """Whether ``gateway`` speaks for ``subsystem`` under the key that an agreement names, or a successor of it."""
         return gateway.member == _member_of(subsystem) and self.is_same_key(member_key, gateway.member_key)
@@ -302,6 +317,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         },
         gateways=gateways,
         by_log={log.id: gateway for gateway in gateways.values() for log in gateway.logs},
+        successors={log.id: log.successor for gateway in gateways.values() for log in gateway.closed},
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),
         _provisions=provisions,
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},
@@ -341,6 +357,7 @@ def _gateways(member: MemberDocument) -> Iterable[RegisteredGateway]:
             auth=frozenset(one.thumbprint for one in registration.auth),
             seal={one.thumbprint: _leaf_certificate(one.chain) for one in registration.seal},
             logs=tuple(registration.logs),
+            closed=tuple(registration.closed),
             admitted=entry.state == "active" and member.state == "active",
         )
         if newest.get(gateway.id, (0, gateway))[0] < registration.serial:

@@ -62,10 +62,10 @@ def test_a_restored_older_log_signs_nothing(federation: Federation, tmp_path: Pa
     worker = running(federation.pns)
     stored = worker.station.heads.newest
     until(lambda: worker.station.state == "LOG_BEHIND_PEERS")
-    conflict = worker.report().conflict
-    assert conflict is not None
-    assert (conflict.gateway, conflict.size) == (federation.anip.gateway, worker.station.durable_size)
-    assert conflict.peer_size > conflict.size
+    stopped = worker.report().stopped
+    assert stopped is not None
+    assert (stopped.witness, stopped.here) == (federation.anip.gateway, worker.station.durable_size)
+    assert stopped.there > stopped.here
     assert federation.do(_sign(worker)) is None
     assert worker.station.heads.newest == stored
 
@@ -173,7 +173,7 @@ def test_a_clock_that_is_wrong_learns_by_how_much(federation: Federation) -> Non
 
 
 async def _stop(worker: Worker) -> None:
-    worker.station._stop(Reason.FORKED)
+    worker.station._stop("FORKED", "BJ/GOV/ANIP/gw1", worker.station.heads.newest)
 
 
 async def _deliver(worker: Worker, service: Service) -> None:

@@ -52,11 +52,11 @@ def is_command(named: str) -> bool:
 
 def test_a_command_that_does_not_exist_is_told_from_one_that_does() -> None:
     """The test below sees what it has to see."""
-    text = "« passerelle program add », 'passerelle log succeed', la passerelle du fournisseur, `passerelle status`"
+    text = "« passerelle program add », 'passerelle log repair', la passerelle du fournisseur, `passerelle status`"
 
     assert {name.strip(): is_command(name) for name in NAMED_COMMAND.findall(text)} == {
         "program add": True,
-        "log succeed": False,
+        "log repair": False,
         "status": True,
     }
 

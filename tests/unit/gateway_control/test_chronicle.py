@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.reasons import Reason
-from gateway.channel import LogConflict, PeerState, WorkerReport, WriteFailure
+from gateway.channel import PeerState, StoppedReport, WorkerReport, WriteFailure
 from gateway.control.chronicle import WRITE_EVERY_MS, Chronicle, read_status
 from gateway.control.services import status_of
 from gateway.control.state import AdapterState, Freshness, GatewayState, RegistryState
@@ -120,9 +120,8 @@ def test_a_file_that_cannot_be_written_or_read_ends_nothing(tmp_path: Path) -> N
 def test_a_refused_write_is_a_fault_until_the_worker_is_ready_again(worker_state: str, told: bool) -> None:
     """It stays in sight afterwards, as something that happened."""
     failure = WriteFailure(at=NOW - 1000, error="EIO", segment="00.seg")
-    report = WorkerReport(
-        state=worker_state, conflict=LogConflict(gateway="BJ/GOV/PNS/gw1", size=5, peer_size=9)
-    )
+    stopped = StoppedReport(here=5, there=9, witness="BJ/GOV/PNS/gw1")
+    report = WorkerReport(state=worker_state, stopped=stopped)
     found = replace(state(), workers=(WorkerState(0, 42, 1, report, 0.0, write_failure=failure),))
 
     status = status_of(found)
@@ -132,4 +131,4 @@ def test_a_refused_write_is_a_fault_until_the_worker_is_ready_again(worker_state
         "EIO",
         "00.seg",
     )
-    assert (status.workers[0].conflict.size, status.workers[0].conflict.peer_size) == (5, 9)
+    assert (status.workers[0].stopped.here, status.workers[0].stopped.there) == (5, 9)

@@ -18,7 +18,8 @@ from core.statements import AgreementMark, Statement, encode_statement
 from gateway.channel import WorkerReport
 from gateway.control.index import Indexer
 from gateway.control.log_service import LogServicer
-from gateway.control.logbook import LogBook, Proof, WorkerLog
+from gateway.control.logbook import LogBook, Proof
+from gateway.layout import GatewayDirectory
 from ledger.commit import Entry, GroupCommit
 from ledger.index import ExchangeIndex
 from ledger.log import Log, create_log
@@ -74,7 +75,7 @@ class OneLog:
         self.id = create_log(directory, genesis_leaf(genesis))
         self._log = Log.open(directory)
         self._commit = GroupCommit(self._log, lambda run: run(), lambda error: None)
-        self.book = LogBook([WorkerLog(0, directory)])
+        self.book = LogBook(GatewayDirectory(root), 1)
         self.index = ExchangeIndex(root / "index.sqlite")
         self.indexer = Indexer(self.book, self.index)
         self.servicer = LogServicer(self.book, self.index, self.indexer, self._gather, lambda context: None)
@@ -374,7 +375,7 @@ def test_the_index_follows_on_its_own_thread_and_goes_on_after_a_restart(log: On
     log.indexer.stop()
 
     index = ExchangeIndex(tmp_path / "index.sqlite")
-    book = LogBook([WorkerLog(0, tmp_path / "log" / "0")])
+    book = LogBook(GatewayDirectory(tmp_path), 1)
     again = Indexer(book, index)
     again.on_report(0, WorkerReport(state="ready", sequence=10_000))
     again.catch_up()

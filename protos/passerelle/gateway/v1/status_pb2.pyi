@@ -305,7 +305,7 @@ class WorkerStatus(_message.Message):
     IN_STEP_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     WRITE_FAILURE_FIELD_NUMBER: _builtins.int
-    CONFLICT_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
     worker: _builtins.int
     """Number, from 0."""
     pid: _builtins.int
@@ -345,8 +345,8 @@ class WorkerStatus(_message.Message):
         """The last write that the disk refused to this worker."""
 
     @_builtins.property
-    def conflict(self) -> Global___LogConflict:
-        """Why its log stopped, if a peer holds a head of it that it cannot extend."""
+    def stopped(self) -> Global___StoppedLog:
+        """Why its log signs nothing more; absent while it goes on."""
 
     def __init__(
         self,
@@ -367,11 +367,11 @@ class WorkerStatus(_message.Message):
         in_step: _builtins.bool = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         write_failure: Global___WriteFailure | None = ...,
-        conflict: Global___LogConflict | None = ...,
+        stopped: Global___StoppedLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict", "since", b"since", "write_failure", b"write_failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "stopped", b"stopped", "write_failure", b"write_failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "conflict", b"conflict", "counters", b"counters", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,34 +410,34 @@ class WriteFailure(_message.Message):
 Global___WriteFailure: _TypeAlias = WriteFailure  # noqa: Y015
 
 @_typing.final
-class LogConflict(_message.Message):
-    """A head of a log that one peer holds and the log itself cannot extend."""
+class StoppedLog(_message.Message):
+    """A log that stopped, since somebody holds a head of it that it cannot extend."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    GATEWAY_FIELD_NUMBER: _builtins.int
-    SIZE_FIELD_NUMBER: _builtins.int
-    PEER_SIZE_FIELD_NUMBER: _builtins.int
-    gateway: _builtins.str
-    """The peer, `BJ/GOV/PNS/gw1`."""
-    size: _builtins.int
-    """Entries that the log has here."""
-    peer_size: _builtins.int
-    """Entries that the peer's head covers."""
+    HERE_FIELD_NUMBER: _builtins.int
+    THERE_FIELD_NUMBER: _builtins.int
+    WITNESS_FIELD_NUMBER: _builtins.int
+    here: _builtins.int
+    """Leaves that are here."""
+    there: _builtins.int
+    """Leaves under the highest head that somebody else holds."""
+    witness: _builtins.str
+    """Who holds it: a gateway, `registry`, or `state` for a head on the gateway's own disk."""
     def __init__(
         self,
         *,
-        gateway: _builtins.str = ...,
-        size: _builtins.int = ...,
-        peer_size: _builtins.int = ...,
+        here: _builtins.int = ...,
+        there: _builtins.int = ...,
+        witness: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway", b"gateway", "peer_size", b"peer_size", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["here", b"here", "there", b"there", "witness", b"witness"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LogConflict: _TypeAlias = LogConflict  # noqa: Y015
+Global___StoppedLog: _TypeAlias = StoppedLog  # noqa: Y015
 
 @_typing.final
 class PeerStatus(_message.Message):

@@ -338,8 +338,10 @@ def _check_registrations(case: _Case) -> bool:
     for registered in list(case.registered.values()):
         for closed in registered.terms.closed:
             # The registration from when it was open comes first: it names the certificates of that time.
-            case.registered.setdefault(closed.id, registered)
-            case.successors[closed.id] = closed.successor
+            held = case.registered.setdefault(closed.id, registered)
+            # Nobody closes another's log: it would speak for it.
+            if held.terms.gateway == registered.terms.gateway:
+                case.successors[closed.id] = closed.successor
     for part in case.manifest.leaves:
         if part.log not in case.registered:
             raise _StepError(f"no registration of log {part.log}", is_open=True)
@@ -620,9 +622,10 @@ def _sides(case: _Case) -> list[tuple[_Side, _Registered]]:
         registered = case.registered.get(one.part.log)
         if registered is None:
             raise _StepError(f"{one.part.path}: its log is not registered", is_open=True)
-        if one.part.log not in logs:
+        spoken_for = next((log for log in logs if case.is_same_line(log, one.part.log)), None)
+        if spoken_for is None:
             raise _StepError(f"{one.part.path} stands in the log of neither side")
-        side, subsystem = logs[one.part.log]
+        side, subsystem = logs[spoken_for]
         if subsystem is not None and registered.member != subsystem.rpartition("/")[0]:
             raise _StepError(f"{one.part.path} stands in a log of {registered.member}")
         found[one.part.log] = (side, registered)

@@ -116,7 +116,8 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         status: gRPC status code.
         reason: Why, in a refusal.
         delivery: Whether the adapter has got the request, in a refusal or an ending. In an outcome: ``not_sent``, the
-            request was never taken, nor will be; ``unknown``, it was taken and answered.
+            request was never taken, nor will be; ``unknown``, it was taken and answered, or, where ``heard`` is null,
+            leaves are missing that would tell.
         cut: What was cut from the response.
         records: Number of records returned, where the service tells it.
         sensitivity: Highest sensitivity class returned.

@@ -187,6 +187,7 @@ class Parts:
     roads: Roads
     adapters: Adapters
     refusals: Refusals
+    are_predecessors_whole: bool
     may_start: Callable[[], Reason | None]
     wake: Callable[[], None]
     fetch_configuration: Callable[[int], None]

@@ -190,6 +190,7 @@ class Worker:
             newest_head=self._log.last_head or b"",
             recovered=recovered,
             heard=self._heard,
+            are_predecessors_whole=self.predecessors.are_whole,
             clock=self._clock,
             random=RandomPool().take,
             call_soon=asyncio.get_running_loop().call_soon,
@@ -472,8 +473,8 @@ class Worker:
         self._tell(self.report())
 
     def _write_head(self) -> None:
-        if not self.station.heads.newest or self.station.stopped is not None:
-            # The file of a log that was stopped may hold a newer head than ours: that is why it was stopped.
+        if not self.station.has_signed:
+            # What is there may be newer than the head that the log brought from before, and tell why it was stopped.
             return
         try:
             write_head_file(self.directory.head(self.number), self.station.heads.newest)

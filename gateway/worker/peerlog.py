@@ -74,9 +74,17 @@ class PeerLog:
     """What we hold of one peer's log; starts at its genesis leaf, whose hash is the log's name."""
 
     def __init__(
-        self, log: str, heard: HeardLeaves | None = None, edge: Edge | None = None, head: bytes = b""
+        self,
+        log: str,
+        heard: HeardLeaves | None = None,
+        edge: Edge | None = None,
+        head: bytes = b"",
+        met_at: int | None = None,
     ) -> None:
         self.log = log
+        self.met_at = (
+            met_at  # size of its log after the first frame that our log heard; a predecessor heard others
+        )
         self.heard = HeardLeaves() if heard is None else heard
         self.edge = edge or Edge()
         self.head = head
@@ -87,9 +95,9 @@ class PeerLog:
         self._heard = b"\x00" + prefix(HEARD, log)
 
     @classmethod
-    def restored(cls, record: FrameRecord, heard: HeardLeaves) -> PeerLog:
+    def restored(cls, record: FrameRecord, heard: HeardLeaves, met_at: int | None = None) -> PeerLog:
         """The log as our own records left it."""
-        return cls(record.log, heard, record.edge_after(), record.head)
+        return cls(record.log, heard, record.edge_after(), record.head, met_at)
 
     def require_leaf(self, question: Outcome) -> bool:
         """Check that a leaf stands in this log where the peer says; false if its proof is about another size than ours.
@@ -158,6 +166,8 @@ class PeerLog:
             self.log, known.size, b"".join(known.hashes), tuple(runs), frame.after, frame.head
         )
         self.edge, self.head, self._iat = edge, frame.head, verified.head.iat
+        if self.met_at is None:
+            self.met_at = edge.size
         return entries, record
 
     def check_newest(self, jws: bytes, trust: TrustView, now_ms: int) -> TreeHead:

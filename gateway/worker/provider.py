@@ -15,12 +15,13 @@ from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
 from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
 from gateway.worker.frames import Outcome
-from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
+from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, refusal_of_terms
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
+from ledger.heard import Record
 
 
 class Provider:
@@ -381,8 +382,9 @@ class Provider:
     def answer_question(self, turn: Turn, road: Road, question: Outcome) -> None:
         """Say what became of a statement of a peer, if no answer tells it (PROTOCOL M4).
 
-        What lies below our edge of its log and has no record was passed: it was never taken, nor will be. Nothing is said
-        about a leaf that is not proved to stand there, nor past the member's budget: the peer asks again.
+        What lies below our edge of its log and has no record was passed: it was never taken, nor will be; unless a log
+        that ours succeeds may have taken it, in leaves that are missing here. Nothing is said about a leaf that is not
+        proved to stand there, nor past the member's budget: the peer asks again.
         """
         peer = road.peer
         try:
@@ -395,17 +397,16 @@ class Provider:
         if not is_provable or is_under_way or not self._parts.entries.take(road.member, turn.now_us):
             return
         self._parts.counters["outcomes_said"] += 1
-        turn.say(
-            self._outcome(turn, peer.log, question.leaf, "unknown" if record == "taken" else "not_sent"), road
-        )
+        turn.say(self._outcome(turn, peer, question, record), road)
 
-    def _outcome(self, turn: Turn, peer: str, leaf: bytes, delivery: Delivered) -> Statement:
-        view = self._parts.trust
+    def _outcome(self, turn: Turn, peer: PeerLog, question: Outcome, record: Record | None) -> Statement:
+        view, is_ours = self._parts.trust, question.index >= (peer.met_at or 0)
+        is_passed = record is None and (is_ours or self._parts.are_predecessors_whole)
         return Statement(
             v=1,
             kind="outcome",
             from_=self._parts.terms.log,
-            to=peer,
+            to=peer.log,
             exchange=None,
             reference=None,
             attempt=1,
@@ -429,8 +430,9 @@ class Provider:
             encoding=None,
             payloads=[],
             nonce=self._parts.nonce(),
-            request=leaf.hex(),
-            delivery=delivery,
+            request=question.leaf.hex(),
+            heard=None if record is None else 0,
+            delivery="not_sent" if is_passed or record == "not taken" else "unknown",
         )
 
     # ------------------------------------------------------------------ after a restart

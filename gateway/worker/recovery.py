@@ -125,19 +125,21 @@ class _Reading:
         self._doubts: OrderedDict[str, Unfinished] = OrderedDict()
         self._taken: dict[str, Unfinished] = {}
         self._records: dict[str, FrameRecord] = {}
+        self._met_at: dict[str, int] = {}
         self._unreceipted = _Unreceipted()
 
     def take(self, one: LeafSource) -> None:
-        statements = []
+        leaf, statements = parse_leaf(one.leaf), []
         for kind, data in one.attachments:
             if kind is AttachmentKind.FRAME:
                 record = FrameRecord.decode(data)
                 self._records[record.log] = record
+                if leaf.log == self._own_log:
+                    self._met_at.setdefault(record.log, record.size())
             elif kind is AttachmentKind.STATEMENT:
                 statements.append(data)
             elif kind is AttachmentKind.RECEIPT:
                 self._unreceipted.remove(int.from_bytes(data[:8], "little"))
-        leaf = parse_leaf(one.leaf)
         if leaf.label == SAID:
             self._said(one, leaf, parse_statement(leaf.body))
         elif leaf.label == HEARD:
@@ -180,7 +182,10 @@ class _Reading:
 
     def result(self, open_body: OpenBody) -> Recovered:
         return Recovered(
-            {log: PeerLog.restored(one, self._heard_files.of(log)) for log, one in self._records.items()},
+            {
+                log: PeerLog.restored(one, self._heard_files.of(log), self._met_at.get(log))
+                for log, one in self._records.items()
+            },
             [*self._requests.values(), *self._taken.values()],
             list(self._doubts.values()),
             {

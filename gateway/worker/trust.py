@@ -224,7 +224,9 @@ class TrustView:
 
     def speaker_of(self, log: str) -> str:
         """The log that speaks for ``log`` now: itself, or the one that it led to over its successors."""
-        while log in self.successors:  # registrations without a way to an open log are refused: this ends
+        seen: set[str] = set()
+        while log in self.successors and log not in seen:
+            seen.add(log)
             log = self.successors[log]
         return log
 
@@ -284,6 +286,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
     lineage = _lineage(current.members)
     admitted = [one for one in current.programs if one.state == "active"]
     gateways = {gateway.id: gateway for member in current.members for gateway in _gateways(member)}
+    by_log = {log.id: gateway for gateway in gateways.values() for log in gateway.logs}
     provisions: dict[tuple[str, str], Provision] = {}
     providers: dict[str, list[str]] = defaultdict(list)
     agreements: dict[tuple[str, str, str], list[HeldAgreement]] = defaultdict(list)
@@ -316,8 +319,14 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
             if one.public_key is not None
         },
         gateways=gateways,
-        by_log={log.id: gateway for gateway in gateways.values() for log in gateway.logs},
-        successors={log.id: log.successor for gateway in gateways.values() for log in gateway.closed},
+        by_log=by_log,
+        # What is open for one gateway no other can close; control leaves such registrations out.
+        successors={
+            log.id: log.successor
+            for gateway in gateways.values()
+            for log in gateway.closed
+            if log.id not in by_log
+        },
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),
         _provisions=provisions,
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
@@ -45,10 +46,11 @@ from core.configuration import (
 from core.documents import encode
 from core.identifiers import MemberId
 from core.jws import DocumentKind
-from core.leaves import Genesis, genesis_leaf
-from core.registrations import RegisteredCertificate, RegisteredLog, Registration
+from core.leaves import Genesis, genesis_leaf, log_id_of
+from core.registrations import ClosedLog, RegisteredCertificate, RegisteredLog, Registration
 from gateway.layout import GatewayDirectory, KeyFiles
 from gateway.settings import Adapter, GatewaySettings, Limits, Listen, LogSettings, Registry
+from gateway.succession import closed_logs, genesis_of
 from gateway.worker.main import Worker
 from ledger.log import create_log
 from ledger.vault import create_wrapping_key
@@ -146,6 +148,8 @@ class Member:
     running: futures.Future[int] | None = None
     clock: SteppedClock = field(default_factory=SteppedClock)
     admitted: list[ProgramEntry] = field(default_factory=list)
+    closed: list[ClosedLog] = field(default_factory=list)
+    serial: int = 1
 
     @property
     def gateway(self) -> str:
@@ -324,11 +328,12 @@ class Federation:
         registration = Registration(
             v=1,
             gateway=member.gateway,
-            serial=1,
+            serial=member.serial,
             issued_at="2026-11-23T00:00:00Z",
             auth=[RegisteredCertificate(member.auth.thumbprint, _pem(member.auth))],
             seal=[RegisteredCertificate(member.seal.thumbprint, _pem(member.seal))],
             logs=[RegisteredLog(member.log, 0, f"127.0.0.1:{member.link_port or member.road_port or 1}")],
+            closed=member.closed,
         )
         jws = sign_document(DocumentKind.REGISTRATION, encode(registration), member.key)
         methods = [
@@ -380,14 +385,21 @@ class Federation:
         self._thread.join()
         self._loop.close()
 
-    def start(self, member: Member) -> None:
-        """Start a member's worker on its ports of before."""
+    def start(self, member: Member, channel: socket.socket | None = None) -> None:
+        """Start a member's worker on its ports of before, with its end of a channel to control if there is one."""
         member.settings = _with_ports(member)
-        worker = Worker(member.settings, member.directory, 0)
+        worker = Worker(member.settings, member.directory, 0, channel)
         worker._clock = member.clock
         started = self.do(worker.start())
         member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
         member.running = asyncio.run_coroutine_threadsafe(worker.run(), self._loop)
+
+    def register_successor(self, member: Member) -> None:
+        """Register what lies in a member's directory now, as its member key would sign it."""
+        member.log = log_id_of(genesis_leaf(genesis_of(member.directory.log(0))))
+        member.closed = closed_logs(member.directory, member.settings)
+        member.serial += 1
+        self.publish()
 
     def stop(self, member: Member) -> None:
         """Stop a member's worker at once, as a crash would: nothing is drained."""
@@ -462,5 +474,6 @@ async def _call(function: Callable[[], object]) -> None:
 
 
 async def _stop(worker: Worker) -> None:
+    worker.station.turns.stopped = True  # what its end sets off comes too late for the log
     worker._stopped.set()
     await worker.close()

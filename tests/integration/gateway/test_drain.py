@@ -100,8 +100,9 @@ def test_under_load_every_accepted_exchange_has_its_end_in_both_logs(tmp_path: P
     assert codes == [0, 0, 0]
     assert verdict.is_clean, verdict
     assert unended(federation.pns) == []
-    # On the wire a program may meet the closing of its connection; the layer itself names why it takes no more.
-    assert {one for one in refused if not one.startswith("UNAVAILABLE: ")} <= {"SHUTTING_DOWN"}
+    # On the wire a program may meet the closing of its connection; the layer itself names why it takes no more, or, on
+    # a machine so busy that the time to drain ran out, that the provider was gone.
+    assert {one for one in refused if not one.startswith("UNAVAILABLE: ")} <= {"SHUTTING_DOWN", "PEER_LOST"}
 
 
 @pytest.fixture

@@ -2,15 +2,18 @@
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from core.configuration import MemberDocument, member_target
 from core.documents import decode_strict, digest, encode
 from core.jws import DocumentKind
+from core.leaves import parse_registry_change
 from core.reasons import ExchangeError, Reason
-from core.registrations import RegisteredLog, Registration
+from core.registrations import ClosedLog, RegisteredLog, Registration
 from pki.documents import sign_document
 from pki.keys import generate_key
 from pki.profiles import Profile
+from registry import models
 from tests.support.registry_country import ANIP, PNS, RegistryCountry
 
 GW1 = f"{ANIP}/gw1"
@@ -210,3 +213,66 @@ def test_a_suspended_gateway_comes_back_with_two(populated: RegistryCountry) -> 
 
     assert refused.value.reason is Reason.STATE_CONFLICT
     assert states(populated) == ["revoked"]
+
+
+def closing(country: RegistryCountry, **fields: object) -> Registration:
+    """The next registration of GW1, which closes its log."""
+    log, successor = digest(GW1.encode()), digest(b"successor")
+    made: dict[str, object] = {
+        "serial": 2,
+        "logs": [RegisteredLog(successor, 0, "127.0.0.1:7444")],
+        "closed": [ClosedLog(log, 0, 7, "ab" * 32, successor)],
+    }
+    return country.registration(GW1, **(made | fields))
+
+
+def test_no_registered_log_vanishes(country: RegistryCountry) -> None:
+    """It is open, or closed and succeeded in public: a gateway cannot begin anew and leave its past unnamed."""
+    country.add_member(ANIP)
+    country.register(GW1)
+
+    assert refused_reason(country, closing(country, closed=[])) is Reason.STATE_CONFLICT
+    country.approve(submit(country, closing(country)))
+    assert states(country) == ["active"]
+
+
+def test_what_was_said_of_a_closed_log_stays(country: RegistryCountry) -> None:
+    """Neither opened again, nor said to have ended elsewhere."""
+    country.add_member(ANIP)
+    country.register(GW1)
+    country.approve(submit(country, closing(country)))
+    (closed,) = closing(country).closed
+
+    elsewhere = closing(country, serial=3, closed=[msgspec.structs.replace(closed, size=8)])
+    assert refused_reason(country, elsewhere) is Reason.STATE_CONFLICT
+    both = [*closing(country).logs, RegisteredLog(closed.id, 1, "127.0.0.1:7445")]
+    assert refused_reason(country, closing(country, serial=3, logs=both, closed=[])) is Reason.STATE_CONFLICT
+
+
+def test_a_succession_is_on_record_in_the_registry_s_log(country: RegistryCountry) -> None:
+    """By the closed log's own id, for whoever asks after it."""
+    country.add_member(ANIP)
+    country.register(GW1)
+
+    country.approve(submit(country, closing(country)))
+
+    with country.office.sessions() as session:
+        bodies = [one.body for one in session.scalars(select(models.Change))]
+    changes = [parse_registry_change(body) for body in bodies]
+    (succeeded,) = [one for one in changes if one.change == "log-succeeded"]
+    assert succeeded.object == digest(GW1.encode())
+
+
+def test_nobody_closes_another_s_log(country: RegistryCountry) -> None:
+    """It would speak for it."""
+    country.add_member(ANIP)
+    country.add_member(PNS)
+    country.register(GW1)
+    country.register(f"{PNS}/gw1")
+    successor = digest(b"successor")
+    stolen = [ClosedLog(digest(f"{PNS}/gw1".encode()), 0, 1, "ab" * 32, successor)]
+    own = RegisteredLog(digest(GW1.encode()), 1, "127.0.0.1:7445")
+
+    wanted = closing(country, logs=[*closing(country).logs, own], closed=stolen)
+
+    assert refused_reason(country, wanted) is Reason.ALREADY_EXISTS

@@ -15,6 +15,8 @@ from passerelle.registry.v1 import (
     agreements_pb2_grpc,
     configuration_pb2,
     configuration_pb2_grpc,
+    heads_pb2,
+    heads_pb2_grpc,
     members_pb2,
     members_pb2_grpc,
     requests_pb2,
@@ -54,6 +56,7 @@ class RegistryClient:
         self._services = services_pb2_grpc.ServicesServiceStub(self._channel)
         self._agreements = agreements_pb2_grpc.AgreementsServiceStub(self._channel)
         self._requests = requests_pb2_grpc.RequestsServiceStub(self._channel)
+        self._heads = heads_pb2_grpc.HeadsServiceStub(self._channel)
         self._configuration = configuration_pb2_grpc.ConfigurationServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -231,6 +234,19 @@ class RegistryClient:
         """Refuse a request as this operator."""
         request = requests_pb2.RefuseRequestRequest(number=number, reason=reason)
         return _ask(self._requests.RefuseRequest, request).request
+
+    # --- heads of logs ---
+
+    def list_alarms(self) -> list[heads_pb2.HeadAlarm]:
+        """Heads that could not follow the ones held, newest first; an operator or an auditor."""
+        request = heads_pb2.ListAlarmsRequest(page_size=PAGE)
+
+        def read(token: str) -> tuple[Iterable[heads_pb2.HeadAlarm], str]:
+            request.page_token = token
+            page = _ask(self._heads.ListAlarms, request)
+            return page.alarms, page.next_page_token
+
+        return _all(read)
 
     # --- the registry itself ---
 

@@ -128,3 +128,37 @@ def status(client: RegistryClient) -> Row:
         "pending_requests": found.pending_requests,
         "watchers": found.watchers,
     }
+
+
+_ALARM_COLUMNS: Final = {
+    "at": Text("le", "at"),
+    "gateway": Text("passerelle", "gateway"),
+    "log": Text("journal", "log"),
+    "kind": Text("alarme", "alarm"),
+    "held": Text("taille connue", "size held"),
+    "shown": Text("taille montrée", "size shown"),
+}
+
+
+@registry.command()
+@shows(_ALARM_COLUMNS)
+def alarms(client: RegistryClient) -> list[Row]:
+    """Têtes de journaux qui reculent ou se contredisent / heads of logs that go back or contradict."""
+    from core.heads import parse_head
+    from passerelle.registry.v1 import heads_pb2
+
+    kinds = {
+        heads_pb2.HEAD_ALARM_KIND_BEHIND: Text("journal ancien", "old log"),
+        heads_pb2.HEAD_ALARM_KIND_FORKED: Text("journal bifurqué", "forked log"),
+    }
+    return [
+        {
+            "at": when(one.at_ms),
+            "gateway": one.gateway,
+            "log": one.log,
+            "kind": kinds.get(one.kind, Text("?", "?")),
+            "held": parse_head(one.held).unverified.size,
+            "shown": parse_head(one.shown).unverified.size,
+        }
+        for one in client.list_alarms()
+    ]

@@ -17,6 +17,7 @@ from bj.identity.v1 import identity_pb2
 from core.agreements import Agreement, Bilingual, Party
 from core.clock import Clock
 from core.documents import digest, encode
+from core.heads import TreeHead
 from core.identifiers import GatewayId, PersonId, RegistryId, UrnKind, parse_urn, urn
 from core.jws import DocumentKind
 from core.registrations import RegisteredCertificate, RegisteredLog, Registration
@@ -24,6 +25,7 @@ from core.times import format_time_ms
 from pki.anchor import Anchor
 from pki.authority import Authority, found
 from pki.documents import sign_document
+from pki.heads import HeadSigner
 from pki.keys import (
     certificate_thumbprint,
     chain_pem,
@@ -223,6 +225,26 @@ class RegistryCountry:
         """An agreement, signed and approved; returns the version in force."""
         signed = self.sign_agreement(self.agreement(**fields))
         return self.approve(self.office.conclude_agreement(self.operator(), *signed))
+
+
+class SealedGateway:
+    """A registered gateway whose seal key signs heads of its one log."""
+
+    def __init__(self, country: RegistryCountry, gateway: str) -> None:
+        authority, now = country.authorities[AuthorityKind.SEAL], country.clock.now_ms()
+        key = generate_key()
+        leaf = authority.issue(Profile.SEAL, build_csr(key), urn("gateway", gateway), now_ms=now)
+        chain = chain_pem([leaf, authority.certificate]).decode("ascii")
+        self.seal = RegisteredCertificate(certificate_thumbprint(leaf), chain)
+        self.gateway = gateway
+        self._signer = HeadSigner(key, leaf)
+        country.add_member(gateway.rpartition("/")[0])
+        country.register(gateway, seal=[self.seal])
+
+    def head(self, size: int, root: str = "ab" * 32, *, iat: int = 1_790_000_000, log: str = "") -> bytes:
+        """A head as the gateway signs it."""
+        named = log or digest(self.gateway.encode())
+        return self._signer.sign(TreeHead(1, named, self.gateway, size, root, iat, None))
 
 
 def found_registry_country(root: Path, clock: Clock) -> None:

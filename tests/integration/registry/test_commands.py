@@ -4,18 +4,24 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 from click.testing import CliRunner, Result
 
 from adapters.descriptors import descriptor_set
 from core.documents import encode
+from core.identifiers import urn
+from passerelle.registry.v1 import heads_pb2, heads_pb2_grpc
 from pki.anchor import Anchor
 from pki.authority import found as found_authorities
 from pki.keys import write_key
 from pki.profiles import Profile
 from registry import commands
 from registry.hints import RegistryHints
+from rpc.credentials import channel
 from rpc.identity import CHAIN_FILE, KEY_FILE, ROOTS_FILE
+from rpc.status import error_from_rpc
+from tests.support.certified import write_identity
 from tests.support.registry_country import (
     ANIP,
     IDENTITY_SERVICE,
@@ -24,6 +30,7 @@ from tests.support.registry_country import (
     REGISTRY,
     RNPP,
     RegistryCountry,
+    SealedGateway,
 )
 
 Run = Callable[..., Result]
@@ -199,3 +206,30 @@ def test_signing_with_a_key_that_is_no_partys_is_refused(served: RegistryCountry
 
     assert isinstance(result.exception, ExchangeError)
     assert result.exception.reason is Reason.SIGNATURE_INVALID
+
+
+def test_alarms_about_heads_are_listed(country: RegistryCountry) -> None:
+    """A gateway reports over its own TLS identity; an operator sees what went back, nobody else does."""
+    country.registry.start()
+    sealed = SealedGateway(country, f"{ANIP}/gw1")
+    identity = country.identity("gateway", sealed.gateway, Profile.AUTH)
+    opened = channel(f"127.0.0.1:{country.registry.port}", identity, expect=urn("registry", REGISTRY))
+    with opened:
+        stub = heads_pb2_grpc.HeadsServiceStub(opened)
+        for size in (9, 5):
+            stub.ReportNewest(heads_pb2.ReportNewestRequest(heads=[sealed.head(size)]), timeout=10)
+        held = stub.GetNewest(heads_pb2.GetNewestRequest(), timeout=10).heads
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.ListAlarms(heads_pb2.ListAlarmsRequest(), timeout=10)
+    operator = country.root / "operateur-1"
+    write_identity(operator, country.identity("operator", "BJ/GOV/ASIN/operateur-1", Profile.OPERATOR))
+    RegistryHints(str(REGISTRY), f"127.0.0.1:{country.registry.port}").write(operator)
+
+    listed = CliRunner().invoke(
+        commands.registry, ["alarms", "--identity", str(operator), "--output", "json"]
+    )
+
+    assert list(held) == [sealed.head(9)]
+    assert error_from_rpc(refused.value).reason == "NOT_AUTHORISED"
+    (row,) = rows(listed)
+    assert (row["gateway"], row["held"], row["shown"]) == (sealed.gateway, 9, 5)

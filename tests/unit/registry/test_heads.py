@@ -2,52 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 from sqlalchemy import select
 
 from core.documents import digest
-from core.heads import TreeHead
-from core.identifiers import urn
 from core.leaves import parse_registry_change
 from core.reasons import ExchangeError, Reason
-from core.registrations import ClosedLog, RegisteredCertificate, RegisteredLog
-from pki.heads import HeadSigner
-from pki.keys import certificate_thumbprint, chain_pem, generate_key
-from pki.profiles import AuthorityKind, Profile, build_csr
+from core.registrations import ClosedLog, RegisteredLog
 from registry import models
 from registry.heads import MAX_REPORTED, HeadBook
-from tests.support.registry_country import ANIP, PNS, RegistryCountry
+from tests.support.registry_country import ANIP, PNS, RegistryCountry, SealedGateway
 
 GW1 = f"{ANIP}/gw1"
 LOG = digest(GW1.encode())
 ROOT = "ab" * 32
 
 
-@dataclass
-class Sealed:
-    """A registered gateway whose seal key signs heads."""
+class Sealed(SealedGateway):
+    """The same, and what the registry makes of its reports."""
 
-    country: RegistryCountry
-    gateway: str = GW1
-    book: HeadBook = field(init=False)
-
-    def __post_init__(self) -> None:
-        authority = self.country.authorities[AuthorityKind.SEAL]
-        key, now = generate_key(), self.country.clock.now_ms()
-        leaf = authority.issue(Profile.SEAL, build_csr(key), urn("gateway", self.gateway), now_ms=now)
-        chain = chain_pem([leaf, authority.certificate]).decode("ascii")
-        self.seal = RegisteredCertificate(certificate_thumbprint(leaf), chain)
-        self.signer = HeadSigner(key, leaf)
-        self.country.add_member(self.gateway.rpartition("/")[0])
-        self.country.register(self.gateway, seal=[self.seal])
-        self.book = HeadBook(self.country.office, self.country.clock)
-
-    def head(self, size: int, root: str = ROOT, *, iat: int = 1_790_000_000, log: str = "") -> bytes:
-        """A head as the gateway signs it."""
-        named = log or digest(self.gateway.encode())
-        return self.signer.sign(TreeHead(1, named, self.gateway, size, root, iat, None))
+    def __init__(self, country: RegistryCountry, gateway: str = GW1) -> None:
+        super().__init__(country, gateway)
+        self.country = country
+        self.book = HeadBook(country.office, country.clock)
 
     def report(self, *heads: bytes) -> list[bytes]:
         """Report as the gateway."""

@@ -483,9 +483,11 @@ def succeed(reason: str, worker: int, config: Path, dry_run: bool, yes: bool, la
 
 
 def _what_is_closed(old: OldLog, *, is_asked: bool) -> Text:
-    heads = [(one.witness, one.head.size) for one in old.elsewhere]
-    there_fr = ", ".join(f"{size} chez {who}" for who, size in heads) or "rien de plus ailleurs"
-    there_en = ", ".join(f"{size} at {who}" for who, size in heads) or "nothing more elsewhere"
+    from gateway.stopped import held_by
+
+    heads = [(one.head.size, held_by(one.witness)) for one in old.elsewhere]
+    there_fr = ", ".join(f"{size} {where.fr}" for size, where in heads) or "rien de plus ailleurs"
+    there_en = ", ".join(f"{size} {where.en}" for size, where in heads) or "nothing more elsewhere"
     damaged = Text("", "") if old.is_whole else Text(", abîmé ou perdu", ", damaged or lost")
     silent = (
         Text("", "") if is_asked else Text(" Le registre n'a pas répondu.", " The registry did not answer.")

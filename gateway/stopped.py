@@ -131,12 +131,18 @@ def witnessed(stopped: StoppedLog, tree: Tree) -> Iterable[WitnessedHead]:
         yield WitnessedHead(one.witness, jws, verdict_on(tree, parse_head(jws).unverified) == "FORKED")
 
 
-def in_words(state: str, here: int, there: int, witness: str) -> Text:
-    """What people are told: sizes here and there, who holds the head, what to do (USERS section 3, row 7)."""
-    where = {
+def held_by(witness: str) -> Text:
+    """Where a head is that somebody else holds."""
+    places = {
         REGISTRY: Text("au registre", "at the registry"),
         OWN_STATE: Text("dans state/ de cette machine", "in state/ of this machine"),
-    }.get(witness, Text(f"chez {witness}", f"at {witness}"))
+    }
+    return places.get(witness, Text(f"chez {witness}", f"at {witness}"))
+
+
+def in_words(state: str, here: int, there: int, witness: str) -> Text:
+    """What people are told: sizes here and there, who holds the head, what to do (USERS section 3, row 7)."""
+    where = held_by(witness)
     if state == "FORKED":
         return Text(
             f"Journal bifurqué : {_fr(here)} entrées ici ; une autre racine sur {_fr(there)} entrées {where.fr}. "

@@ -14,21 +14,26 @@ from cli.processes import free_base
 from tests.support.programs import require_program
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
-PAGES = ("founding.md", "member.md", "agreement.md")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PAGES_PORT = re.compile(r"\b430(\d\d)\b")
 
 
+def blocks(page: str) -> list[str]:
+    """The commands of a page, block by block."""
+    return BLOCK.findall((OPERATIONS / page).read_text())
+
+
 def script(base: int) -> str:
-    """All commands of the pages, with the ports that are free here."""
-    blocks = [block for name in PAGES for block in BLOCK.findall((OPERATIONS / name).read_text())]
-    text = PAGES_PORT.sub(lambda found: str(base + int(found[1])), "\n".join(blocks))
+    """All commands of the pages, with the ports that are free here; the agreement is revoked at the very end."""
+    *agreement, revocation = blocks("agreement.md")
+    commands = [*blocks("founding.md"), *blocks("member.md"), *agreement, *blocks("recovery.md"), revocation]
+    text = PAGES_PORT.sub(lambda found: str(base + int(found[1])), "\n".join(commands))
     return f"set -eu\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n{text}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(420)
 def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: Path) -> None:
-    """From certification authorities to a person's record, and to its refusal, by the documented commands alone."""
+    """From certification authorities to a person's record, over a lost disk, to a refusal, as documented."""
     require_program("openssl")
     command = Path(sys.executable).parent / "passerelle"
     environment = {
@@ -48,12 +53,16 @@ def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: P
         start_new_session=True,
     )
     try:
-        printed, _ = process.communicate(timeout=240)
+        printed, _ = process.communicate(timeout=360)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)
         printed, _ = process.communicate(timeout=20)
 
     assert process.returncode == 0, printed
     assert '"lastName": "ADJOVI"' in printed
+    assert re.search(r"Journal ancien : taille \d+ ici, \d+ chez BJ/GOV/ANIP/gw1", printed)
+    assert re.search(
+        r"succède au journal .*Disque perdu, copie du matin restauree.* lacune déclarée : feuilles", printed
+    )
     assert "NO_AGREEMENT" in printed.rpartition("ADJOVI")[2]
     assert printed.rstrip().endswith("l'appel est refusé")

@@ -32,7 +32,7 @@ def ask_registry(
     """The log with the head that the registry holds of it; and whether the registry answered."""
     try:
         head = newest_at_registry(directory, settings, old.log)
-    except (ExchangeError, RemoteError):
+    except (ExchangeError, RemoteError, OSError):
         return old, False
     return (old.shown(REGISTRY, head, tree) if head is not None else old), True
 

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from core.clock import ManualClock
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
@@ -12,6 +13,7 @@ from core.jws import DocumentKind
 from core.leaves import parse_genesis, parse_leaf
 from core.reasons import ExchangeError, Reason
 from core.registrations import parse_registration
+from gateway.commands import log as log_commands
 from gateway.control.programs import PinnedPrograms
 from gateway.founding import (
     InitResult,
@@ -21,10 +23,13 @@ from gateway.founding import (
     init_gateway,
     install_certificates,
     programs_issuer,
+    registered_logs,
     registration_payload,
     sign_registration,
 )
 from gateway.settings import HostPort, Listen
+from gateway.succession import open_successor, read_old_log
+from ledger.log import Log
 from ledger.reader import LogReader
 from ledger.vault import read_wrapping_key
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
@@ -320,3 +325,85 @@ def test_an_adapter_gets_an_identity_of_its_member(founder: Founder, tmp_path: P
     )
     assert verified.urn == "urn:passerelle:adapter:BJ/GOV/ANIP/RNPP"
     assert (tmp_path / "rnpp" / "anchor.pem").read_bytes() == founder.anchor.read_bytes()
+
+
+def succeed(made: InitResult, *options: str) -> Result:
+    """The command, with nobody at the registry's address."""
+    config = str(made.directory.settings)
+    arguments = [
+        "succeed",
+        "--config",
+        config,
+        "--lang",
+        "en",
+        "--worker",
+        "1",
+        "--reason",
+        "disque perdu",
+        *options,
+    ]
+    return CliRunner().invoke(log_commands, arguments, catch_exceptions=False)
+
+
+def test_a_log_is_succeeded_by_one_command_with_every_process_dead(founder: Founder) -> None:
+    """The registration that follows names it as closed, and the one that goes on; other workers keep their logs."""
+    made = founder.init()
+    founder.install(made)
+    before = registered_logs(made.directory, made.settings)
+
+    result = succeed(made, "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert "The registry did not answer" in result.output
+    registration = parse_registration(registration_payload(made.directory, made.settings, founder.clock))
+    assert registration.logs[0] == before[0]
+    (closed,) = registration.closed
+    assert (closed.id, closed.size, closed.successor) == (before[1].id, 1, registration.logs[1].id)
+    again = succeed(made, "--yes")
+    assert again.exit_code == 0, again.output
+    names = [one.id for one in parse_registration(payload(made, founder)).closed]
+    assert names == [registration.logs[1].id, before[1].id]
+
+
+def payload(made: InitResult, founder: Founder) -> bytes:
+    return registration_payload(made.directory, made.settings, founder.clock)
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_a_log_is_not_closed_without_consent(founder: Founder, options: tuple[str, ...]) -> None:
+    """It cannot be undone: a dry run and an answer that does not come change nothing."""
+    made = founder.init()
+    founder.install(made)
+
+    result = succeed(made, *options)
+
+    assert (result.exit_code == 0) == bool(options)
+    assert not made.directory.next_log(1).exists()
+    assert not made.directory.closed()
+
+
+def test_a_succession_that_was_cut_is_finished_by_the_same_command(founder: Founder) -> None:
+    """The successor was written, and the two were not switched."""
+    made = founder.init()
+    founder.install(made)
+    old, _ = read_old_log(made.directory, made.settings, 1)
+    successor = open_successor(made.directory, made.settings, 1, old, "cut", founder.clock, is_asked=False)
+
+    result = succeed(made)
+
+    assert result.exit_code == 0, result.output
+    assert registered_logs(made.directory, made.settings)[1].id == successor.log
+
+
+def test_a_log_that_a_process_holds_is_not_closed(founder: Founder) -> None:
+    """Nothing speaks against it: the command refuses, and says how it could be closed all the same."""
+    made = founder.init()
+    founder.install(made)
+    held = Log.open(made.directory.log(1))
+
+    with pytest.raises(ExchangeError) as refused:
+        succeed(made, "--yes")
+
+    assert refused.value.reason is Reason.STATE_CONFLICT
+    assert refused.value.remedy is not None
+    held.close()

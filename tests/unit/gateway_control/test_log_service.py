@@ -11,7 +11,16 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from core.heads import ConfigurationMark, TreeHead, b64url, encode_head, head_header
-from core.leaves import Genesis, Heard, Role, genesis_leaf, heard_leaf, said_leaf
+from core.leaves import (
+    Genesis,
+    Heard,
+    Role,
+    Succession,
+    genesis_leaf,
+    heard_leaf,
+    log_id_of,
+    said_leaf,
+)
 from core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from core.reasons import ExchangeError, Reason
 from core.statements import AgreementMark, Statement, encode_statement
@@ -20,6 +29,7 @@ from gateway.control.index import Indexer
 from gateway.control.log_service import LogServicer
 from gateway.control.logbook import LogBook, Proof
 from gateway.layout import GatewayDirectory
+from gateway.succession import finish_succession
 from ledger.commit import Entry, GroupCommit
 from ledger.index import ExchangeIndex
 from ledger.log import Log, create_log
@@ -134,6 +144,11 @@ class OneLog:
         )
         self.indexer.on_report(0, report)
         self.indexer.catch_up()
+
+    def close(self) -> None:
+        """Let go of the log, as a worker that ends does."""
+        self._commit.close()
+        self._log.close()
 
     def search(self, **fields: object) -> log_pb2.SearchResponse:
         return self.servicer.Search(log_pb2.SearchRequest(**fields), _context())  # type: ignore[arg-type]
@@ -448,3 +463,25 @@ def test_proofs_are_made_while_the_index_follows(log: OneLog) -> None:
     other.join(20)
 
     assert [proof.size for proof in proofs] == [1]
+
+
+def test_what_a_closed_log_holds_is_still_found_and_proved(log: OneLog, tmp_path: Path) -> None:
+    """While control runs: the worker reports another log, and the one before lies among the closed ones."""
+    log.say("request", 1)
+    log.hear("response", 1, status=0)
+    log.report()
+    before, directory = log.id, GatewayDirectory(tmp_path)
+    genesis = Genesis(
+        1, "BJ/GOV/PNS/gw1", 0, 1_795_000_000_001, "00" * 16, Succession(before, 3, "cd" * 32, "lost")
+    )
+    create_log(directory.next_log(0), genesis_leaf(genesis))
+    log.close()
+    assert finish_succession(directory, 0)
+
+    log.indexer.on_report(0, WorkerReport(state="ready", log=log_id_of(genesis_leaf(genesis)), sequence=1))
+    log.indexer.catch_up()
+
+    assert log.indexer.indexed == {before: 3, log_id_of(genesis_leaf(genesis)): 1}
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+    assert [entry.index for entry in shown.entries if not entry.from_peer] == [1, 2]
+    assert log.book.require(before).prove_inclusion(1, 3).size == 3

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace as replace_struct
 
 from core.reasons import ExchangeError, Reason
-from gateway.channel import PeerState, WorkerReport
+from gateway.channel import PeerState, StoppedReport, WorkerReport
 from gateway.control.http import StatusPages
 from gateway.control.state import (
     AdapterState,
@@ -351,3 +351,16 @@ def test_a_gateway_beside_a_running_one_is_told_that_its_port_is_taken(
         StatusPages(HostPort("127.0.0.1", running.port), shown, "fr")
 
     assert refused.value.reason is Reason.PORT_IN_USE
+
+
+def test_a_stopped_log_is_told_on_page_metrics_and_readiness(pages: StatusPages, shown: Shown) -> None:
+    """Sizes here and there, who holds the head, what to do: the escaped words, not a code alone."""
+    told = StoppedReport(here=12, there=15, witness="registry")
+    report = WorkerReport(state="LOG_BEHIND_PEERS", log="ab" * 32, stopped=told)
+    shown.state = replace(HEALTHY, workers=(replace(WORKER, report=report),))
+
+    page, metrics, ready = (get(pages, path)[2] for path in ("/etat?lang=en", "/metrics", "/readyz"))
+
+    assert "Old log: 12 here, 15 at the registry" in page
+    assert 'passerelle_log_stopped{worker="0"} 1.0' in metrics
+    assert "LOG_BEHIND_PEERS" in json.loads(ready)["faults"]

@@ -294,3 +294,16 @@ def test_an_adapter_is_down_if_one_worker_cannot_reach_it(seen: tuple[str, ...],
     ]
 
     assert adapter_state("BJ/GOV/ANIP/RNPP", [*workers, WorkerState(9, 0, 0, None, 0.0)]) == state
+
+
+def test_a_stopped_log_is_told_with_both_sizes_and_the_remedy() -> None:
+    """On both screens that people look at, in their language."""
+    found = status()
+    found.workers[0].state = "LOG_BEHIND_PEERS"
+    found.workers[0].stopped.CopyFrom(
+        status_pb2.StoppedLog(here=90_210, there=90_877, witness="BJ/GOV/PNS/gw1")
+    )
+
+    for screen in (status_screen(found, NOW), log_screen(found, [])):
+        assert "90,210 here, 90,877 at BJ/GOV/PNS/gw1" in text(screen, "en")
+        assert "passerelle log succeed" in text(screen, "fr")

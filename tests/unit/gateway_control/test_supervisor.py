@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, Drain, ToWorker, WorkerReport
+from gateway.channel import (
+    ConfigurationChanged,
+    ConfigurationConfirmed,
+    Drain,
+    RegistryHeads,
+    ToWorker,
+    WorkerReport,
+)
 from gateway.control.supervisor import Supervisor, worker_command
 
 # Says what a worker says; "gateway.worker" on its command line makes it recognisable, as a real one is.
@@ -49,6 +56,7 @@ class Heard:
     def __init__(self) -> None:
         self.reports: list[tuple[int, WorkerReport]] = []
         self.fetches = 0
+        self.started: list[int] = []
         self._changed = threading.Condition()
 
     def report(self, number: int, report: WorkerReport) -> None:
@@ -59,6 +67,11 @@ class Heard:
     def fetch(self) -> None:
         with self._changed:
             self.fetches += 1
+            self._changed.notify_all()
+
+    def start(self, worker: int) -> None:
+        with self._changed:
+            self.started.append(worker)
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
@@ -87,6 +100,7 @@ def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor
             greeting=lambda: greeting,
             on_report=heard.report,
             on_fetch=heard.fetch,
+            on_start=heard.start,
         )
         supervisor.start()
         started.append(supervisor)
@@ -122,6 +136,18 @@ def test_a_broadcast_reaches_all(supervise: Callable[..., Supervisor], heard: He
     supervisor.broadcast(Drain())
 
     heard.wait_for(lambda: heard.states().count("drain") == 2)
+
+
+def test_one_worker_is_told_what_is_for_it_alone(supervise: Callable[..., Supervisor], heard: Heard) -> None:
+    """What the registry holds is asked anew with each start, and told to the one that started."""
+    supervisor = supervise(workers=2)
+    heard.wait_for(lambda: len(heard.reports) == 2)
+    assert sorted(heard.started) == [0, 1]
+
+    supervisor.tell(1, RegistryHeads(answered=True))
+
+    heard.wait_for(lambda: "registry_heads" in heard.states())
+    assert heard.states().count("registry_heads") == 1
 
 
 def test_a_worker_is_in_step_once_it_reports_behind_a_configuration(

@@ -17,7 +17,7 @@ import msgspec
 
 from core.identifiers import GatewayId, SubsystemId
 from core.language import DEFAULT_LANGUAGE, Language
-from rpc.server import Limits
+from rpc.limits import Limits
 from rpc.settings import load_settings
 
 _SQLITE = "sqlite:///"

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId
+from rpc.limits import Limits as AdminLimits
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -158,6 +159,8 @@ class Adapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every bound of the data plane (DESIGN sections 4 and 5, invariant 9). Bytes, counts, milliseconds.
 
+    ``docs/operations/limits.md`` says of each what happens at it, and which bounds are fixed and why.
+
     Attributes:
         message_bytes: Longest message, as it travels.
         member_bytes: Bytes held for one member, in sum over its exchanges.
@@ -167,19 +170,31 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         credit_bytes: Credit with which each direction of an exchange starts.
         header_bytes: Header list of one request or response.
         program_calls: Calls in flight on one connection of a program.
-        member_calls: Calls in flight of one member on one worker.
+        member_calls: Calls in flight of one member on one worker; as many of one program may be incomplete.
         worker_calls: Calls in flight on one worker.
         connections: Connections of programs on one worker.
         anonymous_connections: Those among them without a client certificate: of programs with tokens, and of
             strangers; 64 at most from one address.
         cached_tokens: Verified caller tokens that one worker remembers.
+        program_connections: Connections of one program on one worker.
+        handshakes: Connections in their TLS handshake, on each port of a worker.
         reset_burst: Streams that a program may reset at once.
         resets_per_s: Streams that a program may reset each second after that.
-        handshake_ms: TLS handshake and first request of a connection.
+        handshake_ms: TLS handshake, and first frame of a connection.
+        request_ms: From the headers of a request to its end.
+        idle_ms: A connection of a program without a call.
+        write_stall_ms: A program that takes no byte.
         peer_wait_ms: How long a call waits for a stream to its provider, at most.
         drain_ms: How long a stopping worker lets calls in flight finish.
         entries_per_s: Refusals that one member may make us log each second (PROTOCOL M17).
         entries_burst: The same at once; past both, refusals are summed in one note.
+        adapter_connections: Connections to one adapter.
+        adapter_waiting: Calls that wait for a free stream to one adapter.
+        road_connections: Connections of peers on one worker.
+        road_peer_connections: Connections of one peer gateway on one worker.
+        road_sending_bytes: Frames and bodies that wait for one peer's credit before its exchanges wait too.
+        road_unreceipted: Statements to one peer that are kept for sending again until it gives a receipt.
+        road_unreceipted_bytes: The same, with their bodies.
     """
 
     message_bytes: int = 4 * MIB
@@ -195,13 +210,25 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     connections: int = 1024
     anonymous_connections: int = 256
     cached_tokens: int = 4096
+    program_connections: int = 64
+    handshakes: int = 256
     reset_burst: int = 2000
     resets_per_s: int = 500
     handshake_ms: int = 3000
+    request_ms: int = 60_000
+    idle_ms: int = 600_000
+    write_stall_ms: int = 20_000
     peer_wait_ms: int = 3000
     drain_ms: int = 10_000
     entries_per_s: int = 100
     entries_burst: int = 1000
+    adapter_connections: int = 2
+    adapter_waiting: int = 1024
+    road_connections: int = 1024
+    road_peer_connections: int = 128
+    road_sending_bytes: int = 64 * MIB
+    road_unreceipted: int = 65_536
+    road_unreceipted_bytes: int = 64 * MIB
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -276,6 +303,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         limits: Bounds of the data plane.
         log: The log and the bodies.
         configuration: Ages of the global configuration.
+        admin: Bounds of the admin API.
     """
 
     gateway: str
@@ -290,6 +318,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     limits: Limits = Limits()
     log: LogSettings = LogSettings()
     configuration: Configuration = Configuration()
+    admin: AdminLimits = AdminLimits()
 
     def __post_init__(self) -> None:
         GatewayId.parse(self.gateway)

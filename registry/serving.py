@@ -89,7 +89,7 @@ class Registry:
             (directory.keys / "auth.crt").read_bytes(),
             certificate_pem(anchor.certificate),
         )
-        server = RpcServer(credentials, language=settings.lang)
+        server = RpcServer(credentials, limits=settings.limits, language=settings.lang)
         add_services(server, office, clock)
         registry = cls(directory, settings, office, server, clock, engine)
         try:

@@ -11,6 +11,7 @@ import msgspec
 
 from core.identifiers import MemberId, RegistryId
 from registry.policy import IPNetwork
+from rpc.limits import Limits
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,6 +31,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         gateway_changes_per_hour: How many changes and requests one gateway may hand in.
         expires_h: Life of ``timestamp.json`` and ``snapshot.json``.
         refresh_s: How often they are signed anew.
+        limits: Bounds of the API.
     """
 
     registry: str
@@ -43,6 +45,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     gateway_changes_per_hour: int = 120
     expires_h: int = 72
     refresh_s: int = 300
+    limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         RegistryId.parse(self.registry)

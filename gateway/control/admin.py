@@ -41,7 +41,8 @@ from pki.chain import verify_chain
 from pki.keys import certificate_pem, load_chain
 from pki.profiles import Profile, utc
 from rpc.credentials import peer, server_credentials
-from rpc.server import Limits, RpcServer
+from rpc.limits import Limits
+from rpc.server import RpcServer
 
 _SERVICES = (
     directory_pb2.DESCRIPTOR.services_by_name["DirectoryService"].full_name,
@@ -133,7 +134,7 @@ def tls_door(
         directory.auth.certificate.read_bytes(),
         certificate_pem(root) + directory.programs.certificate.read_bytes(),
     )
-    server = RpcServer(credentials, language=settings.lang)
+    server = RpcServer(credentials, limits=settings.admin, language=settings.lang)
     served.add_to(server.grpc, roles.program, roles.auditor, roles.operator)
     return server, server.listen(settings.listen.admin)
 

@@ -64,6 +64,9 @@ class Assembly(Protocol):
     def resize(self, call: Call, by: int) -> bool:
         """The call holds ``by`` more (or fewer) bytes; false if that is too much."""
 
+    def completed(self, call: Call) -> None:
+        """Nothing more of the request is to come, or is waited for."""
+
 
 class Call:
     """A program's call.
@@ -220,6 +223,7 @@ class Call:
             self._connection.acknowledge(self._stream_id, len(data))
         if end_stream:
             self._half_closed = True
+            self._assembly.completed(self)
         if self.finished:
             return
         try:
@@ -247,7 +251,14 @@ class Call:
             if not self._assembly.resize(self, by):
                 raise ExchangeError(Reason.LIMIT_EXCEEDED, "too many bytes of messages under assembly")
 
+    def give_up(self, error: ExchangeError) -> None:
+        """What has come of the request so far is not waited for any longer: end the call with ``error``."""
+        if not self.finished:
+            self._free()
+            self._handler.on_malformed(self, error)
+
     def _free(self) -> None:
+        self._assembly.completed(self)
         if self._pending:
             self._assembly.resize(self, -self._pending)
             self._pending = 0
@@ -256,6 +267,7 @@ class Call:
     def on_trailers(self, headers: Headers) -> None:
         """Requests of gRPC have no trailers; what they end, they end."""
         self._half_closed = True
+        self._assembly.completed(self)
         if not self.finished:
             self._handler.on_half_close(self)
 

@@ -29,6 +29,7 @@ from gateway.worker.http2 import (
     StreamSink,
     Sweep,
 )
+from gateway.worker.listener import Listener
 from gateway.worker.wire import (
     DEFAULT_MAX_MESSAGE_BYTES,
     Message,
@@ -60,9 +61,15 @@ class ProgramLimits:
     """Connections without a client certificate: of programs with tokens, and of strangers."""
     max_connections_per_program: int = 64
     """Of one client certificate; without one, of one address."""
+    max_handshakes: int = 256
+    """Connections in their TLS handshake; the longest waiting one makes room for the next."""
     max_assembly_bytes: int = 128 * 1024 * 1024
     """Bytes of messages under assembly over all calls."""
     max_assembly_bytes_per_program: int = 32 * 1024 * 1024
+    max_incomplete_per_program: int = 4_000
+    """Calls whose request has not all come, over all connections of a program."""
+    request_seconds: float = 60.0
+    """Time for a request to come, from its headers to its end; one byte a second is no request."""
 
 
 class ProgramEdge:
@@ -74,8 +81,8 @@ class ProgramEdge:
         limits: Bounds.
 
     Attributes:
-        counters: ``connections_opened``, ``connections_refused``, ``calls_started``, ``calls_malformed``,
-            ``peer_abuse`` and ``closed_<reason>``, as plain integers.
+        counters: ``connections_refused``, ``calls_started``, ``calls_malformed``, ``peer_abuse``,
+            ``closed_<reason>`` and those of ``Listener``, as plain integers.
     """
 
     def __init__(self, handler: CallHandler, *, clock: Clock, limits: ProgramLimits | None = None) -> None:
@@ -84,47 +91,46 @@ class ProgramEdge:
         self._handler = handler
         self._clock = clock
         self._sweep = Sweep()
-        self._servers: list[asyncio.Server] = []
+        self._listener: Listener | None = None
         self._by_holder: Counter[str] = Counter()
         self._anonymous = 0
         self._assembling = 0
         self._assembling_by_program: Counter[str] = Counter()
-
-    @property
-    def connections(self) -> set[Http2Connection]:
-        """Those whose TLS handshake succeeded; asyncio alone knows of the others, and lets them go after a while."""
-        return self._sweep.connections
+        self._incomplete: dict[Call, float] = {}  # since when, the oldest first
+        self._incomplete_by_program: Counter[str] = Counter()
+        self._watch: asyncio.TimerHandle | None = None
 
     async def serve(
         self, host: str, port: int, tls: ssl.SSLContext | None, *, reuse_port: bool = False
     ) -> tuple[str, int]:
         """Listen; returns the address bound to. Several workers share one port with ``reuse_port``."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(
+        self._listener = Listener(
             lambda: self._new_connection(loop),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=self.limits.http2.silence_seconds if tls else None,
-            ssl_shutdown_timeout=1.0 if tls else None,
-            backlog=512,
-            reuse_port=reuse_port or None,
+            self.counters,
+            handshakes=self.limits.max_handshakes,
+            handshake_seconds=self.limits.http2.silence_seconds,
         )
-        self._servers.append(server)
-        bound = server.sockets[0].getsockname()
-        return bound[0], bound[1]
+        return self._listener.listen(host, port, tls, reuse_port=reuse_port)
+
+    @property
+    def connections(self) -> set[Http2Connection]:
+        """Connections past their TLS handshake."""
+        return self._sweep.connections
 
     def drain(self) -> None:
         """Stop listening, say GOAWAY on every connection; open calls may end."""
-        for server in self._servers:
-            server.close()
+        if self._listener is not None:
+            self._listener.close()
         for connection in tuple(self.connections):
             connection.drain()
 
     def close(self) -> None:
         """Stop at once; open calls see their connection go."""
-        for server in self._servers:
-            server.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._listener is not None:
+            self._listener.close()
         for connection in tuple(self.connections):
             connection.close()
 
@@ -137,7 +143,7 @@ class ProgramEdge:
     # Inside
 
     def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Http2Connection:
-        connection = Http2Connection(
+        return Http2Connection(
             loop,
             self.limits.http2,
             self._sweep,
@@ -145,8 +151,6 @@ class ProgramEdge:
             on_ready=self._admit,
             on_closed=self._forget,
         )
-        self.counters["connections_opened"] += 1
-        return connection
 
     def _admit(self, connection: Http2Connection) -> None:
         holder = _holder_of(connection)
@@ -192,6 +196,8 @@ class ProgramEdge:
             connection, stream_id, head, deadline_us, self._handler, self, self.limits.max_message_bytes
         )
         connection.streams[stream_id] = call
+        if refusal is None and not end_stream and not self._await_request(call, connection.loop):
+            refusal = ExchangeError(Reason.LIMIT_EXCEEDED, "too many requests of this program are incomplete")
         if refusal is None:
             self._handler.on_call(call)
             if end_stream:
@@ -215,6 +221,38 @@ class ProgramEdge:
             self._assembling <= self.limits.max_assembly_bytes
             and self._assembling_by_program[program] <= self.limits.max_assembly_bytes_per_program
         )
+
+    def _await_request(self, call: Call, loop: asyncio.AbstractEventLoop) -> bool:
+        """Note a call whose request is still to come; false if its program has too many of them."""
+        program = call.peer_thumbprint
+        if self._incomplete_by_program[program] >= self.limits.max_incomplete_per_program:
+            return False
+        self._incomplete_by_program[program] += 1
+        self._incomplete[call] = loop.time()
+        if self._watch is None:
+            self._watch = loop.call_later(self.limits.request_seconds, self._give_up, loop)
+        return True
+
+    def completed(self, call: Call) -> None:
+        """A request is whole, or nobody waits for the rest of it."""
+        if self._incomplete.pop(call, None) is not None:
+            program = call.peer_thumbprint
+            self._incomplete_by_program[program] -= 1
+            if not self._incomplete_by_program[program]:
+                del self._incomplete_by_program[program]
+
+    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the calls whose request took too long; one timer for all, none while nothing is incomplete."""
+        self._watch = None
+        allowed = self.limits.request_seconds
+        while self._incomplete:
+            call, since = next(iter(self._incomplete.items()))
+            if since + allowed > loop.time():
+                self._watch = loop.call_at(since + allowed, self._give_up, loop)
+                return
+            self.counters["requests_too_slow"] += 1
+            text = "the request did not come whole in the time that it has"
+            call.give_up(ExchangeError(Reason.LIMIT_EXCEEDED, text))
 
 
 def _holder_of(connection: Http2Connection) -> str:

@@ -12,11 +12,13 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core.reasons import Code, ExchangeError
 from gateway.worker.http2 import (
     ROAD_LIMITS,
+    ClosedBecause,
     ErrorCode,
     Headers,
     Http2Connection,
@@ -24,6 +26,7 @@ from gateway.worker.http2 import (
     StreamSink,
     Sweep,
 )
+from gateway.worker.listener import Listener
 from gateway.worker.wire import (
     MessageReader,
     NotGrpcError,
@@ -41,6 +44,8 @@ CONNECT_SECONDS: Final = 3.0
 # The network answers at once or not at all. While it is away an attempt is given up early and made anew: after it has
 # healed, the next SYN is never more than a second off.
 TCP_SECONDS: Final = 1.5
+# Our own side of a road dials and asks at once; whoever opens no stream for so long only holds a place.
+ROAD_PORT_LIMITS: Final = replace(ROAD_LIMITS, idle_seconds=10.0)
 
 
 class LinkChannel:
@@ -171,61 +176,82 @@ def _ignore(_: object) -> None:
     """Nobody listens yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class RoadPortLimits:
+    """Bounds of the road's port."""
+
+    http2: Http2Limits = ROAD_PORT_LIMITS
+    max_connections: int = 1_024
+    max_connections_per_peer: int = 128
+    """Of one auth certificate: its workers have a stream each, and a newer one before the older ends."""
+    max_handshakes: int = 256
+
+
 class LinkListener:
     """The road's port.
 
     Attributes:
-        counters: ``connections_opened``, ``streams_refused`` and ``closed_<reason>`` as integers.
+        counters: ``connections_refused``, ``streams_refused``, ``closed_<reason>`` and those of ``Listener``.
     """
 
     def __init__(
-        self,
-        on_open: Callable[[LinkChannel], None],
-        *,
-        limits: Http2Limits = ROAD_LIMITS,
-        max_connections: int = 256,
+        self, on_open: Callable[[LinkChannel], None], *, limits: RoadPortLimits | None = None
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._on_open = on_open
-        self._limits = limits
-        self._max_connections = max_connections
+        self._limits = limits or RoadPortLimits()
         self._sweep = Sweep()
-        self._server: asyncio.Server | None = None
+        self._by_peer: Counter[str] = Counter()
+        self._listener: Listener | None = None
 
     @property
     def connections(self) -> set[Http2Connection]:
-        """Those whose TLS handshake succeeded; asyncio alone knows of the others, and lets them go after a while."""
+        """Connections past their TLS handshake."""
         return self._sweep.connections
 
     async def serve(self, host: str, port: int, tls: ssl.SSLContext) -> tuple[str, int]:
         """Listen; returns the address bound to. There is no road without TLS."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
+        self._listener = Listener(
             lambda: self._new_connection(loop),
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=self._limits.silence_seconds,
-            ssl_shutdown_timeout=1.0,
+            self.counters,
+            handshakes=self._limits.max_handshakes,
+            handshake_seconds=self._limits.http2.silence_seconds,
         )
-        bound = self._server.sockets[0].getsockname()
-        return bound[0], bound[1]
+        return self._listener.listen(host, port, tls)
 
     def close(self) -> None:
         """Stop listening and end every stream."""
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         for connection in tuple(self.connections):
             connection.close()
 
     def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Http2Connection:
-        connection = Http2Connection(
-            loop, self._limits, self._sweep, accept=self._accept, on_closed=self._forget
+        return Http2Connection(
+            loop,
+            self._limits.http2,
+            self._sweep,
+            accept=self._accept,
+            on_ready=self._admit,
+            on_closed=self._forget,
         )
-        self.counters["connections_opened"] += 1
-        return connection
+
+    def _admit(self, connection: Http2Connection) -> None:
+        """A certificate of the country's auth CA lets in, but not as often as its holder likes."""
+        peer = connection.peer_thumbprint or ""
+        self._by_peer[peer] += 1
+        too_many = len(self.connections) > self._limits.max_connections
+        if too_many or self._by_peer[peer] > self._limits.max_connections_per_peer:
+            self.counters["connections_refused"] += 1
+            connection.close(ClosedBecause.TOO_MANY_CONNECTIONS)
 
     def _forget(self, connection: Http2Connection) -> None:
+        if connection.is_ready:
+            peer = connection.peer_thumbprint or ""
+            self._by_peer[peer] -= 1
+            if not self._by_peer[peer]:
+                del self._by_peer[peer]
         self.counters[f"closed_{connection.closed_because}".replace(" ", "_")] += 1
 
     def _accept(
@@ -256,7 +282,7 @@ class LinkListener:
             return Code.UNIMPLEMENTED, "this port serves the road between gateways only"
         if connection.peer_certificate_der is None:
             return Code.UNAUTHENTICATED, "no client certificate"
-        if len(self.connections) > self._max_connections or len(connection.streams) > 1:
+        if len(connection.streams) > 1:
             return Code.RESOURCE_EXHAUSTED, "too many streams"
         return None, ""
 

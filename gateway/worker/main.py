@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import signal
 import socket
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -59,10 +60,11 @@ from gateway.worker.edges import (
     WholeRequests,
 )
 from gateway.worker.http2 import Http2Limits
-from gateway.worker.link import LinkDialler, LinkListener
+from gateway.worker.link import ROAD_PORT_LIMITS, LinkDialler, LinkListener, RoadPortLimits
 from gateway.worker.predecessors import Predecessors, read_predecessors
 from gateway.worker.randomness import RandomPool
 from gateway.worker.recovery import Recovered, recover
+from gateway.worker.road import RoadLimits
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
@@ -240,7 +242,7 @@ class Worker:
             clock=self._clock,
             limits=_program_limits(settings),
         )
-        self._listener = LinkListener(self.station.roads.accept)
+        self._listener = LinkListener(self.station.roads.accept, limits=_road_port_limits(settings))
         road = HostPort.parse(settings.listen.road[self.number])
         programs = HostPort.parse(settings.listen.programs)
         return Started(
@@ -330,8 +332,8 @@ class Worker:
 
     def _adapter_edge(self, address: str) -> AdapterEdge:
         where = HostPort.parse(address)
-        limits = AdapterLimits(max_message_bytes=self.settings.limits.message_bytes)
-        return AdapterEdge(where.host, where.port, tls.adapter_client(self.directory), limits=limits)
+        tls_of_adapter = tls.adapter_client(self.directory)
+        return AdapterEdge(where.host, where.port, tls_of_adapter, limits=_adapter_limits(self.settings))
 
     # --- configuration ---
 
@@ -534,6 +536,30 @@ def _station_limits(settings: GatewaySettings) -> StationLimits:
         entries_per_s=limits.entries_per_s,
         entries_burst=limits.entries_burst,
         cached_tokens=limits.cached_tokens,
+        road=RoadLimits(
+            sending_bytes=limits.road_sending_bytes,
+            unreceipted=limits.road_unreceipted,
+            unreceipted_bytes=limits.road_unreceipted_bytes,
+        ),
+    )
+
+
+def _adapter_limits(settings: GatewaySettings) -> AdapterLimits:
+    limits = settings.limits
+    return AdapterLimits(
+        max_message_bytes=limits.message_bytes,
+        max_connections=limits.adapter_connections,
+        max_waiting=limits.adapter_waiting,
+    )
+
+
+def _road_port_limits(settings: GatewaySettings) -> RoadPortLimits:
+    limits = settings.limits
+    return RoadPortLimits(
+        http2=replace(ROAD_PORT_LIMITS, silence_seconds=limits.handshake_ms / 1000),
+        max_connections=limits.road_connections,
+        max_connections_per_peer=limits.road_peer_connections,
+        max_handshakes=limits.handshakes,
     )
 
 
@@ -548,6 +574,8 @@ def _program_limits(settings: GatewaySettings) -> ProgramLimits:
             reset_burst=limits.reset_burst,
             resets_per_second=limits.resets_per_s,
             silence_seconds=limits.handshake_ms / 1000,
+            idle_seconds=limits.idle_ms / 1000,
+            write_stall_seconds=limits.write_stall_ms / 1000,
             # A program that went without a word: its calls are cancelled, as if it had said so.
             ping_after_seconds=PROGRAM_SILENT_S,
             ping_timeout_seconds=PROGRAM_SILENT_S,
@@ -555,15 +583,29 @@ def _program_limits(settings: GatewaySettings) -> ProgramLimits:
         max_message_bytes=limits.message_bytes,
         max_connections=limits.connections,
         max_anonymous_connections=limits.anonymous_connections,
+        max_connections_per_program=limits.program_connections,
+        max_handshakes=limits.handshakes,
+        max_incomplete_per_program=limits.member_calls,
+        request_seconds=limits.request_ms / 1000,
         max_assembly_bytes=limits.worker_bytes,
         max_assembly_bytes_per_program=limits.member_bytes,
     )
+
+
+def _allow_open_files() -> None:
+    """Let the limits of connections decide, not the system's default of 1,024 open files.
+
+    Else strangers who open connections would keep the log from opening its next segment.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def serve(
     settings: GatewaySettings, directory: GatewayDirectory, number: int, channel: int, lifeline: int | None
 ) -> int:
     """Run one worker until a signal, the lifeline or control ends it; returns the exit code."""
+    _allow_open_files()
     loop = asyncio.get_running_loop()
     worker = Worker(settings, directory, number, socket.socket(fileno=channel) if channel >= 0 else None)
     try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from core.frames import FrameRecord
 from core.leaves import HEARD, SAID, Leaf, Role, parse_heard, parse_leaf
@@ -22,10 +22,12 @@ from core.statements import ANSWERS, Statement, parse_statement
 from gateway.worker.doubts import MAX_IN_DOUBT
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import PeerLog
-from gateway.worker.road import MAX_RESENT, MAX_UNRECEIPTED_BYTES
+from gateway.worker.road import MAX_RESENT
 from ledger.heard import HeardFiles
 from ledger.records import AttachmentKind
 from ledger.vault import BodyUnreadableError
+
+MAX_RESENT_BYTES: Final = 64 * 1024 * 1024
 
 OpenBody = Callable[[bytes], bytes]
 
@@ -60,7 +62,7 @@ class _Unreceipted:
         leaves[leaf.index] = leaf
         self._peer_of[leaf.index] = peer
         self._held[peer] += _held_bytes(leaf)
-        while len(leaves) > MAX_RESENT or self._held[peer] > MAX_UNRECEIPTED_BYTES:
+        while len(leaves) > MAX_RESENT or self._held[peer] > MAX_RESENT_BYTES:
             self.remove(next(iter(leaves)))
 
     def remove(self, index: int) -> None:

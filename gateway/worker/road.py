@@ -37,13 +37,19 @@ MAX_INLINE_BYTES: Final = 2 * 1024 * 1024
 # it with the turn on top, in a message of 16 MiB, and its receiver as many bodies that came ahead of it.
 MAX_RESENT: Final = 1_000
 MAX_BACKLOG: Final = 2_048
-MAX_SENDING_BYTES: Final = 64 * 1024 * 1024
 MAX_ASSEMBLIES: Final = 4_096
 # What may stand beside a message: two metadata blobs at their longest, and salts.
 METADATA_BYTES: Final = 72 * 1024
 STALL_US: Final = 10_000_000
-MAX_UNRECEIPTED: Final = 65_536
-MAX_UNRECEIPTED_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RoadLimits:
+    """What may be held for one peer that takes slowly, or gives no receipts."""
+
+    sending_bytes: int = 64 * 1024 * 1024
+    unreceipted: int = 65_536
+    unreceipted_bytes: int = 64 * 1024 * 1024
 
 
 class Channel(Protocol):
@@ -100,7 +106,9 @@ class Road:
         max_message: int,
         budget: Budget,
         on_sent: Callable[[list[OwnLeaf]], None],
+        limits: RoadLimits | None = None,
     ) -> None:
+        self.limits = limits or RoadLimits()
         self._own_log = own_log
         self.peer = peer
         self.member = member
@@ -139,7 +147,7 @@ class Road:
     @property
     def is_backed_up(self) -> bool:
         """Whether so much waits to be sent that nothing long should be added: no new exchange, no answer."""
-        return len(self.outgoing) >= MAX_BACKLOG or self._sending_bytes > MAX_SENDING_BYTES
+        return len(self.outgoing) >= MAX_BACKLOG or self._sending_bytes > self.limits.sending_bytes
 
     @property
     def proven_size(self) -> int | None:
@@ -177,7 +185,11 @@ class Road:
         if leaf.is_said:
             self.unreceipted[leaf.leaf_hash] = leaf
             self.unreceipted_bytes += leaf.held_bytes
-            while len(self.unreceipted) > MAX_UNRECEIPTED or self.unreceipted_bytes > MAX_UNRECEIPTED_BYTES:
+            limits = self.limits
+            while (
+                len(self.unreceipted) > limits.unreceipted
+                or self.unreceipted_bytes > limits.unreceipted_bytes
+            ):
                 # A peer that gives no receipts must not make us hold what it was sent. What is pushed out stays in
                 # the log; only its re-sending after a lost stream is given up.
                 self._forget(next(iter(self.unreceipted)))
@@ -235,7 +247,7 @@ class Road:
             if leaf.is_said:
                 expected = taken_body(leaf.role, own, leaf.index, leaf.leaf_hash.hex(), head)
                 self.expected[expected] = (leaf.index, leaf.leaf_hash)
-        while len(self.expected) > MAX_UNRECEIPTED:
+        while len(self.expected) > self.limits.unreceipted:
             del self.expected[next(iter(self.expected))]
 
     def take_receipt(self, body: bytes, receipt: Heard | None) -> int | None:

@@ -34,7 +34,7 @@ from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.pipeline import Pipeline
 from gateway.worker.recovery import Recovered
 from gateway.worker.refusal import Refusals
-from gateway.worker.road import Road
+from gateway.worker.road import Road, RoadLimits
 from gateway.worker.roads import Dialler, RoadTable, Self
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Commit, Turn, Turns
@@ -87,6 +87,7 @@ class StationLimits:
     entries_per_s: int
     entries_burst: int
     cached_tokens: int
+    road: RoadLimits
 
 
 class Station:
@@ -405,6 +406,7 @@ class Station:
             credit=limits.credit_bytes,
             max_message=limits.message_bytes,
             budget=self.budget,
+            limits=limits.road,
             on_sent=self.pipeline.consumer.on_sent,
         )
         road.restore(self._unreceipted.pop(log, []))

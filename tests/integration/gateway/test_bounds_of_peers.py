@@ -200,19 +200,17 @@ def test_endings_of_one_request_are_heard_within_the_budget(federation: Federati
         call.cancel()
 
 
-def test_long_answers_wait_while_their_road_has_much_to_send(
-    federation: Federation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_answers_wait_while_their_road_has_much_to_send(tmp_path: Path) -> None:
     """A peer that takes them slowly gets them all; the stream that others share lives on."""
-    monkeypatch.setattr("gateway.worker.road.MAX_SENDING_BYTES", 300_000)
-    federation.adapter.answer = lambda request, _: request * 1_000_000
+    with Federation(tmp_path, limits=Limits(road_sending_bytes=300_000)) as federation:
+        federation.adapter.answer = lambda request, _: request * 1_000_000
 
-    with federation.channel() as channel:
-        calls = [calling(channel).future(b"x", metadata=metadata(), timeout=30) for _ in range(24)]
-        answers = [call.result() for call in calls]
+        with federation.channel() as channel:
+            calls = [calling(channel).future(b"x", metadata=metadata(), timeout=30) for _ in range(24)]
+            answers = [call.result() for call in calls]
 
-    assert answers == [b"x" * 1_000_000] * 24
-    assert provider(federation).station.pipeline.provider._held == []
+        assert answers == [b"x" * 1_000_000] * 24
+        assert provider(federation).station.pipeline.provider._held == []
 
 
 def test_a_call_that_waited_for_the_adapter_was_not_delivered(

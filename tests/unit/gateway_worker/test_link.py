@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from gateway.worker.http2 import ROAD_LIMITS
-from gateway.worker.link import ROAD_PATH, LinkChannel, LinkDialler, LinkListener
+from gateway.worker.link import ROAD_PATH, LinkChannel, LinkDialler, LinkListener, RoadPortLimits
 from tests.support.loopback import Authority, LoopThread, make_authority
 
 pytestmark = pytest.mark.unit
@@ -276,7 +276,8 @@ def test_a_stock_grpc_server_can_be_the_peer(loop: LoopThread, authority: Author
 def test_connections_that_never_get_through_tls_are_not_held(loop: LoopThread, authority: Authority) -> None:
     """Scans, strangers and peers lost in mid-handshake must not use up the room of those who come after."""
     far = End()
-    listener = LinkListener(far.opened, limits=replace(ROAD_LIMITS, silence_seconds=0.2), max_connections=2)
+    limits = RoadPortLimits(http2=replace(ROAD_LIMITS, silence_seconds=0.2), max_connections=2)
+    listener = LinkListener(far.opened, limits=limits)
     _, port = loop.run(listener.serve("127.0.0.1", 0, authority.tls(server=True)))
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
     for one in silent[:3]:

@@ -20,10 +20,9 @@ from gateway.worker.road import (
     CHUNK_BYTES,
     MAX_BACKLOG,
     MAX_RESENT,
-    MAX_SENDING_BYTES,
-    MAX_UNRECEIPTED_BYTES,
     STALL_US,
     Road,
+    RoadLimits,
 )
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import BATCH
@@ -352,7 +351,7 @@ def test_a_lost_stream_gives_back_what_it_held(own: WrittenLog, budget: Budget) 
 def test_a_peer_that_gives_no_receipts_does_not_fill_our_memory(own: WrittenLog, budget: Budget) -> None:
     """What was sent is held for a re-sending up to a bound of bytes; its receipt is taken all the same."""
     made, _ = road(own, budget)
-    size = MAX_UNRECEIPTED_BYTES // 4 + 1
+    size = RoadLimits().unreceipted_bytes // 4 + 1
     head, leaves = own.head(), []
     for number in range(5):
         leaves.append(
@@ -395,12 +394,10 @@ def test_a_peer_that_gives_no_credit_is_taken_for_unreachable(own: WrittenLog, b
     assert made.outgoing == [leaf]
 
 
-def test_a_road_with_much_that_waits_for_credit_takes_nothing_long(
-    own: WrittenLog, budget: Budget, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_road_with_much_that_waits_for_credit_takes_nothing_long(own: WrittenLog, budget: Budget) -> None:
     """It is slow, not stalled: what was begun goes on, and room comes back with the credit."""
-    monkeypatch.setattr("gateway.worker.road.MAX_SENDING_BYTES", 1_000_000)
     made, _ = road(own, budget)
+    made.limits = RoadLimits(sending_bytes=1_000_000)
     leaves = []
     for _ in range(2):
         assert not made.is_backed_up
@@ -430,7 +427,7 @@ def test_a_statement_whose_exchange_ended_is_not_sent_again(own: WrittenLog, bud
 
 def test_the_longest_frame_is_taken(own: WrittenLog, view: TrustView) -> None:
     """As many leaves as may wait, each with a body; else the peer would refuse that frame again and again."""
-    budget = Budget(BudgetLimits(MAX_SENDING_BYTES, MAX_SENDING_BYTES, 10, 20))
+    budget = Budget(BudgetLimits(64 * 1024 * 1024, 64 * 1024 * 1024, 10, 20))
     made, channel = road(own, budget)
     for number in range(MAX_BACKLOG + BATCH):
         index, entry = own.say((payload(4096),), nonce=f"{number:032x}")

@@ -23,10 +23,11 @@ from pki.profiles import Profile
 from rpc.credentials import Peer, channel, peer, require_role, server_credentials
 from rpc.health import MAX_NAME_CHARACTERS, MAX_UNKNOWN_NAMES, OVERALL
 from rpc.identity import Identity
+from rpc.limits import Limits
 from rpc.logs import configure_logs
 from rpc.ports import holder_of, require_free
 from rpc.remote import RemoteError, Violation
-from rpc.server import Limits, RpcServer
+from rpc.server import RpcServer
 from rpc.status import CallError, error_from_rpc
 from rpc.waiting import WaitingStream, Watchers, _Senders, waiting
 from tests.support.certified import AUDITOR, OPERATOR, REGISTRY, CertifiedCountry

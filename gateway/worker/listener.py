@@ -1,0 +1,137 @@
+"""A listening socket: what has not finished its TLS handshake is bounded, and makes room for what comes.
+
+Anyone who reaches the port can open connections and say nothing, or half a handshake. asyncio's own server holds each
+until its timeout, as many as there are, and never says that one failed. Here the one that has waited longest is let go
+when a newcomer finds no room (as a SYN cache does): honest handshakes take milliseconds, so it is the silent ones that
+go, and no stranger can keep programs or peers out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+ACCEPTED_AT_ONCE: Final = 64
+BACKLOG: Final = 512
+# Out of descriptors or memory: those that are served give some back sooner or later, the port comes back by itself.
+PAUSE_SECONDS: Final = 0.1
+_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener:
+    """One port.
+
+    Args:
+        new_connection: Makes the protocol of each connection; asyncio tells it of those whose handshake succeeds.
+        counters: Where ``connections_opened``, ``handshakes_failed``, ``handshakes_dropped`` and
+            ``accept_paused`` are counted.
+        handshakes: Connections that may be in their handshake at once.
+        handshake_seconds: Time for one handshake.
+    """
+
+    def __init__(
+        self,
+        new_connection: Callable[[], asyncio.Protocol],
+        counters: Counter[str],
+        *,
+        handshakes: int,
+        handshake_seconds: float,
+    ) -> None:
+        self._new_connection = new_connection
+        self._counters = counters
+        self._handshakes = handshakes
+        self._handshake_seconds = handshake_seconds
+        self._pending: dict[asyncio.Task[None], None] = {}
+        self._socket: socket.socket | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    @property
+    def in_handshake(self) -> int:
+        """Connections that have not finished their handshake."""
+        return len(self._pending)
+
+    def listen(
+        self, host: str, port: int, tls: ssl.SSLContext | None, *, reuse_port: bool = False
+    ) -> tuple[str, int]:
+        """Bind and accept; returns the address bound to.
+
+        Raises:
+            OSError: The address cannot be bound.
+        """
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+        listening.setblocking(False)
+        self._socket, self._tls = listening, tls
+        self._watch()
+        bound = listening.getsockname()
+        return bound[0], bound[1]
+
+    def close(self) -> None:
+        """Accept nothing more; handshakes under way are given up."""
+        listening, self._socket = self._socket, None
+        if listening is not None:
+            asyncio.get_running_loop().remove_reader(listening)
+            listening.close()
+        for task in tuple(self._pending):
+            task.cancel()
+
+    # Inside
+
+    def _watch(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTED_AT_ONCE):
+            if self._socket is None:
+                return
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _SHORTAGE:
+                    raise
+                self._pause(self._socket)
+                return
+            accepted.setblocking(False)
+            self._begin(accepted)
+
+    def _pause(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._counters["accept_paused"] += 1
+        loop.remove_reader(listening)
+        loop.call_later(PAUSE_SECONDS, self._watch)
+
+    def _begin(self, accepted: socket.socket) -> None:
+        self._counters["connections_opened"] += 1
+        if len(self._pending) >= self._handshakes:
+            self._counters["handshakes_dropped"] += 1
+            longest = next(iter(self._pending))
+            del self._pending[longest]
+            longest.cancel()
+        task = asyncio.get_running_loop().create_task(self._handshake(accepted))
+        self._pending[task] = None
+        task.add_done_callback(self._done)
+
+    async def _handshake(self, accepted: socket.socket) -> None:
+        """One task per connection, for its handshake only."""
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._new_connection,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_seconds if self._tls else None,
+                ssl_shutdown_timeout=1.0 if self._tls else None,
+            )
+        except OSError:
+            # Silence, garbage, a stranger's certificate, an older TLS: the peer's affair (ssl.SSLError is an OSError).
+            self._counters["handshakes_failed"] += 1
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._pending.pop(task, None)

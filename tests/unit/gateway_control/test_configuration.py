@@ -26,7 +26,7 @@ from gateway.control.repository import RegistryAwayError, UntrustedConfiguration
 from gateway.control.state import Freshness, LeftOut
 from gateway.control.verification import JudgedConfiguration
 from gateway.layout import GatewayDirectory
-from gateway.settings import GatewaySettings, Registry
+from gateway.settings import Configuration, GatewaySettings, Registry
 from tests.support.tuf_repository import TufRepository
 
 SETTINGS = GatewaySettings(
@@ -155,9 +155,9 @@ class Keepers:
         self._clock = clock
         self._told = told
 
-    def new(self) -> ConfigurationKeeper:
+    def new(self, settings: GatewaySettings = SETTINGS) -> ConfigurationKeeper:
         return ConfigurationKeeper(
-            SETTINGS,
+            settings,
             self.directory,
             self._registry.repository.root,
             judge,
@@ -398,6 +398,20 @@ def test_a_new_version_is_in_force_as_soon_as_it_is_told(
     registry.publish({"common.json": b"common", "members/x.json": b"x"})
 
     told.wait_for_version(2)
+
+
+def test_the_configuration_is_fetched_although_watch_is_silent(
+    keepers: Keepers, told: Told, registry: SimulatedRegistry
+) -> None:
+    """A registry that forgets to tell is asked."""
+    keeper = keepers.new(msgspec.structs.replace(SETTINGS, configuration=Configuration(refresh_s=1)))
+    keeper.start()
+    told.wait_for_version(1)
+
+    registry.repository.publish({"common.json": b"common", "members/x.json": b"x"})
+
+    told.wait_for_version(2)
+    keeper.stop()
 
 
 def test_a_watch_that_breaks_is_opened_again(

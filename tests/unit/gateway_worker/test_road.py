@@ -376,6 +376,32 @@ def test_a_peer_that_gives_no_receipts_does_not_fill_our_memory(own: WrittenLog,
     assert made.unreceipted_bytes == 0
 
 
+def test_statements_without_receipts_are_bounded_in_number(own: WrittenLog, budget: Budget) -> None:
+    """Short ones too; the oldest are given up for a re-sending."""
+    made, _ = road(own, budget)
+    made.limits = RoadLimits(unreceipted=3)
+    leaves = [OwnLeaf(b"", bytes([at]) * 32, body=b"", is_said=True, index=at) for at in range(5)]
+    for leaf in leaves:
+        made.add(leaf)
+
+    assert list(made.unreceipted) == [one.leaf_hash for one in leaves[-3:]]
+
+
+def test_bodies_under_way_are_bounded_in_number(
+    own: WrittenLog, budget: Budget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that begins bodies and never ends them loses the stream."""
+    monkeypatch.setattr("gateway.worker.road.MAX_ASSEMBLIES", 3)
+    made, _ = road(own, budget)
+    for number in range(3):
+        made.on_chunk(Chunk(bytes([number]) * 32, 1000, b"x"))
+
+    with pytest.raises(MalformedError) as refused:
+        made.on_chunk(Chunk(b"z" * 32, 1000, b"x"))
+
+    assert refused.value.reason is Reason.FRAME_INVALID
+
+
 def test_a_peer_that_gives_no_credit_is_taken_for_unreachable(own: WrittenLog, budget: Budget) -> None:
     """After a while without any, not while it goes on; what waited is sent on the next stream."""
     made, _ = road(own, budget)

@@ -1,0 +1,88 @@
+"""Bounds of a worker, each hit through the real gateways (docs/operations/limits.md)."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from core.identifiers import SubsystemId
+from gateway.settings import Limits, LogSettings
+from gateway.worker import context
+from gateway.worker.main import Worker
+from tests.integration.hostile.country import reason_of, until, worker_of
+from tests.support.federation import CLIENT, Federation, calling, metadata
+
+
+@pytest.mark.parametrize("bound", ["member_calls", "worker_calls"])
+def test_calls_in_flight_are_bounded(tmp_path: Path, bound: str) -> None:
+    """The call above is refused by name; it goes once others have ended."""
+    answer = threading.Event()
+    with Federation(tmp_path, limits=Limits(**{bound: 2})) as federation:
+        federation.adapter.answer = lambda request, _: request if answer.wait(20) else b""
+        with federation.channel() as channel:
+            held = [calling(channel).future(b"", metadata=metadata(), timeout=20) for _ in range(2)]
+            until(lambda: len(federation.adapter.calls) == 2)
+
+            assert reason_of(channel) == "LIMIT_EXCEEDED"
+
+            answer.set()
+            assert [one.result() for one in held] == [b"", b""]
+            assert calling(channel)(b"again", metadata=metadata(), timeout=10) == b"again"
+
+
+def test_a_stopping_worker_waits_no_longer_than_it_may(tmp_path: Path) -> None:
+    """An adapter that never answers does not keep a gateway from stopping."""
+    answer = threading.Event()
+    with Federation(tmp_path, limits=Limits(drain_ms=200)) as federation:
+        federation.adapter.answer = lambda request, _: request if answer.wait(20) else b""
+        with federation.channel() as channel:
+            call = calling(channel).future(b"", metadata=metadata(), timeout=20)
+            until(lambda: len(federation.adapter.calls) == 1)
+            worker = worker_of(federation.pns)
+
+            federation.do(_stop(worker))
+
+            until(worker._stopped.is_set)
+            answer.set()
+            call.cancel()
+
+
+async def _stop(worker: Worker) -> None:
+    worker.stop()
+
+
+def test_a_head_is_signed_at_most_a_second_after_a_commit(tmp_path: Path) -> None:
+    """Though no frame leaves: a refusal at one's own gateway is covered too (PROTOCOL M6)."""
+    with Federation(tmp_path, log=LogSettings(reserve_bytes=0, head_ms=50)) as federation:
+        station = worker_of(federation.pns).station
+        with federation.channel() as channel:
+            assert reason_of(channel, x_road_purpose="P09") == "PURPOSE_NOT_ALLOWED"
+        assert station.durable_size > 1
+
+        until(lambda: station.heads.size == station.durable_size)
+
+
+def test_the_oldest_doubts_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log keeps them all; memory keeps as many as are worth asking for."""
+    monkeypatch.setattr("gateway.worker.consumer.MAX_IN_DOUBT", 3)
+    with Federation(tmp_path) as federation:
+        consumer = worker_of(federation.pns).station.pipeline.consumer
+
+        for number in range(5):
+            consumer._doubt(f"{number:064x}", "f" * 64)
+
+        assert [int(one, 16) for one in consumer.in_doubt] == [2, 3, 4]
+        consumer.in_doubt.clear()
+
+
+def test_caches_of_what_peers_name_are_bounded() -> None:
+    """Ten thousand names that nobody has leave no more behind than the cache holds."""
+    for number in range(10_000):
+        context._subsystem(f"BJ/GOV/M{number}/S")
+
+    found = context._subsystem.cache_info()
+    assert found.maxsize is not None
+    assert found.currsize <= found.maxsize <= 4096
+    assert context._subsystem(CLIENT) == SubsystemId.parse(CLIENT)

@@ -40,6 +40,22 @@ def configure_logs(process: str, *, level: int = logging.INFO, stream: TextIO | 
         logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
+    # Only where nobody else listens: under a test runner there are handlers already.
+    logging.basicConfig(handlers=[_LibraryEvents()], level=logging.WARNING)
+
+
+class _LibraryEvents(logging.Handler):
+    """What asyncio, grpcio and others log becomes an event too: their text may quote what a stranger sent."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record, one event."""
+        try:
+            text = record.getMessage()
+        except Exception:  # a library's own mistake must not end whoever logged
+            text = str(record.msg)
+        structlog.get_logger().log(
+            record.levelno, "library", library=record.name, text=text, exc_info=record.exc_info
+        )
 
 
 def _naming(process: str) -> Processor:

@@ -13,6 +13,7 @@ from core.reasons import ExchangeError
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 from gateway.worker.main import serve
+from rpc.logs import configure_logs
 from rpc.settings import load_settings
 
 
@@ -24,14 +25,7 @@ def main() -> int:
     parser.add_argument("--channel", type=int, default=-1)
     parser.add_argument("--lifeline", type=int, default=None)
     arguments = parser.parse_args()
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.add_log_level,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs("gateway-worker")
     try:
         settings = load_settings(arguments.config, GatewaySettings)
         directory = GatewayDirectory.of(arguments.config)

@@ -1,7 +1,9 @@
 """The metadata of a call: what the program claims, what the adapter is told, what passes through untouched.
 
 Reserved names (``x-road-*``) never pass a border: the consumer's gateway takes them off the program's call, the
-provider's gateway writes its own from the verified statement (DESIGN, invariant 7).
+provider's gateway writes its own from the verified statement (DESIGN, invariant 7). Nor does anything that some
+program takes for an identity: proxies' headers, credentials, and reserved names spelt with ``_``, which many
+frameworks fold into ``-``.
 """
 
 from __future__ import annotations
@@ -21,8 +23,24 @@ RESERVED: Final = b"x-road-"
 
 # Of the HTTP request itself, or consumed at the door; everything else belongs to the two programs.
 _OWN: Final = frozenset(
-    {b"te", b"content-type", b"grpc-timeout", b"grpc-encoding", b"authorization", b"connection", b"host"}
+    {
+        b"te",
+        b"content-type",
+        b"grpc-timeout",
+        b"grpc-encoding",
+        b"connection",
+        b"host",
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"set-cookie",
+        # Who came through which proxy: no proxy stands here, so whoever says so made it up.
+        b"forwarded",
+        b"via",
+        b"x-real-ip",
+    }
 )
+_FORWARDED: Final = b"x-forwarded-"
 
 _CLIENT = b"x-road-client"
 _SERVICE = b"x-road-service"
@@ -55,9 +73,16 @@ class Claims:
 NO_CLAIMS: Final = Claims(None, None, None, None, None, None, None)
 
 
+@lru_cache(4096)
+def _stays_here(name: bytes) -> bool:
+    """Whether no border lets an entry of this name pass."""
+    folded = name.replace(b"_", b"-").removesuffix(b"-bin")
+    return folded in _OWN or folded.startswith((RESERVED, _FORWARDED))
+
+
 def passed_on(metadata: Iterable[tuple[bytes, bytes]]) -> Metadata:
-    """What travels to the other side: all but reserved names, the call's own headers and credentials."""
-    return tuple([one for one in metadata if one[0] not in _OWN and one[0][:7] != RESERVED])
+    """What travels to the other side: all but reserved names, the call's own headers, credentials and identities."""
+    return tuple([one for one in metadata if not _stays_here(one[0])])
 
 
 def read_claims(metadata: Iterable[tuple[bytes, bytes]], personal_number: re.Pattern[str]) -> Claims:
@@ -70,9 +95,8 @@ def read_claims(metadata: Iterable[tuple[bytes, bytes]], personal_number: re.Pat
     objection = None
     for entry in metadata:
         name, value = entry
-        if name[:7] != RESERVED:
-            if name not in _OWN:
-                passed.append(entry)
+        if not _stays_here(name):
+            passed.append(entry)
         elif name in _KNOWN:
             text = value.decode("ascii", "replace")
             reason = Reason.METADATA_INVALID if name in found else _check(name, text, personal_number)

@@ -110,7 +110,23 @@ def test_unknown_reserved_names_are_ignored_and_never_passed_on() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [b"te", b"content-type", b"grpc-timeout", b"grpc-encoding", b"authorization", b"connection", b"host"],
+    [
+        b"te",
+        b"content-type",
+        b"grpc-timeout",
+        b"grpc-encoding",
+        b"authorization",
+        b"connection",
+        b"host",
+        b"cookie",
+        b"proxy-authorization",
+        b"forwarded",
+        b"x-forwarded-client-cert",
+        b"x-forwarded-for-bin",
+        b"x_forwarded_for",
+        b"x_road_client",
+        b"x-road_client-bin",
+    ],
 )
 def test_what_belongs_to_the_hop_or_the_door_stays_there(name: bytes) -> None:
     """Credentials are consumed and never travel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import pickle
 import signal
@@ -26,7 +27,7 @@ from pki.profiles import Profile
 from rpc.files import read_private, replace_file, write_private
 from rpc.identity import CHAIN_FILE, KEY_FILE, Identity
 from rpc.lifeline import Lifeline, stop_event, wait_for_end
-from rpc.logs import MAX_VALUE_CHARACTERS, configure_logs
+from rpc.logs import MAX_VALUE_CHARACTERS, _LibraryEvents, configure_logs
 from rpc.remote import MAX_TEXT_CHARACTERS, printable
 from rpc.settings import SettingsError, load_settings
 from tests.support.certified import OPERATOR, CertifiedCountry, write_identity
@@ -328,3 +329,22 @@ def test_the_end_of_the_parent_is_noticed() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_what_a_library_logs_is_an_event_too(events: io.StringIO) -> None:
+    """Its text may quote a stranger; a traceback stays inside its line."""
+    handler = _LibraryEvents()
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 1, "failed: %s", (HOSTILE,), None)
+    broken = logging.LogRecord("asyncio", logging.ERROR, "", 1, "failed: %d", (HOSTILE,), None)
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        record.exc_info = sys.exc_info()
+
+    handler.emit(record)
+    handler.emit(broken)
+
+    first, second = (json.loads(line) for line in events.getvalue().splitlines())
+    assert (first["event"], first["library"], first["text"]) == ("library", "asyncio", f"failed: {HOSTILE}")
+    assert "Traceback" in first["exception"]
+    assert second["text"] == "failed: %d"

@@ -150,6 +150,7 @@ class Member:
     admitted: list[ProgramEntry] = field(default_factory=list)
     closed: list[ClosedLog] = field(default_factory=list)
     serial: int = 1
+    more_logs: list[RegisteredLog] = field(default_factory=list)
 
     @property
     def gateway(self) -> str:
@@ -332,7 +333,10 @@ class Federation:
             issued_at="2026-11-23T00:00:00Z",
             auth=[RegisteredCertificate(member.auth.thumbprint, _pem(member.auth))],
             seal=[RegisteredCertificate(member.seal.thumbprint, _pem(member.seal))],
-            logs=[RegisteredLog(member.log, 0, f"127.0.0.1:{member.link_port or member.road_port or 1}")],
+            logs=[
+                RegisteredLog(member.log, 0, f"127.0.0.1:{member.link_port or member.road_port or 1}"),
+                *member.more_logs,
+            ],
             closed=member.closed,
         )
         jws = sign_document(DocumentKind.REGISTRATION, encode(registration), member.key)

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from core.agreements import Agreement, Bilingual, Party
-from core.clock import SystemClock
+from core.clock import Clock, SystemClock
 from core.configuration import (
     AgreementEntry,
     AgreementState,
@@ -389,11 +389,13 @@ class Federation:
         self._thread.join()
         self._loop.close()
 
-    def start(self, member: Member, channel: socket.socket | None = None) -> None:
+    def start(
+        self, member: Member, channel: socket.socket | None = None, *, clock: Clock | None = None
+    ) -> None:
         """Start a member's worker on its ports of before, with its end of a channel to control if there is one."""
         member.settings = _with_ports(member)
         worker = Worker(member.settings, member.directory, 0, channel)
-        worker._clock = member.clock
+        worker._clock = clock or member.clock
         started = self.do(worker.start())
         member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
         member.running = asyncio.run_coroutine_threadsafe(worker.run(), self._loop)

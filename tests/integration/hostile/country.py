@@ -61,12 +61,12 @@ def said(member: Member) -> list[Statement]:
     return [parse_statement(body) for label, body in _leaves(member) if label == SAID]
 
 
-def heard(member: Member) -> list[Heard]:
+def heard(member: Member, worker: int = 0) -> list[Heard]:
     """Every ``heard`` leaf in a member's log."""
-    return [parse_heard(body) for label, body in _leaves(member) if label == HEARD]
+    return [parse_heard(body) for label, body in _leaves(member, worker) if label == HEARD]
 
 
-def _leaves(member: Member) -> list[tuple[bytes, bytes]]:
-    reader = LogReader(member.directory.log(0))
+def _leaves(member: Member, worker: int = 0) -> list[tuple[bytes, bytes]]:
+    reader = LogReader(member.directory.log(worker))
     reader.read_all()
     return [(leaf.label, leaf.body) for leaf in (parse_leaf(one.leaf) for one in reader)]

@@ -78,9 +78,10 @@ class WrittenLog:
     certificate: x509.Certificate
     hashes: list[bytes] = field(default_factory=list)
     log: str = ""
+    nonce: str = "0" * 32
 
     def __post_init__(self) -> None:
-        leaf = genesis_leaf(Genesis(1, self.gateway, 0, NOW_MS, "0" * 32, None))
+        leaf = genesis_leaf(Genesis(1, self.gateway, 0, NOW_MS, self.nonce, None))
         self.log = leaf_hash(leaf).hex()
         self.hashes = [leaf_hash(leaf)]
 

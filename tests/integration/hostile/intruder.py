@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from core.clock import SystemClock
 from core.documents import digest, encode
 from core.heads import ConfigurationMark, b64url
+from core.leaves import SAID, prefix
+from core.merkle import leaf_hash
 from core.payloads import encode_metadata
 from core.registrations import RegisteredLog
 from core.statements import AgreementMark, Statement, parse_statement
@@ -68,15 +71,22 @@ class Intruder:
         seal = seal or member.seal
         self.federation = federation
         self.member = member
-        self.log = WrittenLog(member.gateway, seal.key, seal.certificate)
+        self.log = WrittenLog(member.gateway, seal.key, seal.certificate, nonce=os.urandom(16).hex())
         self.received: list[Message] = []
         self.closed: list[str] = []
         self.verified = 0
         self._signed_by = signed_by
         self._channel: LinkChannel | None = None
         self._failed: list[str] = []
-        member.more_logs.append(RegisteredLog(self.log.log, 1 + len(member.more_logs), "127.0.0.1:1"))
+        self._registered = RegisteredLog(self.log.log, 1 + len(member.more_logs), "127.0.0.1:1")
+        member.more_logs.append(self._registered)
         federation.publish()
+
+    def leave(self) -> None:
+        """Hang up, and be registered no more."""
+        self.hang_up()
+        self.member.more_logs.remove(self._registered)
+        self.federation.publish()
 
     # --- the stream ---
 
@@ -177,7 +187,40 @@ class Intruder:
         self.send(self.frame(entry))
         return entry[0]
 
+    def answer(
+        self, request: Statement, leaf: str, parts: Sequence[tuple[int, bytes]], **fields: Any
+    ) -> tuple[int, UnverifiedEntry]:
+        """A response statement in his log, as the provider's gateway writes it."""
+        told = {name: getattr(request, name) for name in request.__struct_fields__}
+        told |= {
+            "kind": "response",
+            "from_": self.log.log,
+            "to": request.from_,
+            "configuration": self.mark,
+            "issued_at": SystemClock().now_ms(),
+            "deadline_us": None,
+            "encoding": "identity",
+            "nonce": os.urandom(16).hex(),
+            "request": leaf,
+            "heard": 0,
+            "status": 0,
+        }
+        del told["payloads"]
+        salted = tuple((os.urandom(16), flag, data) for flag, data in parts)
+        return self.log.say(salted, **(told | fields))
+
     # --- what he hears ---
+
+    def requests(self) -> list[tuple[Statement, str, UnverifiedEntry]]:
+        """Requests that came in frames, each with its leaf hash and as it travelled."""
+        found = []
+        for frame in [one for one in list(self.received) if isinstance(one, UnverifiedFrame)]:
+            for entry in [one for run in frame.runs for one in run.entries if one.is_said]:
+                statement = parse_statement(entry.body)
+                leaf = leaf_hash(prefix(SAID, statement.from_) + entry.body).hex()
+                if statement.kind == "request":
+                    found.append((statement, leaf, entry))
+        return found
 
     def answers(self) -> list[Statement]:
         """Statements that came in frames; long bodies are let through."""

@@ -432,14 +432,17 @@ class Federation:
 
     def channel(self, program: Issued | None = None) -> grpc.Channel:
         """A stock channel of a program to PNS's gateway."""
+        limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        return grpc.secure_channel(f"localhost:{self.pns.programs_port}", self.credentials(program), limits)
+
+    def credentials(self, program: Issued | None = None) -> grpc.ChannelCredentials:
+        """What a program of PNS shows, the portal by default."""
         program = program or self.portal
-        credentials = grpc.ssl_channel_credentials(
+        return grpc.ssl_channel_credentials(
             certificate_pem(self.pns.programs.certificate),
             key_pem(program.key),
             certificate_pem(program.certificate),
         )
-        limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        return grpc.secure_channel(f"localhost:{self.pns.programs_port}", credentials, limits)
 
 
 if TYPE_CHECKING:

@@ -52,6 +52,8 @@ class ProcessFederation(Federation):
             f'road = ["127.0.0.1:{member.road_port}"]',
             "[log]",
             "reserve_bytes = 0",
+            "[limits]",
+            *(f"{name} = {getattr(self._limits, name)}" for name in self._limits.__struct_fields__),
         ]
         if member is self.anip:
             lines += [
@@ -108,6 +110,11 @@ class ProcessFederation(Federation):
             )
         self.running[member.id] = process
         return process
+
+    def memory_kib(self, member: Member) -> int:
+        """Resident memory of a member's worker."""
+        status = Path(f"/proc/{self.running[member.id].pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmRSS:")[2].split()[0])
 
     def kill(self, member: Member) -> None:
         """SIGKILL, now."""

@@ -11,8 +11,8 @@ from core.identifiers import SubsystemId
 from gateway.settings import Limits, LogSettings
 from gateway.worker import context
 from gateway.worker.main import Worker
-from tests.integration.hostile.country import reason_of, until, worker_of
 from tests.support.federation import CLIENT, Federation, calling, metadata
+from tests.support.hostile import reason_of, until, worker_of
 
 
 @pytest.mark.parametrize("bound", ["member_calls", "worker_calls"])

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from gateway.worker.wire import request_headers
-from tests.integration.hostile.country import outcome_of, reason_of
-from tests.integration.hostile.rawprogram import RawProgram
 from tests.support.federation import CLIENT, METHOD, PROVIDER, Federation, calling, metadata
+from tests.support.hostile import outcome_of, reason_of
+from tests.support.rawprogram import RawProgram
 
 FORGED = "BJ/GOV/MEF/DGI"
 TOLD_BY_THE_GATEWAY = {

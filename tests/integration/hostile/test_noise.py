@@ -9,8 +9,8 @@ import pytest
 
 from gateway.settings import Limits, LogSettings
 from ledger.log import SystemDisk
-from tests.integration.hostile.country import outcome_of, reason_of, said, until, worker_of
 from tests.support.federation import STRANGER, Federation, calling, metadata
+from tests.support.hostile import outcome_of, reason_of, said, until, worker_of
 
 RESERVE = 1_000_000
 

@@ -21,9 +21,9 @@ from gateway.worker.frames import UnverifiedFrame, decode_message
 from gateway.worker.link import LinkChannel, LinkDialler
 from gateway.worker.main import Worker
 from ledger.log import create_log
-from tests.integration.hostile.country import heard
-from tests.integration.hostile.intruder import Intruder, road_tls
 from tests.support.federation import Federation, _stop
+from tests.support.hostile import heard
+from tests.support.intruder import Intruder, road_tls
 
 TIMES = 1_000
 

@@ -26,8 +26,8 @@ from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.trust import Grant, refusal_of_terms
 from gateway.worker.turn import Turn
 from pki.keys import generate_key, key_thumbprint
-from tests.integration.hostile.country import outcome_of, said, until, worker_of
 from tests.support.federation import CLIENT, PROVIDER, SERVICE, STRANGER, Federation, Member, calling
+from tests.support.hostile import outcome_of, said, until, worker_of
 from tests.support.worker_country import statement
 
 SEED = 20261127

@@ -84,6 +84,41 @@ class RawProgram:
         self.events += self.h2.events()
         return True
 
+    def send(self, data: bytes) -> bool:
+        """Bytes past the engine; false once the gateway takes none."""
+        try:
+            self.socket.sendall(data)
+        except OSError:
+            self.is_open = False
+        return self.is_open
+
+    def read_to_end(self, seconds: float = 20) -> None:
+        """Read until the gateway closes the connection, whatever it says before."""
+        end = time.monotonic() + seconds
+        self.socket.settimeout(seconds)
+        try:
+            while self.is_open and self.socket.recv(1 << 16):
+                assert time.monotonic() < end, "the connection stays open"
+        except TimeoutError:
+            raise AssertionError("the connection stays open") from None
+        except OSError:
+            pass
+        self.is_open = False
+
+    def read_until_closed(self, stream: int, seconds: float = 20) -> None:
+        """Read until a stream has ended."""
+        end = time.monotonic() + seconds
+        while not self.is_closed(stream) and self.read():
+            assert time.monotonic() < end, "no answer in time"
+
+    def status_of(self, stream: int) -> bytes | None:
+        """``grpc-status`` of an answer."""
+        return self._headers_of(stream).get(b"grpc-status")
+
+    def closed_streams(self) -> int:
+        """How many streams have ended."""
+        return sum(isinstance(one, ngh2.StreamClosed) for one in self.events)
+
     def begin(self, *entries: tuple[bytes, bytes], path: str = METHOD) -> int:
         """Open a call; nothing of its body."""
         headers: Headers = request_headers(path.encode(), b"localhost", entries, "identity", None)
@@ -98,9 +133,10 @@ class RawProgram:
         stream = self.begin(*entries)
         self.h2.send_data(stream, frame_message(0, body), end_stream=True)
         self.flush()
-        end = time.monotonic() + seconds
-        while not self._is_closed(stream) and self.read():
-            assert time.monotonic() < end, "no answer in time"
+        self.read_until_closed(stream, seconds)
+        return self._headers_of(stream)
+
+    def _headers_of(self, stream: int) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         for event in self.events:
             if (
@@ -116,7 +152,7 @@ class RawProgram:
         An engine would put names into lower case. 1 is HEADERS, 3 RST_STREAM, 7 GOAWAY; 0 a closed connection.
         """
         block = b"".join(b"\0" + _literal(name) + _literal(value) for name, value in headers)
-        self.socket.sendall(_frame(1, 4, block) + _frame(0, 1, frame_message(0, body)))
+        self.socket.sendall(http2_frame(1, 4, block) + http2_frame(0, 1, frame_message(0, body)))
         while True:
             head = self._exactly(9)
             if len(head) < 9:
@@ -138,7 +174,8 @@ class RawProgram:
             found += more
         return found
 
-    def _is_closed(self, stream: int) -> bool:
+    def is_closed(self, stream: int) -> bool:
+        """Whether a stream has ended."""
         return any(isinstance(one, ngh2.StreamClosed) and one.stream_id == stream for one in self.events)
 
 
@@ -148,5 +185,6 @@ def _literal(text: bytes) -> bytes:
     return bytes([len(text)]) + text
 
 
-def _frame(kind: int, flags: int, payload: bytes, stream: int = 1) -> bytes:
+def http2_frame(kind: int, flags: int, payload: bytes, stream: int = 1) -> bytes:
+    """A frame of HTTP/2 as it travels (RFC 9113, section 4.1)."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload

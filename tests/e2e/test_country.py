@@ -8,16 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pytest
 
+from bj.identity.v1 import identity_pb2
 from cli.commands import found_country
 from cli.demo import alter_statement
 from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
 from cli.processes import Country, free_base
+from rpc.identity import Identity
+from tests.support.hostile import outcome_of
 
 PORTAL = "BJ/GOV/PNS/PORTAIL"
 GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
@@ -189,3 +195,85 @@ def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.1)
+
+
+CANARY_NPIS = tuple(f"09770000{number:02}" for number in range(50))
+CANARY_SECRETS = ("canary-token-6f1d", "canary-cookie-6f1d", "canary-pin-6f1d")
+
+
+def test_canary_secrets_and_numbers_stand_nowhere(country: Running) -> None:
+    """A thousand calls that carry them in bodies, metadata and errors; then every byte that anybody wrote is searched.
+
+    Not searched: the keys themselves, and the ministry's own register, which is where numbers belong.
+    """
+    outcomes = send_canaries(country)
+    assert "INTERNAL" not in outcomes
+    assert outcomes >= {"NOT_FOUND", "PERSONAL_NUMBER_IN_METADATA", "CLIENT_NOT_YOURS", "METADATA_INVALID"}
+    last = country.call()["exchange_id"]
+    _until(lambda: last in country.run("audit", "list", "--log", str(country.pns), "--output", "json").stdout)
+
+    keys = key_lines(country.layout.root)
+    assert len(keys) > 10
+    canaries = [b"09770000", b"canary-", *keys]  # how all numbers, and all secrets, begin
+    found = {name for name, data in written_by(country) for one in canaries if one in data}
+    assert found == set()
+
+
+def send_canaries(country: Running) -> set[str]:
+    """Calls of the portal with a canary in each place that a caller can write; how they ended."""
+    identity = Identity.read(country.layout.program(f"{PORTAL}/portail"))
+    credentials = grpc.ssl_channel_credentials(identity.roots, identity.key, identity.chain)
+    path = f"/{GET_PERSON}"
+    honest = {"x-road-client": PORTAL, "x-road-purpose": "P01", "x-road-issue": "ACT-1"}
+    outcomes = set()
+    with grpc.secure_channel(country.ports.gateway(1, 1), credentials) as channel:
+        for begin in range(0, 1_000, 50):
+            calls = []
+            for number in range(begin, begin + 50):
+                npi, secret = CANARY_NPIS[number % 50], CANARY_SECRETS[number % 3]
+                places: tuple[dict[str, str], ...] = (
+                    {"authorization": f"Bearer {secret}", "cookie": secret},
+                    {"x-own": secret, "x-number": npi},
+                    {"x-road-issue": npi},
+                    {"x-road-userid": f"citizen:{npi}"},
+                    {"x-road-client": f"BJ/GOV/{npi}/PORTAIL"},
+                    {"x-road-purpose": secret},
+                )
+                carried = tuple((honest | places[number % 6]).items())
+                request = identity_pb2.GetPersonRequest(npi=npi).SerializeToString()
+                call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                    path if number % 11 else f"/{npi}.Service/{npi}", None, None
+                )
+                body = npi.encode() if number % 7 == 0 else request
+                calls.append(call.future(body, metadata=carried, timeout=20))
+            outcomes |= {outcome_of(call.result) for call in calls}
+    return outcomes
+
+
+def key_lines(root: Path) -> list[bytes]:
+    """A line from the middle of every private key of the country: a canary that is always planted."""
+    pems = [path.read_bytes() for path in root.rglob("*.key")]
+    return [pem.splitlines()[2] for pem in pems if b"PRIVATE KEY" in pem and len(pem.splitlines()) > 3]
+
+
+def written_by(country: Running) -> Iterator[tuple[str, bytes]]:
+    """Files, pages, command lines and environments of all processes of the country."""
+    root = country.layout.root
+    for path in root.rglob("*"):
+        if path.is_file() and path.suffix != ".key" and path.name != "rnpp.sqlite":
+            yield str(path.relative_to(root)), path.read_bytes()
+    for page in ("etat", "metrics", "readyz"):
+        with suppress(urllib.error.HTTPError):
+            address = country.ports.gateway(1, 4)
+            with urllib.request.urlopen(f"http://{address}/{page}", timeout=5) as answer:  # loopback, ours
+                yield page, answer.read()
+    for part in country.country.parts:
+        for pid in family(part.process.pid):
+            for what in ("cmdline", "environ"):
+                yield f"{part.name}: {what} of {pid}", Path(f"/proc/{pid}/{what}").read_bytes()
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [pid, *(one for child in children.read_text().split() for one in family(int(child)))]

@@ -37,11 +37,16 @@ class RawProgram:
     """A stock HTTP/2 engine on a TLS connection to PNS's programs' port, without any of gRPC's manners."""
 
     def __init__(
-        self, federation: Federation, program: Issued | None = None, *, preface: bool = True
+        self,
+        federation: Federation,
+        program: Issued | None = None,
+        *,
+        preface: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        program = program or federation.portal
         plain = socket.create_connection(("127.0.0.1", federation.pns.programs_port), 20)
-        self.socket = client_tls(federation, program).wrap_socket(plain, server_hostname="localhost")
+        tls = tls or client_tls(federation, program or federation.portal)
+        self.socket = tls.wrap_socket(plain, server_hostname="localhost")
         self.h2 = ngh2.Connection(ngh2.Role.CLIENT)
         self.events: list[ngh2.Event] = []
         self.is_open = True

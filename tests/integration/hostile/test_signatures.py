@@ -198,7 +198,7 @@ TAKES: dict[str, Callable[[Signed], bool]] = {
 }
 
 
-@pytest.mark.parametrize(("made", "taken"), itertools.product(MADE, TAKES))
+@pytest.mark.parametrize(("made", "taken"), list(itertools.product(MADE, TAKES)))
 def test_signature_reuse_across_kinds_is_refused(made: str, taken: str) -> None:
     """Every signed thing of ours presented as every other: accepted as what it is, and as nothing else."""
     assert TAKES[taken](MADE[made]()) == (made == taken)

@@ -36,9 +36,15 @@ _FORBIDDEN_NETWORKS: tuple[IPNetwork, ...] = tuple(
         "127.0.0.0/8",
         "169.254.0.0/16",
         "224.0.0.0/3",
-        "::/128",
-        "::1/128",
+        "::/96",  # IPv4 written as IPv6, the old way
         "fe80::/10",
+        # IPv4 behind a translator or a tunnel: whatever it leads to is not what it looks like.
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "2001::/32",
+        "2002::/16",
+        # Metadata services of clouds that are not link-local.
+        "100.100.100.200/32",
         "fd00:ec2::/32",
         "ff00::/8",
     )

@@ -28,6 +28,10 @@ _RESERVED_PACKAGES: Final = ("passerelle.", "grpc.", "google.")
 
 # Cloud metadata services that are not link-local: Alibaba's, and AWS's over IPv6.
 _METADATA: Final = (ipaddress.ip_network("100.100.100.200/32"), ipaddress.ip_network("fd00:ec2::/32"))
+# IPv4 behind a translator or a tunnel: whatever it leads to is not what it looks like.
+_DISGUISED: Final = tuple(
+    ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+)
 _NUMERIC_LABEL = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
 _LOCAL_NAMES: Final = ("localhost", "local", "internal")
 
@@ -85,7 +89,7 @@ def _is_allowed(ip: IPAddress, allowed: Sequence[IPNetwork]) -> bool:
     if any(ip in network for network in (*allowed,)):
         return True
     unsafe = ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved
-    return not unsafe and not any(ip in network for network in _METADATA)
+    return not unsafe and not any(ip in network for network in (*_METADATA, *_DISGUISED))
 
 
 def _require_dns_name(host: str) -> None:

@@ -64,19 +64,6 @@ def test_a_head_is_signed_at_most_a_second_after_a_commit(tmp_path: Path) -> Non
         until(lambda: station.heads.size == station.durable_size)
 
 
-def test_the_oldest_doubts_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log keeps them all; memory keeps as many as are worth asking for."""
-    monkeypatch.setattr("gateway.worker.consumer.MAX_IN_DOUBT", 3)
-    with Federation(tmp_path) as federation:
-        consumer = worker_of(federation.pns).station.pipeline.consumer
-
-        for number in range(5):
-            consumer._doubt(f"{number:064x}", "f" * 64)
-
-        assert [int(one, 16) for one in consumer.in_doubt] == [2, 3, 4]
-        consumer.in_doubt.clear()
-
-
 def test_caches_of_what_peers_name_are_bounded() -> None:
     """Ten thousand names that nobody has leave no more behind than the cache holds."""
     for number in range(10_000):

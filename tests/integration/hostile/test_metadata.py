@@ -42,7 +42,6 @@ IDENTITIES = (
     "forwarded",
     "via",
     "x-real-ip",
-    "authorization",
     "proxy-authorization",
     "cookie",
 )

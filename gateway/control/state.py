@@ -206,8 +206,9 @@ def _worker_faults(worker: WorkerState) -> Iterator[str]:
     is_ready = worker.report is not None and worker.report.state == "ready"
     if worker.write_failure is not None and not is_ready:
         yield Reason.LOG_WRITE_FAILED
-    if not worker.pid:
+    if worker.is_failing or not worker.pid:
         yield "WORKER_DOWN"
+    if not worker.pid:
         return
     if worker.silent_s > _SILENT_AFTER_S:
         yield "WORKER_SILENT"

@@ -37,6 +37,8 @@ _log = structlog.get_logger("gateway.control.supervisor")
 _HEALTHY_S = 30.0
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
+# So many short lives in a row are no accident: something must be done before it will stay up.
+_FAILING_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class WorkerState:
         restarts: Times it was started again.
         report: What it last reported; ``None`` before the first report of this process.
         silent_s: Seconds since then, or since it was started.
+        is_failing: It died again and again, soon after each start, and is tried again every few seconds.
         in_step: It has reported since it was last handed a configuration: it reads one at once, then reports. (A
             report that crossed the message on its way counts early, by as long as the reading takes.)
         write_failure: The last write that the disk refused to this worker, in this or an earlier process.
@@ -61,6 +64,7 @@ class WorkerState:
     silent_s: float
     in_step: bool = False
     write_failure: WriteFailure | None = None
+    is_failing: bool = False
 
 
 def worker_command(settings_file: Path, lifeline: int | None, worker: int, channel: int) -> list[str]:
@@ -148,6 +152,22 @@ class Supervisor:
         delay = _FIRST_DELAY_S
         while not self._stopping.is_set():
             started = time.monotonic()
+            code = self._live(slot)
+            if self._stopping.is_set():
+                break
+            lived = time.monotonic() - started
+            is_healthy = lived > _HEALTHY_S
+            slot.short_lives = 0 if is_healthy else slot.short_lives + 1
+            delay = _FIRST_DELAY_S if is_healthy else min(delay * 2, _LONGEST_DELAY_S)
+            # Asked to stop by somebody else, it ended in good order; it is started again all the same.
+            told = _log.info if code == 0 else _log.error
+            told("worker_died", worker=slot.number, code=code, lived_s=round(lived, 1), restart_in_s=delay)
+            self._stopping.wait(delay)
+            slot.restarts += 1
+
+    def _live(self, slot: "_Slot") -> int:
+        """One life of a worker; returns its exit code."""
+        try:
             slot.spawn()
             # A stop that came while the process started did not reach it.
             if self._stopping.is_set():
@@ -158,16 +178,11 @@ class Supervisor:
             self._on_start(slot.number)
             for line in slot.lines():
                 self._receive(slot, line)
-            code = slot.wait()
-            if self._stopping.is_set():
-                break
-            lived = time.monotonic() - started
-            delay = _FIRST_DELAY_S if lived > _HEALTHY_S else min(delay * 2, _LONGEST_DELAY_S)
-            _log.error(
-                "worker_died", worker=slot.number, code=code, lived_s=round(lived, 1), restart_in_s=delay
-            )
-            self._stopping.wait(delay)
-            slot.restarts += 1
+        except Exception:
+            # No memory for a process, a defect of ours: a worker that nobody listens to would miss a revocation.
+            _log.exception("worker_not_watched", worker=slot.number)
+            slot.signal(signal.SIGKILL)
+        return slot.wait()
 
     def _receive(self, slot: "_Slot", line: bytes) -> None:
         try:
@@ -194,6 +209,7 @@ class _Slot:
     ) -> None:
         self.number = number
         self.restarts = 0
+        self.short_lives = 0
         self.report: WorkerReport | None = None
         self._heard_at = time.monotonic()
         self._answer_due = False
@@ -215,7 +231,14 @@ class _Slot:
         silent_s = time.monotonic() - self._heard_at
         in_step = report is not None and not self._answer_due
         return WorkerState(
-            self.number, self.pid, self.restarts, report, silent_s, in_step, self._write_failure
+            self.number,
+            self.pid,
+            self.restarts,
+            report,
+            silent_s,
+            in_step,
+            self._write_failure,
+            self.short_lives >= _FAILING_AFTER,
         )
 
     def hear(self, report: WorkerReport) -> None:
@@ -237,8 +260,12 @@ class _Slot:
         ours.settimeout(None)
         with self._lock:
             self._process, self._channel = process, ours
-        self._pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self._pid_file.write_text(str(process.pid), encoding="ascii")
+        try:
+            self._pid_file.parent.mkdir(parents=True, exist_ok=True)
+            self._pid_file.write_text(str(process.pid), encoding="ascii")
+        except OSError as error:
+            # A full disk; the log's own lock still keeps a second worker out.
+            _log.warning("worker_pid_not_written", worker=self.number, error=str(error))
 
     def lines(self) -> Iterator[bytes]:
         """Lines from the worker until it closes the channel or writes nonsense."""
@@ -268,7 +295,7 @@ class _Slot:
 
     def wait(self) -> int:
         process = self._process
-        code = process.wait() if process is not None else 0
+        code = process.wait() if process is not None else -1
         with self._lock:
             if self._channel is not None:
                 self._channel.close()

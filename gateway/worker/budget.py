@@ -111,6 +111,10 @@ class EntryBudget:
         self._left[member] = (left - 1, now_us)
         return True
 
+    def sum_up(self, member: str) -> None:
+        """Count one entry for ``member`` that is not logged by itself."""
+        self._over[member] += 1
+
     def take_sums(self) -> dict[str, int]:
         """What was not logged one by one since the last time, by member."""
         sums, self._over = dict(self._over), Counter()

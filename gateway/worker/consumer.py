@@ -279,7 +279,7 @@ class Consumer:
         call = self._close(exchange)
         if call is None:
             return
-        if not self._parts.entries.take(exchange.caller.program, turn.now_us):
+        if not self._may_log_refusal(turn, exchange.caller.program, reason):
             # Past its budget a member's refusals are told, counted and summed in one note (PROTOCOL M17).
             self._end(call, reason, exchange, "not_sent")
             return
@@ -294,6 +294,14 @@ class Consumer:
         )
         turn.say(statement, None)
         turn.once_durable(_tell, (call, ending))
+
+    def _may_log_refusal(self, turn: Turn, caller: str, reason: Reason) -> bool:
+        entries = self._parts.entries
+        if reason is Reason.DISK_RESERVE:
+            # What is kept free is for the exchanges under way: programs that try again must not fill it.
+            entries.sum_up(caller)
+            return False
+        return entries.take(caller, turn.now_us)
 
     # ------------------------------------------------------------------ 12 to 14
 

@@ -127,6 +127,7 @@ class Worker:
     _exit_code: int = field(init=False, default=0)
     _reported_bytes: int = field(init=False, default=0)
     _write_failure: WriteFailure | None = field(init=False, default=None)
+    _is_head_written: bool = field(init=False, default=True)
 
     # --- start ---
 
@@ -480,9 +481,12 @@ class Worker:
             return
         try:
             write_head_file(self.directory.head(self.number), self.station.heads.newest)
+            self._is_head_written = True
         except OSError as error:
             # For people only; a full disk must not end the reports that tell control of it.
-            _events.warning("head.not_written", why=str(error))
+            if self._is_head_written:
+                _events.warning("head.not_written", why=str(error))
+            self._is_head_written = False
 
     def _tick(self) -> None:
         if self._stopped.is_set():

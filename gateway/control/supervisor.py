@@ -300,7 +300,8 @@ class _Slot:
             if self._channel is not None:
                 self._channel.close()
             self._channel = None
-        self._pid_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._pid_file.unlink(missing_ok=True)
         return code
 
     def signal(self, number: signal.Signals) -> None:
@@ -313,7 +314,7 @@ class _Slot:
         """End a worker that outlived the control process before this one."""
         try:
             pid = int(self._pid_file.read_text(encoding="ascii"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not _is_worker(pid):

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -17,11 +18,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from bj.identity.v1 import identity_pb2
+from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from cli.commands import found_country
 from cli.demo import alter_statement
 from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
-from cli.processes import Country, free_base
+from cli.processes import Country, Part, free_base
 from rpc.identity import Identity
 from tests.support.hostile import outcome_of
 
@@ -35,6 +36,7 @@ class Running:
 
     def __init__(self, plan: CountryPlan, layout: Layout, ports: Ports, country: Country) -> None:
         self.plan, self.layout, self.ports, self.country = plan, layout, ports, country
+        self.ended: list[Part] = []
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -65,6 +67,13 @@ class Running:
     @property
     def pns(self) -> Path:
         return self.layout.gateway(self.plan.member[0])
+
+    def start_again(self, name: str, arguments: list[str]) -> None:
+        """Start a part that died, as a service manager does; its lifeline stays, its children may hang on it."""
+        ended = next(part for part in self.country.parts if part.name == name)
+        self.country._start(name, arguments)
+        self.country.parts.remove(ended)
+        self.ended.append(ended)
 
     def part(self, name: str) -> subprocess.Popen[bytes]:
         return next(part.process for part in self.country.parts if part.name == name)
@@ -175,6 +184,78 @@ def test_killed_worker_comes_back_by_itself(country: Running) -> None:
     os.kill(worker, signal.SIGKILL)
 
     _until(lambda: "ADJOVI" in json.dumps(country.call()))
+
+
+class Caller(threading.Thread):
+    """The portal's program, with an ordinary stub on one connection, calling without end."""
+
+    def __init__(self, country: Running) -> None:
+        super().__init__(daemon=True)
+        self.answered = 0
+        self.failures: list[grpc.StatusCode] = []
+        self.stop = threading.Event()
+        self._identity = Identity.read(country.layout.program(f"{PORTAL}/portail"))
+        self._address = country.ports.gateway(1, 1)
+
+    def run(self) -> None:
+        one = self._identity
+        credentials = grpc.ssl_channel_credentials(one.roots, one.key, one.chain)
+        told = (("x-road-client", PORTAL), ("x-road-purpose", "P01"), ("x-road-issue", "ACT-202611-0001"))
+        with grpc.secure_channel(self._address, credentials) as channel:
+            stub = identity_pb2_grpc.IdentityServiceStub(channel)
+            while not self.stop.is_set():
+                try:
+                    stub.GetPerson(
+                        identity_pb2.GetPersonRequest(npi="0000000001"),
+                        metadata=told,
+                        timeout=10,
+                        wait_for_ready=True,
+                    )
+                    self.answered += 1
+                except grpc.RpcError as error:
+                    self.failures.append(error.code())
+
+    def until_answered(self, more: int) -> None:
+        """Wait for ``more`` further answers."""
+        wanted = self.answered + more
+        _until(lambda: self.answered >= wanted)
+
+
+def test_calls_go_on_when_control_dies_and_it_comes_back_without_the_registry(country: Running) -> None:
+    """The worker lives on; the next control, as a service manager starts it, takes its place from the mirror alone."""
+    control, registry = country.part("pns-gw1"), country.part("registre")
+    before = int((country.pns / "state/worker-0.pid").read_text(encoding="ascii"))
+    caller = Caller(country)
+    caller.start()
+    os.kill(registry.pid, signal.SIGSTOP)
+    try:
+        caller.until_answered(5)
+        control.kill()
+        control.wait()
+        caller.until_answered(20)
+        assert caller.failures == []
+
+        country.start_again("pns-gw1", ["gateway", "serve", "--config", str(country.pns / "gateway.toml")])
+
+        _until(lambda: _is_ready(country.ports.gateway(1, 4)))
+        caller.until_answered(20)
+    finally:
+        os.kill(registry.pid, signal.SIGCONT)
+        caller.stop.set()
+        caller.join(20)
+    after = int((country.pns / "state/worker-0.pid").read_text(encoding="ascii"))
+    print(f"{caller.answered} answered, {len(caller.failures)} refused while the worker was replaced")
+    assert after != before
+    # A call that came in the moment of the change was refused by name or found the port closed; none was lost.
+    assert set(caller.failures) <= {grpc.StatusCode.UNAVAILABLE}
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address}/readyz", timeout=5) as page:  # loopback, ours
+            return bool(page.status == 200)
+    except OSError:
+        return False
 
 
 @pytest.mark.timeout(120)

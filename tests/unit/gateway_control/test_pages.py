@@ -153,6 +153,7 @@ def test_what_stops_exchanges_makes_the_gateway_not_ready(
         ),
         ({"adapters": (AdapterState("BJ/GOV/PNS/PORTAIL", "127.0.0.1:1", "down"),)}, "ADAPTER_DOWN"),
         ({"workers": (replace(WORKER, silent_s=11.0),)}, "WORKER_SILENT"),
+        ({"workers": (replace(WORKER, is_failing=True),)}, "WORKER_DOWN"),
         ({"days_left": 22.9, "low_days": 23}, "DISK_LOW"),
         (
             {"workers": (replace(WORKER, report=WorkerReport(state="ready", faults=("DISK_LOW",))),)},

@@ -174,6 +174,46 @@ def test_a_worker_that_dies_is_started_again(supervise: Callable[..., Supervisor
     assert supervisor.states()[0].restarts >= 1
 
 
+def test_a_worker_that_dies_again_and_again_is_told(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """It is tried again every few seconds, and health says that this is no accident."""
+    supervisor = supervise("dies")
+    assert not supervisor.states()[0].is_failing
+
+    heard.wait_for(lambda: len(heard.reports) >= 4)
+
+    assert supervisor.states()[0].is_failing
+
+
+def test_a_worker_is_watched_although_its_pid_cannot_be_written(
+    supervise: Callable[..., Supervisor], heard: Heard, tmp_path: Path
+) -> None:
+    """A full disk must not leave a worker that nobody starts again."""
+    (tmp_path / "worker-0.pid").mkdir()
+
+    supervise("dies")
+
+    heard.wait_for(lambda: len(heard.reports) >= 2)
+
+
+def test_a_fault_of_the_listener_does_not_leave_a_worker_unwatched(
+    supervise: Callable[..., Supervisor], heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with a report, the worker is replaced and heard again."""
+    taken = heard.report
+
+    def report(number: int, report: WorkerReport) -> None:
+        taken(number, report)
+        if len(heard.reports) == 1:
+            raise ValueError("a defect")
+
+    monkeypatch.setattr(heard, "report", report)
+    supervise()
+
+    heard.wait_for(lambda: len(heard.reports) >= 2)
+
+
 def test_a_killed_worker_is_started_again(supervise: Callable[..., Supervisor], heard: Heard) -> None:
     """kill -9 included."""
     supervisor = supervise()

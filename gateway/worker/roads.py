@@ -368,7 +368,10 @@ class RoadTable:
         dialled_by = self._me.log if session.dialled is not None else road.peer.log
         older = next((one for one in self._sessions.values() if one.road is road), None)
         if older is not None:
-            if road.dialled_by < dialled_by:
+            # A stream of ours that the peer answered is open at both ends and may carry calls already: what the peer
+            # dialled meanwhile is given up, so that a restart of either costs none of them.
+            is_answered = older.dialled is not None and session.dialled is None
+            if is_answered or road.dialled_by < dialled_by:
                 self._forget(session)
                 session.channel.close("another stream stays")
                 return

@@ -291,17 +291,25 @@ class Federation:
         }
         return Agreement(**(terms | changes))
 
-    def publish(self) -> None:
-        """Write what control would have verified into both gateways, and tell their workers."""
+    def publish(
+        self,
+        *members: Member,
+        age: timedelta = timedelta(0),
+        lasts: timedelta = timedelta(hours=72),
+    ) -> None:
+        """Write what control would have verified into the gateways, both if none is named, and tell their workers.
+
+        ``age`` is the time since the registry was last heard, ``lasts`` that until the configuration expires.
+        """
         self._version += 1
         now = SystemClock().now_ms()
-        for member in (self.pns, self.anip):
+        for member in members or (self.pns, self.anip):
             current = CurrentConfiguration(
                 v=1,
                 version=self._version,
                 digest=f"{self._version:064x}",
-                fresh_at=now,
-                expires_at=now + 72 * 3600 * 1000,
+                fresh_at=now - age // timedelta(milliseconds=1),
+                expires_at=now + lasts // timedelta(milliseconds=1),
                 common=self._common(),
                 members=[self._document(self.anip), self._document(self.pns)],
                 programs=member.admitted,

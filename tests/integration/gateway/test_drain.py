@@ -201,6 +201,16 @@ def test_a_second_order_to_stop_cuts_nothing_short(tmp_path: Path) -> None:
         assert running.result(20) == 0
 
 
+def test_a_call_made_the_moment_a_peer_is_back_is_not_lost(tmp_path: Path) -> None:
+    """The peer asks for its heads while we dial it: two streams cross, and the one that carries the call stays."""
+    with Federation(tmp_path) as federation, federation.channel() as channel:
+        call = calling(channel)
+        for _ in range(8):
+            assert call(b"x", metadata=metadata(), timeout=20, wait_for_ready=True) == b"x"
+            assert federation.drain(federation.anip) == 0
+            federation.start(federation.anip)
+
+
 def test_receipts_leave_before_the_line_goes(tmp_path: Path) -> None:
     """The provider's log holds the consumer's receipt of its answer although the consumer stopped at once."""
     with Federation(tmp_path) as federation:

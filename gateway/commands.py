@@ -488,7 +488,9 @@ def _what_is_closed(old: OldLog, *, is_asked: bool) -> Text:
     heads = [(one.head.size, held_by(one.witness)) for one in old.elsewhere]
     there_fr = ", ".join(f"{size} {where.fr}" for size, where in heads) or "rien de plus ailleurs"
     there_en = ", ".join(f"{size} {where.en}" for size, where in heads) or "nothing more elsewhere"
-    damaged = Text("", "") if old.is_whole else Text(", abîmé ou perdu", ", damaged or lost")
+    damaged = (
+        Text("", "") if old.is_whole else Text(" (abîmé, perdu ou bifurqué)", " (damaged, lost or forked)")
+    )
     silent = (
         Text("", "") if is_asked else Text(" Le registre n'a pas répondu.", " The registry did not answer.")
     )

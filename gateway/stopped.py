@@ -125,9 +125,15 @@ def still_stopped(stopped: StoppedLog, tree: Tree) -> StoppedLog | None:
 
 
 def witnessed(stopped: StoppedLog, tree: Tree) -> Iterable[WitnessedHead]:
-    """The heads that were shown, judged against the leaves that are here."""
-    for one in stopped.shown:
+    """The heads that were shown, and the last one of our own, judged against the leaves that are here.
+
+    These may be another copy than the one that was stopped: then our own head is one that they lack or contradict.
+    """
+    own = [Shown(OWN_STATE, stopped.own)] if stopped.own else []
+    for one in (*stopped.shown, *own):
         jws = one.head.encode("ascii")
+        if verdict_on(tree, parse_head(jws).unverified) is None and one in own:
+            continue
         yield WitnessedHead(one.witness, jws, verdict_on(tree, parse_head(jws).unverified) == "FORKED")
 
 

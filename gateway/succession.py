@@ -45,7 +45,7 @@ class OldLog:
         root: Merkle root over them.
         head: Its newest signed head that those leaves have.
         elsewhere: Heads that others hold and that these leaves lack or contradict.
-        is_whole: Whether it can be read to its end.
+        is_whole: Whether it can be read to its end, and was never told to be forked.
     """
 
     log: str
@@ -105,6 +105,7 @@ def read_old_log(
     tree = _Read(reader)
     stopped = read_stopped(place.stopped_file, reader.log_id)
     shown = tuple(witnessed(stopped, tree)) if stopped is not None else ()
+    is_whole = is_whole and not (stopped is not None and stopped.state == "FORKED")
     head = _newest(reader, place.head_file, tree)
     old = OldLog(reader.log_id, tree.size, tree.root().hex(), head, shown, is_whole)
     kept = read_head_file(place.head_file)

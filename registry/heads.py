@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from core.clock import Clock
 from core.heads import TreeHead
 from core.jws import DocumentKind, parse_document
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import Registration, parse_registration
 from pki.heads import VerifiedHead, verify_head
 from pki.keys import load_chain
@@ -44,12 +44,12 @@ class HeadBook:
         self._budget = ChangeBudget(REPORTS_PER_HOUR, clock)
         self._lock = threading.Lock()
 
-    def report(self, actor: Actor, heads: Sequence[bytes]) -> list[bytes]:
-        """Take heads of the actor's own logs; returns the newest held of each, durably.
+    def report(self, actor: Actor, heads: Sequence[bytes]) -> list[bytes | Reason]:
+        """Take heads of the actor's own logs; returns of each the newest held, durably, or why it was refused.
 
         Raises:
-            ExchangeError: ``NOT_AUTHORISED``, ``GATEWAY_SUSPENDED``, ``LIMIT_EXCEEDED``; ``LOG_NOT_REGISTERED``,
-                ``LOG_CLOSED``, ``HEAD_INVALID``: then nothing of the report is taken.
+            ExchangeError: ``NOT_AUTHORISED``, ``LOG_NOT_REGISTERED``: it is no registered gateway.
+                ``GATEWAY_SUSPENDED``, ``LIMIT_EXCEEDED``.
         """
         gateway = _require_gateway(actor)
         if len(heads) > MAX_REPORTED:
@@ -58,12 +58,11 @@ class HeadBook:
         with self._lock, self._office.sessions() as session:
             registration = _registration(session, gateway)
             seals = {one.thumbprint: load_chain(one.chain)[0] for one in registration.seal}
-            verified = [_verified(jws, gateway, registration, seals) for jws in heads]
-            alarms = [alarm for one in verified if (alarm := self._take(session, gateway, one)) is not None]
+            judged = [_judged(jws, gateway, registration, seals) for jws in heads]
+            taken = [one for one in judged if not isinstance(one, Reason)]
+            alarms = [alarm for one in taken if (alarm := self._take(session, gateway, one)) is not None]
             session.commit()
-            newest = [
-                session.get_one(models.NewestHead, one.head.log).jws.encode("ascii") for one in verified
-            ]
+            newest = [one if isinstance(one, Reason) else _held(session, one.head.log) for one in judged]
         for alarm in alarms:
             self._raise_alarm(actor, alarm)
         return newest
@@ -146,13 +145,21 @@ def _registration(session: Session, gateway: str) -> Registration:
     return parse_registration(parse_document(DocumentKind.REGISTRATION, newest.jws).unverified_payload)
 
 
-def _verified(
+def _held(session: Session, log: str) -> bytes:
+    return session.get_one(models.NewestHead, log).jws.encode("ascii")
+
+
+def _judged(
     jws: bytes, gateway: str, registration: Registration, seals: dict[str, x509.Certificate]
-) -> VerifiedHead:
-    verified = verify_head(jws, seals)
+) -> VerifiedHead | Reason:
+    """The head, if the gateway's member lets it speak for an open log; else why it does not count."""
+    try:
+        verified = verify_head(jws, seals)
+    except MalformedError as error:
+        return error.reason
     head = verified.head
     if any(one.id == head.log for one in registration.closed):
-        raise ExchangeError(Reason.LOG_CLOSED, f"log {head.log} of {gateway} is closed")
+        return Reason.LOG_CLOSED
     if head.gateway != gateway or all(one.id != head.log for one in registration.logs):
-        raise ExchangeError(Reason.LOG_NOT_REGISTERED, f"log {head.log} is not one of {gateway}")
+        return Reason.LOG_NOT_REGISTERED
     return verified

@@ -25,8 +25,8 @@ LAST_REPORT_S: Final = 2.0
 class HeadsSource(Protocol):
     """The registry, as far as heads are concerned; both raise ``RegistryAwayError``."""
 
-    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[bytes]:
-        """Report newest heads; returns what is held of each log."""
+    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[tuple[bytes, str]]:
+        """Report newest heads; returns of each what is held of its log, or why it was refused."""
         ...
 
     def newest_heads(self, timeout_s: float) -> list[bytes]:
@@ -126,20 +126,24 @@ class HeadReporter:
             return
         self._not_before = time.monotonic() + self._interval_s
         try:
-            held = self._registry.report_heads([one.encode("ascii") for one in changed.values()], timeout_s)
-            told = {one.decode("ascii") for one in held}
+            reported = [one.encode("ascii") for one in changed.values()]
+            answers = self._registry.report_heads(reported, timeout_s)
         except (ExchangeError, ValueError) as error:
             self._note(error)
             return
         if self._is_away:
             self._is_away = False
             _log.info("heads_reported_again")
-        with self._lock:
-            self._reported |= changed
-        for number, head in changed.items():
-            if head not in told:
+        for (number, head), (held, refused) in zip(changed.items(), answers, strict=False):
+            if refused:
+                # A successor before its registration: it is reported again until it is taken.
+                _log.warning("head_refused", worker=number, reason=refused)
+                continue
+            with self._lock:
+                self._reported[number] = head
+            if held != head.encode("ascii"):
                 # The registry holds another head of this log than the one that was just signed.
-                self._tell(number, RegistryHeads(answered=True, heads=tuple(told)))
+                self._tell(number, RegistryHeads(answered=True, heads=(held.decode("ascii"),)))
 
     def _note(self, error: Exception) -> None:
         if not self._is_away:

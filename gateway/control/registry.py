@@ -66,15 +66,16 @@ class GrpcRegistry:
             raise RegistryAwayError(_explain(error)) from error
         raise RegistryAwayError("the registry ended the stream")
 
-    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[bytes]:
-        """Report newest heads of our logs; returns those that the registry holds of them now.
+    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[tuple[bytes, str]]:
+        """Report newest heads of our logs; of each what the registry holds now, or why it refused it.
 
         Raises:
-            RegistryAwayError: It could not be asked, or refuses one of them.
+            RegistryAwayError: It could not be asked, or takes nothing of this gateway.
         """
         try:
             request = heads_pb2.ReportNewestRequest(heads=heads)
-            return list(self._heads.ReportNewest(request, timeout=timeout_s).heads)
+            answer = self._heads.ReportNewest(request, timeout=timeout_s)
+            return [(one.held, one.refused) for one in answer.heads]
         except grpc.RpcError as error:
             raise RegistryAwayError(_explain(error)) from error
 

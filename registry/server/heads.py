@@ -27,7 +27,13 @@ class HeadsServer(Desk, HeadsServiceServicer):
 
     def ReportNewest(self, request: pb.ReportNewestRequest, context: Context) -> pb.ReportNewestResponse:
         """See the proto."""
-        return pb.ReportNewestResponse(heads=self._book.report(self._door.enter(context), request.heads))
+        found = self._book.report(self._door.enter(context), request.heads)
+        return pb.ReportNewestResponse(
+            heads=[
+                pb.ReportedHead(refused=str(one)) if isinstance(one, Reason) else pb.ReportedHead(held=one)
+                for one in found
+            ]
+        )
 
     def GetNewest(self, request: pb.GetNewestRequest, context: Context) -> pb.GetNewestResponse:
         """See the proto."""

@@ -202,6 +202,9 @@ def test_a_fork_is_not_forgotten_over_a_restart(federation: Federation, tmp_path
     federation.start(federation.pns)
     assert running(federation.pns).station.state == "FORKED"
     assert stopped(federation.pns).state == "FORKED"
+    made = succeed(federation, federation.pns, "deux copies")
+    assert not made.gap.is_certain
+    call(federation)
 
 
 def test_a_head_in_its_own_state_directory_stops_an_older_log(federation: Federation, tmp_path: Path) -> None:

@@ -17,17 +17,18 @@ class Witness:
     def __init__(self) -> None:
         self.held = b""
         self.is_away = False
+        self.refusal = ""
         self.reports: list[list[bytes]] = []
         self.told: list[tuple[int, RegistryHeads]] = []
         self._changed = threading.Condition()
 
-    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[bytes]:
+    def report_heads(self, heads: Sequence[bytes], timeout_s: float) -> list[tuple[bytes, str]]:
         with self._changed:
             self.reports.append(list(heads))
             self._changed.notify_all()
         if self.is_away:
             raise RegistryAwayError("away")
-        return [self.held or one for one in heads]
+        return [(b"", self.refusal) if self.refusal else (self.held or one, "") for one in heads]
 
     def newest_heads(self, timeout_s: float) -> list[bytes]:
         if self.is_away:
@@ -105,6 +106,20 @@ def test_a_registry_that_comes_back_is_told() -> None:
         witness.until(lambda: len(witness.reports) > count)
 
     assert witness.reports[-1] == [b"h1"]
+
+
+def test_a_head_that_is_refused_is_reported_until_it_is_taken() -> None:
+    """A successor signs before it is registered."""
+    witness = Witness()
+    witness.refusal = "LOG_NOT_REGISTERED"
+    with reporting(witness, 0.01) as reporter:
+        reporter.on_report(0, report("h1"))
+        witness.until(lambda: len(witness.reports) >= 2)
+        witness.refusal = ""
+        count = len(witness.reports)
+        witness.until(lambda: len(witness.reports) > count)
+
+    assert witness.told == []
 
 
 def test_a_worker_is_told_what_the_registry_holds_when_it_starts() -> None:

@@ -26,7 +26,7 @@ class Sealed(SealedGateway):
         self.country = country
         self.book = HeadBook(country.office, country.clock)
 
-    def report(self, *heads: bytes) -> list[bytes]:
+    def report(self, *heads: bytes) -> list[bytes | Reason]:
         """Report as the gateway."""
         return self.book.report(self.country.gateway(self.gateway), heads)
 
@@ -115,19 +115,24 @@ def test_only_the_registered_seal_of_the_gateway_counts(anip: Sealed) -> None:
     """Neither another key, nor another gateway's log, nor one that nobody registered."""
     other = Sealed(anip.country, f"{PNS}/gw1")
 
-    assert anip.refused(other.head(3, log=LOG)) is Reason.HEAD_INVALID
-    assert anip.refused(anip.head(3, log=digest(b"unknown"))) is Reason.LOG_NOT_REGISTERED
+    assert anip.report(other.head(3, log=LOG)) == [Reason.HEAD_INVALID]
+    assert anip.report(anip.head(3, log=digest(b"unknown"))) == [Reason.LOG_NOT_REGISTERED]
     other_log = digest(other.gateway.encode())
-    assert anip.refused(anip.head(3, log=other_log)) is Reason.LOG_NOT_REGISTERED
-    assert anip.refused(b"no head") is Reason.HEAD_INVALID
+    assert anip.report(anip.head(3, log=other_log)) == [Reason.LOG_NOT_REGISTERED]
+    assert anip.report(b"no head") == [Reason.HEAD_INVALID]
     assert anip.newest() == other.newest() == []
 
 
-def test_one_bad_head_refuses_the_whole_report(anip: Sealed) -> None:
-    """Nothing of it is taken."""
-    assert anip.refused(anip.head(3), b"no head") is Reason.HEAD_INVALID
+def test_each_head_is_judged_by_itself(anip: Sealed) -> None:
+    """A worker whose log is not registered yet holds up no other."""
+    unknown = anip.head(3, log=digest(b"unknown"))
 
-    assert anip.newest() == []
+    assert anip.report(b"no head", anip.head(3), unknown) == [
+        Reason.HEAD_INVALID,
+        anip.head(3),
+        Reason.LOG_NOT_REGISTERED,
+    ]
+    assert anip.newest() == [anip.head(3)]
 
 
 def test_heads_of_others_are_nobody_s_affair(anip: Sealed) -> None:
@@ -175,7 +180,7 @@ def test_a_closed_log_reports_nothing_more_and_its_successor_does(anip: Sealed) 
         closed=[ClosedLog(LOG, 0, 7, ROOT, successor)],
     )
 
-    assert anip.refused(anip.head(12)) is Reason.LOG_CLOSED
+    assert anip.report(anip.head(12)) == [Reason.LOG_CLOSED]
     head = anip.head(4, log=successor)
     assert anip.report(head) == [head]
     assert set(anip.newest()) == {anip.head(9), head}

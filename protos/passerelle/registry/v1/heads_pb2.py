@@ -24,29 +24,31 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"passerelle/registry/v1/heads.proto\x12\x16passerelle.registry.v1\"$\n\x13ReportNewestRequest\x12\r\n\x05heads\x18\x01 \x03(\x0c\"%\n\x14ReportNewestResponse\x12\r\n\x05heads\x18\x01 \x03(\x0c\"\x12\n\x10GetNewestRequest\"\"\n\x11GetNewestResponse\x12\r\n\x05heads\x18\x01 \x03(\x0c\":\n\x11ListAlarmsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x12ListAlarmsResponse\x12\x31\n\x06\x61larms\x18\x01 \x03(\x0b\x32!.passerelle.registry.v1.HeadAlarm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\tHeadAlarm\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x0b\n\x03log\x18\x03 \x01(\t\x12\x33\n\x04kind\x18\x04 \x01(\x0e\x32%.passerelle.registry.v1.HeadAlarmKind\x12\x0c\n\x04held\x18\x05 \x01(\x0c\x12\r\n\x05shown\x18\x06 \x01(\x0c\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x03*h\n\rHeadAlarmKind\x12\x1f\n\x1bHEAD_ALARM_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16HEAD_ALARM_KIND_BEHIND\x10\x01\x12\x1a\n\x16HEAD_ALARM_KIND_FORKED\x10\x02\x32\xc0\x02\n\x0cHeadsService\x12i\n\x0cReportNewest\x12+.passerelle.registry.v1.ReportNewestRequest\x1a,.passerelle.registry.v1.ReportNewestResponse\x12`\n\tGetNewest\x12(.passerelle.registry.v1.GetNewestRequest\x1a).passerelle.registry.v1.GetNewestResponse\x12\x63\n\nListAlarms\x12).passerelle.registry.v1.ListAlarmsRequest\x1a*.passerelle.registry.v1.ListAlarmsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"passerelle/registry/v1/heads.proto\x12\x16passerelle.registry.v1\"$\n\x13ReportNewestRequest\x12\r\n\x05heads\x18\x01 \x03(\x0c\"K\n\x14ReportNewestResponse\x12\x33\n\x05heads\x18\x01 \x03(\x0b\x32$.passerelle.registry.v1.ReportedHead\"-\n\x0cReportedHead\x12\x0c\n\x04held\x18\x01 \x01(\x0c\x12\x0f\n\x07refused\x18\x02 \x01(\t\"\x12\n\x10GetNewestRequest\"\"\n\x11GetNewestResponse\x12\r\n\x05heads\x18\x01 \x03(\x0c\":\n\x11ListAlarmsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x12ListAlarmsResponse\x12\x31\n\x06\x61larms\x18\x01 \x03(\x0b\x32!.passerelle.registry.v1.HeadAlarm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\tHeadAlarm\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0f\n\x07gateway\x18\x02 \x01(\t\x12\x0b\n\x03log\x18\x03 \x01(\t\x12\x33\n\x04kind\x18\x04 \x01(\x0e\x32%.passerelle.registry.v1.HeadAlarmKind\x12\x0c\n\x04held\x18\x05 \x01(\x0c\x12\r\n\x05shown\x18\x06 \x01(\x0c\x12\r\n\x05\x61t_ms\x18\x07 \x01(\x03*h\n\rHeadAlarmKind\x12\x1f\n\x1bHEAD_ALARM_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16HEAD_ALARM_KIND_BEHIND\x10\x01\x12\x1a\n\x16HEAD_ALARM_KIND_FORKED\x10\x02\x32\xc0\x02\n\x0cHeadsService\x12i\n\x0cReportNewest\x12+.passerelle.registry.v1.ReportNewestRequest\x1a,.passerelle.registry.v1.ReportNewestResponse\x12`\n\tGetNewest\x12(.passerelle.registry.v1.GetNewestRequest\x1a).passerelle.registry.v1.GetNewestResponse\x12\x63\n\nListAlarms\x12).passerelle.registry.v1.ListAlarmsRequest\x1a*.passerelle.registry.v1.ListAlarmsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'passerelle.registry.v1.heads_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEADALARMKIND']._serialized_start=510
-  _globals['_HEADALARMKIND']._serialized_end=614
+  _globals['_HEADALARMKIND']._serialized_start=595
+  _globals['_HEADALARMKIND']._serialized_end=699
   _globals['_REPORTNEWESTREQUEST']._serialized_start=62
   _globals['_REPORTNEWESTREQUEST']._serialized_end=98
   _globals['_REPORTNEWESTRESPONSE']._serialized_start=100
-  _globals['_REPORTNEWESTRESPONSE']._serialized_end=137
-  _globals['_GETNEWESTREQUEST']._serialized_start=139
-  _globals['_GETNEWESTREQUEST']._serialized_end=157
-  _globals['_GETNEWESTRESPONSE']._serialized_start=159
-  _globals['_GETNEWESTRESPONSE']._serialized_end=193
-  _globals['_LISTALARMSREQUEST']._serialized_start=195
-  _globals['_LISTALARMSREQUEST']._serialized_end=253
-  _globals['_LISTALARMSRESPONSE']._serialized_start=255
-  _globals['_LISTALARMSRESPONSE']._serialized_end=351
-  _globals['_HEADALARM']._serialized_start=354
-  _globals['_HEADALARM']._serialized_end=508
-  _globals['_HEADSSERVICE']._serialized_start=617
-  _globals['_HEADSSERVICE']._serialized_end=937
+  _globals['_REPORTNEWESTRESPONSE']._serialized_end=175
+  _globals['_REPORTEDHEAD']._serialized_start=177
+  _globals['_REPORTEDHEAD']._serialized_end=222
+  _globals['_GETNEWESTREQUEST']._serialized_start=224
+  _globals['_GETNEWESTREQUEST']._serialized_end=242
+  _globals['_GETNEWESTRESPONSE']._serialized_start=244
+  _globals['_GETNEWESTRESPONSE']._serialized_end=278
+  _globals['_LISTALARMSREQUEST']._serialized_start=280
+  _globals['_LISTALARMSREQUEST']._serialized_end=338
+  _globals['_LISTALARMSRESPONSE']._serialized_start=340
+  _globals['_LISTALARMSRESPONSE']._serialized_end=436
+  _globals['_HEADALARM']._serialized_start=439
+  _globals['_HEADALARM']._serialized_end=593
+  _globals['_HEADSSERVICE']._serialized_start=702
+  _globals['_HEADSSERVICE']._serialized_end=1022
 # @@protoc_insertion_point(module_scope)

@@ -80,15 +80,13 @@ class ReportNewestResponse(_message.Message):
 
     HEADS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def heads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """For each reported log, in the order of the report, the newest head held: the reported one, or one that the
-        reporting gateway MUST compare with its own log.
-        """
+    def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportedHead]:
+        """What became of each reported head, in the order of the report."""
 
     def __init__(
         self,
         *,
-        heads: _abc.Iterable[_builtins.bytes] | None = ...,
+        heads: _abc.Iterable[Global___ReportedHead] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -97,6 +95,34 @@ class ReportNewestResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportNewestResponse: _TypeAlias = ReportNewestResponse  # noqa: Y015
+
+@_typing.final
+class ReportedHead(_message.Message):
+    """What became of a reported head."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    held: _builtins.bytes
+    """The newest head held of its log: the reported one, or one that the reporting gateway MUST compare with its own
+    log. Empty if the report was refused.
+    """
+    refused: _builtins.str
+    """Why it was refused: LOG_NOT_REGISTERED, LOG_CLOSED or HEAD_INVALID. Empty if it was not."""
+    def __init__(
+        self,
+        *,
+        held: _builtins.bytes = ...,
+        refused: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportedHead: _TypeAlias = ReportedHead  # noqa: Y015
 
 @_typing.final
 class GetNewestRequest(_message.Message):

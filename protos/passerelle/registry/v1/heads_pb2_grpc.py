@@ -59,9 +59,9 @@ class HeadsServiceServicer:
     def ReportNewest(self, request, context):
         """Reports newest heads of the calling gateway's own logs; role gateway. Repeating a report changes nothing.
 
-        A head is taken if the log is registered and open for the calling gateway and one of its registered seal
-        certificates signed it; otherwise the whole report is refused. A head that is smaller than the one held, or of
-        equal size with another root, does not take its place: it is kept as an alarm. Both heads are then proof.
+        Each head is judged by itself. It is taken if the log is registered and open for the calling gateway and one of its
+        registered seal certificates signed it. A head that is smaller than the one held, or of equal size with another
+        root, does not take its place: it is kept as an alarm. Both heads are then proof.
         At most 600 reports of one gateway in an hour, beyond that LIMIT_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -41,9 +41,9 @@ class HeadsServiceStub:
     ReportNewest: _grpc.UnaryUnaryMultiCallable[_heads_pb2.ReportNewestRequest, _heads_pb2.ReportNewestResponse]
     """Reports newest heads of the calling gateway's own logs; role gateway. Repeating a report changes nothing.
 
-    A head is taken if the log is registered and open for the calling gateway and one of its registered seal
-    certificates signed it; otherwise the whole report is refused. A head that is smaller than the one held, or of
-    equal size with another root, does not take its place: it is kept as an alarm. Both heads are then proof.
+    Each head is judged by itself. It is taken if the log is registered and open for the calling gateway and one of its
+    registered seal certificates signed it. A head that is smaller than the one held, or of equal size with another
+    root, does not take its place: it is kept as an alarm. Both heads are then proof.
     At most 600 reports of one gateway in an hour, beyond that LIMIT_EXCEEDED.
     """
     GetNewest: _grpc.UnaryUnaryMultiCallable[_heads_pb2.GetNewestRequest, _heads_pb2.GetNewestResponse]
@@ -59,9 +59,9 @@ class HeadsServiceAsyncStub(HeadsServiceStub):
     ReportNewest: _aio.UnaryUnaryMultiCallable[_heads_pb2.ReportNewestRequest, _heads_pb2.ReportNewestResponse]  # type: ignore[assignment]
     """Reports newest heads of the calling gateway's own logs; role gateway. Repeating a report changes nothing.
 
-    A head is taken if the log is registered and open for the calling gateway and one of its registered seal
-    certificates signed it; otherwise the whole report is refused. A head that is smaller than the one held, or of
-    equal size with another root, does not take its place: it is kept as an alarm. Both heads are then proof.
+    Each head is judged by itself. It is taken if the log is registered and open for the calling gateway and one of its
+    registered seal certificates signed it. A head that is smaller than the one held, or of equal size with another
+    root, does not take its place: it is kept as an alarm. Both heads are then proof.
     At most 600 reports of one gateway in an hour, beyond that LIMIT_EXCEEDED.
     """
     GetNewest: _aio.UnaryUnaryMultiCallable[_heads_pb2.GetNewestRequest, _heads_pb2.GetNewestResponse]  # type: ignore[assignment]
@@ -80,9 +80,9 @@ class HeadsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_heads_pb2.ReportNewestResponse, _abc.Awaitable[_heads_pb2.ReportNewestResponse]]:
         """Reports newest heads of the calling gateway's own logs; role gateway. Repeating a report changes nothing.
 
-        A head is taken if the log is registered and open for the calling gateway and one of its registered seal
-        certificates signed it; otherwise the whole report is refused. A head that is smaller than the one held, or of
-        equal size with another root, does not take its place: it is kept as an alarm. Both heads are then proof.
+        Each head is judged by itself. It is taken if the log is registered and open for the calling gateway and one of its
+        registered seal certificates signed it. A head that is smaller than the one held, or of equal size with another
+        root, does not take its place: it is kept as an alarm. Both heads are then proof.
         At most 600 reports of one gateway in an hour, beyond that LIMIT_EXCEEDED.
         """
 

@@ -35,7 +35,7 @@ from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
 
-MAX_CLOSED_DEADLINES: Final = 4_096
+MAX_CLOSED_DEADLINES: Final = 512
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 # The program began to count before the gateway did, by as long as its request took to arrive.
 DEADLINE_SLACK_US: Final = 20_000

@@ -122,6 +122,10 @@ class Listener:
     async def _handshake(self, accepted: socket.socket) -> None:
         """One task per connection, for its handshake only."""
         try:
+            if self._tls is not None:
+                # A TLS engine holds buffers of 256 KiB: nothing is set up for who says nothing.
+                async with asyncio.timeout(self._handshake_seconds):
+                    await _first_byte(accepted)
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._new_connection,
                 accepted,
@@ -130,8 +134,29 @@ class Listener:
                 ssl_shutdown_timeout=1.0 if self._tls else None,
             )
         except OSError:
-            # Silence, garbage, a stranger's certificate, an older TLS: the peer's affair (ssl.SSLError is an OSError).
+            # Silence, garbage, a stranger's certificate, an older TLS: the peer's affair. What ssl and timeouts raise
+            # are OSErrors.
             self._counters["handshakes_failed"] += 1
+            accepted.close()
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._pending.pop(task, None)
+
+
+async def _first_byte(accepted: socket.socket) -> None:
+    """Wait until there is something to read; in TLS the client speaks first."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(accepted, _settle, readable)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(accepted)
+
+
+def _settle(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)

@@ -300,6 +300,16 @@ def test_canary_secrets_and_numbers_stand_nowhere(country: Running) -> None:
     assert found == set()
 
 
+def test_every_line_that_a_process_of_the_country_prints_is_one_event(country: Running) -> None:
+    """After all that the tests before sent: JSON, one line each, whichever library had something to say."""
+    country.call()
+
+    lines = [line for log in country.layout.log.glob("*.log") for line in log.read_text().splitlines()]
+
+    assert len(lines) > 10
+    assert [line for line in lines if not line.startswith('{"') or "event" not in json.loads(line)] == []
+
+
 def send_canaries(country: Running) -> set[str]:
     """Calls of the portal with a canary in each place that a caller can write; how they ended."""
     identity = Identity.read(country.layout.program(f"{PORTAL}/portail"))

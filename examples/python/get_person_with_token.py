@@ -44,13 +44,14 @@ def main(directory: Path, key: Path, program: str, npi: str) -> int:
     metadata = (("x-road-client", where["subsystem"]), ("x-road-purpose", "P01"), ("x-road-issue", "ACT-1"))
     with grpc.secure_channel(where["gateway"], credentials) as channel:
         try:
-            person = IdentityServiceStub(channel).GetPerson(
+            person, sent = IdentityServiceStub(channel).GetPerson.with_call(
                 GetPersonRequest(npi=npi), timeout=10, metadata=metadata
             )
         except grpc.RpcError as refused:
             print(f"{refused.code().name} {refused.details()}", file=sys.stderr)
             return 1
     print(f"{person.last_name} {person.first_names}, {person.birth_date}, {person.birth_place}")
+    print("échange", dict(sent.trailing_metadata()).get("x-road-exchange-id"))
     return 0
 
 

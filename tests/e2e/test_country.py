@@ -25,10 +25,12 @@ from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
 from cli.processes import Country, Part, free_base
 from rpc.identity import Identity
 from tests.support.hostile import outcome_of
+from tests.support.programs import require_program
 
 PORTAL = "BJ/GOV/PNS/PORTAIL"
 GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
 PERSONS = 200
+WITH_TOKEN = Path(__file__).parents[2] / "examples" / "python" / "get_person_with_token.py"
 
 
 class Running:
@@ -132,6 +134,40 @@ def test_evidence_can_be_exported_at_the_providers_gateway_too(country: Running,
     exported = country.run("audit", "export", exchange, "--log", str(anip), "--out", str(out))
     verified = country.run("audit", "verify", str(out), "--anchor", str(country.layout.anchor))
 
+    assert exported.returncode == 0, exported.stderr
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_program_with_a_key_of_its_own_calls_with_tokens_until_it_is_removed(
+    country: Running, tmp_path: Path
+) -> None:
+    """As docs/operations/gateway.md has it: openssl, program add --key, the example; its evidence verifies."""
+    require_program("openssl")
+    key, public, settings = tmp_path / "nuit.key", tmp_path / "nuit.pub", str(country.pns / "gateway.toml")
+    for command in (
+        ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)],
+        ["pkey", "-in", str(key), "-pubout", "-out", str(public)],
+    ):
+        subprocess.run(["openssl", *command], check=True, capture_output=True, timeout=20)
+    directory, program = tmp_path / "nuit", f"{PORTAL}/nuit"
+    calls = [sys.executable, str(WITH_TOKEN), str(directory), str(key), program, "0000000001"]
+
+    added = country.run(
+        *("program", "add", PORTAL, "nuit", "--key", str(public)),
+        *("--out", str(directory), "--config", settings),
+    )
+    called = subprocess.run(calls, capture_output=True, text=True, timeout=30, check=False)
+    removed = country.run("program", "remove", program, "--yes", "--config", settings)
+    refused = subprocess.run(calls, capture_output=True, text=True, timeout=30, check=False)
+
+    assert "est admis" in added.stdout, added.stdout + added.stderr
+    assert called.stdout.startswith("ADJOVI "), called.stderr
+    assert removed.returncode == 0, removed.stderr
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("UNAUTHENTICATED TOKEN_INVALID: ")
+    out, exchange = tmp_path / "preuve.asice", called.stdout.split()[-1]
+    exported = country.run("audit", "export", exchange, "--log", str(country.pns), "--out", str(out))
+    verified = country.run("audit", "verify", str(out), "--anchor", str(country.layout.anchor))
     assert exported.returncode == 0, exported.stderr
     assert verified.returncode == 0, verified.stdout + verified.stderr
 

@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LONG := test-crash test-fidelity test-cancellation test-memory
 PACKAGES := core rpc ledger pki gateway registry adapters audit cli
 PROTOS := $(shell find protos -name '*.proto' | sort)
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
@@ -15,7 +16,7 @@ PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipro
 	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e test-crash test-fidelity test-memory lint format protos \
+.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e $(LONG) lint format protos \
 	protos-check coverage bench lock clean
 
 help:
@@ -55,17 +56,11 @@ test-integration: $(STAMP)
 test-e2e: $(STAMP)
 	$(BIN)/pytest tests/e2e
 
-# Long: 1,000 kills and the whole matrix of failpoints; figures in docs/reliability.md.
-test-crash: $(STAMP)
-	$(BIN)/pytest -s tests/long/test_crashes.py
-
-# Not in `make test`: 10,000 calls that a stock server refuses at once, each compared with what it says without gateways.
-test-fidelity: $(STAMP)
-	$(BIN)/pytest tests/long/test_fidelity.py
-
-# 100,000 exchanges through real workers, 200 silent connections on each port; figures: docs/reliability.md.
-test-memory: $(STAMP)
-	$(BIN)/pytest -s tests/long/test_memory.py
+# As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, 1,000 deaths.
+# fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000
+# exchanges through real workers.
+$(LONG): test-%: $(STAMP)
+	$(BIN)/pytest -s tests/long/test_$*.py
 
 lint: $(STAMP) protos-check
 	$(BIN)/ruff check .

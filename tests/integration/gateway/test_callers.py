@@ -30,7 +30,7 @@ from gateway.settings import Limits
 from gateway.worker.callers import Callers
 from pki.documents import sign_document
 from pki.keys import certificate_pem, generate_key, key_pem, key_thumbprint, public_key_pem, write_key
-from tests.integration.gateway.test_exchange import leaves, refused
+from tests.support.calls import leaves, refused
 from tests.support.federation import (
     CLIENT,
     METHOD,

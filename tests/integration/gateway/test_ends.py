@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from gateway.settings import Limits
 from gateway.worker.consumer import Consumer
 from gateway.worker.main import Worker
-from tests.integration.gateway.test_exchange import refused
+from tests.support.calls import refused, until
 from tests.support.federation import Federation, calling, metadata
 
 
@@ -21,13 +20,6 @@ from tests.support.federation import Federation, calling, metadata
 def federation(tmp_path: Path) -> Iterator[Federation]:
     with Federation(tmp_path, limits=Limits(peer_wait_ms=300)) as found:
         yield found
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.01)
 
 
 def consuming(federation: Federation) -> tuple[Worker, Consumer]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.integration.gateway.test_exchange import refused
+from tests.support.calls import refused
 from tests.support.federation import Federation, calling, metadata
 from tests.support.fidelity import differences
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from core.documents import encode
 from core.heads import MalformedHeadError, TreeHead, b64url, encode_head, head_header, unb64url
+from core.identifiers import GatewayId
 from core.jws import DocumentKind, document_header
 from core.reasons import ExchangeError
 from core.registrations import MemberSuccessor
@@ -38,6 +39,7 @@ from pki.keys import (
     verify_es256,
     verify_jws_es256,
 )
+from pki.tokens import ProgramKey, verify_token
 from tests.support.certificates import NOW, Country
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -57,6 +59,9 @@ SUCCESSOR_PAYLOAD = encode(MemberSuccessor(1, "BJ/GOV/ANIP", KID, "B" * 43, "202
 CLAIMS = json.dumps(
     {"iss": "BJ/GOV/PNS/PORTAIL/web", "aud": "BJ/GOV/PNS/gw1", "iat": 1, "exp": 2, "jti": "0" * 16}
 ).encode()
+CALLER_HEADER = b'{"alg":"ES256","typ":"caller+jwt","kid":"%s"}' % KID.encode()
+PROGRAM = ProgramKey("BJ/GOV/PNS/PORTAIL/web", KEY.public_key())
+DOOR_CLAIMS = json.dumps(json.loads(CLAIMS) | {"sub": PROGRAM.program, "nbf": 1}).encode()
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,12 @@ VERIFIERS: Final = {
         document_header(DocumentKind.MEMBER_SUCCESSOR, KID),
         SUCCESSOR_PAYLOAD,
     ),
-    "verify-jws: callers": _by_command(
-        CALLER, b'{"alg":"ES256","typ":"caller+jwt","kid":"%s"}' % KID.encode(), CLAIMS
+    "verify-jws: callers": _by_command(CALLER, CALLER_HEADER, CLAIMS),
+    "callers at the door": Verifier(
+        CALLER_HEADER,
+        DOOR_CLAIMS,
+        lambda jws: verify_token(jws, {KID: PROGRAM}.get, GatewayId.parse("BJ/GOV/PNS/gw1")),
+        is_exact=False,
     ),
 }
 

@@ -41,7 +41,9 @@ class Pipeline:
         self._parts = parts
         self._arrivals = arrivals
         self._accept = accept
-        self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome]] = deque()
+        self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome, int]] = (
+            deque()
+        )  # and when, in microseconds
         self._startup: deque[Callable[[Turn], None]] = deque()
         self.consumer = Consumer(parts, doubts)
         self.provider = Provider(parts)
@@ -62,13 +64,13 @@ class Pipeline:
         """Keep a frame, or a question behind it, for the next turn; false if its member has too much waiting here."""
         if not self._arrivals.take_bytes(road.member, _size_of(arrived)):
             return False
-        self._arrived.append((road, arrived))
+        self._arrived.append((road, arrived, self._parts.clock.monotonic_us()))
         self._parts.wake()
         return True
 
     def on_road_lost(self, road: Road) -> None:
         """What is not heard yet was not: the next Hello tells the peer where to begin again."""
-        for _, arrived in [one for one in self._arrived if one[0] is road]:
+        for _, arrived, _ in [one for one in self._arrived if one[0] is road]:
             self._arrivals.give_bytes(road.member, _size_of(arrived))
         self._arrived = deque([one for one in self._arrived if one[0] is not road])
         self.consumer.on_road_lost(road)
@@ -105,16 +107,16 @@ class Pipeline:
         while self._startup and self._parts.trust is not None and not turn.is_full:
             self._startup.popleft()(turn)
         while self._arrived and not turn.is_full:
-            road, arrived = self._arrived.popleft()
+            road, arrived, arrived_us = self._arrived.popleft()
             self._arrivals.give_bytes(road.member, _size_of(arrived))
             if isinstance(arrived, Outcome):
                 self.provider.answer_question(turn, road, arrived)
             else:
-                self._hear(turn, road, self._accept(road, arrived))
+                self._hear(turn, road, self._accept(road, arrived), arrived_us)
         self.provider.plan(turn)
         self.consumer.plan(turn)
 
-    def _hear(self, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
+    def _hear(self, turn: Turn, road: Road, entries: list[VerifiedEntry], arrived_us: int) -> None:
         """What a frame says, by kind; receipts were kept by ``accept`` beside the leaves that they are about.
 
         An ending stands behind the request it is about, also when both came in one frame.
@@ -136,7 +138,7 @@ class Pipeline:
             else:
                 endings.append(entry)
         if requests:
-            self.provider.hear_requests(turn, road, requests)
+            self.provider.hear_requests(turn, road, requests, arrived_us)
         if responses:
             self.consumer.hear_responses(turn, road, responses)
         for entry in endings:

@@ -43,7 +43,7 @@ class Provider:
 
     # ------------------------------------------------------------------ 7 to 11
 
-    def hear_requests(self, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
+    def hear_requests(self, turn: Turn, road: Road, entries: list[VerifiedEntry], arrived_us: int) -> None:
         """7 Verify peer and request. 8 Authorise. 9 Plan the record; the commit comes before the adapter."""
         reasons = [self._verify_request(road, one) for one in entries]
         reasons = [
@@ -51,11 +51,13 @@ class Provider:
         ]
         taken: list[tuple[VerifiedEntry, str]] = []
         for entry, reason in zip(entries, reasons, strict=True):
-            if self._is_taken(turn, road, entry, reason):
+            if self._is_taken(turn, road, entry, reason, arrived_us):
                 taken.append((entry, "taken"))
         turn.hear_all(road, "request", taken)
 
-    def _is_taken(self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None) -> bool:
+    def _is_taken(
+        self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None, arrived_us: int
+    ) -> bool:
         statement, size = entry.statement, len(entry.payloads)
         if statement is None:
             return False
@@ -68,7 +70,8 @@ class Provider:
             self._refuse(turn, road, entry, statement, reason)
             return False
         left = statement.deadline_us
-        service = Service(road, entry, statement, size, None if left is None else turn.now_us + left)
+        # From its arrival on: what it waited for its turn here, the program waited too.
+        service = Service(road, entry, statement, size, None if left is None else arrived_us + left)
         self.services[entry.leaf_hash] = service
         turn.once_durable(self._deliver_soon, service)
         return True

@@ -169,7 +169,7 @@ def test_a_frame_of_refused_requests_ends_the_stream_once(
 
 
 async def _hear(worker: Worker, turn: Turn, road: Road, entries: list[VerifiedEntry]) -> None:
-    worker.station.pipeline._hear(turn, road, entries)
+    worker.station.pipeline._hear(turn, road, entries, turn.now_us)
 
 
 def test_endings_of_one_request_are_heard_within_the_budget(federation: Federation) -> None:

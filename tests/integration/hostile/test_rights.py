@@ -269,7 +269,7 @@ async def _judge(country: Country, worker: Worker, asked: list[Asked]) -> list[t
         leaf_hash = number.to_bytes(32, "big")
         entry = VerifiedEntry(number, leaf_hash, "f" * 64, b"{}", request, None, b"", ((0, b""), (0, b"x")))
         turn = Turn(worker.station._leaves, one.now_ms, 0)
-        provider.hear_requests(turn, road, [entry])
+        provider.hear_requests(turn, road, [entry], turn.now_us)
         (_, leaves) = turn.by_road[id(road)]
         heard = parse_heard(leaves[0].body)
         found.append((heard.verdict == "taken", len(leaves)))

@@ -180,7 +180,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         worker_calls: Calls in flight on one worker.
         connections: Connections of programs on one worker.
         anonymous_connections: Those among them without a client certificate: of programs with tokens, and of
-            strangers; 64 at most from one address.
+            strangers; ``program_connections`` at most from one address.
         cached_tokens: Verified caller tokens that one worker remembers.
         program_connections: Connections of one program on one worker.
         handshakes: Connections in their TLS handshake, on each port of a worker.

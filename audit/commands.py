@@ -12,7 +12,6 @@ import pwd
 import sqlite3
 import sys
 import time
-import tomllib
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -306,9 +305,12 @@ def _gather(directory: Path, exchange: str, open_bodies: BodyOpener | None) -> P
 def _body_opener(directory: Path) -> BodyOpener:
     from core.clock import SystemClock
     from ledger.vault import BodyVault, read_wrapping_key
+    from rpc.settings import parse_toml
 
-    settings = tomllib.loads((directory / "gateway.toml").read_text("utf-8"))
-    name = settings.get("log", {}).get("wrapping_key_file", "keys/wrapping.key")
+    section = parse_toml(directory / "gateway.toml").get("log", {})
+    name = section.get("wrapping_key_file", "keys/wrapping.key") if isinstance(section, dict) else ""
+    if not isinstance(name, str):
+        raise MalformedError(Reason.CONFIG_FILE_INVALID, "gateway.toml: log.wrapping_key_file is no path")
     key = read_wrapping_key(directory / name, directory / "log")
 
     def open_log(place: LogPlace, log: str) -> OpenBody:

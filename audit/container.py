@@ -7,6 +7,7 @@ byte is unpacked, and what is unpacked is counted, whatever the directory of the
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -28,6 +29,8 @@ from rpc.files import replace_file
 # Zip can hold no earlier time; a fixed one makes equal evidence equal bytes.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _ENCRYPTED: Final = 0x1
+_LOCAL_HEADER: Final = struct.Struct("<4s2xHH4xIIIHH")
+_END_BYTES: Final = 22
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
@@ -84,14 +87,23 @@ def unpack(data: bytes) -> Parts:
         raise MalformedContainerError(f"longer than {MAX_CONTAINER_BYTES} bytes")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return _read_all(archive)
+            return _read_all(data, archive)
     except MalformedContainerError:
         raise
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError, RuntimeError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        ValueError,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+    ):
         raise MalformedContainerError("it cannot be unpacked") from None
 
 
-def _read_all(archive: zipfile.ZipFile) -> Parts:
+def _read_all(data: bytes, archive: zipfile.ZipFile) -> Parts:
     infos = archive.infolist()
     if len(infos) > MAX_PARTS:
         raise MalformedContainerError(f"more than {MAX_PARTS} parts")
@@ -99,6 +111,7 @@ def _read_all(archive: zipfile.ZipFile) -> Parts:
         raise MalformedContainerError("'mimetype' does not come first, stored")
     for info in infos:
         _require_harmless(info)
+    _require_one_reading(data, archive)
     names = [info.filename for info in infos]
     if len({name.lower() for name in names}) != len(names):
         raise MalformedContainerError("a part twice")
@@ -116,6 +129,29 @@ def _read_all(archive: zipfile.ZipFile) -> Parts:
     if MANIFEST not in parts:
         raise MalformedContainerError("no manifest")
     return parts
+
+
+def _require_one_reading(data: bytes, archive: zipfile.ZipFile) -> None:
+    """The entries fill the file without a gap, and say the same of themselves where they stand and in the directory.
+
+    Some tools read a zip from its end, some from its begin: what they unpack must be what is judged here.
+    """
+    at = 0
+    for info in archive.infolist():
+        *head, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(data, at)
+        named = info.orig_filename.encode("utf-8")
+        told = [b"PK\3\4", info.flag_bits, info.compress_type, info.CRC, info.compress_size, info.file_size]
+        begin = at + _LOCAL_HEADER.size
+        if (
+            info.header_offset != at
+            or head != told
+            or (name_bytes, extra_bytes) != (len(named), 0)
+            or data[begin : begin + name_bytes] != named
+        ):
+            raise MalformedContainerError(f"{info.orig_filename[:80]!a} is not what the directory says")
+        at = begin + name_bytes + info.compress_size
+    if at != archive.start_dir or archive.comment or data.rfind(b"PK\5\6") != len(data) - _END_BYTES:
+        raise MalformedContainerError("there is something between, before or behind its parts")
 
 
 def _require_harmless(info: zipfile.ZipInfo) -> None:

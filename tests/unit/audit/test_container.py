@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
 import struct
 import warnings
 import zipfile
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit.container import MalformedContainerError, pack, read_container, unpack, write_container
-from core.evidence import MANIFEST, MAX_PART_BYTES, MAX_PARTS, MIMETYPE, MIMETYPE_PATH
+from core.evidence import MANIFEST, MAX_CONTAINER_BYTES, MAX_PART_BYTES, MAX_PARTS, MIMETYPE, MIMETYPE_PATH
 
 PARTS = {MANIFEST: b"{}", "statements/1-request.json": b"{}", "heads/00.jws": b"a.b.c"}
 
@@ -152,6 +154,77 @@ HOSTILE: dict[str, bytes] = {
     "encrypted": _ENCRYPTED_BIT(archive(FIRST, (MANIFEST, b"{}"))),
     "wrong-crc": archive(FIRST, (MANIFEST, b"12345"), method=zipfile.ZIP_STORED).replace(b"12345", b"12346"),
 }
+
+
+def with_local(data: bytes, at: int, value: bytes) -> bytes:
+    """Bytes of the second entry's own header changed, those of the directory left."""
+    begin = data.index(b"PK\x03\x04", 1) + at
+    return data[:begin] + value + data[begin + len(value) :]
+
+
+def with_extra(data: bytes) -> bytes:
+    """An extra field in front of a part, where only who reads from the begin looks."""
+    begin = data.index(b"PK\x03\x04", 1)
+    name = struct.unpack_from("<H", data, begin + 26)[0]
+    extra = struct.pack("<HH", 0x9999, 4) + b"hide"
+    after = begin + 30 + name
+    changed = (
+        data[: begin + 28] + struct.pack("<H", len(extra)) + data[begin + 30 : after] + extra + data[after:]
+    )
+    directory = changed.rindex(b"PK\x05\x06") + 16
+    start = struct.unpack_from("<I", changed, directory)[0] + len(extra)
+    return changed[:directory] + struct.pack("<I", start) + changed[directory + 4 :]
+
+
+def linked() -> bytes:
+    """A part that would be a symbolic link, were it ever unpacked onto a disk."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as made:
+        made.writestr(zipfile.ZipInfo(MIMETYPE_PATH), MIMETYPE)
+        made.writestr(zipfile.ZipInfo(MANIFEST), b"{}")
+        link = zipfile.ZipInfo("bodies/1.bin")
+        link.external_attr = 0o120777 << 16
+        made.writestr(link, b"/etc/passwd")
+    return target.getvalue()
+
+
+GOOD = archive(FIRST, (MANIFEST, b"{}"), ("heads/a.jws", b"x"))
+HOSTILE |= {
+    "bytes in front": b"#!/bin/sh\n" + GOOD,
+    "another archive in front": archive(FIRST, (MANIFEST, b"[]")) + GOOD,
+    "bytes behind": GOOD + b"\0",
+    "another archive behind": GOOD + archive(FIRST, ("heads/a.jws", b"y")),
+    "comment": GOOD[:-2] + struct.pack("<H", 4) + b"note",
+    "comment that looks like an end": GOOD[:-2] + struct.pack("<H", 22) + GOOD[-22:],
+    "another name where it stands": with_local(GOOD, 30, b"X"),
+    "another size where it stands": with_local(GOOD, 22, struct.pack("<I", 1)),
+    "another checksum where it stands": with_local(GOOD, 14, bytes(4)),
+    "size behind the part": with_local(GOOD, 6, struct.pack("<H", 8)),
+    "hidden field": with_extra(GOOD),
+    "directory": archive(FIRST, (MANIFEST, b"{}"), ("heads/", b"")),
+    "zip in zip": archive(FIRST, (MANIFEST, b"{}"), ("heads/a.zip/../b", GOOD)),
+    "only an end": b"PK\x05\x06" + bytes(18),
+    "end with 65,535 entries": b"PK\x05\x06" + bytes(4) + b"\xff" * 8 + bytes(6),
+    "large file's end": archive(FIRST, (MANIFEST, b"{}"))[:-22] + b"PK\x06\x07" + bytes(16) + GOOD[-22:],
+}
+
+
+def test_a_link_is_bytes_like_any_other() -> None:
+    """Nothing is ever unpacked onto a disk, so nothing can be linked, named or overwritten there."""
+    assert unpack(linked())["bodies/1.bin"] == b"/etc/passwd"
+
+
+def test_a_sparse_file_of_ten_gigabytes_is_refused_at_once(tmp_path: Path) -> None:
+    """No more of it is read than a container may have."""
+    path = tmp_path / "preuve.asice"
+    path.write_bytes(GOOD)
+    os.truncate(path, 10 * 1024**3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(MalformedContainerError, match="longer than"):
+        read_container(path)
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2 * MAX_CONTAINER_BYTES // 1024
 
 
 @pytest.mark.parametrize("name", sorted(HOSTILE))

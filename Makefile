@@ -17,12 +17,13 @@ PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipro
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-system demo up test test-unit test-integration test-e2e $(LONG) lint format protos \
-	protos-check coverage bench lock clean
+	protos-check coverage bench fuzz lock clean
 
 help:
 	@echo "make demo    un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
 	@echo "make up      le même pays, jusqu'à Ctrl-C                          | the same country, until Ctrl-C"
 	@echo "make test    tous les tests                                        | all tests"
+	@echo "make fuzz    chaque analyseur, 10 minutes                          | every parser, 10 minutes"
 	@echo "make lint    style, types, couches, protos                         | style, types, layers, protos"
 
 setup: $(STAMP)
@@ -90,9 +91,15 @@ coverage: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
+# Every parser under atheris (Linux, CPython): 10 minutes in all, or FUZZ_SECONDS. Findings lie in var/fuzz.
+fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python -m tests.fuzz
+
 lock: $(STAMP)
 	$(LOCK) pyproject.toml -o requirements/run.txt
 	$(LOCK) --extra dev --extra postgres pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra fuzz --constraints requirements/run.txt pyproject.toml -o requirements/fuzz.txt
 
 clean:
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage passerelle

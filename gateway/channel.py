@@ -194,7 +194,7 @@ def decode_for_worker(line: bytes) -> ToWorker:
     """
     try:
         return _to_worker.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedMessageError(str(error)) from error
 
 
@@ -206,5 +206,5 @@ def decode_for_control(line: bytes) -> FromWorker:
     """
     try:
         return _from_worker.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise MalformedMessageError(str(error)) from error

@@ -22,6 +22,6 @@ def read_head_file(path: Path) -> bytes | None:
     """The head that was written last; ``None`` if there is none that can be read."""
     try:
         found = json.loads(path.read_text(encoding="ascii"))["head"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found.encode("ascii") if isinstance(found, str) else None

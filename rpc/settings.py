@@ -62,7 +62,7 @@ def load_settings(path: Path, kind: type[_T]) -> _T:
         SettingsError: The file is missing, malformed, or does not say exactly what ``kind`` asks for.
     """
     require_strict(kind)
-    values = _parse(path)
+    values = parse_toml(path)
     try:
         return msgspec.convert(values, kind, strict=True, dec_hook=_decoder(path.parent))
     except msgspec.ValidationError as error:
@@ -81,9 +81,11 @@ def require_strict(kind: type[msgspec.Struct]) -> None:
         raise TypeError(f"{kind.__name__} must be frozen and forbid unknown fields")
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, unchecked; raises ``SettingsError``."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_SETTINGS_BYTES + 1)
     except OSError as error:
         raise SettingsError(
             path, "", Text(f"illisible ({error.strerror})", f"cannot be read ({error.strerror})")
@@ -97,6 +99,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise SettingsError(
             path, "", Text(f"n'est pas du TOML ({error})", f"is not TOML ({error})")
         ) from None
+    except RecursionError:
+        raise SettingsError(path, "", Text("trop imbriqué", "nested too deeply")) from None
 
 
 def _decoder(base: Path) -> Callable[[type, Any], Any]:

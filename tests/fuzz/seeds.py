@@ -25,7 +25,7 @@ from core.configuration import (
 )
 from core.documents import encode
 from core.frames import FrameRecord, FrameRun
-from core.heads import ConfigurationMark, TreeHead
+from core.heads import ConfigurationMark, TreeHead, b64url
 from core.jws import DocumentKind
 from core.leaves import Genesis, Heard, Note, RegistryChange, Succession
 from core.merkle import Edge, leaf_hash
@@ -33,7 +33,7 @@ from core.registrations import MemberSuccessor, RegisteredCertificate, Registere
 from core.statements import AgreementMark, Cut, Statement, User
 from pki.documents import sign_document
 from pki.heads import HeadSigner
-from pki.keys import certificate_thumbprint, chain_pem, key_thumbprint, public_key_pem
+from pki.keys import certificate_thumbprint, chain_pem, key_thumbprint, public_key_pem, sign_es256
 from tests.support.certificates import NOW, Country
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -184,6 +184,23 @@ def successor() -> MemberSuccessor:
 
 def document(kind: DocumentKind, payload: bytes) -> bytes:
     return sign_document(kind, payload, country().leaf_key).encode()
+
+
+def caller_token() -> bytes:
+    """A program's token, as any JWT library would make it."""
+    key = country().leaf_key
+    header = {"alg": "ES256", "typ": "caller+jwt", "kid": key_thumbprint(key.public_key())}
+    claims = {
+        "iss": "BJ/GOV/PNS/PORTAIL/web",
+        "sub": "BJ/GOV/PNS/PORTAIL/web",
+        "aud": "BJ/GOV/PNS/gw1",
+        "iat": 1_790_000_000,
+        "nbf": 1_790_000_000,
+        "exp": 1_790_000_300,
+        "jti": "0" * 16,
+    }
+    signing_input = b".".join(b64url(json.dumps(one).encode()) for one in (header, claims))
+    return signing_input + b"." + b64url(sign_es256(key, signing_input))
 
 
 def head(log: str = LOG, size: int = 3, root: str = "8" * 64) -> bytes:

@@ -470,7 +470,9 @@ TARGETS: Final = {
             public_key_pem(seeds.country().leaf_key.public_key()).encode(),
         ],
     ),
-    "verify-jws": Target(_jws, lambda: [seeds.head(), *seeds.vectors("heads")[:10]], ()),
+    "verify-jws": Target(
+        _jws, lambda: [seeds.head(), seeds.caller_token(), *seeds.vectors("heads")[:10]], ()
+    ),
     "container": Target(_evidence, _container_seeds),
     "evidence-parts": Target(
         _parts,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,18 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 
+from core.documents import encode
+from core.heads import parse_head
+from core.jws import DocumentKind
 from core.reasons import ExchangeError
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest, spoken
 from pki.authority import Authority
 from pki.commands import anchor, ca, pki
-from pki.keys import chain_pem, generate_key, load_chain
+from pki.heads import HeadSigner
+from pki.jws import CALLER, HEAD, JWS_KINDS
+from pki.keys import chain_pem, generate_key, key_thumbprint, load_chain, public_key_pem
 from pki.profiles import AuthorityKind, Profile, build_csr, profile_of
+from tests.fuzz import seeds
 from tests.support.certificates import GW1
 
 
@@ -192,3 +200,132 @@ def test_the_anchor_shows_its_fingerprint(anchor_file: Path) -> None:
     assert expected in shown.output
     assert "Racine X.509" in shown.output
     assert "X.509 root" in run(anchor, "show", anchor_file, "--lang", "en").output
+
+
+# --- verify-jws ---
+
+
+@dataclass(frozen=True)
+class Signed:
+    """Files of one signer: a JWS of each kind, its key, its certificate."""
+
+    directory: Path
+    key: Path
+    certificate: Path
+    thumbprint: str
+
+    def file(self, typ: str) -> Path:
+        return self.directory / f"{typ}.jwt"
+
+    def named(self, typ: str) -> tuple[object, ...]:
+        """What the JWS of this kind is verified with."""
+        return ("--certificate", self.certificate) if typ == HEAD else ("--key", self.key)
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Signed:
+    found = seeds.country()
+    key = found.leaf_key.public_key()
+    (tmp_path / "key.pem").write_text(public_key_pem(key))
+    certificate = found.seal.build()
+    (tmp_path / "seal.pem").write_bytes(chain_pem([certificate]))
+    head = parse_head(seeds.head()).unverified
+    files = {
+        HEAD: HeadSigner(found.leaf_key, certificate).sign(head),
+        CALLER: seeds.caller_token(),
+        DocumentKind.AGREEMENT: seeds.document(DocumentKind.AGREEMENT, encode(seeds.agreement())),
+        DocumentKind.REGISTRATION: seeds.document(DocumentKind.REGISTRATION, encode(seeds.registration())),
+        DocumentKind.MEMBER_SUCCESSOR: seeds.document(
+            DocumentKind.MEMBER_SUCCESSOR, encode(seeds.successor())
+        ),
+    }
+    for typ, jws in files.items():
+        (tmp_path / f"{typ}.jwt").write_bytes(jws + b"\n")
+    return Signed(tmp_path, tmp_path / "key.pem", tmp_path / "seal.pem", key_thumbprint(key))
+
+
+@pytest.mark.parametrize("typ", JWS_KINDS)
+def test_a_jws_is_verified_as_its_own_kind_and_no_other(signed: Signed, typ: str) -> None:
+    """Signer, digest and payload of a good one; the same file as any other kind is refused."""
+    good = rows(
+        run(pki, "verify-jws", signed.file(typ), "--typ", typ, *signed.named(typ), "--output", "json")
+    )
+
+    assert (good["verdict"], good["typ"]) == ("GOOD", typ)
+    assert good["digest"] == hashlib.sha256(good["payload"].encode()).hexdigest()
+    if typ != HEAD:
+        assert good["signer"] == signed.thumbprint
+    for other in JWS_KINDS:
+        if other != typ:
+            refused(run(pki, "verify-jws", signed.file(typ), "--typ", other, *signed.named(other)))
+
+
+def test_a_jws_of_another_key_is_refused(signed: Signed) -> None:
+    """Whoever else holds a key."""
+    other = signed.directory / "other.pem"
+    other.write_text(public_key_pem(generate_key().public_key()))
+
+    for typ in (DocumentKind.AGREEMENT, CALLER):
+        result = run(pki, "verify-jws", signed.file(typ), "--typ", typ, "--key", other)
+        assert refused(result) == "SIGNATURE_INVALID"
+
+
+def test_a_document_is_verified_with_the_key_of_a_certificate(signed: Signed) -> None:
+    """A member certificate names the key for tools that read no PEM key."""
+    result = run(
+        pki,
+        "verify-jws",
+        signed.file(DocumentKind.AGREEMENT),
+        "--typ",
+        DocumentKind.AGREEMENT,
+        "--certificate",
+        signed.certificate,
+    )
+
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == "VERDICT : BON (GOOD)"
+
+
+def test_a_signed_document_that_is_none_of_its_kind_is_refused(signed: Signed) -> None:
+    """A good signature over other contents: the payload is parsed as strictly as at a gateway."""
+    signed.file("registration+jwt").write_bytes(seeds.document(DocumentKind.REGISTRATION, b'{"v":1}'))
+
+    result = run(
+        pki, "verify-jws", signed.file("registration+jwt"), "--typ", "registration+jwt", "--key", signed.key
+    )
+
+    assert refused(result) == "DOCUMENT_INVALID"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"a.b.c\n\n", b"A" * 9_000_000], ids=["empty", "no ASCII", "two line ends", "long"]
+)
+def test_a_file_that_holds_no_jws_is_refused(signed: Signed, data: bytes) -> None:
+    """With a verdict, whatever it holds."""
+    signed.file(CALLER).write_bytes(data)
+
+    for typ in JWS_KINDS:
+        refused(run(pki, "verify-jws", signed.file(CALLER), "--typ", typ, *signed.named(typ)))
+
+
+def test_a_head_is_verified_with_a_certificate_only(signed: Signed) -> None:
+    """It names one."""
+    result = run(pki, "verify-jws", signed.file(HEAD), "--typ", HEAD, "--key", signed.key)
+
+    assert refused(result) == "HEAD_INVALID"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--key", "key.pem", "--certificate", "seal.pem"), ("--key", "missing.pem")],
+    ids=["neither", "both", "no such file"],
+)
+def test_a_jws_wrongly_asked_about_gets_no_verdict(
+    signed: Signed, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 2, and nothing on standard output."""
+    monkeypatch.chdir(signed.directory)
+
+    result = run(pki, "verify-jws", signed.file(CALLER), "--typ", CALLER, *options)
+
+    assert (result.exit_code, result.stdout) == (2, "")

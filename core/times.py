@@ -11,7 +11,8 @@ from core.reasons import MalformedError, Reason
 # Whatever is later has no calendar date that could be shown.
 MAX_TIME_MS: Final = 253_402_300_799_999
 
-_FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+# Years of four digits that do not begin with zeros, since 1970: earlier ones are written otherwise than they are read.
+_FORM = re.compile(r"(?:19[7-9]|[2-9][0-9]{2})[0-9]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 def parse_time_ms(text: str) -> int:

@@ -82,9 +82,11 @@ class Anchor:
                 x509.load_pem_x509_certificate(found["certificate"]),
                 base64.b64decode(found["root"].replace(b"\n", b""), validate=True),
             )
-        except MalformedError:
+        except MalformedAnchorError:
             raise
-        except ValueError:
+        except MalformedError as error:
+            raise MalformedAnchorError(str(error)) from None
+        except (ValueError, x509.InvalidVersion):
             raise MalformedAnchorError("a block cannot be read") from None
         if anchor.encode() != data:
             raise MalformedAnchorError("not in its one written form")

@@ -286,13 +286,13 @@ def authority_kind(certificate: x509.Certificate) -> AuthorityKind:
     """
     try:
         extensions = {extension.oid: extension.value for extension in certificate.extensions}
+        self_issued = certificate.issuer == certificate.subject
     except UNREADABLE:
-        raise MalformedError(Reason.CERTIFICATE_INVALID, "unreadable certificate extensions") from None
+        raise MalformedError(Reason.CERTIFICATE_INVALID, "unreadable names or extensions") from None
     constraints = extensions.get(x509.BasicConstraints.oid)
     usages = frozenset[x509.ObjectIdentifier]()
     if isinstance(stated := extensions.get(x509.ExtendedKeyUsage.oid), x509.ExtendedKeyUsage):
         usages = frozenset(stated)
-    self_issued = certificate.issuer == certificate.subject
     for kind, expected in AUTHORITY_USAGES.items():
         depth = 1 if kind is AuthorityKind.ROOT else 0
         top = kind in (AuthorityKind.ROOT, AuthorityKind.PROGRAMS)

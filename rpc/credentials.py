@@ -120,7 +120,7 @@ def require_role(context: grpc.ServicerContext, *kinds: UrnKind, clock: Clock = 
 def _parse(pem: bytes) -> Peer:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise MalformedError(Reason.CERTIFICATE_INVALID, "the caller's certificate cannot be read") from None
     urn = urn_of(certificate)
     kind, identifier = parse_urn(urn)

@@ -56,6 +56,7 @@ class Side:
     clock: ManualClock
     log: Log = field(init=False)
     commit: GroupCommit = field(init=False)
+    vault: BodyVault = field(init=False)
     signer: HeadSigner = field(init=False)
     edge: Edge | None = None
     notes: int = 0
@@ -70,9 +71,15 @@ class Side:
         create_wrapping_key(self.directory / "keys/wrapping.key")
         (self.directory / "gateway.toml").write_text("")
         wrapping = read_wrapping_key(self.directory / "keys/wrapping.key", self.directory / "log")
-        vault = BodyVault(self.directory / "bodies/0", self.log.log_id, wrapping, self.clock)
-        self.commit = GroupCommit(self.log, lambda call: call(), _raise, vault=vault)
+        self.vault = BodyVault(self.directory / "bodies/0", self.log.log_id, wrapping, self.clock)
+        self.commit = GroupCommit(self.log, lambda call: call(), _raise, vault=self.vault)
         self.signer = HeadSigner(self.seal, self.certificate)
+
+    def close(self) -> None:
+        """Let go of files and thread."""
+        self.commit.close()
+        self.vault.close()
+        self.log.close()
 
     def registration(self, country: PublishedCountry) -> Registration:
         """What the member signs of this gateway."""
@@ -170,6 +177,11 @@ class EvidenceCountry:
         directory = self.root / member_id.replace("/", ".")
         member = self.country.member(member_id)
         return Side(directory, member, gateway, seal, certificate, self.clock)
+
+    def close(self) -> None:
+        """Let go of what both sides hold open; their files stay."""
+        self.pns.close()
+        self.anip.close()
 
     def anchor(self) -> Path:
         """The anchor file."""

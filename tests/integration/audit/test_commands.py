@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ GOOD_ROOT = leaf_hash(b"\x00").hex()
 
 
 @pytest.fixture
-def country(tmp_path: Path) -> EvidenceCountry:
-    return EvidenceCountry(tmp_path)
+def country(tmp_path: Path) -> Iterator[EvidenceCountry]:
+    found = EvidenceCountry(tmp_path)
+    yield found
+    found.close()
 
 
 def run(*arguments: object) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ from tests.support.evidence import EvidenceCountry, Side
 
 
 @pytest.fixture
-def country(tmp_path: Path) -> EvidenceCountry:
-    return EvidenceCountry(tmp_path)
+def country(tmp_path: Path) -> Iterator[EvidenceCountry]:
+    found = EvidenceCountry(tmp_path)
+    yield found
+    found.close()
 
 
 def verified(country: EvidenceCountry, parts: Parts) -> Report:

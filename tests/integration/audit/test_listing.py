@@ -7,7 +7,7 @@ import os
 import pwd
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,10 @@ from tests.support.evidence import NOW_MS, EvidenceCountry, Side
 
 
 @pytest.fixture
-def country(tmp_path: Path) -> EvidenceCountry:
-    return EvidenceCountry(tmp_path)
+def country(tmp_path: Path) -> Iterator[EvidenceCountry]:
+    found = EvidenceCountry(tmp_path)
+    yield found
+    found.close()
 
 
 def listed(side: Side, *options: str) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,12 @@ from tests.support.evidence import EvidenceCountry, Side
 
 
 @pytest.fixture
-def country(tmp_path: Path) -> EvidenceCountry:
+def country(tmp_path: Path) -> Iterator[EvidenceCountry]:
     found = EvidenceCountry(tmp_path)
     for _ in range(3):
         found.exchange()
-    return found
+    yield found
+    found.close()
 
 
 def run(*arguments: object) -> Result:

@@ -1,5 +1,6 @@
 """Evidence as the admin API hands it out is the evidence that the auditor's command gathers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from tests.support.published_country import REGISTRY
 
 
 @pytest.fixture
-def country(tmp_path: Path) -> EvidenceCountry:
-    return EvidenceCountry(tmp_path)
+def country(tmp_path: Path) -> Iterator[EvidenceCountry]:
+    found = EvidenceCountry(tmp_path)
+    yield found
+    found.close()
 
 
 def gatherer(country: EvidenceCountry) -> EvidenceOfGateway:

@@ -56,7 +56,7 @@ call)
 member | subsystem | service | agreement | request)
     case "$given" in *" --identity "* | *" --identity="* | *" --help "* | *" -h "*) ;;
     *) add=--identity value={operator} ;; esac ;;
-status | exchange | log | config | program)
+status | doctor | exchange | log | config | program)
     case "$given" in *" --config "* | *" --config="* | *" --help "* | *" -h "*) ;;
     *) add=--config value={config} ;; esac ;;
 esac

@@ -5,6 +5,7 @@ Fields that one side does not know yet are ignored, so that control can be repla
 """
 
 import errno
+from pathlib import PurePath
 from typing import Final
 
 import msgspec
@@ -164,7 +165,8 @@ def write_failure_of(error: BaseException | None, segment: str, now_ms: int) -> 
     """What the disk refused, if that is what ``error`` or its cause tells."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-            return WriteFailure(at=now_ms, error=errno.errorcode[error.errno], segment=segment)
+            named = segment or PurePath(str(error.filename or "")).name
+            return WriteFailure(at=now_ms, error=errno.errorcode[error.errno], segment=named)
         error = error.__cause__
     return None
 

@@ -6,6 +6,7 @@ slow to load are imported where they are used, so that ``--help`` stays fast.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from core.language import Language, Text
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, HostPort, Listen
 from rpc.commandline import (
+    FAULT,
+    GOOD,
     Output,
     confirm,
     dry_run_option,
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
     from gateway.screens import Screen
     from gateway.succession import OldLog
+    from passerelle.gateway.v1.log_pb2 import GetHeadResponse
+    from passerelle.gateway.v1.status_pb2 import GetStatusResponse
 
 _PROGRAM_COLUMNS = {
     "id": Text("programme", "program"),
@@ -368,12 +373,25 @@ def remove(program_id: str, thumbprint: str | None, config: Path, yes: bool, lan
 @lang_option
 def status(config: Path, output: Output, lang: Language) -> None:
     """L'état de la passerelle sur un écran / the state of the gateway on one screen."""
-    from gateway.local import LocalAdmin
     from gateway.screens import status_screen
 
-    with LocalAdmin(GatewayDirectory.of(config)) as admin:
-        found = admin.status()
+    found, _, is_live = _standing(config)
     _show(status_screen(found, SystemClock().now_ms()), found, output, lang)
+    sys.exit(GOOD if is_live else FAULT)
+
+
+def _standing(config: Path) -> tuple[GetStatusResponse, GetHeadResponse, bool]:
+    """How a gateway stands, its newest heads, and whether it told so itself; else its files do."""
+    from gateway.local import LocalAdmin, NotRunningError
+    from gateway.remains import status_from_files
+
+    opened = Gateway.open(config)
+    try:
+        with LocalAdmin(opened.directory) as admin:
+            return admin.status(), admin.heads(), True
+    except NotRunningError:
+        found, heads = status_from_files(opened.settings, opened.directory, SystemClock().now_ms())
+        return found, heads, False
 
 
 @click.group()
@@ -426,13 +444,12 @@ def log() -> None:
 @output_option
 @lang_option
 def log_status(config: Path, output: Output, lang: Language) -> None:
-    """Taille, tête signée, index, place libre / size, signed head, index, free space."""
-    from gateway.local import LocalAdmin
+    """Taille, tête signée, index, place libre, jours restants / size, signed head, index, free space, days left."""
     from gateway.screens import log_screen
 
-    with LocalAdmin(GatewayDirectory.of(config)) as admin:
-        found, heads = admin.status(), admin.heads()
+    found, heads, is_live = _standing(config)
     _show(log_screen(found, heads.heads), heads, output, lang)
+    sys.exit(GOOD if is_live else FAULT)
 
 
 @log.command("succeed")

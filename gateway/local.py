@@ -28,7 +28,7 @@ from rpc.status import error_from_rpc
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
 
-_TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 10.0
 _MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 # A list is read whole or not at all: one of more than MAX_PAGES pages is refused, never cut.
 PAGE: Final = 1000
@@ -42,12 +42,13 @@ class LocalAdmin:
     """One connection to a gateway's admin socket; every method raises ``RemoteError`` when it is refused.
 
     Raises:
-        ExchangeError: The gateway does not run.
+        NotRunningError: The gateway does not run.
     """
 
-    def __init__(self, directory: GatewayDirectory) -> None:
+    def __init__(self, directory: GatewayDirectory, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         if not directory.admin_socket.exists():
-            raise _not_running(f"the gateway in {directory.root} does not run: there is no admin.sock")
+            raise NotRunningError(f"the gateway in {directory.root} does not run: there is no admin.sock")
         self._channel = grpc.secure_channel(
             f"unix:{directory.admin_socket}",
             grpc.local_channel_credentials(grpc.LocalConnectionType.UDS),
@@ -64,13 +65,13 @@ class LocalAdmin:
 
     def status(self) -> status_pb2.GetStatusResponse:
         """Everything at this moment."""
-        return _answer(
+        return self._answer(
             status_pb2_grpc.StatusServiceStub(self._channel).GetStatus, status_pb2.GetStatusRequest()
         )
 
     def configuration(self) -> status_pb2.GetConfigurationResponse:
         """The configuration in force."""
-        return _answer(
+        return self._answer(
             status_pb2_grpc.StatusServiceStub(self._channel).GetConfiguration,
             status_pb2.GetConfigurationRequest(),
         )
@@ -93,14 +94,14 @@ class LocalAdmin:
 
     def exchange(self, exchange_id: str) -> log_pb2.GetExchangeResponse:
         """One exchange, entry by entry."""
-        return _answer(
+        return self._answer(
             log_pb2_grpc.LogServiceStub(self._channel).GetExchange,
             log_pb2.GetExchangeRequest(exchange_id=exchange_id),
         )
 
     def heads(self) -> log_pb2.GetHeadResponse:
         """Newest signed heads of all logs."""
-        return _answer(log_pb2_grpc.LogServiceStub(self._channel).GetHead, log_pb2.GetHeadRequest())
+        return self._answer(log_pb2_grpc.LogServiceStub(self._channel).GetHead, log_pb2.GetHeadRequest())
 
     def in_doubt(self) -> log_pb2.SearchResponse:
         """Exchanges whose end is not known to both sides, all of them."""
@@ -115,7 +116,7 @@ class LocalAdmin:
         wanted.page_size = PAGE
         found = log_pb2.SearchResponse()
         for _ in range(MAX_PAGES):
-            page = _answer(log_pb2_grpc.LogServiceStub(self._channel).Search, wanted)
+            page = self._answer(log_pb2_grpc.LogServiceStub(self._channel).Search, wanted)
             found.exchanges.extend(page.exchanges)
             if not page.next_page_token:
                 found.indexed.extend(page.indexed)
@@ -124,6 +125,18 @@ class LocalAdmin:
         raise ExchangeError(
             Reason.DOCUMENT_INVALID, f"the list has more than {MAX_PAGES} pages of {PAGE} exchanges"
         )
+
+    def _answer(
+        self, method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request
+    ) -> _Response:
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
+            refused = error_from_rpc(error)
+            if refused.code is Code.UNAVAILABLE and not refused.reason:
+                # A process that was killed leaves its socket behind.
+                raise NotRunningError("the gateway does not run: nobody answers at its admin.sock") from error
+            raise refused from error
 
 
 def is_admission_in_use(directory: GatewayDirectory, *, within_s: float = ADMISSION_S) -> bool:
@@ -141,23 +154,18 @@ def is_admission_in_use(directory: GatewayDirectory, *, within_s: float = ADMISS
     return True
 
 
-def _answer(method: grpc.UnaryUnaryMultiCallable[_Request, _Response], request: _Request) -> _Response:
-    try:
-        return method(request, timeout=_TIMEOUT_S)
-    except grpc.RpcError as error:
-        refused = error_from_rpc(error)
-        if refused.code is Code.UNAVAILABLE and not refused.reason:
-            # A process that was killed leaves its socket behind.
-            raise _not_running("the gateway does not run: nobody answers at its admin.sock") from error
-        raise refused from error
+class NotRunningError(ExchangeError):
+    """Nobody answers at a gateway's ``admin.sock``."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            Reason.NOT_FOUND,
+            text,
+            remedy=Text(
+                "lancer la passerelle (passerelle gateway serve), ou nommer son gateway.toml avec --config",
+                "start the gateway (passerelle gateway serve), or name its gateway.toml with --config",
+            ),
+        )
 
-def _not_running(text: str) -> ExchangeError:
-    return ExchangeError(
-        Reason.NOT_FOUND,
-        text,
-        remedy=Text(
-            "lancer la passerelle (passerelle gateway serve), ou nommer son gateway.toml avec --config",
-            "start the gateway (passerelle gateway serve), or name its gateway.toml with --config",
-        ),
-    )
+    def __reduce__(self) -> tuple[type[ExchangeError], tuple[Reason, str]]:
+        return (ExchangeError, (self.reason, str(self)))

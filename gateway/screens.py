@@ -11,6 +11,7 @@ from core.configuration import CurrentConfiguration, RegistrationEntry
 from core.jws import DocumentKind, parse_document
 from core.language import Text
 from core.registrations import parse_registration
+from gateway.remains import GATEWAY_DOWN
 from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
 from rpc.words import Coded, coded
@@ -64,6 +65,8 @@ def status_screen(status: status_pb2.GetStatusResponse, now_ms: int) -> Screen:
             f"{status.gateway} · {state.en} · {configuration.en}",
         )
     ]
+    if GATEWAY_DOWN in status.faults:
+        lines.append(_from_files(status))
     if status.faults:
         codes = ", ".join(status.faults)
         lines.append(Text(f"À traiter : {codes}", f"To attend to: {codes}"))
@@ -81,6 +84,17 @@ def stopped_lines(status: status_pb2.GetStatusResponse) -> list[Text]:
         for worker in status.workers
         if worker.HasField("stopped")
     ]
+
+
+def _from_files(status: status_pb2.GetStatusResponse) -> Text:
+    """What is shown comes from files: since when nobody keeps them up to date."""
+    noted = _time(status.as_of) if status.HasField("as_of") else None
+    return Text(
+        "Personne ne répond à admin.sock : d'après les fichiers de la passerelle"
+        + (f" ; dernier état noté par elle à {noted}" if noted else ""),
+        "Nobody answers at admin.sock: as the gateway's files tell"
+        + (f"; it last noted its state at {noted}" if noted else ""),
+    )
 
 
 def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.SignedHead]) -> Screen:
@@ -107,9 +121,9 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
         Text("indexées", "indexed"),
         Text("libre (Go)", "free (GB)"),
     )
-    return Screen(
-        [*stopped_lines(status), *_forecast(status)], [Table(Text("Journaux", "Logs"), header, rows)]
-    )
+    lines = [_from_files(status)] if GATEWAY_DOWN in status.faults else []
+    lines += stopped_lines(status)
+    return Screen([*lines, *_forecast(status)], [Table(Text("Journaux", "Logs"), header, rows)])
 
 
 def _forecast(status: status_pb2.GetStatusResponse) -> list[Text]:

@@ -148,23 +148,40 @@ def held_by(witness: str) -> Text:
 
 def in_words(state: str, here: int, there: int, witness: str) -> Text:
     """What people are told: sizes here and there, who holds the head, what to do (USERS section 3, row 7)."""
+    what, remedy = what_and_remedy(state, here, there, witness)
+    return Text(f"{what.fr}. Remède : {remedy.fr}.", f"{what.en}. Remedy: {remedy.en}.")
+
+
+def what_and_remedy(state: str, here: int, there: int, witness: str) -> tuple[Text, Text]:
+    """The same apart: what is so, and what to do."""
     where = held_by(witness)
     if state == "FORKED":
-        return Text(
-            f"Journal bifurqué : {_fr(here)} entrées ici ; une autre racine sur {_fr(there)} entrées {where.fr}. "
-            "Cause : deux processus ont écrit la même copie. Remède : prévenir l'ASIN, garder le disque ; puis, après "
-            'accord du responsable, « passerelle log succeed --reason "…" ».',
-            f"Forked log: {_en(here)} entries here; another root over {_en(there)} entries {where.en}. "
-            "Cause: two processes wrote the same copy. Remedy: tell ASIN, keep the disk; then, with the chief's "
-            "consent, 'passerelle log succeed --reason \"…\"'.",
+        return (
+            Text(
+                f"Journal bifurqué : {_fr(here)} entrées ici ; une autre racine sur {_fr(there)} entrées {where.fr}. "
+                "Cause : deux processus ont écrit la même copie",
+                f"Forked log: {_en(here)} entries here; another root over {_en(there)} entries {where.en}. "
+                "Cause: two processes wrote the same copy",
+            ),
+            Text(
+                "prévenir l'ASIN, garder le disque ; puis, après accord du responsable, "
+                '« passerelle log succeed --reason "…" »',
+                "tell ASIN, keep the disk; then, with the chief's consent, "
+                "'passerelle log succeed --reason \"…\"'",
+            ),
         )
-    return Text(
-        f"Journal ancien : taille {_fr(here)} ici, {_fr(there)} {where.fr}. Cause : sauvegarde ou instantané restauré. "
-        "Remède : remettre le disque d'origine ; sinon, après accord du responsable, "
-        '« passerelle log succeed --reason "…" ».',
-        f"Old log: {_en(here)} here, {_en(there)} {where.en}. Cause: restored backup or snapshot. "
-        "Remedy: put the original disk back; otherwise, with the chief's consent, "
-        "'passerelle log succeed --reason \"…\"'.",
+    return (
+        Text(
+            f"Journal ancien : taille {_fr(here)} ici, {_fr(there)} {where.fr}. Cause : sauvegarde ou "
+            "instantané restauré",
+            f"Old log: {_en(here)} here, {_en(there)} {where.en}. Cause: restored backup or snapshot",
+        ),
+        Text(
+            "remettre le disque d'origine ; sinon, après accord du responsable, "
+            '« passerelle log succeed --reason "…" »',
+            "put the original disk back; otherwise, with the chief's consent, "
+            "'passerelle log succeed --reason \"…\"'",
+        ),
     )
 
 

@@ -251,11 +251,12 @@ class Log:
         if not segments(directory):
             raise LogDamagedError(f"no log in {directory.name}")
         lock = hold_log(directory)
+        log = cls(directory, lock, disk or SystemDisk(), segment_bytes)
         try:
-            log = cls(directory, lock, disk or SystemDisk(), segment_bytes)
             log._recover(expected)
         except OSError as error:
             os.close(lock)
+            error.filename = error.filename or log.segment
             raise ExchangeError(
                 Reason.LOG_WRITE_FAILED, f"the log cannot be opened: {error.strerror}"
             ) from error

@@ -63,6 +63,7 @@ class ConfigurationService(configuration_pb2_grpc.ConfigurationServiceServicer):
 
     def __init__(self, repository: TufRepository) -> None:
         self.repository = repository
+        self.ahead_ms = 0
         self.watchers: Watchers[configuration_pb2.WatchResponse] = Watchers()
 
     def Fetch(
@@ -82,7 +83,8 @@ class ConfigurationService(configuration_pb2_grpc.ConfigurationServiceServicer):
         context: grpc.ServicerContext,
     ) -> None:
         self.watchers.add(stream)
-        stream.send(configuration_pb2.WatchResponse(version=self.repository.version))
+        now_ms = SystemClock().now_ms() + self.ahead_ms
+        stream.send(configuration_pb2.WatchResponse(version=self.repository.version, now_ms=now_ms))
 
     def GetStatus(
         self, request: configuration_pb2.GetStatusRequest, context: grpc.ServicerContext
@@ -120,14 +122,14 @@ class Country:
         self.service.watchers.publish(configuration_pb2.WatchResponse(version=version))
         return version
 
-    def start_registry(self) -> None:
-        """Serve, on the port of the last time."""
+    def start_registry(self, name: str = REGISTRY) -> None:
+        """Serve, on the port of the last time, under a certificate of ``name``."""
         key = generate_key()
         certificate = issue(
             Profile.REGISTRY,
             self.published.auth,
             key.public_key(),
-            urn("registry", REGISTRY),
+            urn("registry", name),
             now_ms=self.published.now_ms,
             hosts=("127.0.0.1",),
         )
@@ -167,7 +169,8 @@ class Country:
         install_certificates(
             made.directory, made.settings, self._chain(made, Profile.AUTH), self._chain(made, Profile.SEAL)
         )
-        add_program(made.directory, made.settings, PORTAL, self.root / "portal", SystemClock())
+        if member is self.pns:
+            add_program(made.directory, made.settings, PORTAL, self.root / "portal", SystemClock())
         return made
 
     def person(self, profile: Profile, name: str) -> Identity:

@@ -342,9 +342,11 @@ def test_log_status_and_exchanges_are_shown(running: Control, made: InitResult) 
 
 
 def test_a_gateway_that_does_not_run_is_told(made: InitResult) -> None:
-    """Before anything is asked."""
+    """Before anything is asked; its state is told from its files, and exits 1."""
     with pytest.raises(ExchangeError, match=r"admin\.sock"):
-        run("status", *config(made))
+        run("exchange", "list", "--in-doubt", *config(made))
+
+    assert "À L'ARRÊT" in run("status", *config(made), code=1).output
 
 
 # --- call ---

@@ -1,0 +1,273 @@
+"""Checks of the global configuration and of the registry it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from cryptography import x509
+
+from core.language import Text
+from gateway.doctor.case import Case
+from gateway.doctor.findings import Finding, Level, good
+from gateway.doctor.words import day, duration, moment
+
+_LIST_ENDING_MS: Final = 14 * 86_400_000
+
+
+def check_configuration(case: Case) -> Iterator[Finding]:
+    """How old the configuration is, and when it stops everything."""
+    current = case.current
+    if current is None:
+        yield Finding(
+            "CONFIG_MISSING",
+            Level.FAULT,
+            Text(
+                "Aucune configuration n'a été reçue du registre : aucun échange n'est possible",
+                "No configuration was received from the registry: no exchange is possible",
+            ),
+            Text("`passerelle doctor REGISTRY_UNREACHABLE`", "`passerelle doctor REGISTRY_UNREACHABLE`"),
+        )
+        return
+    age, left = duration(case.now_ms - current.fresh_at), duration(current.expires_at - case.now_ms)
+    until = moment(current.expires_at, case.now_ms)
+    values = {"version": current.version, "fresh_at": current.fresh_at, "expires_at": current.expires_at}
+    if case.now_ms >= current.expires_at:
+        yield Finding(
+            "CONFIG_EXPIRED",
+            Level.FAULT,
+            Text(
+                f"Configuration v{current.version} vieille de {age.fr} : tout échange est refusé depuis {until.fr}",
+                f"Configuration v{current.version} is {age.en} old: every exchange is refused since {until.en}",
+            ),
+            Text(
+                "rétablir la liaison avec le registre (`passerelle doctor REGISTRY_UNREACHABLE`) ; si l'ASIN confirme "
+                "une panne, appeler l'ASIN",
+                "restore the link to the registry (`passerelle doctor REGISTRY_UNREACHABLE`); if ASIN confirms an "
+                "outage, call ASIN",
+            ),
+            values,
+        )
+    elif case.now_ms - current.fresh_at > case.settings.configuration.fresh_s * 1000:
+        yield Finding(
+            "CONFIG_STALE",
+            Level.WARNING,
+            Text(
+                f"Configuration v{current.version} vieille de {age.fr} ; arrêt de tous les échanges dans {left.fr} "
+                f"({until.fr})",
+                f"Configuration v{current.version} is {age.en} old; all exchanges stop in {left.en} ({until.en})",
+            ),
+            Text(
+                "rien à faire si l'ASIN confirme une panne ; sinon `passerelle doctor REGISTRY_UNREACHABLE`",
+                "nothing to do if ASIN confirms an outage; otherwise `passerelle doctor REGISTRY_UNREACHABLE`",
+            ),
+            values,
+        )
+    else:
+        yield good(
+            "CONFIG_STALE",
+            f"configuration v{current.version}, confirmée il y a {age.fr}",
+            f"configuration v{current.version}, confirmed {age.en} ago",
+            version=current.version,
+        )
+
+
+def check_registration(case: Case) -> Iterator[Finding]:
+    """Whether the configuration knows this gateway and its logs, and admits them."""
+    if case.view is None or case.current is None:
+        return
+    own = case.own_gateway
+    logs = {log.seen.log for log in case.logs if log.seen is not None}
+    missing = sorted(logs - {one.id for one in own.logs}) if own is not None else sorted(logs)
+    if own is not None and not own.admitted:
+        is_member = str(case.settings.member) in case.view.suspended_members
+        who = str(case.settings.member) if is_member else own.id
+        yield Finding(
+            "GATEWAY_SUSPENDED",
+            Level.FAULT,
+            Text(
+                f"{who} est suspendu ou révoqué par le registre (configuration v{case.current.version}) : les pairs "
+                "refusent cette passerelle",
+                f"{who} is suspended or revoked by the registry (configuration v{case.current.version}): peers refuse "
+                "this gateway",
+            ),
+            Text(
+                "appeler l'ASIN : l'opérateur qui l'a fait en a noté la raison",
+                "call ASIN: the operator who did it noted the reason",
+            ),
+            {"suspended": who, "version": case.current.version},
+        )
+    elif missing:
+        yield Finding(
+            "LOG_NOT_REGISTERED",
+            Level.FAULT,
+            Text(
+                f"La configuration v{case.current.version} ne connaît pas {len(missing)} journal(aux) de cette "
+                f"passerelle ({missing[0][:16]}…) : les pairs les refusent",
+                f"Configuration v{case.current.version} does not know {len(missing)} log(s) of this gateway "
+                f"({missing[0][:16]}…): peers refuse them",
+            ),
+            Text(
+                "« passerelle gateway register », puis deux avis à l'ASIN ; déjà envoyé : attendre les avis",
+                "'passerelle gateway register', then two approvals at ASIN; sent already: wait for them",
+            ),
+            {"logs": missing},
+        )
+    else:
+        yield good(
+            "GATEWAY_SUSPENDED",
+            f"{case.settings.gateway} est enregistrée et admise",
+            f"{case.settings.gateway} is registered and admitted",
+        )
+
+
+def check_registry(case: Case) -> Iterator[Finding]:
+    """Four different faults: name, port, TLS, identity; and a registry that answers with a refusal."""
+    probe, address = case.registry, case.settings.registry.address
+    host, _, port = address.rpartition(":")
+    if not probe.stage:
+        yield good(
+            "REGISTRY_UNREACHABLE", f"le registre répond ({address})", f"the registry answers ({address})"
+        )
+        return
+    if probe.stage == "key":
+        yield Finding(
+            "REGISTRY_UNREACHABLE",
+            Level.WARNING,
+            Text(
+                f"{address} : port ouvert, mais cette passerelle n'a pas d'identité à montrer",
+                f"{address}: port open, but this gateway has no identity to show",
+            ),
+            Text("`passerelle doctor KEY_UNREADABLE`", "`passerelle doctor KEY_UNREADABLE`"),
+            {"stage": "key"},
+        )
+        return
+    shown = f" ({probe.address})" if probe.address and probe.address != host else ""
+    refused = probe.detail == "ECONNREFUSED"
+    texts = {
+        "dns": (
+            Text(
+                f"{host} : nom introuvable ({probe.detail})",
+                f"{host}: name not found ({probe.detail})",
+            ),
+            Text(
+                f"`getent hosts {host}` ; corriger le serveur DNS (`resolvectl status`) ou registry.address dans "
+                "gateway.toml",
+                f"`getent hosts {host}`; correct the DNS server (`resolvectl status`) or registry.address in "
+                "gateway.toml",
+            ),
+        ),
+        "tcp": (
+            Text(
+                f"{host} : nom trouvé{shown}, port {port} "
+                + (
+                    "fermé (connexion refusée)"
+                    if refused
+                    else f"injoignable d'ici ({probe.detail}, délai 3 s)"
+                ),
+                f"{host}: name found{shown}, port {port} "
+                + (
+                    "closed (connection refused)"
+                    if refused
+                    else f"cannot be reached from here ({probe.detail}, 3 s)"
+                ),
+            ),
+            Text(
+                f"ouvrir la sortie TCP {port} vers {probe.address} (pare-feu) ; si elle est ouverte, appeler l'ASIN",
+                f"open outbound TCP {port} to {probe.address} (firewall); if it is open, call ASIN",
+            ),
+        ),
+        "tls": (
+            Text(
+                f"{address} : connecté, mais TLS échoue ({probe.detail}) : un boîtier intercepte la liaison, une horloge "
+                "est fausse, ou un certificat est refusé",
+                f"{address}: connected, but TLS fails ({probe.detail}): a box intercepts the link, a clock is wrong, or "
+                "a certificate is refused",
+            ),
+            Text(
+                "`passerelle doctor CLOCK_SKEW CERT_EXPIRED`, puis exempter cette adresse de l'inspection TLS",
+                "`passerelle doctor CLOCK_SKEW CERT_EXPIRED`, then exempt this address from TLS inspection",
+            ),
+        ),
+        "identity": (
+            Text(
+                f"{address} : TLS est établi, mais le certificat est celui de {probe.detail}, pas de "
+                f"{case.settings.registry.id}",
+                f"{address}: TLS is up, but the certificate is that of {probe.detail}, not of "
+                f"{case.settings.registry.id}",
+            ),
+            Text(
+                "corriger registry.address et registry.id dans gateway.toml ; s'ils sont justes, appeler l'ASIN : c'est "
+                "une alarme",
+                "correct registry.address and registry.id in gateway.toml; if they are right, call ASIN: it is an alarm",
+            ),
+        ),
+        "answer": (
+            Text(
+                f"{address} : le registre est là, mais refuse de répondre ({probe.detail})",
+                f"{address}: the registry is there, but refuses to answer ({probe.detail})",
+            ),
+            Text(
+                "`passerelle doctor GATEWAY_SUSPENDED CERT_EXPIRED` ; sinon appeler l'ASIN",
+                "`passerelle doctor GATEWAY_SUSPENDED CERT_EXPIRED`; otherwise call ASIN",
+            ),
+        ),
+    }
+    text, remedy = texts[probe.stage]
+    goes_on = _goes_on(case)
+    yield Finding(
+        "REGISTRY_UNREACHABLE",
+        Level.FAULT,
+        Text(f"{text.fr} ; {goes_on.fr}", f"{text.en}; {goes_on.en}"),
+        remedy,
+        {"stage": probe.stage, "address": probe.address, "detail": probe.detail},
+    )
+
+
+def _goes_on(case: Case) -> Text:
+    """What becomes of exchanges meanwhile."""
+    current = case.current
+    if current is None or case.now_ms >= current.expires_at:
+        return Text("les échanges sont arrêtés", "exchanges are stopped")
+    left = duration(current.expires_at - case.now_ms)
+    if not case.is_live and not case.living:
+        return Text(
+            f"la configuration tenue vaut encore {left.fr}", f"the configuration held is good for {left.en}"
+        )
+    return Text(f"les échanges continuent {left.fr} encore", f"exchanges go on for {left.en} more")
+
+
+def check_revocation_lists(case: Case) -> Iterator[Finding]:
+    """When the lists end by which certificates are judged."""
+    ending: list[tuple[int, str]] = []
+    for pem in case.current.common.crls if case.current else ():
+        crl = x509.load_pem_x509_crl(pem.encode("ascii"))
+        if crl.next_update_utc is not None:
+            ending.append((round(crl.next_update_utc.timestamp() * 1000), crl.issuer.rfc4514_string()))
+    if not ending:
+        return
+    first, issuer = min(ending)
+    at, left = day(first), first - case.now_ms
+    if left > _LIST_ENDING_MS:
+        yield good(
+            "REVOCATION_LIST_ENDING",
+            f"listes de révocation valables jusqu'au {at.fr}",
+            f"revocation lists are valid until {at.en}",
+        )
+        return
+    has_ended = left <= 0
+    yield Finding(
+        "REVOCATION_LIST_ENDING",
+        Level.FAULT if has_ended else Level.WARNING,
+        Text(
+            f"La liste de révocation de {issuer} {'a pris fin' if has_ended else 'prend fin'} le {at.fr}"
+            + (" : les certificats qu'elle couvre ne sont plus admis" if has_ended else ""),
+            f"The revocation list of {issuer} {'ended' if has_ended else 'ends'} on {at.en}"
+            + (": certificates under it are not admitted any more" if has_ended else ""),
+        ),
+        Text(
+            "appeler l'ASIN, qui publie une liste neuve (« passerelle ca renew-lists » chez elle)",
+            "call ASIN, who publishes a fresh list ('passerelle ca renew-lists' there)",
+        ),
+        {"ends_at": first, "issuer": issuer},
+    )

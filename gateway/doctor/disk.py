@@ -1,0 +1,282 @@
+"""Checks of the disk, the log on it, and the index over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from core.language import Text
+from core.reasons import Reason
+from core.succession import OWN_STATE
+from gateway.channel import WriteFailure
+from gateway.doctor.case import Case
+from gateway.doctor.findings import Finding, Level, Value, good
+from gateway.doctor.words import moment, number, size
+from gateway.remains import LogOnDisk
+from gateway.stopped import what_and_remedy
+
+_REMEMBERED_MS: Final = 7 * 86_400_000
+_INDEX_BEHIND: Final = 10_000
+
+
+def check_disk(case: Case) -> Iterator[Finding]:
+    """Room on the disk of the log: below the reserve, low, or enough."""
+    free, reserve = case.free_bytes, case.settings.log.reserve_bytes
+    where = case.directory.root / "log"
+    if free is None:
+        yield Finding(
+            "DISK_RESERVE",
+            Level.FAULT,
+            Text(f"{where} ne peut pas être lu", f"{where} cannot be read"),
+            Text(f"`df -h {case.directory.root}`", f"`df -h {case.directory.root}`"),
+        )
+        return
+    left, used = size(free), size(sum(log.seen.used_bytes for log in case.logs if log.seen is not None))
+    occupied = f"`sudo du -xhd2 {_mount_of(where)} | sort -h | tail`"
+    remedy = Text(
+        f"libérer de la place hors de {where} : {occupied} montre ce qui l'occupe ; ou agrandir le disque. Le service "
+        "reprend seul. Ne supprimez aucun segment",
+        f"free some room outside {where}: {occupied} shows what takes it; or enlarge the disk. Service resumes alone. "
+        "Delete no segment",
+    )
+    values = {"free_bytes": free, "reserve_bytes": reserve} | (
+        {} if case.days_left is None else {"days_left": round(case.days_left, 1)}
+    )
+    if free < reserve:
+        yield Finding(
+            "DISK_RESERVE",
+            Level.FAULT,
+            Text(
+                f"{left.fr} libres sur {where}, moins que la réserve de {size(reserve).fr} ; nouveaux échanges refusés, "
+                f"rien n'est perdu (le journal occupe {used.fr})",
+                f"{left.en} left on {where}, less than the reserve of {size(reserve).en}; new exchanges refused, nothing "
+                f"lost (the log takes up {used.en})",
+            ),
+            remedy,
+            values,
+        )
+    elif case.days_left is not None and case.days_left < case.settings.log.low_days:
+        yield Finding(
+            "DISK_LOW",
+            Level.WARNING,
+            Text(
+                f"{left.fr} libres sur {where} ; à ce rythme la réserve est atteinte dans {case.days_left:.0f} jours",
+                f"{left.en} left on {where}; at the present pace the reserve is reached in {case.days_left:.0f} days",
+            ),
+            remedy,
+            values,
+        )
+    else:
+        forecast = (
+            Text("", "")
+            if case.days_left is None
+            else Text(f", plein dans {case.days_left:.0f} jours", f", full in {case.days_left:.0f} days")
+        )
+        yield good(
+            "DISK_LOW",
+            f"{left.fr} libres sur {where}{forecast.fr}",
+            f"{left.en} left on {where}{forecast.en}",
+            **values,
+        )
+
+
+def _mount_of(path: Path) -> Path:
+    found = path.resolve()
+    while not os.path.ismount(found) and found != found.parent:
+        found = found.parent
+    return found
+
+
+def check_write_failures(case: Case) -> Iterator[Finding]:
+    """Writes that the disk refused, newest of each worker, as long as they matter."""
+    told = False
+    for worker in range(case.settings.workers):
+        failure = _newest_failure(case, worker)
+        if failure is None:
+            continue
+        is_over = _is_ready(case, worker)
+        if is_over and case.now_ms - failure.at > _REMEMBERED_MS:
+            continue
+        told = True
+        yield _write_failure(case, worker, failure, is_over=is_over)
+    if not told:
+        yield good(
+            "LOG_WRITE_FAILED",
+            "le disque n'a refusé aucune écriture du journal",
+            "the disk refused no write of the log",
+        )
+
+
+def _newest_failure(case: Case, worker: int) -> WriteFailure | None:
+    """From the worker's own file, or from control: the disk may have refused the file as well."""
+    known = [case.write_failures[worker]] if worker in case.write_failures else []
+    for one in case.status.workers if case.status else ():
+        if one.worker == worker and one.HasField("write_failure"):
+            at = one.write_failure.at.ToMilliseconds()
+            known.append(
+                WriteFailure(at=at, error=one.write_failure.error, segment=one.write_failure.segment)
+            )
+    return max(known, key=lambda one: one.at, default=None)
+
+
+def _is_ready(case: Case, worker: int) -> bool:
+    return case.is_live and any(
+        one.worker == worker and one.state == "ready" for one in (case.status.workers if case.status else ())
+    )
+
+
+def _write_failure(case: Case, worker: int, failure: WriteFailure, *, is_over: bool) -> Finding:
+    at = moment(failure.at, case.now_ms)
+    segment = f", segment {failure.segment}" if failure.segment else ""
+    begun = Text(
+        f"Écriture refusée par le disque ({failure.error}{segment}) à {at.fr}",
+        f"The disk refused a write ({failure.error}{segment}) at {at.en}",
+    )
+    if is_over:
+        then = Text(
+            "le worker est reparti depuis et n'a rien perdu",
+            "the worker has been started again since and lost nothing",
+        )
+    else:
+        then = Text(
+            f"le worker {worker} s'est arrêté pour ne rien perdre",
+            f"worker {worker} stopped so as to lose nothing",
+        )
+    full = failure.error in ("ENOSPC", "EDQUOT")
+    look = Text(
+        f"`df -h {case.directory.root}` et libérer de la place"
+        if full
+        else "vérifier le disque (`sudo dmesg --level=err,warn | tail -50`), le remplacer s'il le faut",
+        f"`df -h {case.directory.root}` and free some room"
+        if full
+        else "check the disk (`sudo dmesg --level=err,warn | tail -50`), replace it if need be",
+    )
+    start = "`systemctl start passerelle-gateway`"
+    return Finding(
+        "LOG_WRITE_FAILED",
+        Level.WARNING if is_over else Level.FAULT,
+        Text(f"{begun.fr} ; {then.fr}", f"{begun.en}; {then.en}"),
+        look
+        if is_over
+        else Text(
+            f"{look.fr}, puis {start} : reprise automatique",
+            f"{look.en}, then {start}: recovery is automatic",
+        ),
+        {"worker": worker, "error": failure.error, "segment": failure.segment, "at": failure.at},
+    )
+
+
+def check_log(case: Case) -> Iterator[Finding]:
+    """Whether each log is whole, as long as what was signed of it, and not behind what a peer has seen."""
+    told = False
+    for log in case.logs:
+        for finding in (*_stopped(case, log.worker), *_damage(case, log)):
+            told = True
+            yield finding
+    if told:
+        return
+    leaves = number(sum(log.seen.size for log in case.logs if log.seen is not None))
+    yield good(
+        "LOG_BEHIND_PEERS",
+        f"{leaves.fr} feuilles, aucun pair n'en a vu davantage",
+        f"{leaves.en} leaves, no peer has seen more",
+    )
+    if case.is_live and case.status is not None and "LOG_UNCONFIRMED" in case.status.faults:
+        yield Finding(
+            "LOG_UNCONFIRMED",
+            Level.WARNING,
+            Text(
+                "Depuis le démarrage, aucun pair n'a pu dire quelle tête de ce journal il détient",
+                "Since the start no peer could say which head of this log it holds",
+            ),
+            Text(
+                "rien si les pairs sont éteints (`passerelle doctor PEER_UNREACHABLE`) ; après une restauration, "
+                "attendre le premier pair avant de se fier au journal",
+                "nothing if the peers are down (`passerelle doctor PEER_UNREACHABLE`); after a restore, wait for the "
+                "first peer before relying on the log",
+            ),
+        )
+
+
+def _stopped(case: Case, worker: int) -> Iterator[Finding]:
+    """A log that stopped because somebody holds a head of it that it cannot extend."""
+    for one in case.status.workers if case.status is not None and case.is_live else ():
+        if one.worker == worker and one.HasField("stopped"):
+            told = one.stopped
+            yield _stopped_log(one.state, worker, told.here, told.there, told.witness)
+            return
+    log = next(log for log in case.logs if log.worker == worker)
+    if not case.is_live and log.stopped is not None:
+        witness, head = log.stopped.highest
+        here = log.seen.size if log.seen is not None else log.stopped.size
+        yield _stopped_log(log.stopped.state, worker, here, head.size, witness)
+    elif (
+        not case.living
+        and log.seen is not None
+        and log.head is not None
+        and log.head.log == log.seen.log
+        and log.head.size > log.seen.size
+    ):
+        yield _stopped_log(Reason.LOG_BEHIND_PEERS, worker, log.seen.size, log.head.size, OWN_STATE)
+
+
+def _stopped_log(state: str, worker: int, here: int, there: int, witness: str) -> Finding:
+    text, remedy = what_and_remedy(state, here, there, witness)
+    values: dict[str, Value] = {"worker": worker, "here": here, "there": there, "witness": witness}
+    return Finding(state, Level.FAULT, text, remedy, values)
+
+
+def _damage(case: Case, log: LogOnDisk) -> Iterator[Finding]:
+    keep = Text(
+        "ne rien réparer à la main ; remettre le disque d'origine ou sa copie la plus récente, sinon appeler l'ASIN",
+        "repair nothing by hand; put the original disk or its newest copy back, otherwise call ASIN",
+    )
+    where = case.directory.log(log.worker)
+    seen = log.seen
+    if seen is None:
+        yield Finding(
+            "LOG_DAMAGED",
+            Level.FAULT,
+            Text(f"{where} ne peut pas être lu : {log.problem}", f"{where} cannot be read: {log.problem}"),
+            keep,
+            {"worker": log.worker},
+        )
+    elif seen.damage:
+        yield Finding(
+            "LOG_DAMAGED",
+            Level.FAULT,
+            Text(
+                f"{where} est abîmé ailleurs qu'à sa fin ({seen.damage})",
+                f"{where} is damaged elsewhere than at its end ({seen.damage})",
+            ),
+            keep,
+            {"worker": log.worker, "damage": seen.damage},
+        )
+
+
+def check_index(case: Case) -> Iterator[Finding]:
+    """How far the index of a running gateway is behind."""
+    if not case.is_live or case.status is None:
+        return
+    behind = sum(max(0, one.size - one.indexed_size) for one in case.status.workers)
+    if behind <= _INDEX_BEHIND:
+        yield good("INDEX_BEHIND", "l'index suit le journal", "the index follows the log", behind=behind)
+        return
+    count = number(behind)
+    yield Finding(
+        "INDEX_BEHIND",
+        Level.WARNING,
+        Text(
+            f"L'index a {count.fr} feuilles de retard ; les échanges n'en souffrent pas, les recherches si",
+            f"The index is {count.en} leaves behind; exchanges do not suffer, searches do",
+        ),
+        Text(
+            f"rien s'il rattrape (`passerelle log status`) ; sinon arrêter la passerelle, `rm {case.directory.index}*`, "
+            "relancer : il se refait",
+            f"nothing if it catches up (`passerelle log status`); otherwise stop the gateway, "
+            f"`rm {case.directory.index}*`, start it: it is built anew",
+        ),
+        {"behind": behind},
+    )

@@ -1,0 +1,83 @@
+"""The checks in order, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from core.clock import Clock
+from core.language import Text
+from core.reasons import ExchangeError
+from gateway.doctor.case import Case, gather
+from gateway.doctor.clock import check_clock
+from gateway.doctor.configuration import (
+    check_configuration,
+    check_registration,
+    check_registry,
+    check_revocation_lists,
+)
+from gateway.doctor.disk import check_disk, check_index, check_log, check_write_failures
+from gateway.doctor.findings import Finding, Level
+from gateway.doctor.keys import check_anchor, check_certificates, check_keys, check_wrapping_key
+from gateway.doctor.neighbours import check_adapters, check_peers
+from gateway.doctor.processes import check_ports, check_processes
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: the codes that it can find, and whether it needs the outside to be tried."""
+
+    run: Callable[[Case], Iterator[Finding]]
+    codes: tuple[str, ...]
+    outside: bool = False
+
+
+CHECKS: Final = (
+    Check(check_processes, ("GATEWAY_DOWN",)),
+    Check(check_clock, ("CLOCK_SKEW",), outside=True),
+    Check(check_configuration, ("CONFIG_STALE", "CONFIG_EXPIRED", "CONFIG_MISSING")),
+    Check(check_registration, ("GATEWAY_SUSPENDED", "LOG_NOT_REGISTERED")),
+    Check(check_registry, ("REGISTRY_UNREACHABLE",), outside=True),
+    Check(check_certificates, ("CERT_EXPIRED", "CERT_EXPIRING")),
+    Check(check_revocation_lists, ("REVOCATION_LIST_ENDING",)),
+    Check(check_disk, ("DISK_RESERVE", "DISK_LOW")),
+    Check(check_write_failures, ("LOG_WRITE_FAILED",)),
+    Check(check_log, ("LOG_BEHIND_PEERS", "FORKED", "LOG_DAMAGED", "LOG_UNCONFIRMED")),
+    Check(check_peers, ("PEER_UNREACHABLE",), outside=True),
+    Check(check_adapters, ("ADAPTER_DOWN",), outside=True),
+    Check(check_keys, ("KEY_UNREADABLE",)),
+    Check(check_anchor, ("ANCHOR_MISMATCH",)),
+    Check(check_ports, ("PORT_IN_USE",)),
+    Check(check_index, ("INDEX_BEHIND",)),
+    Check(check_wrapping_key, ("WRAPPING_KEY_BESIDE_LOG",)),
+)
+
+
+def examine(
+    settings: GatewaySettings, directory: GatewayDirectory, clock: Clock, codes: Collection[str] = ()
+) -> tuple[Case, list[Finding]]:
+    """Run the checks that can find one of ``codes``; all of them if none is named."""
+    wanted = [one for one in CHECKS if not codes or set(codes) & set(one.codes)]
+    case = gather(settings, directory, clock, outside=any(one.outside for one in wanted))
+    return case, [finding for one in wanted for finding in _run(one, case)]
+
+
+def _run(check: Check, case: Case) -> list[Finding]:
+    """What a check finds; a file that breaks one check must not keep the others from speaking."""
+    try:
+        return list(check.run(case))
+    except (ExchangeError, OSError, ValueError) as error:
+        return [
+            Finding(
+                check.codes[0],
+                Level.FAULT,
+                Text(f"ce contrôle n'a pas abouti ({error})", f"this check did not come to an end ({error})"),
+                Text(
+                    "envoyer à l'ASIN le fichier de `passerelle doctor --report rapport.zip`",
+                    "send ASIN the file of `passerelle doctor --report report.zip`",
+                ),
+            )
+        ]

@@ -1,0 +1,168 @@
+"""Checks of those this gateway talks to: peers and adapters."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from core.language import Text
+from gateway.doctor.case import Case
+from gateway.doctor.findings import Finding, Level, good
+from gateway.doctor.probes import PeerProbe
+from gateway.doctor.words import moment, number
+from passerelle.gateway.v1 import status_pb2
+
+
+def check_peers(case: Case) -> Iterator[Finding]:
+    """Which members cannot be reached, and whose fault it is."""
+    by_member: dict[str, list[PeerProbe]] = defaultdict(list)
+    for probe in case.peers:
+        by_member[probe.member].append(probe)
+    silent = {member: probes for member, probes in by_member.items() if all(one.problem for one in probes)}
+    if not by_member:
+        yield good(
+            "PEER_UNREACHABLE",
+            "aucune convention en vigueur ne mène à un pair",
+            "no agreement in force leads to a peer",
+        )
+    elif len(silent) == len(by_member) and case.registry.stage in ("dns", "tcp"):
+        since = _since_of_peers(case, [one.gateway for one in case.peers])
+        yield Finding(
+            "PEER_UNREACHABLE",
+            Level.FAULT,
+            Text(
+                f"Aucun pair ne répond ({len(case.peers)} adresse(s) essayée(s)), et le registre non plus{since.fr} : la "
+                "panne est dans votre liaison",
+                f"No peer answers ({len(case.peers)} address(es) tried), nor does the registry{since.en}: the fault is "
+                "in your link",
+            ),
+            Text(
+                "`ip route`, puis le pare-feu et le fournisseur d'accès : ouvrir la sortie TCP 7444",
+                "`ip route`, then the firewall and the access provider: open outbound TCP 7444",
+            ),
+            {"members": sorted(silent), "own_link": True},
+        )
+    else:
+        for member, probes in sorted(by_member.items()):
+            yield from _member(case, member, probes, others_answer=len(silent) < len(by_member))
+
+
+def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: bool) -> Iterator[Finding]:
+    away = [one for one in probes if one.problem]
+    if not away:
+        yield good("PEER_UNREACHABLE", f"{member} répond", f"{member} answers", member=member)
+        return
+    names = " et ".join(sorted({one.gateway.rpartition("/")[2] for one in away}))
+    names_en = names.replace(" et ", " and ")
+    problem = _problem(away[0].problem)
+    since = _since_of_peers(case, [one.gateway for one in away])
+    if len(away) < len(probes):
+        why = Text("une autre de leurs passerelles répond", "another gateway of theirs answers")
+    elif others_answer:
+        why = Text(
+            "les autres membres répondent : la panne est chez eux",
+            "other members answer: the fault is theirs",
+        )
+    elif not case.registry.stage:
+        why = Text("le registre répond : la panne est chez eux", "the registry answers: the fault is theirs")
+    else:
+        why = Text(
+            "rien ne dit si la panne est ici ou chez eux", "nothing tells whether the fault is here or theirs"
+        )
+    yield Finding(
+        "PEER_UNREACHABLE",
+        Level.WARNING if len(away) < len(probes) else Level.FAULT,
+        Text(
+            f"{member} {names} injoignable(s){since.fr} ({problem.fr}) ; {why.fr}",
+            f"{member} {names_en} cannot be reached{since.en} ({problem.en}); {why.en}",
+        ),
+        _remedy_for_peer(case, away[0], member),
+        {"member": member, "gateways": sorted({one.gateway for one in away}), "problem": away[0].problem},
+    )
+
+
+def _remedy_for_peer(case: Case, probe: PeerProbe, member: str) -> Text:
+    if probe.problem == "ADDRESS_NOT_ALLOWED":
+        return Text(
+            f"l'adresse enregistrée {probe.address} n'est pas permise ici : allowed_networks dans gateway.toml, ou "
+            f"prévenir {member}",
+            f"the registered address {probe.address} is not allowed here: allowed_networks in gateway.toml, or tell "
+            f"{member}",
+        )
+    host, _, port = probe.address.rpartition(":")
+    return Text(
+        f"appeler le contact de {member} (l'ASIN le connaît) ; depuis ici : `nc -vz {host} {port}`",
+        f"call the contact of {member} (ASIN knows it); from here: `nc -vz {host} {port}`",
+    )
+
+
+def _since_of_peers(case: Case, gateways: list[str]) -> Text:
+    """`` depuis 02:11``, if control saw their roads break."""
+    broken = [
+        peer.since.ToMilliseconds()
+        for peer in (case.status.peers if case.status else ())
+        if peer.gateway in gateways and peer.state != "open" and peer.HasField("since")
+    ]
+    if not broken:
+        return Text("", "")
+    at = moment(max(broken), case.now_ms)
+    return Text(f" depuis {at.fr}", f" since {at.en}")
+
+
+def _problem(code: str) -> Text:
+    known = {
+        "ECONNREFUSED": Text("connexion refusée", "connection refused"),
+        "ETIMEDOUT": Text("aucune réponse en 3 s", "no answer in 3 s"),
+        "EHOSTUNREACH": Text("aucune route", "no route"),
+        "ENETUNREACH": Text("aucune route", "no route"),
+        "ADDRESS_NOT_ALLOWED": Text("adresse non permise", "address not allowed"),
+        "NOT_SERVING": Text("il dit lui-même ne pas servir", "it says itself that it does not serve"),
+        "TLS": Text("connecté, mais TLS échoue", "connected, but TLS fails"),
+    }
+    return known.get(code, Text(code, code))
+
+
+def check_adapters(case: Case) -> Iterator[Finding]:
+    """Whether each adapter says that it serves."""
+    told = {one.subsystem: one for one in (case.status.adapters if case.status else ())}
+    for probe in case.adapters:
+        if not probe.problem:
+            yield good(
+                "ADAPTER_DOWN",
+                f"l'adaptateur de {probe.subsystem} répond ({probe.address})",
+                f"the adapter of {probe.subsystem} answers ({probe.address})",
+                subsystem=probe.subsystem,
+            )
+            continue
+        problem, seen = _problem(probe.problem), told.get(probe.subsystem)
+        refused = _refused(seen, case.now_ms)
+        unit = probe.subsystem.rpartition("/")[2].lower()
+        yield Finding(
+            "ADAPTER_DOWN",
+            Level.FAULT,
+            Text(
+                f"L'adaptateur de {probe.subsystem} ({probe.address}) ne répond pas à grpc.health ({problem.fr})"
+                f"{refused.fr}",
+                f"The adapter of {probe.subsystem} ({probe.address}) does not answer its health check ({problem.en})"
+                f"{refused.en}",
+            ),
+            Text(
+                f"`systemctl status passerelle-adapter-{unit}` ; lancé à la main : `passerelle adapter serve`",
+                f"`systemctl status passerelle-adapter-{unit}`; started by hand: `passerelle adapter serve`",
+            ),
+            {
+                "subsystem": probe.subsystem,
+                "address": probe.address,
+                "problem": probe.problem,
+                "refused": seen.refused if seen else 0,
+            },
+        )
+
+
+def _refused(seen: status_pb2.AdapterStatus | None, now_ms: int) -> Text:
+    if seen is None or seen.state != "down" or not seen.HasField("since"):
+        return Text("", "")
+    at, count = moment(seen.since.ToMilliseconds(), now_ms), number(seen.refused)
+    return Text(
+        f" ; {count.fr} appel(s) refusé(s) depuis {at.fr}", f"; {count.en} call(s) refused since {at.en}"
+    )

@@ -1,0 +1,94 @@
+"""Checks of processes: control and workers, and the ports of a gateway that does not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from core.language import Text
+from core.reasons import ExchangeError
+from gateway.doctor.case import Case
+from gateway.doctor.findings import Finding, Level, good
+from gateway.doctor.words import moment
+from rpc.ports import require_free
+
+_SILENT: Final = ("WORKER_DOWN", "WORKER_SILENT")
+
+
+def check_processes(case: Case) -> Iterator[Finding]:
+    """Whether control answers and every worker lives and speaks."""
+    start = Text(
+        f"`passerelle gateway serve --config {case.directory.settings}` (ou `systemctl start passerelle-gateway`)",
+        f"`passerelle gateway serve --config {case.directory.settings}` (or `systemctl start passerelle-gateway`)",
+    )
+    if not case.is_live:
+        known = (
+            moment(case.status.as_of.ToMilliseconds(), case.now_ms)
+            if case.status is not None
+            else Text("jamais", "never")
+        )
+        if case.living:
+            workers = ", ".join(map(str, case.living.values()))
+            text = Text(
+                f"Le processus de contrôle ne répond pas (dernier état noté : {known.fr}) ; {len(case.living)} worker(s) "
+                f"vivent encore (pid {workers}) : les échanges continuent jusqu'à l'expiration de la configuration",
+                f"The control process does not answer (last state noted: {known.en}); {len(case.living)} worker(s) live "
+                f"on (pid {workers}): exchanges go on until the configuration expires",
+            )
+        else:
+            text = Text(
+                f"La passerelle ne tourne pas ; dernier état noté : {known.fr}",
+                f"The gateway does not run; last state noted: {known.en}",
+            )
+        yield Finding("GATEWAY_DOWN", Level.FAULT, text, start, {"workers": len(case.living)})
+        return
+    status = case.status
+    down = [one for one in (status.faults if status else ()) if one in _SILENT]
+    if status is not None and down:
+        gone = [str(worker.worker) for worker in status.workers if not worker.pid]
+        restarts = sum(worker.restarts for worker in status.workers)
+        yield Finding(
+            "GATEWAY_DOWN",
+            Level.FAULT,
+            Text(
+                f"Worker(s) {', '.join(gone) or 'muets'} : {', '.join(down)}, {restarts} relance(s) depuis le démarrage",
+                f"Worker(s) {', '.join(gone) or 'silent'}: {', '.join(down)}, {restarts} restart(s) since the start",
+            ),
+            Text(
+                "il est relancé seul ; s'il retombe, `passerelle doctor LOG_WRITE_FAILED LOG_DAMAGED KEY_UNREADABLE` "
+                "dit pourquoi",
+                "it is started again by itself; if it falls again, "
+                "`passerelle doctor LOG_WRITE_FAILED LOG_DAMAGED KEY_UNREADABLE` says why",
+            ),
+            {"restarts": restarts},
+        )
+    else:
+        count = len(status.workers) if status else 0
+        yield good(
+            "GATEWAY_DOWN", f"contrôle et {count} worker(s) tournent", f"control and {count} worker(s) run"
+        )
+
+
+def check_ports(case: Case) -> Iterator[Finding]:
+    """Whether a gateway that does not run could take its ports."""
+    if case.is_live or case.living:
+        return
+    listen = case.settings.listen
+    busy = False
+    for address in (listen.programs, *listen.road, listen.admin, listen.http):
+        try:
+            require_free(address)
+        except ExchangeError as error:
+            busy = True
+            yield Finding(
+                "PORT_IN_USE",
+                Level.FAULT,
+                Text(f"{address} est déjà pris ({error})", f"{address} is in use ({error})"),
+                Text(
+                    "arrêter ce processus (`ss -ltnp` le nomme), ou changer l'adresse dans gateway.toml",
+                    "stop that process (`ss -ltnp` names it), or change the address in gateway.toml",
+                ),
+                {"address": address},
+            )
+    if not busy:
+        yield good("PORT_IN_USE", "les ports de la passerelle sont libres", "the gateway's ports are free")

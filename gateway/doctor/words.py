@@ -1,0 +1,60 @@
+"""Times, durations and numbers as an administrator reads them."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from core.language import Text
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAY_S: Final = 86_400
+
+
+def duration(ms: float) -> Text:
+    """How long, in the two units that matter: ``7 min 12 s``, ``67 h``, ``23 jours``."""
+    seconds = round(abs(ms) / 1000)
+    if seconds < 60:
+        return Text(f"{seconds} s", f"{seconds} s")
+    if seconds < 3600:
+        text = f"{seconds // 60} min {seconds % 60} s" if seconds % 60 else f"{seconds // 60} min"
+        return Text(text, text)
+    hours = seconds // 3600
+    if hours < 96:
+        minutes = seconds % 3600 // 60
+        text = f"{hours} h {minutes} min" if hours < 10 and minutes else f"{hours} h"
+        return Text(text, text)
+    days = seconds // _DAY_S
+    return Text(f"{days} jours", f"{days} days")
+
+
+def moment(ms: int, now_ms: int) -> Text:
+    """When, in local time: the time alone today, day and time of another day."""
+    then, now = time.localtime(ms / 1000), time.localtime(now_ms / 1000)
+    clock = time.strftime("%H:%M", then)
+    if then[:3] == now[:3]:
+        return Text(clock, clock)
+    return Text(time.strftime("%d/%m/%Y ", then) + clock, f"{_day(then)} {clock}")
+
+
+def day(ms: int) -> Text:
+    """The day alone."""
+    then = time.localtime(ms / 1000)
+    return Text(time.strftime("%d/%m/%Y", then), _day(then))
+
+
+def number(value: int) -> Text:
+    """``90 210``, ``90,210``."""
+    english = f"{value:,}"
+    return Text(english.replace(",", "\N{NO-BREAK SPACE}"), english)
+
+
+def size(value: float) -> Text:
+    """Bytes as gigabytes, small ones as megabytes."""
+    if value < 1e8:
+        return Text(f"{value / 1e6:.1f}".replace(".", ",") + " Mo", f"{value / 1e6:.1f} MB")
+    return Text(f"{value / 1e9:.1f}".replace(".", ",") + " Go", f"{value / 1e9:.1f} GB")
+
+
+def _day(then: time.struct_time) -> str:
+    return f"{then.tm_mday} {_MONTHS[then.tm_mon - 1]} {then.tm_year}"

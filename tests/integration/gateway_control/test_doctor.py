@@ -1,0 +1,893 @@
+"""``passerelle doctor``: each fault is planted, and told with its values and a remedy (USERS section 3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent import futures
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from grpc_health.v1 import health_pb2
+
+from cli.main import passerelle
+from core.clock import SystemClock
+from core.configuration import CurrentConfiguration
+from core.documents import decode_strict, encode
+from core.heads import TreeHead
+from core.identifiers import SubsystemId, urn
+from core.language import Text
+from core.registrations import RegisteredLog
+from gateway.control.main import Control
+from gateway.control.state import Condition
+from gateway.doctor.examination import examine
+from gateway.doctor.findings import CODES, Finding, Level
+from gateway.founding import InitResult, add_adapter
+from gateway.layout import GatewayDirectory
+from gateway.settings import GatewaySettings
+from gateway.stopped import Shown, StoppedLog, StoppedState, write_stopped
+from ledger.headfile import write_head_file
+from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
+from pki.heads import HeadSigner
+from pki.keys import chain_pem, generate_key, load_chain, read_key, write_key
+from pki.profiles import Profile, issue, read_csr
+from rpc.credentials import server_credentials
+from rpc.settings import load_settings
+from tests.integration.gateway_control.conftest import Country, Start
+from tests.integration.gateway_control.test_control import until
+from tests.support.programs import require_program
+from tests.support.published_country import PublishedCountry
+from tests.support.tuf_repository import TufRepository
+
+HOUR_MS = 3_600_000
+RNPP = "BJ/GOV/ANIP/RNPP"
+
+
+@dataclass
+class Patient:
+    """A founded gateway that may fall ill."""
+
+    country: Country
+    made: InitResult
+    start: Start
+
+    @property
+    def directory(self) -> GatewayDirectory:
+        return self.made.directory
+
+    def run(self, **options: object) -> Control:
+        """Start control, with workers that only speak, and wait for its configuration."""
+        control = self.start(self.made, **options)
+        until(lambda: control.state().configuration is not None)
+        until(lambda: any(one.report is not None for one in control.state().workers))
+        control.tend()
+        return control
+
+    def configured(self) -> CurrentConfiguration:
+        """What was in force when the gateway last ran; nothing runs now."""
+        control = self.run()
+        control.stop()
+        return self.current()
+
+    def current(self) -> CurrentConfiguration:
+        data = self.directory.current.read_bytes()
+        return decode_strict(data, CurrentConfiguration, max_bytes=len(data))
+
+    def change(self, **fields: object) -> None:
+        """Another configuration in force than the one that came."""
+        self.directory.current.write_bytes(encode(msgspec.structs.replace(self.current(), **fields)))
+
+    def set(self, old: str, new: str) -> None:
+        """Another line in gateway.toml."""
+        text = self.directory.settings.read_text(encoding="utf-8")
+        assert old in text, text
+        self.directory.settings.write_text(text.replace(old, new), encoding="utf-8")
+
+    def findings(self, *codes: str) -> list[Finding]:
+        """What doctor finds of these codes that is not good."""
+        settings = load_settings(self.directory.settings, GatewaySettings)
+        _, found = examine(settings, self.directory, SystemClock(), codes)
+        return [one for one in found if one.level is not Level.GOOD]
+
+    def fault(self, code: str, level: Level = Level.FAULT) -> Finding:
+        """The one thing that doctor finds when it is asked for ``code``."""
+        (found,) = self.findings(code)
+        assert (found.code, found.level) == (code, level)
+        assert found.remedy is not None
+        assert found.text.fr != found.text.en
+        return found
+
+
+@pytest.fixture
+def patient(country: Country, start: Start) -> Patient:
+    """The consumer's gateway, registered, with an agreement with ANIP."""
+    made = country.found(country.pns)
+    logs = [RegisteredLog(id=made.logs[0].id, worker=0, address="127.0.0.1:1")]
+    country.published.register(country.pns, country.published.registration("BJ/GOV/PNS/gw1", logs=logs))
+    country.publish()
+    return Patient(country, made, start)
+
+
+@pytest.fixture
+def provider(country: Country, start: Start) -> Patient:
+    """The provider's gateway, whose adapter is at a port that nobody listens on."""
+    made = country.found(country.anip)
+    country.publish()
+    patient = Patient(country, made, start)
+    with patient.directory.settings.open("a", encoding="utf-8") as settings:
+        settings.write(f'\n[[adapter]]\nsubsystem = "{RNPP}"\naddress = "127.0.0.1:{_free_port()}"\n')
+    return patient
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def speaking(**report: object) -> Callable[[int, int], list[str]]:
+    """A worker that reports this and lives until its channel closes."""
+    line = json.dumps({"type": "status", "state": "ready", "sequence": 1} | report)
+    code = f"""
+import os, signal, socket, sys
+channel = socket.socket(fileno=int(sys.argv[3]))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+channel.sendall({line!r}.encode() + b"\\n")
+for _ in channel.makefile("rb"):
+    channel.sendall({line!r}.encode() + b"\\n")
+"""
+    return lambda number, channel: [sys.executable, "-c", code, "gateway.worker", str(number), str(channel)]
+
+
+def remedy(found: Finding) -> Text:
+    """What is to be done; every fault has it."""
+    assert found.remedy is not None
+    return found.remedy
+
+
+def doctor(patient: Patient, *arguments: str, code: int) -> Result:
+    result = CliRunner().invoke(
+        passerelle,
+        ["doctor", *arguments, "--config", str(patient.directory.settings)],
+        env={"PASSERELLE_LANG": "fr"},
+    )
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+# --- the ten ---
+
+
+def test_1_clock_skew_against_the_registry(patient: Patient) -> None:
+    """By how much, and who says so."""
+    patient.country.service.ahead_ms = -432_000
+
+    found = patient.fault("CLOCK_SKEW")
+
+    assert "avance de 7 min 12 s sur le registre" in found.text.fr
+    assert "7 min 12 s ahead of the registry" in found.text.en
+    assert "timedatectl set-ntp true" in remedy(found).fr
+    assert found.values["ahead_s"] == 432
+
+
+def test_1_clock_skew_is_warned_of_before_it_refuses(patient: Patient) -> None:
+    """Within 60 s exchanges go on."""
+    patient.country.service.ahead_ms = 40_000
+
+    assert "retarde de 40 s" in patient.fault("CLOCK_SKEW", Level.WARNING).text.fr
+
+
+def test_1_clock_skew_against_the_peers_where_the_registry_is_away(patient: Patient) -> None:
+    """All of them say the same: it is ours."""
+    peers = [
+        {"gateway": f"BJ/GOV/X{n}/gw1", "log": f"{n}" * 64, "state": "CLOCK_SKEW", "ahead_s": 432}
+        for n in range(3)
+    ]
+    patient.run(command=speaking(peers=peers))
+    patient.country.stop_registry()
+
+    found = patient.fault("CLOCK_SKEW")
+
+    assert "avance de 7 min 12 s sur 3 pair(s)" in found.text.fr
+    assert found.values["peers"] == [one["gateway"] for one in peers]
+
+
+def test_1_clock_skew_of_a_peer_is_the_peers(patient: Patient) -> None:
+    """Nobody sets a clock that is right."""
+    peer = {"gateway": "BJ/GOV/ANIP/gw1", "log": "a" * 64, "state": "CLOCK_SKEW", "ahead_s": 432}
+    patient.run(command=speaking(peers=[peer]))
+
+    found = patient.fault("CLOCK_SKEW", Level.WARNING)
+
+    assert "L'horloge de BJ/GOV/ANIP/gw1 retarde de 7 min 12 s" in found.text.fr
+    assert "yours is right: the fault is theirs" in found.text.en
+
+
+def test_1_clock_skew_against_what_was_signed(patient: Patient) -> None:
+    """Without anybody to ask: a clock that was set back behind the last signed head."""
+    patient.country.stop_registry()
+    _sign_head(patient, size=1, iat=round(time.time()) + 7200)
+
+    found = patient.fault("CLOCK_SKEW")
+
+    assert "retarde de 2 h" in found.text.fr or "retarde de 1 h 59" in found.text.fr
+    assert "nothing is signed" in found.text.en
+
+
+def _sign_head(patient: Patient, *, size: int, iat: int) -> None:
+    write_head_file(patient.directory.head(0), _head(patient, size=size, iat=iat))
+
+
+def _head(patient: Patient, *, size: int, iat: int) -> bytes:
+    """A head of the gateway's log, signed with its seal key."""
+    directory, made = patient.directory, patient.made
+    signer = HeadSigner(read_key(directory.seal.key), load_chain(directory.seal.certificate.read_bytes())[0])
+    head = TreeHead(1, made.logs[0].id, made.settings.gateway, size, "00" * 32, iat, None)
+    return signer.sign(head)
+
+
+def test_2_configuration_stale_is_counted_down(patient: Patient) -> None:
+    """How old, when everything stops."""
+    now = SystemClock().now_ms()
+    patient.configured()
+    patient.change(fresh_at=now - 5 * HOUR_MS, expires_at=now + 67 * HOUR_MS + 5000)
+
+    found = patient.fault("CONFIG_STALE", Level.WARNING)
+
+    assert "vieille de 5 h" in found.text.fr
+    assert "arrêt de tous les échanges dans 67 h" in found.text.fr
+    assert "rien à faire si l'ASIN confirme une panne" in remedy(found).fr
+
+
+def test_2_configuration_expired_and_missing(patient: Patient) -> None:
+    """Every exchange is refused, since when."""
+    assert patient.fault("CONFIG_MISSING").text.en.startswith("No configuration")
+    now = SystemClock().now_ms()
+    patient.configured()
+    patient.change(fresh_at=now - 80 * HOUR_MS, expires_at=now - 8 * HOUR_MS)
+
+    found = patient.fault("CONFIG_EXPIRED")
+
+    assert "vieille de 80 h" in found.text.fr
+    assert "every exchange is refused since" in found.text.en
+
+
+def test_3_registry_whose_name_is_unknown(patient: Patient) -> None:
+    """DNS."""
+    patient.set(f'"127.0.0.1:{patient.country.registry_port}"', '"registre.invalid:7443"')
+
+    found = patient.fault("REGISTRY_UNREACHABLE")
+
+    assert "registre.invalid : nom introuvable" in found.text.fr
+    assert found.values["stage"] == "dns"
+    assert "getent hosts registre.invalid" in remedy(found).fr
+
+
+def test_3_registry_whose_port_is_closed(patient: Patient) -> None:
+    """TCP; and what becomes of exchanges meanwhile."""
+    patient.run()
+    patient.country.stop_registry()
+
+    found = patient.fault("REGISTRY_UNREACHABLE")
+
+    port = patient.country.registry_port
+    assert f"nom trouvé, port {port} fermé (connexion refusée) ; les échanges continuent" in found.text.fr
+    assert found.values["stage"] == "tcp"
+    assert f"TCP {port}" in remedy(found).en
+
+
+def test_3_registry_behind_a_box_that_intercepts_tls(patient: Patient, tmp_path: Path) -> None:
+    """TLS: a certificate of another authority."""
+    patient.country.stop_registry()
+    directory = patient.directory
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory.programs_server.certificate, directory.programs_server.key)
+    with socket.create_server(("127.0.0.1", patient.country.registry_port)) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as connection:
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        found = patient.fault("REGISTRY_UNREACHABLE")
+
+    assert "connecté, mais TLS échoue" in found.text.fr
+    assert found.values["stage"] == "tls"
+
+
+def test_3_registry_that_is_somebody_else(patient: Patient) -> None:
+    """Identity: a certificate of our own authority, for another registry."""
+    patient.country.stop_registry()
+    patient.country.start_registry("BJ/GOV/AUTRE/registre")
+
+    found = patient.fault("REGISTRY_UNREACHABLE")
+
+    assert "le certificat est celui de urn:passerelle:registry:BJ/GOV/AUTRE/registre" in found.text.fr
+    assert found.values["stage"] == "identity"
+    assert "c'est une alarme" in remedy(found).fr
+
+
+def _install_auth(patient: Patient, *, age_days: int) -> None:
+    """An auth certificate issued so long ago, for 30 days less than two years."""
+    country, made = patient.country, patient.made
+    certificate = issue(
+        Profile.AUTH,
+        country.published.auth,
+        read_csr(made.requests[Profile.AUTH]),
+        urn("gateway", made.settings.gateway),
+        now_ms=country.published.now_ms - age_days * 24 * HOUR_MS,
+        hosts=made.settings.hosts,
+        lifetime=None,
+    )
+    chain = [certificate, country.published.auth.certificate]
+    patient.directory.auth.certificate.write_bytes(chain_pem(chain))
+
+
+def test_4_certificate_expired(patient: Patient) -> None:
+    """Which, when, how many agreements are stopped; what to send whom."""
+    patient.configured()
+    _install_auth(patient, age_days=800)
+
+    found = patient.fault("CERT_EXPIRED")
+
+    assert "Le certificat AUTH de BJ/GOV/PNS/gw1 a expiré le" in found.text.fr
+    assert "1 convention(s) à l'arrêt" in found.text.fr
+    assert str(patient.directory.auth.request) in remedy(found).en
+
+
+def test_4_certificate_expiring(patient: Patient) -> None:
+    """Told 30 days ahead."""
+    lifetime = load_chain(patient.directory.auth.certificate.read_bytes())[0]
+    days = (lifetime.not_valid_after_utc - lifetime.not_valid_before_utc).days
+    _install_auth(patient, age_days=days - 12)
+
+    found = patient.findings("CERT_EXPIRING")[0]
+
+    assert (found.code, found.level) == ("CERT_EXPIRING", Level.WARNING)
+    assert "dans 11 jours" in found.text.fr or "dans 12 jours" in found.text.fr
+
+
+def test_5_disk_reserve_and_disk_low(patient: Patient) -> None:
+    """How much is left, of what; how long it lasts. Delete no segment."""
+    patient.set("reserve_bytes = 0", "reserve_bytes = 1000000000000000")
+    reserve = patient.fault("DISK_RESERVE")
+    patient.set("reserve_bytes = 1000000000000000", "reserve_bytes = 0")
+    now, free = SystemClock().now_ms(), shutil.disk_usage(patient.directory.root).free
+    begun = {"at": now - 10 * HOUR_MS, "written": 0}
+    growth = {"v": 1, "stored": free // 48, "written": free // 48, "samples": [begun]}
+    patient.directory.growth.parent.mkdir(exist_ok=True)
+    patient.directory.growth.write_text(json.dumps(growth))
+
+    low = patient.fault("DISK_LOW", Level.WARNING)
+
+    assert "nouveaux échanges refusés, rien n'est perdu" in reserve.text.fr
+    assert "Ne supprimez aucun segment" in remedy(reserve).fr
+    assert low.values["days_left"] == pytest.approx(20, abs=1.5)
+    assert "the reserve is reached in" in low.text.en
+
+
+def test_6_log_write_failed_on_a_real_disk_error(patient: Patient) -> None:
+    """The system refuses fdatasync to a real worker; what it was is known with the process dead."""
+    strace = require_program("strace")
+    inject = [
+        strace,
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        "inject=fdatasync:error=EIO",
+    ]
+
+    def command(number: int, channel: int) -> list[str]:
+        settings = str(patient.directory.settings)
+        worker = [sys.executable, "-m", "gateway.worker", "--config", settings, "--worker", str(number)]
+        return [*inject, *worker, "--channel", str(channel)]
+
+    control = patient.start(patient.made, command=command)
+    until(lambda: control.state().workers[0].write_failure is not None)
+    control.tend()
+    running = patient.findings("LOG_WRITE_FAILED")
+    control.stop()
+
+    dead = patient.fault("LOG_WRITE_FAILED")
+
+    (segment,) = {one.values["segment"] for one in (dead, running[0])}
+    assert f"Écriture refusée par le disque (EIO, segment {segment})" in dead.text.fr
+    assert "stopped so as to lose nothing" in dead.text.en
+    assert "dmesg" in remedy(dead).fr
+    assert str(segment).endswith(".seg")
+    assert running[0].level is Level.FAULT
+
+
+def test_6_log_write_failed_is_over_when_the_worker_is_back(patient: Patient) -> None:
+    """It stays in sight for a week, as a warning."""
+    patient.directory.state.mkdir(exist_ok=True)
+    failure = {"at": SystemClock().now_ms() - HOUR_MS, "error": "ENOSPC", "segment": "0.seg"}
+    patient.directory.write_failure(0).write_text(json.dumps(failure))
+    patient.run()
+    until(lambda: patient.findings("LOG_WRITE_FAILED")[0].level is Level.WARNING)
+
+    found = patient.fault("LOG_WRITE_FAILED", Level.WARNING)
+
+    assert "n'a rien perdu" in found.text.fr
+    assert "df -h" in remedy(found).fr
+
+
+def _stop_log(patient: Patient, state: StoppedState, there: int) -> None:
+    """As a worker leaves it that was shown a head by a peer."""
+    shown = [Shown("BJ/GOV/ANIP/gw1", _head(patient, size=there, iat=round(time.time())).decode())]
+    log = patient.made.logs[0].id
+    write_stopped(
+        patient.directory.stopped(0), StoppedLog(1, log, state, SystemClock().now_ms(), 1, "", shown)
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ("LOG_BEHIND_PEERS", "Journal ancien : taille {} ici, 90 877 chez BJ/GOV/ANIP/gw1"),
+        (
+            "FORKED",
+            "Journal bifurqué : {} entrées ici ; une autre racine sur 90 877 entrées chez BJ/GOV/ANIP/gw1",
+        ),
+    ],
+)
+def test_7_log_behind_peers_and_forked(patient: Patient, state: StoppedState, text: str) -> None:
+    """Sizes here and there, and at whom; the same with the process dead, from what the worker left."""
+    stopped = {"witness": "BJ/GOV/ANIP/gw1", "here": 90_210, "there": 90_877}
+    control = patient.run(command=speaking(state=state, stopped=stopped))
+    running = patient.fault(state)
+    control.stop()
+    _stop_log(patient, state, 90_877)
+
+    dead = patient.fault(state)
+
+    assert text.format("90 210") in running.text.fr.replace("\N{NO-BREAK SPACE}", " ")
+    assert text.format("1") in dead.text.fr.replace("\N{NO-BREAK SPACE}", " ")
+    for found in (running, dead):
+        assert found.values["there"] == 90_877
+        assert "passerelle log succeed" in remedy(found).en
+
+
+def _register_anip(country: Country, *ports: int) -> None:
+    for number, port in enumerate(ports, 2):
+        gateway = f"BJ/GOV/ANIP/gw{number}"
+        logs = [RegisteredLog(id=f"{number}" * 64, worker=0, address=f"127.0.0.1:{port}")]
+        country.published.register(country.anip, country.published.registration(gateway, logs=logs))
+    country.publish()
+
+
+def test_8_peer_unreachable_is_the_peers_fault_where_others_answer(patient: Patient) -> None:
+    """Which of its gateways, how they refuse, whom to call."""
+    _register_anip(patient.country, _free_port())
+    patient.configured()
+
+    found = patient.fault("PEER_UNREACHABLE")
+
+    assert "BJ/GOV/ANIP gw1 et gw2 injoignable(s)" in found.text.fr
+    assert "(connexion refusée)" in found.text.fr
+    assert "the registry answers: the fault is theirs" in found.text.en
+    assert "nc -vz 127.0.0.1" in remedy(found).en
+
+
+def test_8_one_of_two_gateways_is_a_warning(patient: Patient) -> None:
+    """Exchanges go by the other."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        _register_anip(patient.country, listening.getsockname()[1])
+        patient.configured()
+
+        found = patient.fault("PEER_UNREACHABLE", Level.WARNING)
+
+    assert found.values["gateways"] == ["BJ/GOV/ANIP/gw1"]
+    assert "une autre de leurs passerelles répond" in found.text.fr
+
+
+def test_8_nobody_answers_is_the_own_link(patient: Patient) -> None:
+    """Neither a peer nor the registry; since when, if the road broke under our eyes."""
+    patient.configured()
+    peer = {"gateway": "BJ/GOV/ANIP/gw1", "log": "a" * 64, "state": "lost"}
+    patient.run(command=speaking(peers=[peer]))
+    patient.country.stop_registry()
+
+    found = patient.fault("PEER_UNREACHABLE")
+
+    assert "la panne est dans votre liaison" in found.text.fr
+    assert " depuis " in found.text.fr
+    assert found.values["own_link"] is True
+
+
+def test_9_adapter_down_with_the_calls_that_it_cost(provider: Patient) -> None:
+    """Where, how, since when, how many."""
+    refused = {"adapters": {RNPP: "down"}}
+    control = provider.run(command=speaking(**refused))
+    control.stop()
+    control = provider.run(command=speaking(counters={"refused_ADAPTER_DOWN": 212}, **refused))
+    control.tend()
+
+    found = provider.fault("ADAPTER_DOWN")
+
+    assert "ne répond pas à grpc.health (connexion refusée) ; 212 appel(s) refusé(s) depuis" in found.text.fr
+    assert found.values["refused"] == 212
+    assert "systemctl status passerelle-adapter-rnpp" in remedy(found).fr
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (health_pb2.HealthCheckResponse.SERVING, ""),
+        (health_pb2.HealthCheckResponse.NOT_SERVING, "NOT_SERVING"),
+        (None, ""),  # it answers, and knows no health service
+    ],
+)
+def test_9_adapter_is_asked_over_mutual_tls(
+    provider: Patient, tmp_path: Path, status: int | None, problem: str
+) -> None:
+    """As a worker would call it."""
+    directory = provider.directory
+    add_adapter(directory, SubsystemId.parse(RNPP), ("127.0.0.1",), tmp_path / "adapter", SystemClock())
+    settings = load_settings(directory.settings, GatewaySettings)
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    if status is not None:
+        answer = health_pb2.HealthCheckResponse(status=status).SerializeToString()
+        check: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            lambda request, context: answer
+        )
+        handler = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": check})
+        server.add_generic_rpc_handlers((handler,))
+    credentials = server_credentials(
+        (tmp_path / "adapter" / "adapter.key").read_bytes(),
+        (tmp_path / "adapter" / "adapter.crt").read_bytes(),
+        (tmp_path / "adapter" / "anchor.pem").read_bytes().partition(b"-----BEGIN PASSERELLE")[0],
+    )
+    server.add_secure_port(settings.adapter[0].address, credentials)
+    server.start()
+    try:
+        found = provider.findings("ADAPTER_DOWN")
+    finally:
+        server.stop(None).wait()
+
+    assert [one.values["problem"] for one in found] == ([problem] if problem else [])
+
+
+def test_10_key_that_the_gateway_may_not_read(patient: Patient) -> None:
+    """The owner is another than the directory's: doctor as root sees what the service does not."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(patient.directory.seal.key, 12_345, -1)
+
+    found = patient.fault("KEY_UNREADABLE")
+
+    assert "lecture refusée (propriétaire 12345, attendu root)" in found.text.fr
+    assert f"sudo chown root {patient.directory.seal.key}" in remedy(found).fr
+
+
+def test_10_key_that_is_open_missing_or_no_key(patient: Patient) -> None:
+    """One finding for each key."""
+    directory = patient.directory
+    directory.auth.key.chmod(0o644)
+    directory.programs.key.unlink()
+    directory.seal.key.write_text("nonsense")
+
+    found = {one.values["file"]: one for one in patient.findings("KEY_UNREADABLE")}
+
+    assert "ouverte à d'autres (mode 0644)" in found[str(directory.auth.key)].text.fr
+    assert "missing" in found[str(directory.programs.key)].text.en
+    assert "n'est pas une clé P-256" in found[str(directory.seal.key)].text.fr
+    assert len(found) == 3
+
+
+def test_10_key_of_another_certificate(patient: Patient) -> None:
+    """Both are readable, and do not belong together."""
+    patient.directory.seal.key.unlink()
+    write_key(patient.directory.seal.key, generate_key())
+
+    found = patient.fault("KEY_UNREADABLE")
+
+    assert "ne correspond pas au certificat" in found.text.fr
+    assert "passerelle pki list" in remedy(found).fr
+
+
+# --- further ones ---
+
+
+def test_settings_that_cannot_be_read_are_told_with_their_line(patient: Patient) -> None:
+    """And a key with its place."""
+    settings = patient.directory.settings
+    text = settings.read_text()
+    settings.write_text("gateway = \n" + text)
+    line = doctor(patient, code=1).stdout
+    settings.write_text("gate_way = 1\n" + text)
+    place = doctor(patient, code=1).stdout
+
+    assert "[FAUTE] " in line
+    assert "line 1" in line
+    assert "gate_way : clé inconnue" in place
+
+
+def test_a_port_that_is_taken_is_named_with_its_holder(patient: Patient) -> None:
+    """Only where the gateway itself does not run."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        patient.set('admin = "127.0.0.1:0"', f'admin = "127.0.0.1:{port}"')
+
+        found = patient.fault("PORT_IN_USE")
+
+    assert f"127.0.0.1:{port} est déjà pris" in found.text.fr
+    assert str(os.getpid()) in found.text.fr
+
+
+def test_an_anchor_of_another_country_is_noticed(patient: Patient, tmp_path: Path) -> None:
+    """Whole, but not the root of our certificates; or no anchor at all."""
+    other = PublishedCountry(SystemClock().now_ms()).root.certificate
+    repository = TufRepository(root_fields={SPKI_MEMBER: spki_digest(other)})
+    Anchor(other, repository.root).write(patient.directory.anchor)
+    foreign = patient.fault("ANCHOR_MISMATCH")
+    patient.directory.anchor.write_text("nonsense")
+    broken = patient.fault("ANCHOR_MISMATCH")
+
+    assert "ne descend pas de l'ancre" in foreign.text.fr
+    assert "n'est pas une ancre" in broken.text.fr
+    assert "passerelle anchor show" in remedy(broken).fr
+
+
+def test_a_suspended_gateway_is_told_by_whom(patient: Patient) -> None:
+    """And one whose log the configuration does not know."""
+    patient.configured()
+    members = patient.current().members
+    suspended = [
+        msgspec.structs.replace(one, state="suspended") if one.member == "BJ/GOV/PNS" else one
+        for one in members
+    ]
+    patient.change(members=suspended)
+    first = patient.fault("GATEWAY_SUSPENDED")
+    patient.change(members=[msgspec.structs.replace(one, registrations=[]) for one in members])
+
+    second = patient.fault("LOG_NOT_REGISTERED")
+
+    assert first.text.fr.startswith("BJ/GOV/PNS est suspendu")
+    assert patient.made.logs[0].id[:16] in second.text.fr
+
+
+def test_revocation_lists_are_told_before_they_end(patient: Patient) -> None:
+    """Nothing else warns, and everything under them is refused afterwards."""
+    patient.configured()
+
+    def told(crl_age_days: int) -> list[Finding]:
+        crl = _crl(patient.country, crl_age_days)
+        patient.change(common=msgspec.structs.replace(patient.current().common, crls=[crl]))
+        return patient.findings("REVOCATION_LIST_ENDING")
+
+    (soon,) = told(85)
+    (ended,) = told(120)
+    assert told(0) == []
+    assert (soon.level, ended.level) == (Level.WARNING, Level.FAULT)
+    assert "a pris fin le" in ended.text.fr
+
+
+def _crl(country: Country, age_days: int) -> str:
+    issuer = country.published.auth
+    begun = datetime.now(UTC) - timedelta(days=age_days)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    crl = builder.last_update(begun).next_update(begun + timedelta(days=90)).sign(issuer.key, hashes.SHA256())
+    return crl.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def test_a_log_shorter_than_what_was_signed_of_it_is_noticed(patient: Patient) -> None:
+    """Without any peer: its own signed head covers more. And one that is gone, and one that is damaged."""
+    _sign_head(patient, size=5, iat=round(time.time()))
+    short = patient.fault("LOG_BEHIND_PEERS")
+    (segment,) = patient.directory.log(0).glob("*.seg")
+    segment.rename(segment.with_suffix(".away"))
+    gone = patient.fault("LOG_DAMAGED")
+
+    assert "Journal ancien : taille 1 ici, 5 dans state/ de cette machine" in short.text.fr
+    assert "ne peut pas être lu" in gone.text.fr
+
+
+def test_an_index_that_is_behind_is_a_warning(patient: Patient) -> None:
+    """Searches suffer, exchanges do not."""
+    patient.run(command=speaking(size=50_000, log=patient.made.logs[0].id))
+
+    found = patient.fault("INDEX_BEHIND", Level.WARNING)
+
+    assert "retard" in found.text.fr
+    assert int(str(found.values["behind"])) >= 49_999
+
+
+def test_workers_that_outlive_control_are_seen(patient: Patient) -> None:
+    """Control is dead; whether exchanges go on depends on them."""
+    code = "import time; time.sleep(60)"
+    worker = subprocess.Popen([sys.executable, "-c", code, "gateway.worker"])
+    try:
+        patient.directory.state.mkdir(exist_ok=True)
+        patient.directory.worker_pid(0).write_text(str(worker.pid))
+        alive = patient.fault("GATEWAY_DOWN")
+    finally:
+        worker.kill()
+        worker.wait()
+    dead = patient.fault("GATEWAY_DOWN")
+
+    assert f"1 worker(s) vivent encore (pid {worker.pid})" in alive.text.fr
+    assert "La passerelle ne tourne pas ; dernier état noté : jamais" in dead.text.fr
+
+
+def test_a_worker_that_falls_again_and_again_is_told(patient: Patient) -> None:
+    """Control lives, and says so."""
+    control = patient.start(
+        patient.made, command=lambda number, channel: [sys.executable, "-c", "raise SystemExit(1)"]
+    )
+    until(lambda: control.state().workers[0].restarts > 0)
+    until(lambda: any("WORKER_DOWN" in one.text.fr for one in patient.findings("GATEWAY_DOWN")))
+
+
+# --- what it needs: nothing ---
+
+
+def test_it_works_with_the_process_dead_and_no_network(patient: Patient) -> None:
+    """In a network of its own, without even a loopback; all in some ten seconds."""
+    unshare = require_program("unshare")
+    patient.set(f'"127.0.0.1:{patient.country.registry_port}"', '"registre.asin.bj:7443"')
+    command = [unshare, "--net", sys.executable, "-m", "cli", "doctor", "--lang", "en", "--output", "json"]
+    try:
+        ended = subprocess.run(
+            [*command, "--config", str(patient.directory.settings)],
+            capture_output=True,
+            timeout=40,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail("doctor hangs without a network")
+    if b"Operation not permitted" in ended.stderr:
+        pytest.skip("no right to make a network namespace")
+
+    found = {one["code"]: one for one in json.loads(ended.stdout)}
+
+    assert ended.returncode == 1
+    assert found["REGISTRY_UNREACHABLE"]["values"]["stage"] == "dns"
+    assert found["GATEWAY_DOWN"]["level"] == "fault"
+    assert found["KEY_UNREADABLE"]["level"] == "good"
+
+
+def test_it_works_with_the_disk_full(patient: Patient, tmp_path: Path) -> None:
+    """Not a byte is free where the gateway lies: reserve, status and report are told all the same."""
+    mount = require_program("mount")
+    small = tmp_path / "small"
+    small.mkdir()
+    tmpfs = [mount, "-t", "tmpfs", "-o", "size=4m", "none", str(small)]
+    if subprocess.run(tmpfs, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        root = small / "gw1"
+        shutil.copytree(patient.directory.root, root)
+        with pytest.raises(OSError, match="space"):
+            _fill(small / "filling")
+        full = Patient(
+            patient.country, replace(patient.made, directory=GatewayDirectory(root)), patient.start
+        )
+        full.set("reserve_bytes = 0", "reserve_bytes = 100000")
+
+        told = doctor(full, "--report", str(tmp_path / "report.zip"), code=1).stdout
+        status = CliRunner().invoke(passerelle, ["status", "--config", str(full.directory.settings)])
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+    assert "[FAUTE]         DISK_RESERVE" in told
+    assert "0,0 Mo libres" in told
+    assert status.exit_code == 1
+    assert (tmp_path / "report.zip").stat().st_size > 1000
+
+
+def _fill(path: Path) -> None:
+    """Write until the disk refuses."""
+    with path.open("wb", buffering=0) as filling:
+        while True:
+            filling.write(bytes(65_536))
+
+
+def test_the_report_for_asin_holds_neither_keys_nor_dossiers(patient: Patient, tmp_path: Path) -> None:
+    """Nor what a program called about; but everything that doctor saw."""
+    patient.run()
+    secrets = [
+        patient.directory.auth.key.read_text(),
+        patient.directory.seal.key.read_text(),
+        patient.directory.wrapping_key(patient.made.settings).read_bytes().hex(),
+    ]
+    secrets += [line for text in secrets[:2] for line in text.splitlines() if not line.startswith("---")]
+
+    doctor(patient, "--report", str(tmp_path / "report.zip"), code=1)
+
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        parts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert not [one for one in secrets for text in parts.values() if one in text]
+    assert {"findings.json", "status.json", "gateway.toml", "logs.json"} <= set(parts)
+    assert any("registre" in one for one in parts.values())
+    assert (tmp_path / "report.zip").stat().st_mode & 0o077 == 0
+
+
+# --- the command ---
+
+
+def test_a_healthy_gateway_is_told_in_a_line_for_each_check(provider: Patient, tmp_path: Path) -> None:
+    """Exit 0 with nothing but warnings; every code has its line."""
+    settings = provider.directory.settings
+    settings.write_text(settings.read_text().partition("[[adapter]]")[0])
+    logs = [RegisteredLog(id=provider.made.logs[0].id, worker=0, address="127.0.0.1:1")]
+    registration = provider.country.published.registration("BJ/GOV/ANIP/gw1", serial=2, logs=logs)
+    provider.country.published.register(provider.country.anip, registration)
+    provider.country.publish()
+    control = provider.run()
+    until(lambda: control.state().condition is Condition.READY)
+
+    shown = doctor(provider, code=0).stdout
+    one = doctor(provider, "DISK_LOW", "--lang", "en", code=0).stdout
+    rows = json.loads(doctor(provider, "--output", "json", code=0).stdout)
+    csv = doctor(provider, "--output", "csv", code=0).stdout
+
+    assert "[BON]           CLOCK_SKEW " in shown
+    assert "[AVERTISSEMENT] WRAPPING_KEY_BESIDE_LOG" in shown
+    assert ", 0 faute(s)" in shown
+    assert one.splitlines()[-1] == "1 checks: 1 good, 0 warning(s), 0 fault(s)"
+    assert {row["level"] for row in rows} == {"good", "warning"}
+    assert csv.splitlines()[0] == "code,level,text,remedy"
+
+
+def test_a_code_that_doctor_does_not_know_is_a_mistake_of_usage(patient: Patient) -> None:
+    """Exit 2, with those that it knows."""
+    assert "CLOCK_SKEW" in doctor(patient, "CLOCK_SKEWED", code=2).stderr
+    doctor(patient, "--explain", "CLOCK_SKEWED", code=2)
+
+
+def test_every_code_is_explained_in_both_languages(patient: Patient) -> None:
+    """Doctor's own, and every reason of the layer."""
+    own = doctor(patient, "--explain", "CERT_EXPIRED", code=0).stdout
+    both = doctor(patient, "--explain", "CLOCK_SKEW", "--lang", "en", code=0).stdout
+    reason = json.loads(doctor(patient, "--explain", "NO_AGREEMENT", "--output", "json", code=0).stdout)
+
+    assert "certificat" in own
+    assert "sudo timedatectl set-ntp true" in both
+    assert reason["status"] == "PERMISSION_DENIED"
+    assert all(text.fr and text.en and text.fr != text.en for text in CODES.values())
+
+
+def test_status_and_log_status_are_true_with_the_process_dead(patient: Patient) -> None:
+    """From files: size, signed size, configuration, and when the gateway itself last said something."""
+    patient.configured()
+    _sign_head(patient, size=1, iat=round(time.time()))
+    arguments = ["--config", str(patient.directory.settings)]
+
+    shown = CliRunner().invoke(passerelle, ["status", *arguments], env={"PASSERELLE_LANG": "fr"})
+    found = CliRunner().invoke(passerelle, ["status", *arguments, "--output", "json"])
+    log = CliRunner().invoke(passerelle, ["log", "status", *arguments, "--output", "csv", "--lang", "en"])
+
+    assert (shown.exit_code, found.exit_code, log.exit_code) == (1, 1, 1)
+    assert "À L'ARRÊT" in shown.stdout
+    assert "dernier état noté par elle à" in shown.stdout
+    status: dict[str, Any] = json.loads(found.stdout)
+    assert (status["state"], status["faults"]) == ("STATE_CLOSED", ["GATEWAY_DOWN"])
+    assert status["workers"][0]["size"] == "1"
+    row = dict(zip(*(line.split(",") for line in log.stdout.splitlines()), strict=True))
+    assert (row["log"], row["entries"], row["signed"]) == (patient.made.logs[0].id, "1", "1")

@@ -23,6 +23,7 @@ class ProviderReason(StrEnum):
     CONSENT_REQUIRED = "CONSENT_REQUIRED"
     RECORD_LOCKED = "RECORD_LOCKED"
     DECEASED = "DECEASED"
+    TOO_MANY_RECORDS = "TOO_MANY_RECORDS"
     UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     NOT_THROUGH_GATEWAY = "NOT_THROUGH_GATEWAY"
 
@@ -95,6 +96,15 @@ _ENTRIES: dict[ProviderReason, ReasonEntry] = {
         Text(
             "clore la démarche ; une succession relève de la finalité P02",
             "close the matter; an inheritance comes under purpose P02",
+        ),
+    ),
+    ProviderReason.TOO_MANY_RECORDS: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text("trop de personnes répondent à ces critères", "too many persons answer to these criteria"),
+        Text(
+            "ajouter un prénom, la date au jour près ou le nom de la mère",
+            "add a first name, the date to the day or the mother's name",
         ),
     ),
     ProviderReason.UPSTREAM_UNAVAILABLE: _entry(

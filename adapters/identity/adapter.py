@@ -21,5 +21,5 @@ def make_adapter(settings: AdapterSettings, clock: Clock) -> tuple[RpcServer, Pe
     """
     store = open_store(settings.database)
     server = make_server(settings, clock)
-    identity_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityService(store), server.grpc)
+    identity_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityService(store, clock), server.grpc)
     return server, store

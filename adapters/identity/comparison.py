@@ -11,6 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from adapters.identity.person import Person
@@ -68,6 +69,22 @@ def fold(name: str) -> tuple[str, ...]:
         text = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(letter for letter in text if not unicodedata.combining(letter))
     return tuple(_WORD.findall(bare.translate(_LETTERS)))
+
+
+def name_words(person: Person) -> set[str]:
+    """The words under which a search may find ``person``: each of its names, and each name written as one word."""
+    return {
+        word
+        for name in (person.last_name, person.marital_name, person.first_names)
+        for word in search_words(name)
+    }
+
+
+@lru_cache(16_384)  # a register has some hundred names for all of its people
+def search_words(name: str) -> frozenset[str]:
+    """The folded words of a name, and all of them in one: people divide names as they like."""
+    words = fold(name)
+    return frozenset((*words, "".join(words))) - {""}
 
 
 def is_same_name(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -12,11 +12,13 @@ from typing import Final
 import grpc
 
 from adapters.context import current_caller
+from adapters.identity.candidates import CandidateTokens
 from adapters.identity.comparison import Claim, Match, compare, is_date
 from adapters.identity.person import FEMALE, MALE, Person, RecordState
 from adapters.identity.store import PersonStore
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.identity.v1 import identity_pb2, identity_pb2_grpc
+from core.clock import Clock
 
 SERVICE_NAME: Final = "bj.identity.v1.IdentityService"
 
@@ -25,9 +27,16 @@ SERVICE_DELIVERY: Final = "P01"
 REGISTRATION: Final = "P02"
 PRIVATE_CHECK: Final = "P03"
 JUDICIAL: Final = "P05"
+SUBJECT_ACCESS: Final = "P07"
+
+# A search finds a person, it does not list the register.
+MAX_CANDIDATES: Final = 5
+# As many as are looked at to find them; criteria that so many people fulfil by name and year are too wide.
+MAX_COMPARED: Final = 500
 
 _MAY_READ: Final = frozenset({SERVICE_DELIVERY, REGISTRATION, JUDICIAL})
 _MAY_VERIFY: Final = frozenset({SERVICE_DELIVERY, PRIVATE_CHECK})
+_MAY_SEARCH: Final = frozenset({SERVICE_DELIVERY, SUBJECT_ACCESS})
 _MAY_READ_THE_DECEASED: Final = frozenset({REGISTRATION, JUDICIAL})
 
 _PRECISION: Final = {
@@ -49,8 +58,9 @@ _MATCH: Final = {
 class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
     """Answers from one register."""
 
-    def __init__(self, store: PersonStore) -> None:
+    def __init__(self, store: PersonStore, clock: Clock) -> None:
         self._store = store
+        self._tokens = CandidateTokens(clock)
 
     def GetPerson(
         self, request: identity_pb2.GetPersonRequest, context: grpc.ServicerContext
@@ -76,7 +86,8 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
             raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         if request.birth_date and not is_date(request.birth_date):
             raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
-        person = self._find(request.npi)
+        npi = request.npi or self._tokens.take(request.candidate_token, current_caller())
+        person = self._find(npi)
         if person.state == RecordState.LOCKED:
             # That ANIP examines a record is nobody's business in private: it looks like no record at all.
             private = purpose == PRIVATE_CHECK
@@ -84,6 +95,61 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         if person.is_deceased:
             raise ProviderError(ProviderReason.DECEASED)
         return _outcome(request, person)
+
+    def SearchPerson(
+        self, request: identity_pb2.SearchPersonRequest, context: grpc.ServicerContext
+    ) -> identity_pb2.SearchPersonResponse:
+        """Who may be meant, masked; hidden people and unknown ones look the same: nobody."""
+        purpose = _require_purpose(_MAY_SEARCH)
+        if request.birth_date and not is_date(request.birth_date):
+            raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
+        is_own = purpose == SUBJECT_ACCESS
+        if is_own:
+            _require_exact(request)
+        found = self._matching(request, is_own=is_own)
+        if len(found) > MAX_CANDIDATES:
+            raise ProviderError(ProviderReason.TOO_MANY_RECORDS)
+        caller = current_caller()
+        return identity_pb2.SearchPersonResponse(
+            candidates=[
+                identity_pb2.PersonCandidate(
+                    candidate_token=self._tokens.give(person.npi, caller),
+                    masked_last_name=mask(person.last_name),
+                    masked_first_names=mask(person.first_names),
+                    birth_year=person.birth_date[:4],
+                    sex=_SEX[person.sex],
+                    score=score,
+                    # Two people who answer to all of it: neither may be told the other's number.
+                    npi=person.npi if is_own and len(found) == 1 else "",
+                )
+                for score, person in found
+            ]
+        )
+
+    def _matching(
+        self, request: identity_pb2.SearchPersonRequest, *, is_own: bool
+    ) -> list[tuple[int, Person]]:
+        """People who answer to all criteria, with their scores, the best first."""
+        year, around = int(request.birth_date[:4] or 0), request.birth_years_around
+        years = (year - around, year + around) if year else None
+        near = self._store.search(request.last_name, request.first_names, years, MAX_COMPARED + 1)
+        if len(near) > MAX_COMPARED:
+            raise ProviderError(ProviderReason.TOO_MANY_RECORDS)
+        claim = Claim(
+            last_name=request.last_name,
+            first_names=request.first_names,
+            birth_date=request.birth_date,
+            mother_last_name=request.mother_last_name,
+        )
+        found = []
+        for person in near:
+            outcome = compare(claim, person)
+            names = {outcome.last_name, outcome.first_names}
+            rest = {outcome.mother_last_name} if around else {outcome.birth_date, outcome.mother_last_name}
+            # What the register does not know speaks against nobody, unless a number is to be given out for it.
+            if names == {Match.YES} and Match.NO not in rest and not (is_own and rest != {Match.YES}):
+                found.append((outcome.score, person))
+        return sorted(found, key=lambda one: -one[0])
 
     def _find(self, npi: str) -> Person:
         """The record of a number, or the one that it was merged into."""
@@ -102,6 +168,24 @@ def _require_purpose(granted: frozenset[str]) -> str:
     if purpose not in granted:
         raise ProviderError(ProviderReason.PURPOSE_NOT_ALLOWED)
     return purpose
+
+
+def _require_exact(request: identity_pb2.SearchPersonRequest) -> None:
+    """Own access: all that the person knows of himself, exactly."""
+    missing = {}
+    if len(request.birth_date) != len("1987-04-12"):
+        missing["birth_date"] = "needed to the day for P07"
+    if request.birth_years_around:
+        missing["birth_years_around"] = "must be 0 for P07"
+    if not request.mother_last_name:
+        missing["mother_last_name"] = "needed for P07"
+    if missing:
+        raise InvalidFieldsError(missing)
+
+
+def mask(name: str) -> str:
+    """The first letter of each word, then as many asterisks for all: lengths tell, too."""
+    return " ".join(f"{word[0]}***" for word in name.split())
 
 
 def _answer(person: Person, merged_npi: str, *, with_filiation: bool) -> identity_pb2.GetPersonResponse:

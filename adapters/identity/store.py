@@ -1,4 +1,4 @@
-"""The register on disk: one table, read by number.
+"""The register on disk: one table, read by number, and the words of names by which people are found.
 
 Schema changes are Alembic migrations in ``migrations/``; ``migrate`` brings a store to the newest one,
 ``open_store`` refuses any other. SQLite by default (write-ahead log, so that reads go on while a seed is
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 import structlog
@@ -21,7 +21,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from adapters.identity.person import COLUMNS, Person, as_row
+from adapters.identity.comparison import name_words, search_words
+from adapters.identity.person import COLUMNS, Person, RecordState, as_row
 from adapters.identity.reserved import NPI_PREFIX
 from adapters.reasons import ProviderError, ProviderReason
 from core.reasons import ExchangeError, Reason
@@ -83,6 +84,15 @@ PERSONS: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Under which words of their names people are found; see ``comparison.name_words``.
+WORDS: Final = sa.Table(
+    "person_word",
+    METADATA,
+    sa.Column("word", sa.String(200), primary_key=True),
+    sa.Column("npi", sa.String(10), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
 _FIND: Final = sa.select(PERSONS).where(PERSONS.c.npi == sa.bindparam("npi"))
 
 
@@ -98,13 +108,46 @@ class PersonStore:
         Raises:
             ProviderError: The database does not answer (UPSTREAM_UNAVAILABLE).
         """
+        found = self._read(_FIND, npi=npi)
+        return found[0] if found else None
+
+    def _read(self, query: sa.Select[Any], **values: str) -> list[Person]:
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(_FIND, {"npi": npi}).first()
+                return [Person(*row) for row in connection.execute(query, values)]
         except _AWAY as error:
             _log.error("store_unavailable", error=type(error).__name__)
             raise ProviderError(ProviderReason.UPSTREAM_UNAVAILABLE) from None
-        return Person(*row) if row else None
+
+    def search(
+        self, last_name: str, first_names: str, years: tuple[int, int] | None, limit: int
+    ) -> list[Person]:
+        """Records that may be meant, for ``comparison.compare`` to judge; at most ``limit``.
+
+        Only those that searches may see: neither locked nor merged, of living people.
+
+        Args:
+            last_name: At birth or by marriage; it may also stand among the first names.
+            first_names: Some of them.
+            years: First and last year of birth.
+            limit: How many.
+
+        Raises:
+            ProviderError: The database does not answer (UPSTREAM_UNAVAILABLE).
+        """
+
+        def named(name: str) -> sa.Select[tuple[str]]:
+            return sa.select(WORDS.c.npi).where(WORDS.c.word.in_(sorted(search_words(name))))
+
+        query = sa.select(PERSONS).where(
+            PERSONS.c.npi.in_(sa.intersect(named(last_name), named(first_names))),
+            PERSONS.c.state == RecordState.ACTIVE,
+            PERSONS.c.death_date == "",
+        )
+        if years is not None:
+            year = sa.func.substr(PERSONS.c.birth_date, 1, 4)
+            query = query.where(year.between(f"{years[0]:04d}", f"{years[1]:04d}"))
+        return self._read(query.order_by(PERSONS.c.npi).limit(limit))
 
     def count(self) -> int:
         """How many records there are."""
@@ -121,19 +164,27 @@ class PersonStore:
                 (STATE_CONFLICT).
         """
         total = 0
-        rows = map(as_row, persons)
+        people = iter(persons)
         with self._engine.begin() as connection:
             real = sa.select(PERSONS.c.npi).where(PERSONS.c.npi.not_like(f"{NPI_PREFIX}%")).limit(1)
             if connection.execute(real).first():
                 raise ExchangeError(
                     Reason.STATE_CONFLICT, "this register holds real persons; no seed may touch it"
                 )
+            connection.execute(WORDS.delete())
             connection.execute(PERSONS.delete())
-            # In order of their keys, a batch goes into few pages instead of all.
-            while batch := sorted(itertools.islice(rows, _BATCH)):
-                connection.execute(PERSONS.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in batch])
+            words: list[tuple[str, str]] = []
+            while batch := list(itertools.islice(people, _BATCH)):
+                # In order of their keys, a batch goes into few pages instead of all.
+                rows = sorted(map(as_row, batch))
+                connection.execute(PERSONS.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+                words += ((word, person.npi) for person in batch for word in name_words(person))
                 total += len(batch)
                 written(len(batch))
+            words.sort()
+            for begin in range(0, len(words), _BATCH):
+                some = words[begin : begin + _BATCH]
+                connection.execute(WORDS.insert(), [{"word": word, "npi": npi} for word, npi in some])
         return total
 
     def close(self) -> None:

@@ -107,6 +107,17 @@ def test_an_identity_is_verified_through_the_gateway(stub: IdentityServiceStub) 
     assert stub.VerifyPerson(request, metadata=metadata(), timeout=10).score == 100
 
 
+def test_a_person_is_found_and_verified_through_the_gateway(stub: IdentityServiceStub) -> None:
+    """The token of the search goes back in a call of its own, for the same consumer and dossier."""
+    request = pb.SearchPersonRequest(last_name="Adjovi", first_names="Koffi", birth_date="1987")
+
+    (found,) = stub.SearchPerson(request, metadata=metadata(), timeout=10).candidates
+    claim = pb.VerifyPersonRequest(candidate_token=found.candidate_token, birth_date="1987-04-12")
+
+    assert (found.masked_last_name, found.npi) == ("A***", "")
+    assert stub.VerifyPerson(claim, metadata=metadata(), timeout=10).score == 100
+
+
 def test_a_refusal_of_the_register_carries_its_reason_and_domain(stub: IdentityServiceStub) -> None:
     """Programs read ErrorInfo, people read their language, and nobody takes it for a fault of the layer."""
     refused = refusal(stub.GetPerson, pb.GetPersonRequest(npi="0000000003"))

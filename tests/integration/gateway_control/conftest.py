@@ -110,7 +110,7 @@ class Country:
         self.anip = self.published.member("BJ/GOV/ANIP")
         self.published.register(self.anip, self.published.registration("BJ/GOV/ANIP/gw1"))
         self.published.provide(
-            self.anip, "RNPP", IDENTITY, descriptor_set(IDENTITY), "GetPerson", "VerifyPerson"
+            self.anip, "RNPP", IDENTITY, descriptor_set(IDENTITY), "GetPerson", "VerifyPerson", "SearchPerson"
         )
         self.anip.change(
             agreements=[conclude(self.published.agreement(self.pns, self.anip), self.pns.key, self.anip.key)]

@@ -217,7 +217,8 @@ def test_a_program_finds_what_an_agreement_opens_to_it(country: Country, start: 
     method = asking.describe(MethodName.parse(f"{IDENTITY}/GetPerson"))
 
     assert (service.provider, service.service) == ("BJ/GOV/ANIP/RNPP", IDENTITY)
-    assert {one.name: one.granted for one in service.methods} == {"GetPerson": True, "VerifyPerson": False}
+    granted = {"GetPerson": True, "VerifyPerson": False, "SearchPerson": False}
+    assert {one.name: one.granted for one in service.methods} == granted
     assert method.show_response(method.parse_request('{"npi":"0000000001"}')) == '{"npi": "0000000001"}'
     with pytest.raises(RemoteError) as refused:
         asking.describe(MethodName.parse("bj.land.v1.LandService/GetTitle"))

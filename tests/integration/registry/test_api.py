@@ -314,7 +314,7 @@ def test_services_can_be_looked_up(
     """With the very descriptors that were published; a retired one is gone."""
     (service,) = operators[0].list_services(RNPP)
     found = operators[0].get_service(RNPP, service.service)
-    assert [method.name for method in found.service.methods] == ["GetPerson", "VerifyPerson"]
+    assert [method.name for method in found.service.methods] == ["GetPerson", "VerifyPerson", "SearchPerson"]
     assert found.file_descriptor_set
 
     operators[0].retire_service(RNPP, service.service)

@@ -28,6 +28,7 @@ def test_the_set_is_self_contained_and_in_order(pool: descriptor_pool.Descriptor
     assert {method.name for method in pool.FindServiceByName(SERVICE).methods} == {
         "GetPerson",
         "VerifyPerson",
+        "SearchPerson",
     }
 
 

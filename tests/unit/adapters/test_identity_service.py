@@ -18,6 +18,7 @@ from adapters.identity.service import IdentityService
 from adapters.identity.store import PersonStore, migrate, open_store
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.identity.v1 import identity_pb2 as pb
+from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId
 from core.reasons import ExchangeError, Reason
 
@@ -45,6 +46,7 @@ def rows(heading: str) -> list[list[str]]:
 
 PERSONS = rows("Ce que chaque RPC doit répondre")
 EXAMPLES = rows("Réponses à essayer")
+SEARCHES = rows("Recherches à essayer")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PersonStore]:
 @pytest.fixture
 def service(store: PersonStore) -> IdentityService:
     """The servicer over it."""
-    return IdentityService(store)
+    return IdentityService(store, ManualClock())
 
 
 def get(
@@ -146,6 +148,21 @@ def test_each_example_answers_as_its_page_says(service: IdentityService, row: li
     )
 
 
+@pytest.mark.parametrize("row", SEARCHES, ids=[f"{row[0]}-{row[1]}" for row in SEARCHES])
+def test_each_search_answers_as_its_page_says(service: IdentityService, row: list[str]) -> None:
+    """All but the token, which is another with every answer."""
+    purpose, request, response = (cell.replace("`", "") for cell in row)
+    expected = json_format.Parse(response, pb.SearchPersonResponse())
+
+    with serving(replace(CALLER, purpose=purpose)):
+        answer = service.SearchPerson(json_format.Parse(request, pb.SearchPersonRequest()), NO_CONTEXT)
+
+    assert all(one.candidate_token for one in answer.candidates)
+    for one in answer.candidates:
+        one.candidate_token = ""
+    assert answer == expected
+
+
 def test_only_the_civil_profile_names_the_parents(service: IdentityService) -> None:
     """Filiation is given to whom it is meant for; no profile means the smallest."""
     parents = get(service, "0000000001", "P02", pb.PERSON_PROFILE_CIVIL).filiation
@@ -224,7 +241,7 @@ def test_a_merged_record_that_leads_nowhere_is_nobody(tmp_path: Path) -> None:
 
     for npi in ("0000000010", "0000000011"):
         with pytest.raises(ProviderError) as refused:
-            get(IdentityService(store), npi)
+            get(IdentityService(store, ManualClock()), npi)
 
         assert refused.value.reason is ProviderReason.NOT_FOUND
 

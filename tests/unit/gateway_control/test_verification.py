@@ -44,7 +44,9 @@ class Case:
         for member in (self.pns, self.anip):
             self.country.register(member, self.country.registration(f"{member.id}/gw1"))
         descriptors = descriptor_set(identity_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name)
-        self.country.provide(self.anip, "RNPP", IDENTITY, descriptors, "GetPerson", "VerifyPerson")
+        self.country.provide(
+            self.anip, "RNPP", IDENTITY, descriptors, "GetPerson", "VerifyPerson", "SearchPerson"
+        )
         self.anip.change(
             agreements=[conclude(self.country.agreement(self.pns, self.anip), self.pns.key, self.anip.key)]
         )

@@ -193,7 +193,7 @@ def test_descriptors_are_published_byte_for_byte(populated: RegistryCountry) -> 
 
     assert targets[descriptors_target(digest(data))] == data
     assert (service.subsystem, service.service, service.state) == (RNPP, IDENTITY_SERVICE, "active")
-    assert [method.name for method in service.methods] == ["GetPerson", "VerifyPerson"]
+    assert [method.name for method in service.methods] == ["GetPerson", "VerifyPerson", "SearchPerson"]
 
 
 def test_a_retired_service_is_told_as_retired(populated: RegistryCountry) -> None:

@@ -11,11 +11,13 @@ error texts by whoever serves or calls this API.
 
 Refusals carry google.rpc.ErrorInfo whose domain is the id of this service
 (`BJ/GOV/ANIP/RNPP/bj.identity.v1.IdentityService`) and whose reason is one of: FORMAT_INVALID, NOT_FOUND,
-RECORD_LOCKED, DECEASED, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED. Those of the layer itself have domain `passerelle`.
+RECORD_LOCKED, DECEASED, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED, TOO_MANY_RECORDS. Those of the layer itself have domain `passerelle`.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -360,7 +362,9 @@ Global___GetPersonResponse: _TypeAlias = GetPersonResponse  # noqa: Y015
 
 @_typing.final
 class VerifyPersonRequest(_message.Message):
-    """Claims to compare with one record. At least one claim MUST be given; an empty one is not compared."""
+    """Claims to compare with one record. At least one claim MUST be given; an empty one is not compared. The record is named
+    by npi or by candidate_token, one of the two.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -371,6 +375,7 @@ class VerifyPersonRequest(_message.Message):
     SEX_FIELD_NUMBER: _builtins.int
     MOTHER_LAST_NAME_FIELD_NUMBER: _builtins.int
     CONSENT_REF_FIELD_NUMBER: _builtins.int
+    CANDIDATE_TOKEN_FIELD_NUMBER: _builtins.int
     npi: _builtins.str
     """Personal number (NPI): ten digits, neither blank nor hyphen. « Numéro personnel d'identification. »"""
     last_name: _builtins.str
@@ -387,6 +392,10 @@ class VerifyPersonRequest(_message.Message):
     """Reference of the person's consent, needed for P03: an opaque handle without any personal number.
     « Référence du consentement. »
     """
+    candidate_token: _builtins.str
+    """In place of npi: a candidate that SearchPerson gave to the same consumer, for the same dossier, at most ten minutes
+    ago. Any other is refused with FORMAT_INVALID. « Jeton de candidat. »
+    """
     def __init__(
         self,
         *,
@@ -397,10 +406,11 @@ class VerifyPersonRequest(_message.Message):
         sex: Global___Sex.ValueType = ...,
         mother_last_name: _builtins.str = ...,
         consent_ref: _builtins.str = ...,
+        candidate_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["birth_date", b"birth_date", "consent_ref", b"consent_ref", "first_names", b"first_names", "last_name", b"last_name", "mother_last_name", b"mother_last_name", "npi", b"npi", "sex", b"sex"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birth_date", b"birth_date", "candidate_token", b"candidate_token", "consent_ref", b"consent_ref", "first_names", b"first_names", "last_name", b"last_name", "mother_last_name", b"mother_last_name", "npi", b"npi", "sex", b"sex"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -449,3 +459,117 @@ class VerifyPersonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyPersonResponse: _TypeAlias = VerifyPersonResponse  # noqa: Y015
+
+@_typing.final
+class SearchPersonRequest(_message.Message):
+    """Whom to look for. Accents, case, punctuation, the order of names and exchanged last and first names make no difference.
+    Last and first names MUST be given, and date of birth or the mother's name; P07 needs all four, the date to the day.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_NAME_FIELD_NUMBER: _builtins.int
+    FIRST_NAMES_FIELD_NUMBER: _builtins.int
+    BIRTH_DATE_FIELD_NUMBER: _builtins.int
+    BIRTH_YEARS_AROUND_FIELD_NUMBER: _builtins.int
+    MOTHER_LAST_NAME_FIELD_NUMBER: _builtins.int
+    last_name: _builtins.str
+    """Last name, at birth or by marriage. « Nom. »"""
+    first_names: _builtins.str
+    """First names, separated by blanks, hyphens or commas; some of them are enough. « Prénoms. »"""
+    birth_date: _builtins.str
+    """Date of birth: `1987-04-12`, `1987-04` or `1987`. « Date de naissance. »"""
+    birth_years_around: _builtins.int
+    """Years by which the registered year of birth may differ, 0 to 2; with 0 the date must agree as far as both sides know
+    it. « À tant d'années près. »
+    """
+    mother_last_name: _builtins.str
+    """Last name of the mother, at birth. « Nom de la mère. »"""
+    def __init__(
+        self,
+        *,
+        last_name: _builtins.str = ...,
+        first_names: _builtins.str = ...,
+        birth_date: _builtins.str = ...,
+        birth_years_around: _builtins.int = ...,
+        mother_last_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birth_date", b"birth_date", "birth_years_around", b"birth_years_around", "first_names", b"first_names", "last_name", b"last_name", "mother_last_name", b"mother_last_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPersonRequest: _TypeAlias = SearchPersonRequest  # noqa: Y015
+
+@_typing.final
+class SearchPersonResponse(_message.Message):
+    """At most five persons who answer to the criteria, those who agree best first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___PersonCandidate]:
+        """The persons; none if nobody answers, or nobody whom searches may see."""
+
+    def __init__(
+        self,
+        *,
+        candidates: _abc.Iterable[Global___PersonCandidate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchPersonResponse: _TypeAlias = SearchPersonResponse  # noqa: Y015
+
+@_typing.final
+class PersonCandidate(_message.Message):
+    """Somebody who may be meant. « Candidat. »"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANDIDATE_TOKEN_FIELD_NUMBER: _builtins.int
+    MASKED_LAST_NAME_FIELD_NUMBER: _builtins.int
+    MASKED_FIRST_NAMES_FIELD_NUMBER: _builtins.int
+    BIRTH_YEAR_FIELD_NUMBER: _builtins.int
+    SEX_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    NPI_FIELD_NUMBER: _builtins.int
+    candidate_token: _builtins.str
+    """Names this candidate in VerifyPerson, for ten minutes, to the consumer and for the dossier of this search. It says
+    nothing of the person. « Jeton de candidat. »
+    """
+    masked_last_name: _builtins.str
+    """Last name: the first letter of each word, such as `A***`. « Nom masqué. »"""
+    masked_first_names: _builtins.str
+    """First names, masked alike. « Prénoms masqués. »"""
+    birth_year: _builtins.str
+    """Year of birth. « Année de naissance. »"""
+    sex: Global___Sex.ValueType
+    """Sex as registered."""
+    score: _builtins.int
+    """Weight of the criteria that agree, 0 to 100, as in VerifyPersonResponse."""
+    npi: _builtins.str
+    """Personal number; for P07 only, and only of a candidate who is alone. « NPI. »"""
+    def __init__(
+        self,
+        *,
+        candidate_token: _builtins.str = ...,
+        masked_last_name: _builtins.str = ...,
+        masked_first_names: _builtins.str = ...,
+        birth_year: _builtins.str = ...,
+        sex: Global___Sex.ValueType = ...,
+        score: _builtins.int = ...,
+        npi: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birth_year", b"birth_year", "candidate_token", b"candidate_token", "masked_first_names", b"masked_first_names", "masked_last_name", b"masked_last_name", "npi", b"npi", "score", b"score", "sex", b"sex"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PersonCandidate: _TypeAlias = PersonCandidate  # noqa: Y015

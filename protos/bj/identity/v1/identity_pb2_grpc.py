@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class IdentityServiceStub:
-    """Reads and checks the civil identity of one person at a time, by personal number.
+    """Reads and checks the civil identity of one person at a time, by personal number; finds the number of somebody who
+    forgot it.
     """
 
     def __init__(self, channel):
@@ -45,10 +46,16 @@ class IdentityServiceStub:
                 request_serializer=bj_dot_identity_dot_v1_dot_identity__pb2.VerifyPersonRequest.SerializeToString,
                 response_deserializer=bj_dot_identity_dot_v1_dot_identity__pb2.VerifyPersonResponse.FromString,
                 _registered_method=True)
+        self.SearchPerson = channel.unary_unary(
+                '/bj.identity.v1.IdentityService/SearchPerson',
+                request_serializer=bj_dot_identity_dot_v1_dot_identity__pb2.SearchPersonRequest.SerializeToString,
+                response_deserializer=bj_dot_identity_dot_v1_dot_identity__pb2.SearchPersonResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer:
-    """Reads and checks the civil identity of one person at a time, by personal number.
+    """Reads and checks the civil identity of one person at a time, by personal number; finds the number of somebody who
+    forgot it.
     """
 
     def GetPerson(self, request, context):
@@ -79,6 +86,21 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchPerson(self, request, context):
+        """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
+
+        Purposes: P01, which gets masked candidates with a token for VerifyPerson, never a number; and P07 (the person's own
+        access, « retrouver mon NPI »), which gets the number, if all four criteria are given exactly and one person alone
+        answers to them.
+
+        Nobody found is an answer without candidates. So is somebody whom the register does not show to searches: a record
+        that is locked or merged, a person who died. FAILED_PRECONDITION, TOO_MANY_RECORDS: more than five persons answer to
+        the criteria. There are no further pages: a search finds a person, it does not list the register.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +114,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=bj_dot_identity_dot_v1_dot_identity__pb2.VerifyPersonRequest.FromString,
                     response_serializer=bj_dot_identity_dot_v1_dot_identity__pb2.VerifyPersonResponse.SerializeToString,
             ),
+            'SearchPerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchPerson,
+                    request_deserializer=bj_dot_identity_dot_v1_dot_identity__pb2.SearchPersonRequest.FromString,
+                    response_serializer=bj_dot_identity_dot_v1_dot_identity__pb2.SearchPersonResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'bj.identity.v1.IdentityService', rpc_method_handlers)
@@ -101,7 +128,8 @@ def add_IdentityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IdentityService:
-    """Reads and checks the civil identity of one person at a time, by personal number.
+    """Reads and checks the civil identity of one person at a time, by personal number; finds the number of somebody who
+    forgot it.
     """
 
     @staticmethod
@@ -148,6 +176,33 @@ class IdentityService:
             '/bj.identity.v1.IdentityService/VerifyPerson',
             bj_dot_identity_dot_v1_dot_identity__pb2.VerifyPersonRequest.SerializeToString,
             bj_dot_identity_dot_v1_dot_identity__pb2.VerifyPersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchPerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bj.identity.v1.IdentityService/SearchPerson',
+            bj_dot_identity_dot_v1_dot_identity__pb2.SearchPersonRequest.SerializeToString,
+            bj_dot_identity_dot_v1_dot_identity__pb2.SearchPersonResponse.FromString,
             options,
             channel_credentials,
             insecure,

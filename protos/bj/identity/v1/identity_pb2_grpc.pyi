@@ -11,7 +11,7 @@ error texts by whoever serves or calls this API.
 
 Refusals carry google.rpc.ErrorInfo whose domain is the id of this service
 (`BJ/GOV/ANIP/RNPP/bj.identity.v1.IdentityService`) and whose reason is one of: FORMAT_INVALID, NOT_FOUND,
-RECORD_LOCKED, DECEASED, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED. Those of the layer itself have domain `passerelle`.
+RECORD_LOCKED, DECEASED, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED, TOO_MANY_RECORDS. Those of the layer itself have domain `passerelle`.
 """
 
 from bj.identity.v1 import identity_pb2 as _identity_pb2
@@ -38,7 +38,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IdentityServiceStub:
-    """Reads and checks the civil identity of one person at a time, by personal number."""
+    """Reads and checks the civil identity of one person at a time, by personal number; finds the number of somebody who
+    forgot it.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -64,10 +66,23 @@ class IdentityServiceStub:
     NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
     or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
     """
+    SearchPerson: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SearchPersonRequest, _identity_pb2.SearchPersonResponse]
+    """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
+
+    Purposes: P01, which gets masked candidates with a token for VerifyPerson, never a number; and P07 (the person's own
+    access, « retrouver mon NPI »), which gets the number, if all four criteria are given exactly and one person alone
+    answers to them.
+
+    Nobody found is an answer without candidates. So is somebody whom the register does not show to searches: a record
+    that is locked or merged, a person who died. FAILED_PRECONDITION, TOO_MANY_RECORDS: more than five persons answer to
+    the criteria. There are no further pages: a search finds a person, it does not list the register.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
-    """Reads and checks the civil identity of one person at a time, by personal number."""
+    """Reads and checks the civil identity of one person at a time, by personal number; finds the number of somebody who
+    forgot it.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetPerson: _aio.UnaryUnaryMultiCallable[_identity_pb2.GetPersonRequest, _identity_pb2.GetPersonResponse]  # type: ignore[assignment]
@@ -90,9 +105,22 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
     or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
     """
+    SearchPerson: _aio.UnaryUnaryMultiCallable[_identity_pb2.SearchPersonRequest, _identity_pb2.SearchPersonResponse]  # type: ignore[assignment]
+    """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
+
+    Purposes: P01, which gets masked candidates with a token for VerifyPerson, never a number; and P07 (the person's own
+    access, « retrouver mon NPI »), which gets the number, if all four criteria are given exactly and one person alone
+    answers to them.
+
+    Nobody found is an answer without candidates. So is somebody whom the register does not show to searches: a record
+    that is locked or merged, a person who died. FAILED_PRECONDITION, TOO_MANY_RECORDS: more than five persons answer to
+    the criteria. There are no further pages: a search finds a person, it does not list the register.
+    """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads and checks the civil identity of one person at a time, by personal number."""
+    """Reads and checks the civil identity of one person at a time, by personal number; finds the number of somebody who
+    forgot it.
+    """
 
     @_abc_1.abstractmethod
     def GetPerson(
@@ -124,6 +152,23 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
         or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchPerson(
+        self,
+        request: _identity_pb2.SearchPersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_pb2.SearchPersonResponse, _abc.Awaitable[_identity_pb2.SearchPersonResponse]]:
+        """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
+
+        Purposes: P01, which gets masked candidates with a token for VerifyPerson, never a number; and P07 (the person's own
+        access, « retrouver mon NPI »), which gets the number, if all four criteria are given exactly and one person alone
+        answers to them.
+
+        Nobody found is an answer without candidates. So is somebody whom the register does not show to searches: a record
+        that is locked or merged, a person who died. FAILED_PRECONDITION, TOO_MANY_RECORDS: more than five persons answer to
+        the criteria. There are no further pages: a search finds a person, it does not list the register.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -68,7 +68,8 @@ _NO_ROOM: Final = Text(
 _log_option = click.option(
     "--log",
     "directory",
-    required=True,
+    default=Path(),
+    show_default=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="répertoire de la passerelle, ou sa copie / the gateway's directory, or a copy",
 )

@@ -39,6 +39,12 @@ class Door(identity_pb2_grpc.IdentityServiceServicer):
         """Not part of the example."""
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
 
+    def SearchPerson(
+        self, request: pb.SearchPersonRequest, context: grpc.ServicerContext
+    ) -> pb.SearchPersonResponse:
+        """Not part of the example."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+
 
 @pytest.fixture
 def identity(tmp_path: Path) -> AdapterCountry:

@@ -166,6 +166,21 @@ def test_a_malformed_exchange_id_is_no_empty_list(
     assert refusal(exported) is Reason.IDENTIFIER_INVALID
 
 
+def test_a_dossier_is_found_in_the_directory_where_one_stands(
+    country: EvidenceCountry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every command of a gateway's own; with --log elsewhere, on a copy."""
+    country.exchange(issue="ACT-202611-0007")
+    country.exchange(issue="ACT-202611-0008")
+    monkeypatch.chdir(country.pns.directory)
+
+    here = json.loads(run("list", "--dossier", "ACT-202611-0007", "--output", "json").stdout)
+    none = json.loads(run("list", "--dossier", "ACT-202611-0009", "--output", "json").stdout)
+
+    assert [one["issue"] for one in here] == ["ACT-202611-0007"]
+    assert none == []
+
+
 def test_a_directory_without_log_is_told(tmp_path: Path) -> None:
     """Not an empty list: nothing was read."""
     assert refusal(run("list", "--log", tmp_path)) is Reason.NOT_FOUND

@@ -11,7 +11,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from core.leaves import parse_leaf
 from ledger.reader import LogReader
-from tests.support.federation import Member
+from tests.support.checker import Event, Verdict, check
+from tests.support.federation import Federation, Member
 
 
 def refused(
@@ -45,3 +46,19 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.02)
+
+
+def judge(federation: Federation, acknowledged: list[str]) -> Verdict:
+    """The checker's verdict over both logs; ``acknowledged`` are the request hashes that programs were answered with."""
+    sent: Event = {"event": "sent", "reference": "", "digest": ""}
+    told = [sent | {"event": "acknowledged", "request": one} for one in acknowledged]
+    delivered = [
+        sent | {"event": "delivered", "request": told["x-road-request-hash"]}
+        for _, _, told in federation.adapter.calls
+    ]
+    return check(federation.pns.directory.log(0), federation.anip.directory.log(0), [sent, *told], delivered)
+
+
+def request_hash(call: grpc.Call) -> str:
+    """The request's leaf hash, as a program is told with its answer."""
+    return str(dict(call.trailing_metadata() or ())["x-road-request-hash"])

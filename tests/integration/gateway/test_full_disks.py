@@ -15,8 +15,7 @@ from core.leaves import NOTE, SAID
 from core.statements import parse_statement
 from gateway.settings import LogSettings
 from ledger.log import SystemDisk
-from tests.support.calls import leaves, reason_in, until
-from tests.support.checker import check
+from tests.support.calls import judge, leaves, reason_in, request_hash, until
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.processes import ProcessFederation
 from tests.support.weather import SmallDisk
@@ -130,7 +129,7 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("who", ["pns", "anip"])
+@pytest.mark.parametrize("who", ["pns", "anip"] if "REHEARSAL_ROUNDS" in os.environ else ["anip"])
 def test_a_disk_that_is_full_in_the_middle_of_a_commit_loses_nothing(
     tmp_path: Path, small_disk: SmallDisk, who: str
 ) -> None:
@@ -148,7 +147,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_commit_loses_nothing(
                     _, told = call.with_call(b"x" * 200_000, metadata=metadata(), timeout=5)
                 except grpc.RpcError:
                     continue
-                acknowledged.append(str(dict(told.trailing_metadata())["x-road-request-hash"]))
+                acknowledged.append(request_hash(told))
         ended = process.returncode
         # Control would start it every few seconds: as long as the disk is full it ends again, in good order.
         again = federation.launch(member).wait(30)
@@ -157,12 +156,10 @@ def test_a_disk_that_is_full_in_the_middle_of_a_commit_loses_nothing(
         federation.spawn(member)
         with federation.channel() as channel:
             _, told = calling(channel).with_call(b"y", metadata=metadata(), timeout=20, wait_for_ready=True)
-        acknowledged.append(str(dict(told.trailing_metadata())["x-road-request-hash"]))
-    delivered = [str(told["x-road-request-hash"]) for _, _, told in federation.adapter.calls]
-
-    verdict = check(
-        federation.pns.directory.log(0), federation.anip.directory.log(0), acknowledged, delivered
-    )
+        acknowledged.append(request_hash(told))
+        # What was under way when the disk was full is in doubt until the peers have spoken.
+        until(lambda: not judge(federation, acknowledged).unresolved, 30)
+    verdict = judge(federation, acknowledged)
     assert (ended, again) == (1, 1)
     assert verdict.is_clean, verdict
     assert len(acknowledged) > 5

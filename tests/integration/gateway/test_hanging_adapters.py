@@ -55,7 +55,7 @@ def test_hangs_leave_no_task_no_stream_and_no_file_behind(tmp_path: Path) -> Non
     # A log keeps one file open for each doubling of its size; a leak would be one for each call.
     assert files < before[2] + 40
     found = read(federation.anip.directory.log(0))
-    assert found.requests_taken.keys() <= found.answers_said.keys()
+    assert found.taken.keys() <= found.answered.keys()
 
 
 def _under_way(federation: Federation) -> int:

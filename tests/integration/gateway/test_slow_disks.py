@@ -14,8 +14,7 @@ import grpc
 import pytest
 
 from ledger.log import SystemDisk
-from tests.support.calls import until
-from tests.support.checker import check
+from tests.support.calls import judge, request_hash, until
 from tests.support.federation import Federation, calling, metadata
 
 ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", "1"))
@@ -60,8 +59,7 @@ def test_commits_go_on_in_groups_and_nothing_is_left_over(tmp_path: Path, second
             futures = [call.future(b"x" * 500, metadata=metadata(), timeout=30) for _ in range(AT_ONCE)]
             for future in futures:
                 assert future.result(timeout=30) == b"x" * 500
-                told = dict(future.trailing_metadata() or ())
-                acknowledged.append(str(told["x-road-request-hash"]))
+                acknowledged.append(request_hash(future))
         took = time.monotonic() - begun
         until(
             lambda: (
@@ -78,10 +76,7 @@ def test_commits_go_on_in_groups_and_nothing_is_left_over(tmp_path: Path, second
     print(
         f"{seconds * 1000:.0f} ms a sync: {rate:.0f} calls/s, ideal line {ideal:.0f}/s, syncs {disks[0].synced}"
     )
-    delivered = [str(told["x-road-request-hash"]) for _, _, told in federation.adapter.calls]
-    verdict = check(
-        federation.pns.directory.log(0), federation.anip.directory.log(0), acknowledged, delivered
-    )
+    verdict = judge(federation, acknowledged)
     assert verdict.is_clean, verdict
     assert max(disk.synced for disk in disks) < len(acknowledged)
     assert held == [0, 0]

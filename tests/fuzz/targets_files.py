@@ -34,9 +34,13 @@ from core.leaves import genesis_leaf, log_id_of
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError
 from core.statements import AgreementMark
+from gateway.control.chronicle import read_status
+from gateway.control.forecast import Growth, days_left, read_growth
 from gateway.control.mirror import Mirror, UnsafeNameError
 from gateway.control.programs import PinnedPrograms
+from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
+from gateway.stopped import Shown, StoppedLog, read_stopped
 from ledger.headfile import read_head_file
 from ledger.log import Log, segment_name
 from ledger.published import PublishedConfigurations, target_hashes
@@ -211,6 +215,13 @@ def _configurations(data: bytes) -> None:
     found.newest_members()
     found.named(ConfigurationMark(1, digest(data)))
     found.terms(AgreementMark("CV-0042", 1, "d" * 64), "BJ/GOV/ANIP/RNPP")
+
+
+def _growth(data: bytes) -> None:
+    """What was noted of the disk: whatever cannot be read is not known."""
+    directory = GatewayDirectory(_scratch())
+    _file(str(directory.growth.relative_to(_scratch())), data)
+    days_left(read_growth(directory), 1_790_000_000_000, 10**9)
 
 
 def _mirror(data: bytes) -> None:
@@ -451,6 +462,18 @@ TARGETS: Final = {
         lambda data: PinnedPrograms(_file("programs.json", data)).entries(),
         lambda: [*seeds.encoded(), b'{"v":1,"programs":[]}'],
     ),
+    "stopped-log": Target(
+        lambda data: read_stopped(_file("stopped.json", data), seeds.LOG),
+        lambda: seeds.encoded(
+            StoppedLog(1, seeds.LOG, "FORKED", 1, 3, "", [Shown("registry", seeds.head().decode())])
+        ),
+    ),
+    "status-file": Target(
+        lambda data: read_status(_file("status.json", data)),
+        lambda: [b'{"gateway":"BJ/GOV/ANIP/gw1"}', *seeds.HOSTILE_JSON],
+        (),
+    ),
+    "growth": Target(_growth, lambda: seeds.encoded(Growth()), ()),
     "descriptors": Target(_descriptors, _descriptor_seeds),
     "configurations": Target(_configurations, lambda: seeds.encoded(seeds.current()), ()),
     "anchor": Target(Anchor.parse, lambda: [_anchor()], (MalformedAnchorError,), Anchor.encode),

@@ -58,6 +58,8 @@ from gateway.worker.wire import (
     write_metadata,
 )
 from passerelle.gateway.v1 import road_pb2
+from pki.keys import key_thumbprint
+from pki.tokens import ProgramKey, TokenError, verify_token
 from rpc.status import error_from_rpc, status_of
 from tests.fuzz import seeds
 from tests.fuzz.target import BrokenPromiseError, Target
@@ -267,6 +269,19 @@ def _road_seeds() -> list[bytes]:
     ]
 
 
+@cache
+def _program_keys() -> dict[str, ProgramKey]:
+    key = seeds.country().leaf_key.public_key()
+    return {key_thumbprint(key): ProgramKey("BJ/GOV/PNS/PORTAIL/web", key)}
+
+
+def _token(data: bytes) -> None:
+    """What a stranger shows at the door as a token: only our own seed is one."""
+    verify_token(data, _program_keys().get, GatewayId.parse("BJ/GOV/PNS/gw1"))
+    if data.rpartition(b".")[0] != seeds.caller_token().rpartition(b".")[0]:
+        raise BrokenPromiseError("a token was accepted that nobody signed")
+
+
 def _trust(data: bytes) -> None:
     """The configuration that control hands over, if it were not what control verified."""
     current = msgspec.json.decode(data, type=type(seeds.current()))
@@ -363,6 +378,11 @@ TARGETS: Final = {
     ),
     "http2": Target(_http2, _http2_seeds, ()),
     "road-message": Target(decode_message, _road_seeds, (MalformedError,)),
+    "caller-token": Target(
+        _token,
+        lambda: [seeds.caller_token(), b"..", *seeds.vectors("signed_documents")[:5]],
+        (TokenError,),
+    ),
     "trust": Target(
         _trust,
         lambda: seeds.encoded(seeds.current()),

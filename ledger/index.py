@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -46,6 +46,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
@@ -417,22 +418,36 @@ def statements_for(dialect: Dialect) -> list[tuple[str, Sequence[str]]]:
 class ExchangeIndex:
     """The index in one SQLite file; it may be deleted at any time and is then built anew.
 
-    So is one of another schema, as an earlier or later version of this program left it.
+    So is one of another schema, as an earlier or later version of this program left it. A disk that does not take the
+    file now may take it later: whoever runs a gateway must not fail for its index. Every method raises
+    ``SQLAlchemyError`` until then.
     """
 
     def __init__(self, path: Path) -> None:
-        _remove_other_schema(path)
+        self._path = path
+        self._is_ready = False
         self._engine: Engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _tune)
-        _metadata.create_all(self._engine)
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+        with suppress(SQLAlchemyError):
+            self._ready()
         self._numbers: dict[str, int] = {}
         self._statements = [(sql, itemgetter(*names)) for sql, names in statements_for(self._engine.dialect)]
 
+    def _ready(self) -> Engine:
+        if not self._is_ready:
+            try:
+                _remove_other_schema(self._path)
+            except (OSError, sqlite3.Error) as error:
+                raise SQLAlchemyError(f"the index cannot be opened: {error}") from error
+            _metadata.create_all(self._engine)
+            with self._engine.begin() as connection:
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+            self._is_ready = True
+        return self._engine
+
     def size(self, log: str) -> int:
         """How many leaves of ``log`` the index has taken in."""
-        with self._engine.connect() as connection:
+        with self._ready().connect() as connection:
             found = connection.execute(select(_CURSORS.c.size).where(_CURSORS.c.log == log)).scalar()
         return int(found or 0)
 
@@ -449,7 +464,7 @@ class ExchangeIndex:
         if not size:
             return self.size(log)
         rows = [*batch.rows.values(), *batch.late]
-        with self._engine.begin() as connection:
+        with self._ready().begin() as connection:
             names = {log, *filter(None, (row.get("peer") for row in rows))}
             numbers = {
                 name: self._numbers[name] if name in self._numbers else _take_number(connection, name)
@@ -483,7 +498,7 @@ class ExchangeIndex:
         if wanted.after is not None:
             conditions.append(place < wanted.after)
         query = _rows().where(*conditions).order_by(*(column.desc() for column in place.clauses))
-        with self._engine.connect() as connection:
+        with self._ready().connect() as connection:
             rows = connection.execute(query.limit(min(wanted.limit, MAX_ROWS))).mappings()
             return [dict(row) for row in rows]
 
@@ -496,7 +511,7 @@ class ExchangeIndex:
         begins = case((columns.role == "consumer", columns.said), else_=columns.heard)
         query = _rows().where(columns.exchange == exchange).order_by(begins, columns.log).limit(limit)
         count = select(func.count()).select_from(EXCHANGES).where(columns.exchange == exchange)
-        with self._engine.connect() as connection:
+        with self._ready().connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
             return rows, connection.execute(count).scalar_one()
 
@@ -588,7 +603,12 @@ def _take_number(connection: Connection, log: str) -> int:
 
 def _remove_other_schema(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
-        (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        try:
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.OperationalError:
+            raise  # the disk, not the file
+        except sqlite3.DatabaseError:
+            schema = None  # damaged
     if schema != SCHEMA:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Keeping the configuration in force: forward only, whole, and through absences of the registry."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -464,3 +465,22 @@ def test_a_malformed_programs_file_leaves_the_programs_in_force(
     registry.publish({"common.json": b"common", "members/x.json": b"x"})
 
     told.wait_for_version(2)
+
+
+def test_peers_that_ask_without_end_do_not_hammer_a_registry_that_is_away(
+    keepers: Keepers, registry: SimulatedRegistry
+) -> None:
+    """A thousand statements that name a newer version wake a few fetches a second, not a thousand."""
+    keepers.new().refresh()
+    registry.repository.away = True
+    registry.repository.requested.clear()
+    keeper = keepers.new()
+    keeper.start()
+
+    for _ in range(1000):
+        keeper.ask_again()
+        time.sleep(0.0005)
+    asked = len(registry.repository.requested)
+    keeper.stop()
+
+    assert 1 <= asked < 100

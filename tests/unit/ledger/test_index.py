@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.heads import ConfigurationMark
 from core.leaves import Heard, MalformedLeafError, Note, Role, heard_leaf, note_leaf, said_leaf
@@ -401,3 +402,23 @@ def test_index_has_at_most_three_indexes(index: ExchangeIndex, tmp_path: Path) -
 
     assert len(names) == 3
     assert all("SEARCH" in plan for plan in plans), plans
+
+
+def test_a_damaged_index_is_built_anew(tmp_path: Path) -> None:
+    """It holds nothing that the segments do not."""
+    path = tmp_path / "index.sqlite"
+    path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
+
+    assert ExchangeIndex(path).size("ab" * 32) == 0
+
+
+def test_an_index_that_the_disk_does_not_take_is_taken_later(tmp_path: Path) -> None:
+    """A gateway starts without it; each use tells until there is room."""
+    path = tmp_path / "not there yet" / "index.sqlite"
+    index = ExchangeIndex(path)
+    with pytest.raises(SQLAlchemyError):
+        index.size("ab" * 32)
+
+    path.parent.mkdir()
+
+    assert index.size("ab" * 32) == 0

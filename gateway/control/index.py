@@ -34,7 +34,7 @@ class Indexer:
     def __init__(self, book: LogBook, index: ExchangeIndex) -> None:
         self._book = book
         self._index = index
-        self._durable: dict[int, int] = {}
+        self._durable: dict[int, tuple[str, int]] = {}
         self._indexed: dict[str, int] = {}
         self._work = threading.Event()
         self._stopping = threading.Event()
@@ -60,8 +60,9 @@ class Indexer:
     def on_report(self, worker: int, report: WorkerReport) -> None:
         """Take note of what a worker says is durable."""
         self._book.of(worker, report.log).take_head(report.head)
-        if self._durable.get(worker) != report.sequence:
-            self._durable[worker] = report.sequence
+        durable = (report.log, report.sequence)
+        if self._durable.get(worker) != durable:
+            self._durable[worker] = durable
             self._work.set()
 
     def catch_up(self) -> None:
@@ -73,7 +74,7 @@ class Indexer:
         """
         for log in self._book.closed:
             self._follow_closed(log)
-        for worker, sequence in list(self._durable.items()):
+        for worker, (_, sequence) in list(self._durable.items()):
             self._follow(self._book.logs[worker], sequence)
 
     def _run(self) -> None:

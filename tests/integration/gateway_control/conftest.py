@@ -23,7 +23,7 @@ from gateway.founding import (
     install_certificates,
 )
 from gateway.settings import HostPort, Listen
-from passerelle.registry.v1 import configuration_pb2, configuration_pb2_grpc
+from passerelle.registry.v1 import configuration_pb2, configuration_pb2_grpc, heads_pb2, heads_pb2_grpc
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
 from pki.keys import certificate_pem, chain_pem, generate_key, key_pem
 from pki.profiles import Profile, issue, read_csr
@@ -92,6 +92,32 @@ class ConfigurationService(configuration_pb2_grpc.ConfigurationServiceServicer):
         raise NotImplementedError
 
 
+class HeadsService(heads_pb2_grpc.HeadsServiceServicer):
+    """A registry's witness, from memory: holds what a test says, and what is reported."""
+
+    def __init__(self) -> None:
+        self.held: list[bytes] = []
+        self.reported: list[bytes] = []
+
+    def ReportNewest(
+        self, request: heads_pb2.ReportNewestRequest, context: grpc.ServicerContext
+    ) -> heads_pb2.ReportNewestResponse:
+        self.reported += request.heads
+        return heads_pb2.ReportNewestResponse(
+            heads=[heads_pb2.ReportedHead(held=one) for one in request.heads]
+        )
+
+    def GetNewest(
+        self, request: heads_pb2.GetNewestRequest, context: grpc.ServicerContext
+    ) -> heads_pb2.GetNewestResponse:
+        return heads_pb2.GetNewestResponse(heads=self.held)
+
+    def ListAlarms(
+        self, request: heads_pb2.ListAlarmsRequest, context: grpc.ServicerContext
+    ) -> heads_pb2.ListAlarmsResponse:
+        raise NotImplementedError
+
+
 @dataclass
 class Country:
     """Two members, a registry that can be stopped and started, and gateways that a test founds."""
@@ -102,10 +128,12 @@ class Country:
     anchor: Path
     registry_port: int = 0
     service: ConfigurationService = field(init=False)
+    heads: HeadsService = field(init=False)
     _server: RpcServer | None = None
 
     def __post_init__(self) -> None:
         self.service = ConfigurationService(self.repository)
+        self.heads = HeadsService()
         self.pns = self.published.member("BJ/GOV/PNS")
         self.anip = self.published.member("BJ/GOV/ANIP")
         self.published.register(self.anip, self.published.registration("BJ/GOV/ANIP/gw1"))
@@ -140,6 +168,7 @@ class Country:
         )
         self._server = RpcServer(credentials)
         configuration_pb2_grpc.add_ConfigurationServiceServicer_to_server(self.service, self._server.grpc)
+        heads_pb2_grpc.add_HeadsServiceServicer_to_server(self.heads, self._server.grpc)
         self.registry_port = self._server.listen(f"127.0.0.1:{self.registry_port}")
         self._server.start([])
 

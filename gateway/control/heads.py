@@ -53,6 +53,7 @@ class HeadReporter:
         self._newest: dict[int, str] = {}
         self._reported: dict[int, str] = {}
         self._questions: set[int] = set()
+        self._unanswered: set[int] = set()
         self._not_before = 0.0
         self._wake = threading.Event()
         self._stopping = False
@@ -114,6 +115,7 @@ class HeadReporter:
         except (ExchangeError, ValueError) as error:
             self._note(error)
             answer = RegistryHeads(answered=False)
+        self._unanswered = self._unanswered - asking if answer.answered else self._unanswered | asking
         for worker in asking:
             self._tell(worker, answer)
 
@@ -141,8 +143,9 @@ class HeadReporter:
                 continue
             with self._lock:
                 self._reported[number] = head
-            if held != head.encode("ascii"):
-                # The registry holds another head of this log than the one that was just signed.
+            if held != head.encode("ascii") or number in self._unanswered:
+                # It holds another head than the one that was just signed; or it is back, and a witness again.
+                self._unanswered.discard(number)
                 self._tell(number, RegistryHeads(answered=True, heads=(held.decode("ascii"),)))
 
     def _note(self, error: Exception) -> None:

@@ -406,7 +406,8 @@ class Worker:
         elif isinstance(message, RegistryHeads):
             if not message.answered:
                 _events.warning("registry.not_asked")
-            self.station.hear_registry(tuple(one.encode("ascii") for one in message.heads))
+            heads = tuple(one.encode("ascii") for one in message.heads)
+            self.station.hear_registry(heads, answered=message.answered)
         elif isinstance(message, ConfigurationConfirmed):
             if self._view is not None and self._view.mark.version == message.version:
                 self._use(self._view.confirmed(message.fetched_at, message.expires_at))

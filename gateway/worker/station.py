@@ -146,7 +146,9 @@ class Station:
         self._watch = ClockWatch(clock)
         self._doubts_clock = False
         self._contradicted_until_us = 0
-        self.is_confirmed = not recovered.peers
+        # Without peers the registry is the only witness there is; without control nobody can ask it.
+        self._has_peers = bool(recovered.peers)
+        self.is_confirmed = not self._has_peers and not asks_registry
         self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
         if newest_head:
             self.heads.restore(newest_head)
@@ -284,9 +286,11 @@ class Station:
             if road.is_open:
                 self.roads.end_with(road, FrameRefusedError(reason, why))
 
-    def hear_registry(self, heads: tuple[bytes, ...]) -> None:
-        """What the registry holds of our logs; nothing if it could not be asked. It counts by our own seal alone."""
+    def hear_registry(self, heads: tuple[bytes, ...], *, answered: bool = True) -> None:
+        """What the registry holds of our logs, or that it could not be asked. A head counts by our own seal alone."""
         self._awaits_registry = False
+        # A log that neither a peer nor the registry ever saw a head of has shown none.
+        self.is_confirmed = self.is_confirmed or (answered and not self._has_peers)
         self._registry_heads = tuple(one for one in heads if _log_of(one) == self.log_id)
         if self.roads.trust is not None:
             self._judge_registry_heads(self.roads.trust)

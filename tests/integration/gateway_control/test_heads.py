@@ -99,10 +99,11 @@ def test_a_worker_starts_without_the_registry_and_says_so(country: Country, star
     """It waits for the answer that does not come no longer than for a peer."""
     made = founded(country)
     first = start(made, command=None)
-    until(lambda: report(first).state == "ready")
+    until(lambda: report(first).signed_size > 0 and "LOG_UNCONFIRMED" not in report(first).faults)
     first.stop()
     country.stop_registry()
 
     again = start(made, command=None)
 
     until(lambda: report(again).state == "ready" and report(again).signed_size > 0)
+    assert "LOG_UNCONFIRMED" in report(again).faults

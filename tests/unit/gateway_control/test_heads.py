@@ -144,6 +144,20 @@ def test_a_worker_is_told_that_the_registry_is_away() -> None:
     assert witness.told == [(0, RegistryHeads(answered=False))]
 
 
+def test_a_worker_is_told_when_the_registry_is_back() -> None:
+    """What it holds then confirms the log, or stops it."""
+    witness = Witness()
+    witness.is_away = True
+    with reporting(witness, 0.01) as reporter:
+        reporter.on_start(0)
+        witness.until(lambda: bool(witness.told))
+        witness.is_away = False
+        reporter.on_report(0, report("ours"))
+        witness.until(lambda: len(witness.told) == 2)
+
+    assert witness.told[1] == (0, RegistryHeads(answered=True, heads=("ours",)))
+
+
 def test_a_head_that_the_registry_holds_instead_is_handed_to_the_worker() -> None:
     """Two processes that went on from one copy: the later one learns of the other here."""
     witness = Witness()

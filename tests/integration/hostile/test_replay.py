@@ -25,7 +25,7 @@ from tests.support.federation import Federation, _stop
 from tests.support.hostile import heard
 from tests.support.intruder import Intruder, road_tls
 
-TIMES = 1_000
+STREAMS, COPIES = 100, 10
 
 
 class Shifted:
@@ -50,14 +50,11 @@ class Captured:
     dialler: LinkDialler
     messages: tuple[bytes, ...]
 
-    def again(self, port: int, times: int) -> list[str]:
-        """Send them on ``times`` new streams; how each ended."""
-        return self.federation.do(self._send(port, times))
+    def again(self, port: int, times: int, copies: int = 1) -> list[str]:
+        """Send them on ``times`` new streams, the frame as often as ``copies``; how each ended."""
+        return [self.federation.do(self._once(port, copies)) for _ in range(times)]
 
-    async def _send(self, port: int, times: int) -> list[str]:
-        return [await self._once(port) for _ in range(times)]
-
-    async def _once(self, port: int) -> str:
+    async def _once(self, port: int, copies: int) -> str:
         ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def opened(channel: LinkChannel) -> None:
@@ -70,8 +67,10 @@ class Captured:
 
             channel.on_message = hear
             channel.on_closed = ended.set_result
-            for message in self.messages:
-                channel.send_message(message)
+            hello, frame = self.messages
+            channel.send_message(hello)
+            for _ in range(copies):
+                channel.send_message(frame)
 
         self.dialler.dial("127.0.0.1", port, opened, ended.set_result)
         async with asyncio.timeout(20):
@@ -111,10 +110,10 @@ def delivered(federation: Federation) -> list[bytes]:
 
 
 def test_replay_to_the_same_worker_is_refused_each_time(federation: Federation, captured: Captured) -> None:
-    """A thousand times: the frame leads on from nothing we hold. Each costs the peer its stream, the log nothing."""
-    ended = captured.again(federation.anip.road_port, TIMES)
+    """A thousand times: the frame leads on from nothing we hold. Each time it costs a stream, and the log nothing."""
+    ended = captured.again(federation.anip.road_port, STREAMS, COPIES)
 
-    assert ended == ["PROOF_INVALID"] * TIMES
+    assert ended == ["PROOF_INVALID"] * STREAMS
     assert delivered(federation) == [b"once"]
     assert [one.verdict for one in heard(federation.anip)] == ["taken"]
 

@@ -317,6 +317,26 @@ def add(subsystem: str, name: str, out: Path | None, key: Path | None, config: P
     )
 
 
+@program.command("token")
+@click.argument("program_id", metavar="BJ/GOV/MTFP/TRAVAIL/nuit")
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="clé privée du programme / private key of the program",
+)
+@click.option("--gateway", "gateway_id", required=True, metavar="BJ/GOV/MTFP/gw1")
+def token(program_id: str, key: Path, gateway_id: str) -> None:
+    """Écrire un jeton de cinq minutes, pour essayer / print a token of five minutes, to try."""
+    from secrets import token_urlsafe
+
+    from pki.keys import read_key
+    from pki.tokens import issue_token
+
+    signer, audience = ProgramId.parse(program_id), GatewayId.parse(gateway_id)
+    click.echo(issue_token(read_key(key), signer, audience, clock=SystemClock(), token_id=token_urlsafe(16)))
+
+
 @program.command("list")
 @_config_option
 @output_option

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import passerelle
-from core.identifiers import urn
+from core.clock import SystemClock
+from core.identifiers import GatewayId, urn
 from core.reasons import ExchangeError, Reason
 from core.registrations import parse_registration
 from gateway.control.main import Control
@@ -26,6 +27,7 @@ from gateway.settings import GatewaySettings
 from passerelle.registry.v1 import members_pb2, members_pb2_grpc
 from pki.keys import chain_pem, generate_key, key_pem, key_thumbprint, public_key_pem, write_key
 from pki.profiles import Profile, issue, read_csr
+from pki.tokens import ProgramKey, verify_token
 from rpc.credentials import server_credentials
 from rpc.remote import RemoteError
 from rpc.settings import load_settings
@@ -237,6 +239,25 @@ def test_a_program_with_a_key_of_its_own_is_told_what_its_tokens_say(
     assert {path.name for path in (tmp_path / "jetons").iterdir()} == {"ca.pem", "passerelle.toml"}
     states = {one.thumbprint: one.state for one in PinnedPrograms(made.directory.pinned_programs).entries()}
     assert states[kid] == "removed"
+
+
+def test_a_token_to_try_with_is_one_that_the_gateway_takes(made: InitResult, tmp_path: Path) -> None:
+    """Printed alone, so that it goes into a header of grpcurl; the key is read as strictly as any."""
+    key = generate_key()
+    write_key(tmp_path / "nuit.key", key)
+    program, gateway = "BJ/GOV/PNS/PORTAIL/nuit", "BJ/GOV/PNS/gw1"
+    command = ("program", "token", program, "--key", str(tmp_path / "nuit.key"), "--gateway", gateway)
+
+    printed = run(*command).output.rstrip("\n")
+
+    registered = {key_thumbprint(key.public_key()): ProgramKey(program, key.public_key())}
+    found = verify_token(printed.encode(), registered.get, GatewayId.parse(gateway))
+    found.require_usable(SystemClock().now_ms(), None)
+    assert found.program == program
+    (tmp_path / "nuit.key").chmod(0o644)
+    with pytest.raises(ExchangeError) as refused:
+        run(*command)
+    assert refused.value.reason is Reason.KEY_UNREADABLE
 
 
 def test_a_private_key_is_not_taken_for_tokens(made: InitResult, tmp_path: Path) -> None:

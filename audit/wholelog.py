@@ -53,6 +53,7 @@ from core.leaves import (
 from core.merkle import Edge, Node, leaf_hash
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import parse_statement
+from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
 from ledger.headfile import read_head_file
 from ledger.places import log_places
 from ledger.published import PublishedConfigurations
@@ -94,6 +95,7 @@ class LogReport:
         torn: Where segments end in torn commits; of the last one nobody was promised anything, the others are followed by
             a segment that has what they lack.
         succeeds: The log that it says it succeeds: a declared gap.
+        declared: What it says is missing of that log.
         unrecorded: Frames of peers whose edge had moved further than the log records.
         fault: The first fault.
     """
@@ -110,6 +112,7 @@ class LogReport:
     signatures: Signatures = "unchecked"
     torn: list[str] = field(default_factory=list)
     succeeds: Succession | None = None
+    declared: Gap | None = None
     unrecorded: int = 0
     fault: ExchangeError | None = None
 
@@ -216,7 +219,7 @@ class _Verification:
     # 4
 
     def _take_beside(self, stored: StoredLeaf, leaf: Leaf, heard: Heard | None) -> None:
-        statements = []
+        statements, documents = [], []
         for kind, data in stored.attachments:
             if kind is AttachmentKind.FRAME:
                 self._peers.take_frame(FrameRecord.decode(data))
@@ -224,6 +227,9 @@ class _Verification:
                 self._take_receipt(data, stored.index)
             elif kind is AttachmentKind.STATEMENT:
                 statements.append(data)
+            elif kind is AttachmentKind.DOCUMENT:
+                documents.append(data)
+        self._take_documents(leaf, documents)
         if heard is None:
             if statements:
                 raise LogFaultError(Reason.STATEMENT_INVALID, "a statement beside a leaf that records none")
@@ -238,6 +244,25 @@ class _Verification:
         if parse_statement(body).from_ != heard.log:
             raise LogFaultError(Reason.STATEMENT_INVALID, "the statement beside it is another log's word")
         self._peers.require_proven(heard.log, heard.index, bytes.fromhex(heard.leaf), heard.head)
+
+    def _take_documents(self, leaf: Leaf, documents: Sequence[bytes]) -> None:
+        """What a successor says first: each head that a note names lies beside it, and is of the log before."""
+        note = parse_note(leaf.body) if leaf.label == NOTE else None
+        if note is not None and note.event in (LAST_HEAD, HEAD_ELSEWHERE):
+            named = [f"jws={head_digest(one)}" for one in documents]
+            before = self.report.succeeds.log if self.report.succeeds else None
+            if len(named) != 1 or not note.detail.endswith(named[0]):
+                raise LogFaultError(
+                    Reason.HEAD_INVALID, "a note without the one head that it names beside it"
+                )
+            if parse_head(documents[0]).unverified.log != before:
+                raise LogFaultError(
+                    Reason.HEAD_INVALID, "a note with a head of another log than the one before"
+                )
+        elif documents:
+            raise LogFaultError(Reason.STATEMENT_INVALID, "a document beside a leaf that names none")
+        elif note is not None:
+            self.report.declared = self.report.declared or read_gap(note)
 
     def _take_receipt(self, data: bytes, at: int) -> None:
         """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
@@ -562,6 +587,13 @@ def report_json(reports: Sequence[LogReport]) -> dict[str, Any]:
                 }
                 if one.succeeds
                 else None,
+                "gap": {
+                    "begin": one.declared.begin,
+                    "end": one.declared.end,
+                    "certain": one.declared.is_certain,
+                }
+                if one.declared
+                else None,
                 "unrecorded": one.unrecorded,
                 "reason": str(one.fault.reason) if one.fault else None,
                 "detail": str(one.fault) if one.fault else None,
@@ -607,6 +639,14 @@ def _findings(one: LogReport) -> Iterator[Text]:
             f"({one.succeeds.reason})",
             f"gap declared: succeeds log {one.succeeds.log[:16]}… after {one.succeeds.size} leaves "
             f"({one.succeeds.reason})",
+        )
+    if one.declared is not None and not one.declared.is_empty:
+        certain = one.declared.is_certain
+        yield Text(
+            f"manquent là-bas les feuilles {one.declared.begin} à {one.declared.end}"
+            f"{'' if certain else ', ou davantage : incertain'}",
+            f"missing there: leaves {one.declared.begin} to {one.declared.end}"
+            f"{'' if certain else ', or more: not certain'}",
         )
     for torn in one.torn:
         yield Text(f"fin déchirée, sans conséquence : {torn}", f"torn tail, nobody was promised it: {torn}")

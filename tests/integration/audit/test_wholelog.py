@@ -15,10 +15,11 @@ from click.testing import CliRunner, Result
 
 from audit.commands import audit
 from core.frames import FrameRecord
-from core.heads import TreeHead
-from core.leaves import Genesis, Succession, genesis_leaf, parse_leaf
+from core.heads import TreeHead, parse_head
+from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
 from core.statements import encode_statement, parse_statement
+from core.succession import WitnessedHead, first_notes, gap_between
 from ledger.commit import GroupCommit
 from ledger.log import Log, create_log, segments
 from ledger.reader import LogReader, StoredLeaf
@@ -193,6 +194,72 @@ def test_a_successor_declares_its_gap(tmp_path: Path) -> None:
     assert document["verdict"] == "GOOD"
     assert document["logs"][1]["succeeds"]["log"] == document["logs"][0]["log"]
     assert "lacune déclarée : succède au journal" in run(tmp_path).output
+
+
+def successor(
+    country: EvidenceCountry, change: Callable[[list[tuple[bytes, bytes | None]]], None] = lambda _: None
+) -> Path:
+    """A log that succeeds PNS's, of whose last two leaves only a peer's head is left; ``change`` spoils its notes."""
+    side = country.pns
+    kept = side.sign(country.mark)
+    side.note()
+    side.note()
+    elsewhere = [WitnessedHead("BJ/GOV/ANIP/gw1", side.sign(country.mark), contradicts=False)]
+    size = parse_head(kept).unverified.size
+    claim = Succession(side.log.log_id, size, side.log.root(size).hex(), "disque perdu")
+    genesis = genesis_leaf(Genesis(1, side.gateway, 0, country.clock.now_ms(), "22" * 16, claim))
+    gap = gap_between(size, elsewhere, is_certain=False)
+    notes = first_notes(kept, elsewhere, gap, country.clock.now_ms(), [f"{one:032x}" for one in range(3)])
+    leaves = [(note_leaf(leaf_hash(genesis).hex(), note), document) for note, document in notes]
+    change(leaves)
+    directory = side.directory / "succeeded"
+    create_log(directory, genesis, leaves)
+    return directory
+
+
+def test_the_heads_and_the_gap_that_a_successor_names_are_told(country: EvidenceCountry) -> None:
+    """Each head lies beside its note; what is missing is shown, and that it is not certain."""
+    directory = successor(country)
+
+    (found,) = told(directory)["logs"]
+
+    size = found["succeeds"]["size"]
+    assert found["succeeds"]["log"] == country.pns.log.log_id
+    assert found["gap"] == {"begin": size, "end": size + 2, "certain": False}
+    assert f"manquent là-bas les feuilles {size} à {size + 2}, ou davantage" in run(directory).output
+
+
+Notes = list[tuple[bytes, bytes | None]]
+
+
+def _exchange_heads(leaves: Notes) -> None:
+    leaves[0], leaves[1] = (leaves[0][0], leaves[1][1]), (leaves[1][0], leaves[0][1])
+
+
+def _take_head_away(leaves: Notes) -> None:
+    leaves[1] = (leaves[1][0], None)
+
+
+def _put_head_beside_gap(leaves: Notes) -> None:
+    leaves[2] = (leaves[2][0], leaves[1][1])
+
+
+@pytest.mark.parametrize(
+    ("change", "at", "expected"),
+    [
+        (_exchange_heads, 1, "HEAD_INVALID"),
+        (_take_head_away, 2, "HEAD_INVALID"),
+        (_put_head_beside_gap, 3, "STATEMENT_INVALID"),
+    ],
+)
+def test_a_successor_without_the_heads_that_it_names_is_refused(
+    country: EvidenceCountry, change: Callable[[Notes], None], at: int, expected: str
+) -> None:
+    """A document is covered by no tree: it must be the one whose digest the note names."""
+    reason, detail = fault(successor(country, change))
+
+    assert reason == expected
+    assert detail.startswith(f"leaf {at} (")
 
 
 def test_a_successor_that_names_another_past_is_refused(tmp_path: Path) -> None:

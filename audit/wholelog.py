@@ -641,12 +641,12 @@ def _findings(one: LogReport) -> Iterator[Text]:
             f"({one.succeeds.reason})",
         )
     if one.declared is not None and not one.declared.is_empty:
-        certain = one.declared.is_certain
+        gap, count = one.declared, one.declared.end - one.declared.begin
+        missing = f"{gap.begin} à {gap.end - 1} ({count})" if count else "aucune connue (0)"
+        known = f"{gap.begin} to {gap.end - 1} ({count})" if count else "none known (0)"
         yield Text(
-            f"manquent là-bas les feuilles {one.declared.begin} à {one.declared.end}"
-            f"{'' if certain else ', ou davantage : incertain'}",
-            f"missing there: leaves {one.declared.begin} to {one.declared.end}"
-            f"{'' if certain else ', or more: not certain'}",
+            f"en manquent, selon lui, les feuilles {missing}{'' if gap.is_certain else ', ou davantage : incertain'}",
+            f"of it are missing, by its own word, leaves {known}{'' if gap.is_certain else ', or more: not certain'}",
         )
     for torn in one.torn:
         yield Text(f"fin déchirée, sans conséquence : {torn}", f"torn tail, nobody was promised it: {torn}")

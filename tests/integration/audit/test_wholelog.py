@@ -226,7 +226,7 @@ def test_the_heads_and_the_gap_that_a_successor_names_are_told(country: Evidence
     size = found["succeeds"]["size"]
     assert found["succeeds"]["log"] == country.pns.log.log_id
     assert found["gap"] == {"begin": size, "end": size + 2, "certain": False}
-    assert f"manquent là-bas les feuilles {size} à {size + 2}, ou davantage" in run(directory).output
+    assert f"les feuilles {size} à {size + 1} (2), ou davantage" in run(directory).output
 
 
 Notes = list[tuple[bytes, bytes | None]]

@@ -18,6 +18,7 @@ from audit.exchanges import Wanted
 from audit.listing import Listing, foot
 from audit.report import StepVerdict
 from audit.verify import verify_evidence
+from audit.wholelog import verify_logs
 from core.clock import SystemClock
 from core.evidence import MANIFEST, parse_manifest
 from core.heads import parse_head
@@ -332,6 +333,11 @@ def test_an_auditor_sees_the_gap_that_was_declared(federation: Federation, tmp_p
     assert f"leaves {gap.begin} to {gap.end - 1} ({gap.end - gap.begin})" in told
     assert "(copie restauree)" in told
     assert "which is not here" not in told
+    reports = verify_logs(
+        federation.pns.directory.root, certificates=[federation.pns.directory.seal.certificate]
+    )
+    assert [(one.fault, one.signatures) for one in reports] == [(None, "verified")] * 2
+    assert reports[0].declared == gap
 
 
 def test_the_successor_says_first_which_heads_others_hold(federation: Federation, tmp_path: Path) -> None:

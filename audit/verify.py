@@ -69,6 +69,7 @@ from pki.keys import (
     public_key_pem,
 )
 from pki.profiles import Profile
+from rpc.names import UNREADABLE
 
 _TITLES: Final = (
     Text("conteneur", "container"),
@@ -93,13 +94,7 @@ _NOT_COVERED: Final = Text(
 )
 
 # How parsers refuse: ours with ExchangeError, the X.509 library in these ways.
-_UNREADABLE: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
+_UNREADABLE: Final = (UnsupportedAlgorithm, x509.InvalidVersion, *UNREADABLE)
 _Side = Literal["consumer", "provider"]
 _DISCOVERED: Final = ("certificates/", "configuration/")
 

@@ -232,7 +232,7 @@ def _find_path(
     )
     try:
         return verifier.verify(leaf, list(intermediates)).chain
-    except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
+    except (VerificationError, UnsupportedAlgorithm, *UNREADABLE) as error:
         raise _invalid(f"no valid path from {urn} to the anchor ({str(error)[:200]})") from None
 
 

@@ -15,8 +15,8 @@ from core.reasons import MalformedError, Reason
 # "internal" is reserved for private use: no such name can ever be registered by a stranger.
 IDENTITY_DOMAIN: Final = "id.passerelle.internal"
 
-# How the library says that it cannot read a certificate's extensions.
-UNREADABLE: Final = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+# How the library says that it cannot read a certificate's names or extensions; TypeError for a name made of bits.
+UNREADABLE: Final = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 def identity_host(urn: str) -> str:
@@ -49,7 +49,7 @@ def subject_of(certificate: x509.Certificate) -> str:
     """The subject for people's eyes, as printable ASCII of bounded length; nothing is decided by it."""
     try:
         return ascii(certificate.subject.rfc4514_string()[:80])[1:-1]
-    except ValueError:
+    except UNREADABLE:
         return "a certificate without a readable name"
 
 

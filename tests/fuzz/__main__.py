@@ -22,6 +22,8 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 WORK: Final = ROOT / "var" / "fuzz"
 PARALLEL: Final = 2
+# What instrumenting our modules and loading the rest takes each time, about.
+STARTUP_S: Final = 4
 # What a target may take, inputs included: beyond it libFuzzer reports the input.
 MEMORY_MIB: Final = 2048
 SECONDS_PER_INPUT: Final = 20
@@ -113,7 +115,7 @@ def main() -> int:
     names = arguments.names or list(TARGETS)
     if unknown := sorted(set(names) - TARGETS.keys()):
         parser.error(f"no such target: {', '.join(unknown)}")
-    share = max(1, arguments.seconds * PARALLEL // len(names))
+    share = max(1, arguments.seconds * PARALLEL // len(names) - STARTUP_S)
     print(f"{len(names)} targets, {share} s each, {PARALLEL} at a time")
     print(f"{'target':<24} {'executions':>12} {'features':>9} {'inputs':>7} {'s':>5}  found")
     with ThreadPoolExecutor(PARALLEL) as pool:

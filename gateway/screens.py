@@ -69,7 +69,9 @@ def status_screen(status: status_pb2.GetStatusResponse, now_ms: int) -> Screen:
         lines.append(_from_files(status))
     if status.faults:
         codes = ", ".join(status.faults)
-        lines.append(Text(f"À traiter : {codes}", f"To attend to: {codes}"))
+        lines.append(
+            Text(f"À traiter (passerelle doctor) : {codes}", f"To attend to (passerelle doctor): {codes}")
+        )
     lines += stopped_lines(status)
     if status.registry.problem:
         problem = f"{status.registry.address} : {status.registry.problem}"
@@ -404,17 +406,40 @@ def _workers(status: status_pb2.GetStatusResponse) -> Table:
 def _peers(status: status_pb2.GetStatusResponse) -> list[Table]:
     if not status.peers:
         return []
-    header = (Text("passerelle", "gateway"), Text("état", "state"), Text("taille vérifiée", "verified size"))
-    rows = [(peer.gateway, coded(peer.state), str(peer.size)) for peer in status.peers]
+    header = (
+        Text("passerelle", "gateway"),
+        Text("état", "state"),
+        Text("depuis", "since"),
+        Text("taille vérifiée", "verified size"),
+    )
+    rows = [(peer.gateway, coded(peer.state), _since(status, peer), str(peer.size)) for peer in status.peers]
     return [Table(Text("Liaisons", "Links"), header, rows)]
 
 
 def _adapters(status: status_pb2.GetStatusResponse) -> list[Table]:
     if not status.adapters:
         return []
-    header = (Text("sous-système", "subsystem"), Text("adresse", "address"), Text("état", "state"))
-    rows = [(one.subsystem, one.address, coded(one.state)) for one in status.adapters]
+    header = (
+        Text("sous-système", "subsystem"),
+        Text("adresse", "address"),
+        Text("état", "state"),
+        Text("depuis", "since"),
+        Text("appels refusés", "calls refused"),
+    )
+    rows = [
+        (one.subsystem, one.address, coded(one.state), _since(status, one), str(one.refused))
+        for one in status.adapters
+    ]
     return [Table(Text("Adaptateurs", "Adapters"), header, rows)]
+
+
+def _since(
+    status: status_pb2.GetStatusResponse, part: status_pb2.PeerStatus | status_pb2.AdapterStatus
+) -> str:
+    """How long a part has been in its state."""
+    if not part.HasField("since") or not status.HasField("as_of"):
+        return "–"
+    return _ago(status.as_of.ToMilliseconds() - part.since.ToMilliseconds())
 
 
 def _ago(ms: int) -> str:

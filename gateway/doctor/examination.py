@@ -8,7 +8,7 @@ from typing import Final
 
 from core.clock import Clock
 from core.language import Text
-from core.reasons import ExchangeError
+from core.reasons import ExchangeError, Reason
 from gateway.doctor.case import Case, gather
 from gateway.doctor.clock import check_clock
 from gateway.doctor.configuration import (
@@ -24,6 +24,7 @@ from gateway.doctor.neighbours import check_adapters, check_peers
 from gateway.doctor.processes import check_ports, check_processes
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
+from passerelle.gateway.v1 import status_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,42 @@ def examine(
     """Run the checks that can find one of ``codes``; all of them if none is named."""
     wanted = [one for one in CHECKS if not codes or set(codes) & set(one.codes)]
     case = gather(settings, directory, clock, outside=any(one.outside for one in wanted))
-    return case, [finding for one in wanted for finding in _run(one, case)]
+    findings = [finding for one in wanted for finding in _run(one, case)]
+    if not codes:
+        findings += _reported(case, {one.code for one in findings if one.level is not Level.GOOD})
+    return case, findings
+
+
+def _reported(case: Case, told: Collection[str]) -> Iterator[Finding]:
+    """What a running gateway reports of itself and no check has told, such as ``DOCUMENT_INVALID``."""
+    status = case.status
+    if status is None or not case.is_live:
+        return
+    level = Level.WARNING if status.state == status_pb2.STATE_DEGRADED else Level.FAULT
+    for code in status.faults:
+        if code in told or code not in Reason.__members__:
+            continue
+        entry, detail = Reason(code).entry, _detail(status, code)
+        yield Finding(
+            code,
+            level,
+            Text(
+                f"La passerelle signale : {entry.text.fr}{detail}",
+                f"The gateway reports: {entry.text.en}{detail}",
+            ),
+            entry.remedy,
+        )
+
+
+def _detail(status: status_pb2.GetStatusResponse, code: str) -> str:
+    """What it is about, as the gateway noted it."""
+    if code == status.registry.reason:
+        return f" ({status.registry.problem})"
+    if code == Reason.DOCUMENT_INVALID:
+        return (
+            f" ({', '.join(f'{one.target}: {one.part}, {one.why}' for one in status.configuration.left_out)})"
+        )
+    return ""
 
 
 def _run(check: Check, case: Case) -> list[Finding]:

@@ -725,6 +725,7 @@ def test_workers_that_outlive_control_are_seen(patient: Patient) -> None:
     try:
         patient.directory.state.mkdir(exist_ok=True)
         patient.directory.worker_pid(0).write_text(str(worker.pid))
+        until(lambda: b"gateway.worker" in Path(f"/proc/{worker.pid}/cmdline").read_bytes())
         alive = patient.fault("GATEWAY_DOWN")
     finally:
         worker.kill()
@@ -742,6 +743,21 @@ def test_a_worker_that_falls_again_and_again_is_told(patient: Patient) -> None:
     )
     until(lambda: control.state().workers[0].restarts > 0)
     until(lambda: any("WORKER_DOWN" in one.text.fr for one in patient.findings("GATEWAY_DOWN")))
+
+
+def test_what_the_gateway_reports_and_no_check_knows_is_told_as_well(patient: Patient) -> None:
+    """An alarm of ``status`` must not be missing here: a document that does not verify, say."""
+    anip = patient.country.anip
+    anip.change(services=[msgspec.structs.replace(anip.document.services[0], methods=[])])
+    patient.country.publish()
+    control = patient.run()
+    until(lambda: "DOCUMENT_INVALID" in control.state().faults)
+    until(lambda: control.state().condition is Condition.DEGRADED)
+
+    (found,) = [one for one in patient.findings() if one.code == "DOCUMENT_INVALID"]
+
+    assert found.level is Level.WARNING
+    assert "members/BJ.GOV.ANIP.json: service" in found.text.en
 
 
 # --- what it needs: nothing ---

@@ -54,6 +54,8 @@ def status() -> status_pb2.GetStatusResponse:
         ],
     )
     found.configuration.fetched_at.FromMilliseconds(NOW - 5 * 3_600_000)
+    found.as_of.FromMilliseconds(NOW)
+    found.peers[0].since.FromMilliseconds(NOW - 2 * 3_600_000)
     return found
 
 
@@ -63,9 +65,9 @@ def test_the_status_screen_tells_what_to_attend_to() -> None:
 
     assert "BJ/GOV/ANIP/gw1 · EN SERVICE, ATTENTION REQUISE · configuration v812 (il y a 5 h)" in french
     assert "NEEDS ATTENTION · configuration v812 (5 h ago)" in english
-    assert "À traiter : CONFIG_STALE, ADAPTER_DOWN" in french
+    assert "À traiter (passerelle doctor) : CONFIG_STALE, ADAPTER_DOWN" in french
     assert "Registre registre.asin.bj:7443 : connection refused" in french
-    assert "BJ/GOV/PNS/gw1 | ouverte (open) | 9" in french
+    assert "BJ/GOV/PNS/gw1 | ouverte (open) | 2 h | 9" in french
     assert "0 | 42 | en service (ready) |" in french
     assert "0 | 42 | ready |" in english
     assert "BJ/GOV/ANIP/RNPP | 127.0.0.1:9101 | down" in english

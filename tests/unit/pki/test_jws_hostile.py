@@ -56,18 +56,8 @@ HEAD_PAYLOAD = encode_head(
     TreeHead(1, "ab" * 32, "BJ/GOV/ANIP/gw1", 3, "cd" * 32, int(NOW.timestamp()), None)
 )
 SUCCESSOR_PAYLOAD = encode(MemberSuccessor(1, "BJ/GOV/ANIP", KID, "B" * 43, "2026-11-23T00:00:00Z"))
-PROGRAM = "BJ/GOV/PNS/PORTAIL/web"
-AUDIENCE = GatewayId.parse("BJ/GOV/PNS/gw1")
 CLAIMS = json.dumps(
-    {
-        "iss": PROGRAM,
-        "sub": PROGRAM,
-        "aud": str(AUDIENCE),
-        "iat": 1_790_000_000,
-        "nbf": 1_790_000_000,
-        "exp": 1_790_000_300,
-        "jti": "0" * 16,
-    }
+    {"iss": "BJ/GOV/PNS/PORTAIL/web", "aud": "BJ/GOV/PNS/gw1", "iat": 1, "exp": 2, "jti": "0" * 16}
 ).encode()
 CALLER_HEADER = b'{"alg":"ES256","typ":"caller+jwt","kid":"%s"}' % KID.encode()
 PROGRAM = ProgramKey("BJ/GOV/PNS/PORTAIL/web", KEY.public_key())

@@ -126,6 +126,16 @@ class Listener:
                 # A TLS engine holds buffers of 256 KiB: nothing is set up for who says nothing.
                 async with asyncio.timeout(self._handshake_seconds):
                     await _first_byte(accepted)
+        except OSError:
+            self._counters["handshakes_failed"] += 1
+            accepted.close()
+            return
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        try:
+            # From here on the socket is the transport's. Closed under it, its number would serve the next connection
+            # while the transport still waits for what comes on it.
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._new_connection,
                 accepted,
@@ -137,10 +147,6 @@ class Listener:
             # Silence, garbage, a stranger's certificate, an older TLS: the peer's affair. What ssl and timeouts raise
             # are OSErrors.
             self._counters["handshakes_failed"] += 1
-            accepted.close()
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._pending.pop(task, None)

@@ -78,6 +78,8 @@ def create_wrapping_key(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+    # Else a power loss may take the name, and with the key all bodies that it wraps.
+    sync_directory(path.parent)
 
 
 def read_wrapping_key(path: Path, log_directory: Path) -> bytes:

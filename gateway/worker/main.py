@@ -26,7 +26,7 @@ from core.clock import Clock, SystemClock
 from core.configuration import decode_current
 from core.documents import MalformedDocumentError
 from core.heads import parse_head
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from core.succession import OWN_STATE
 from gateway.channel import (
     MAX_LINE_BYTES,
@@ -217,7 +217,12 @@ class Worker:
                 _events.info("log.whole_again", size=log.size)
             return holds
         kept = read_head_file(self.directory.head(self.number))
-        head = parse_head(kept).unverified if kept is not None else None
+        try:
+            head = parse_head(kept).unverified if kept is not None else None
+        except MalformedError as error:
+            # It is never synced, and for a quick look only: peers and registry hold the heads that count.
+            _events.warning("head.unreadable", why=str(error))
+            return None
         verdict = verdict_on(log, head) if head is not None and head.log == log.log_id else None
         if kept is None or verdict is None:
             return None

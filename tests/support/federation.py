@@ -404,7 +404,11 @@ class Federation:
         member.settings = _with_ports(member)
         worker = Worker(member.settings, member.directory, 0, channel)
         worker._clock = clock or member.clock
-        started = self.do(worker.start())
+        try:
+            started = self.do(worker.start())
+        except BaseException:
+            self.do(_call(lambda: _discard(worker)))
+            raise
         member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
         member.running = asyncio.run_coroutine_threadsafe(worker.run(), self._loop)
 
@@ -488,6 +492,14 @@ def _with_ports(member: Member) -> GatewaySettings:
 
 async def _call(function: Callable[[], object]) -> None:
     function()
+
+
+def _discard(worker: Worker) -> None:
+    """What a process that could not start leaves behind: nothing."""
+    for name in ("_programs", "_listener", "_links", "_commit", "_vault", "_heard", "_log"):
+        part = getattr(worker, name, None)
+        if part is not None:
+            part.close()
 
 
 async def _stop(worker: Worker) -> None:

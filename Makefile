@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LONG := test-crash test-fidelity test-cancellation test-memory test-mutations
+LONG := test-crash test-power test-fidelity test-cancellation test-memory test-mutations
 PACKAGES := core rpc ledger pki gateway registry adapters audit cli
 PROTOS := $(shell find protos -name '*.proto' | sort)
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
@@ -58,7 +58,7 @@ test-e2e: $(STAMP)
 	$(BIN)/pytest tests/e2e
 
 # As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, 1,000 deaths.
-# fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000
+# power: 200 cuts. fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000
 # exchanges through real workers. mutations: 10,000 mutated logs.
 $(LONG): test-%: $(STAMP)
 	$(BIN)/pytest -s tests/long/test_$*.py

@@ -27,6 +27,7 @@ from gateway.worker.frames import (
     Outcome,
     UnverifiedFrame,
     decode_message,
+    encode_drain,
     encode_hello,
 )
 from gateway.worker.peerlog import FrameRefusedError
@@ -145,6 +146,7 @@ class RoadTable:
         self._next = 0
         self._closed_for: Reason | None = None
         self.trust: TrustView | None = None
+        self.holds_back = False
         self.roads: dict[str, Road] = {}
 
     # --- use ---
@@ -198,6 +200,9 @@ class RoadTable:
                 return
             road = self.road(log.id, gateway.member)
             channel.send_message(encode_hello(self._hello(road)))
+            if self.holds_back:
+                # The peer must not begin anything on a stream that its own Hello may end.
+                channel.send_message(encode_drain())
 
         def failed(why: str) -> None:
             dialling.under_way = False
@@ -303,9 +308,11 @@ class RoadTable:
             self._object(road, error.reason)
             if error.reason is Reason.CLOCK_SKEW and hello.head:
                 self._on_time(False)
-            if error.reason in _TOLD_BY_HELLO and session.dialled is None:
+            shown = self._hello(road)
+            if error.reason in _TOLD_BY_HELLO and session.dialled is None and shown.head:
                 # A peer whose log fell behind, or whose clock is wrong, learns it from our head, not from our refusal.
-                session.channel.send_message(encode_hello(self._hello(road)))
+                # Without a head it would take our Hello for a welcome, and begin on this stream.
+                session.channel.send_message(encode_hello(shown))
             # Both times are told to the peer, too: nothing of it is secret, and either clock may be the wrong one.
             is_skew = error.reason is Reason.CLOCK_SKEW
             self._refuse(session, error.reason, str(error) if is_skew else "")

@@ -251,6 +251,12 @@ class Station:
             return
         self._is_asking = self._doubts_clock = False
         self.fault = None
+        if self.roads.holds_back:
+            self.roads.holds_back = False
+            why = "dialled while our clock was in doubt: nothing began on it"
+            for road in list(self.roads.roads.values()):
+                if road.is_open and road.dialled_by == self.log_id:
+                    self.roads.end_with(road, FrameRefusedError(Reason.INTERRUPTED, why))
         if not self.is_confirmed:
             _events.warning("log.unconfirmed", peers=len(self._asked))
         self._sign()
@@ -274,7 +280,7 @@ class Station:
             self._end_roads(Reason.CLOCK_SKEW, f"our clock was set by {by_ms // 1000} s")
             self._asked = set(self.roads.roads)
             self._ask(view)
-            self._doubts_clock = self._is_asking
+            self._doubts_clock = self.roads.holds_back = self._is_asking
             self._contradicted_until_us = 0
             self._ask_until_us = self._clock.monotonic_us() + DOUBT_US
         elif self.fault is not None and not self._is_asking and self._sign() is None:

@@ -63,6 +63,7 @@ def test_a_clock_set_wrong_is_refused_by_name_and_heals_with_the_clock(
     until(lambda: peer_state(member)[0] != "open")
     # The first ones may find the road just lost, before either side has said why.
     until(lambda: reason_of(federation) == "CLOCK_SKEW")
+    assert {reason_of(federation) for _ in range(2)} == {"CLOCK_SKEW"}
 
     assert federation.adapter.calls == []
     until(lambda: peer_state(member)[0] == "CLOCK_SKEW")

@@ -482,11 +482,11 @@ def log_status(config: Path, output: Output, lang: Language) -> None:
 def succeed(reason: str, worker: int, config: Path, dry_run: bool, yes: bool, lang: Language) -> None:
     """Clore un journal et en ouvrir un successeur / close a log and open its successor."""
     from gateway.closing import ask_registry, require_stopped, switch
-    from gateway.succession import open_successor, read_old_log
+    from gateway.succession import is_successor_waiting, open_successor, read_old_log
 
     opened = Gateway.open(config)
     directory, settings = opened.directory, opened.settings
-    if directory.next_log(worker).exists():
+    if is_successor_waiting(directory, worker):
         # Cut off in between, by a crash or by a process that held the log: only the switch is left to do.
         switch(directory, worker)
         _say(Text("Le successeur est en place.", "The successor is in place."), lang)

@@ -138,7 +138,7 @@ def open_successor(
     Raises:
         ExchangeError: ``DOCUMENT_INVALID``: the reason cannot be written. ``STATE_CONFLICT``: a successor waits already.
     """
-    if directory.next_log(worker).exists():
+    if is_successor_waiting(directory, worker):
         raise ExchangeError(Reason.STATE_CONFLICT, f"a successor of log {old.log[:16]} was opened already")
     now = clock.now_ms()
     before = Succession(old.log, old.size, old.root, written_reason(reason))
@@ -151,15 +151,21 @@ def open_successor(
     return Successor(log, before, gap)
 
 
+def is_successor_waiting(directory: GatewayDirectory, worker: int) -> bool:
+    """Whether a successor was written whole and the two are still to be switched."""
+    fresh = directory.next_log(worker)
+    return fresh.is_dir() and bool(segments(fresh))
+
+
 def finish_succession(directory: GatewayDirectory, worker: int) -> bool:
     """Switch to the successor that waits, if one does; safe to call again after a crash. Returns whether it did.
 
     Raises:
         ExchangeError: ``STATE_CONFLICT``: a process still holds the old log.
     """
-    fresh, place = directory.next_log(worker), directory.place(worker)
-    if not (fresh.is_dir() and segments(fresh)):
+    if not is_successor_waiting(directory, worker):
         return False
+    fresh, place = directory.next_log(worker), directory.place(worker)
     before = genesis_of(fresh).succeeds
     if before is None:
         raise ExchangeError(Reason.LOG_DAMAGED, f"{fresh.name} succeeds no log")
@@ -171,6 +177,11 @@ def finish_succession(directory: GatewayDirectory, worker: int) -> bool:
         held.callback(os.close, hold_log(fresh))
         if place.segments.is_dir():
             held.callback(os.close, hold_log(place.segments))
+            if closed.segments.exists():
+                # Another copy of it was put back while the switch was cut: one of the two must be taken away by hand.
+                raise ExchangeError(
+                    Reason.STATE_CONFLICT, f"log {before.log[:16]} lies in log/{worker} and in log/closed"
+                )
             _move(place.head_file, place.segments / closed.head_file.name)
             _move(place.stopped_file, place.segments / closed.stopped_file.name)
             _move(place.segments, closed.segments)

@@ -46,7 +46,7 @@ from gateway.channel import (
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, HostPort
 from gateway.stopped import StoppedLog, read_stopped, still_stopped, verdict_on, write_stopped
-from gateway.succession import finish_succession
+from gateway.succession import finish_succession, is_successor_waiting
 from gateway.worker import tls
 from gateway.worker.budget import BudgetLimits
 from gateway.worker.call import Call
@@ -472,7 +472,7 @@ class Worker:
             return
         self._tell_control()
         self._write_head()
-        if self.station.stopped is not None and self.directory.next_log(self.number).exists():
+        if self.station.stopped is not None and is_successor_waiting(self.directory, self.number):
             # The operator opened a successor: the next start of this worker switches to it.
             self.stop()
         asyncio.get_running_loop().call_later(REPORT_S, self._report)

@@ -420,8 +420,10 @@ def test_a_log_that_goes_on_is_not_closed(federation: Federation) -> None:
 def test_a_switch_that_was_cut_is_gone_on_with(federation: Federation, tmp_path: Path) -> None:
     """After each rename a crash leaves a state that the next one takes to the same end."""
     restored(federation, tmp_path)
-    made = prepare(federation.pns)
     directory = federation.pns.directory
+    directory.next_log(0).mkdir()  # a successor that was not written whole counts for nothing
+    assert not finish_succession(directory, 0)
+    made = prepare(federation.pns)
     federation.stop(federation.pns)
     closed = closed_place(directory.root, 0, made.before.log)
     closed.segments.parent.mkdir(parents=True)

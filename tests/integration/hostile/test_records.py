@@ -40,8 +40,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> GatewayDirectory:
                     calling(channel)(b"x" * 50, metadata=metadata(x_road_id=f"{batch}-{number}"), timeout=10)
                 expected = 3 * (batch + 1)
                 until(partial(has_heard, federation.pns, expected))
-        found = federation.anip.directory
-    return found
+        return federation.anip.directory
 
 
 def has_heard(member: Member, count: int) -> bool:

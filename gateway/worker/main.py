@@ -443,6 +443,7 @@ class Worker:
             faults.append(str(station.fault))
         counters = Counter(station.counters)
         counters.update({f"programs_{name}": count for name, count in self._programs.counters.items()})
+        counters.update({f"road_port_{name}": count for name, count in self._listener.counters.items()})
         counters["commits"] = commit.commits
         return WorkerReport(
             state=station.state,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 import grpc
 import ngh2
@@ -189,12 +190,12 @@ def slow_bodies(country: Country) -> None:
 
 
 def connection_flood(country: Country) -> None:
-    """200 silent strangers on each port, 200 of the rogue behind TLS, all held open."""
+    """200 silent strangers on each port, 100 of the rogue behind TLS, all held open."""
     with ExitStack() as stack:
         for port in (country.pns.programs_port, country.anip.road_port):
             for _ in range(200):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-        for _ in range(200):
+        for _ in range(100):
             try:
                 stack.enter_context(country.raw())
             except OSError:
@@ -230,3 +231,12 @@ def test_flood_by_one_program_fails_no_call_of_another(
     print(f"{attack.__name__}: {grown} KiB, {len(victim.outcomes)} calls, longest {victim.longest_s:.3f} s")
     assert set(victim.outcomes) == {"OK"}
     assert max(grown.values()) < 10 * 64 * MIB
+
+
+def test_a_worker_may_open_as_many_files_as_the_system_lets_it(country: Country) -> None:
+    """Its own bounds decide how many connections there are; the log always finds a descriptor."""
+    for process in country.running.values():
+        limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="ascii")
+        (line,) = [one for one in limits.splitlines() if one.startswith("Max open files")]
+        soft, hard = line.split()[3:5]
+        assert soft == hard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 
@@ -73,3 +74,22 @@ def test_caches_of_what_peers_name_are_bounded() -> None:
     assert found.maxsize is not None
     assert found.currsize <= found.maxsize <= 4096
     assert context._subsystem(CLIENT) == SubsystemId.parse(CLIENT)
+
+
+def test_strangers_are_counted_on_both_ports(tmp_path: Path) -> None:
+    """They make us log nothing; whoever watches the metrics sees them come (PROTOCOL M17)."""
+    with Federation(tmp_path) as federation:
+        worker = worker_of(federation.anip)
+        size = worker.station.durable_size
+        for port in (federation.anip.programs_port, federation.anip.road_port):
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", port), 10) as stranger:
+                    stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    while stranger.recv(4096):
+                        pass
+
+        def failed(name: str) -> int:
+            return worker.report().counters.get(f"{name}_handshakes_failed", 0)
+
+        until(lambda: failed("programs") == failed("road_port") == 3)
+        assert worker.station.durable_size == size

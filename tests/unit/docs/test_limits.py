@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from adapters.settings import AdapterSettings
+from core.reasons import Reason
 from gateway.settings import Configuration, Limits, LogSettings
 from registry.settings import RegistrySettings
 from rpc.limits import Limits as ServerLimits
@@ -13,6 +14,8 @@ PAGE = (ROOT / "docs" / "operations" / "limits.md").read_text()
 ROW = re.compile(r"^\| `([a-z_.]+)` \| `([0-9]+)` \| .* \| ([^|]+) \|$", re.MULTILINE)
 # Paths and ages that bound nothing of a peer's.
 NO_BOUNDS = {"log.wrapping_key_file"}
+# A code of gRPC, and a fault of the readiness page (docs/operations/gateway.md).
+NO_REASONS = {"RESOURCE_EXHAUSTED", "DISK_LOW"}
 
 
 def numbers(prefix: str, settings: object) -> dict[str, int]:
@@ -60,3 +63,10 @@ def test_all_servers_have_the_same_bounds() -> None:
     )
 
     assert registry.limits == adapter.limits == ServerLimits()
+
+
+def test_every_reason_that_the_page_names_exists() -> None:
+    """An operator who reads it in a log finds it in docs/erreurs.md."""
+    named = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", PAGE))
+
+    assert named - {str(reason) for reason in Reason} == NO_REASONS

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -171,6 +171,8 @@ class _Verification:
         self._seals = seals
         self._peers = _Peers(report)
         self._genesis: Genesis | None = None
+        # Certificates that signed heads of this log, with the first and the last time of a head.
+        self._signers: dict[x509.Certificate, tuple[int, int]] = {}
 
     def run(self, kept: Sequence[tuple[str, bytes]]) -> None:
         """Read all of it, then compare it with heads that were kept elsewhere; the first fault ends it."""
@@ -187,7 +189,7 @@ class _Verification:
                 raise LogFaultError(Reason.LOG_DAMAGED, "there is no leaf in it")
             for name, jws in kept:
                 self._compare(name, jws)
-            self._seals.require_chains()
+            self._require_chains()
         except ExchangeError as error:
             report.fault = error
         report.log, report.segments, report.torn = reader.log_id, reader.segment_count, reader.torn
@@ -321,7 +323,10 @@ class _Verification:
             raise LogFaultError(Reason.FORKED, f"the leaves here have another root at {head.size}")
 
     def _require_signature(self, head: TreeHead, jws: bytes) -> None:
-        self.report.signatures = self._seals.require_signature(head, jws)
+        signer = self._seals.signer_of(jws)
+        if signer is not None:
+            first, last = self._signers.get(signer, (head.iat, head.iat))
+            self._signers[signer] = min(first, head.iat), max(last, head.iat)
 
     # 6
 
@@ -340,6 +345,19 @@ class _Verification:
         newest = self.report.newest
         if newest is None or (head.size, head.iat) > (newest.size, newest.iat):
             self.report.newest, self.report.newest_jws = head, jws
+
+    # 7
+
+    def _require_chains(self) -> None:
+        """Judge each certificate at the first and the last moment it signed for.
+
+        Validity has no holes and nothing is ever taken back off a list: what held at both held in between.
+        """
+        for signer, moments in self._signers.items():
+            for moment in sorted(set(moments)):
+                self._seals.require_chain(signer, self.report.gateway, datetime.fromtimestamp(moment, UTC))
+        if self._signers:
+            self.report.signatures = "anchored" if self._seals.root is not None else "verified"
 
 
 def _read_body(leaf: Leaf) -> Heard | None:
@@ -421,80 +439,81 @@ def _weight(record: FrameRecord) -> int:
 # --- 7 ---
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Seals:
-    """Certificates that heads may be signed with, and from when to when each was used."""
+    """Certificates that heads may be signed with, and what they are judged by."""
 
-    leaves: dict[str, x509.Certificate] = field(default_factory=dict)
-    intermediates: list[x509.Certificate] = field(default_factory=list)
-    root: x509.Certificate | None = None
-    crls: list[x509.CertificateRevocationList] = field(default_factory=list)
-    _used: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    leaves: dict[str, x509.Certificate]
+    intermediates: list[x509.Certificate]
+    root: x509.Certificate | None
+    crls: list[x509.CertificateRevocationList]
 
     @classmethod
     def read(
         cls, directory: Path, anchor: Path | None, certificates: Sequence[Path], crls: Sequence[Path]
     ) -> _Seals:
-        """What was given, and with an anchor also what the directory holds."""
-        found = cls(crls=[load_crl(_read(path)) for path in crls])
-        paths = list(certificates)
+        """What was given, and with an anchor also what the directory holds.
+
+        Raises:
+            ExchangeError: A file is not what it should be; or signatures are to be judged, and there is no certificate.
+        """
+        found = cls({}, [], None, [load_crl(_read(path)) for path in crls])
+        chains = [load_chain(_read(path)) for path in certificates]
         if anchor is not None:
-            found.root = Anchor.read(anchor).certificate
-            found.crls += _published_crls(directory)
-            if (own := directory / "keys" / "seal.crt").is_file():
-                paths.append(own)
-        for path in paths:
-            leaf, *chain = load_chain(_read(path))
+            found = replace(found, root=Anchor.read(anchor).certificate)
+            own, lists = _kept_by(directory)
+            chains += own
+            found.crls.extend(lists)
+            if not chains:
+                raise LogFaultError(
+                    Reason.CERTIFICATE_INVALID, "no seal certificate lies here: give it with --certificate"
+                )
+        for leaf, *chain in chains:
             found.leaves[certificate_thumbprint(leaf)] = leaf
-            found.intermediates += [one for one in chain if one not in found.intermediates]
+            found.intermediates.extend(one for one in chain if one not in found.intermediates)
         return found
 
-    def require_signature(self, head: TreeHead, jws: bytes) -> Signatures:
-        """Verify a head's signature, if there is anything to verify it with."""
-        if not self.leaves:
-            return "unchecked"
-        verified = verify_head(jws, self.leaves)
+    def signer_of(self, jws: bytes) -> x509.Certificate | None:
+        """Whose signature a head bears; ``None`` if there is nothing to verify it with. Raises ``MalformedHeadError``."""
+        return verify_head(jws, self.leaves).certificate if self.leaves else None
+
+    def require_chain(self, leaf: x509.Certificate, gateway: str, at: datetime) -> None:
+        """Check that a certificate was the seal of ``gateway`` at a moment, if there is an anchor to check it by."""
         if self.root is None:
-            return "verified"
-        thumbprint = certificate_thumbprint(verified.certificate)
-        gateway, first, last = self._used.get(thumbprint, (head.gateway, head.iat, head.iat))
-        if gateway != head.gateway:
-            raise LogFaultError(Reason.HEAD_INVALID, f"signed with a certificate that signs for {gateway}")
-        self._used[thumbprint] = gateway, min(first, head.iat), max(last, head.iat)
-        return "anchored"
-
-    def require_chains(self) -> None:
-        """Judge each certificate at the first and the last moment it signed for.
-
-        Validity has no holes and nothing is ever taken back off a list: what held at both held in between.
-        """
-        used, self._used = self._used, {}
-        for thumbprint, (gateway, first, last) in used.items():
-            leaf = self.leaves[thumbprint]
-            profile = profile_of(leaf)
-            if self.root is None or profile is None or not profile.rules.signs:
-                raise LogFaultError(Reason.CERTIFICATE_INVALID, "heads are signed with no seal certificate")
-            for moment in sorted({first, last}):
-                verified = verify_chain(
-                    leaf,
-                    intermediates=self.intermediates,
-                    roots=[self.root],
-                    crls=self.crls,
-                    at=datetime.fromtimestamp(moment, UTC),
-                    profile=profile,
-                )
-                if verified.urn != urn(profile.rules.kind, gateway):
-                    raise LogFaultError(
-                        Reason.CERTIFICATE_INVALID, f"heads of {gateway} are signed by {verified.urn}"
-                    )
+            return
+        profile = profile_of(leaf)
+        if profile is None or not profile.rules.signs:
+            raise LogFaultError(Reason.CERTIFICATE_INVALID, "heads are signed with no seal certificate")
+        verified = verify_chain(
+            leaf,
+            intermediates=self.intermediates,
+            roots=[self.root],
+            crls=self.crls,
+            at=at,
+            profile=profile,
+        )
+        if verified.urn != urn(profile.rules.kind, gateway):
+            raise LogFaultError(
+                Reason.CERTIFICATE_INVALID, f"heads of {gateway} are signed by {verified.urn}"
+            )
 
 
-def _published_crls(directory: Path) -> list[x509.CertificateRevocationList]:
-    """Revocation lists of the newest version that the directory keeps; their own signatures are judged later."""
-    for version in PublishedConfigurations(directory / "configuration").newest_first():
-        if (common := version.common) is not None:
-            return [load_crl(pem.encode()) for pem in common.crls]
-    return []
+def _kept_by(
+    directory: Path,
+) -> tuple[list[list[x509.Certificate]], list[x509.CertificateRevocationList]]:
+    """Chains of seals and lists of revocation that a gateway's directory keeps.
+
+    Nothing here is believed: each must lead to the anchor. What cannot be read is as if it were not there.
+    """
+    chains, lists = [], []
+    with suppress(ExchangeError, OSError):
+        chains.append(load_chain(_read(directory / "keys" / "seal.crt")))
+    with suppress(ExchangeError, ValueError, OSError):
+        for version in PublishedConfigurations(directory / "configuration").newest_first():
+            if (common := version.common) is not None:
+                lists = [load_crl(pem.encode()) for pem in common.crls]
+                break
+    return chains, lists
 
 
 def _read(path: Path) -> bytes:

@@ -678,6 +678,39 @@ def test_without_lists_of_revocation_nothing_is_anchored(country: EvidenceCountr
     assert "no fresh revocation list" in detail
 
 
+def test_an_anchor_without_any_certificate_judges_nothing_good(country: EvidenceCountry) -> None:
+    """Who asks for signatures gets no verdict without them."""
+    result = run(country.pns.directory / "log/0", "--anchor", country.anchor(), "--output", "json")
+
+    assert result.exit_code == 1
+    assert json.loads(result.output)["reason"] == "CERTIFICATE_INVALID"
+
+
+def test_a_fault_in_one_log_accuses_no_other(country: EvidenceCountry) -> None:
+    """Each log is judged by its own heads: what the first was signed with is not the second's."""
+    side = country.pns
+    chain = chain_pem([side.certificate, country.country.seal.certificate])
+    (side.directory / "keys/seal.crt").write_bytes(chain)
+    shutil.copytree(country.anip.directory / "log/0", side.directory / "log/1")
+    damage(segments(side.directory / "log/0")[-1], 400)
+
+    logs = told(side.directory, *options(country, country.anip))["logs"]
+
+    assert [(one["reason"], one["signatures"]) for one in logs] == [
+        ("LOG_DAMAGED", None),
+        (None, "anchored"),
+    ]
+
+
+def test_a_configuration_that_cannot_be_read_is_as_if_it_were_not_there(country: EvidenceCountry) -> None:
+    """A copy may hold anything; lists of revocation are then given by hand."""
+    side = country.pns
+    for path in (side.directory / "configuration").rglob("*.json"):
+        path.write_bytes(b"[" * 5000)
+
+    assert told(side.directory, *options(country, side))["verdict"] == "GOOD"
+
+
 def test_with_a_certificate_and_no_anchor_signatures_alone_are_judged(country: EvidenceCountry) -> None:
     """And the words say what was not."""
     chain = options(country, country.pns)[3]

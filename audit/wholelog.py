@@ -65,9 +65,8 @@ from pki.heads import verify_head
 from pki.keys import certificate_thumbprint, load_chain, load_crl
 from pki.profiles import profile_of
 
-# A frame proves what was heard in the same commit; older ones are forgotten, by number and by bytes.
-_FRAMES_REMEMBERED: Final = 64
-_FRAME_BYTES_REMEMBERED: Final = 8 * 1024 * 1024
+# A frame proves what was heard in the same commit, of at most 8 MiB (``gateway.worker.turn``); older ones are forgotten.
+_FRAME_BYTES_REMEMBERED: Final = 16 * 1024 * 1024
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
 Signatures = Literal["anchored", "verified", "unchecked"]
@@ -409,9 +408,7 @@ class _Peers:
         before = self._frames.pop(digest, None)
         self._frames[digest] = frame
         self._weight += frame.weight - (before.weight if before else 0)
-        while len(self._frames) > 1 and (
-            len(self._frames) > _FRAMES_REMEMBERED or self._weight > _FRAME_BYTES_REMEMBERED
-        ):
+        while len(self._frames) > 1 and self._weight > _FRAME_BYTES_REMEMBERED:
             _, oldest = self._frames.popitem(last=False)
             self._weight -= oldest.weight
 

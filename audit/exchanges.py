@@ -62,6 +62,7 @@ Proof = Literal[
 _ISSUED_AT = re.compile(rb'"issued_at":([0-9]{1,15})[,}]')
 _TO = re.compile(rb'"to":"([0-9a-f]{64})"')
 _LOG = re.compile(rb'"log":"([0-9a-f]{64})"')
+_OUTCOME = b'"kind":"outcome"'
 _ENDING = re.compile(rb'"kind":"(?:cancel|deadline|abandon)"')
 _NOT_SENT: Final = b'"delivery":"not_sent"'
 _MAX_SQL_INTEGER: Final = 2**63 - 1
@@ -84,6 +85,8 @@ class Wanted:
         if self.issue is not None:
             wanted.append(b'"issue":"%s"' % self.issue.encode())
         texts = [data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT]
+        if any(_OUTCOME in text for text in texts):
+            return True  # what a peer says became of a request names that request alone
         texts.append(stored.leaf)
         return any(all(one in text for one in wanted) for text in texts)
 
@@ -373,10 +376,12 @@ class _Reading:
             statement = parse_statement(body)
             request = bytes.fromhex(statement.request or heard.leaf)
             verdict = heard.verdict
-        if statement.exchange is None:
-            return
         is_said = leaf.label == SAID
-        found = self._load(request) or _begun(self._number, statement, is_said=is_said)
+        found = self._load(request)
+        if found is None and statement.exchange is not None:
+            found = _begun(self._number, statement, is_said=is_said)
+        if found is None:
+            return
         _tell(found, statement, verdict)
         told = row_of(stored)
         if told is not None:

@@ -99,6 +99,8 @@ _WORDS: Final = {
         "cancelled": Text("annulé", "cancelled"),
         "invalid": Text("réponse non valable", "invalid answer"),
         "not_taken": Text("jamais prise", "never taken"),
+        "taken": Text("prise, réponse perdue", "taken, answer lost"),
+        "lost": Text("sans trace chez le pair", "no trace at the peer"),
     },
     "body": _UNKNOWN
     | {
@@ -128,6 +130,8 @@ _COUNTED: Final = {
     "cancelled": Text("annulé(s)", "cancelled"),
     "invalid": Text("réponse(s) non valable(s)", "invalid answers"),
     "not_taken": Text("jamais prise(s)", "never taken"),
+    "taken": Text("prise(s), réponse perdue", "taken, answer lost"),
+    "lost": Text("sans trace chez le pair", "without a trace at the peer"),
 }
 
 

@@ -31,6 +31,8 @@ _OUTCOMES: Final = {
     log_pb2.EXCHANGE_OUTCOME_CANCELLED: Text("annulé", "cancelled"),
     log_pb2.EXCHANGE_OUTCOME_INVALID: Text("réponse non valable", "answer not valid"),
     log_pb2.EXCHANGE_OUTCOME_NOT_TAKEN: Text("jamais prise", "never taken"),
+    log_pb2.EXCHANGE_OUTCOME_TAKEN: Text("prise, réponse perdue", "taken, answer lost"),
+    log_pb2.EXCHANGE_OUTCOME_LOST: Text("sans trace chez le pair", "no trace at the peer"),
 }
 _SIDES: Final = {
     log_pb2.SIDE_CONSUMER: Text("consommateur", "consumer"),
@@ -267,10 +269,10 @@ def _about_doubts(count: int) -> list[Text]:
     return [
         Text(f"{count} échange(s) en doute", f"{count} exchange(s) in doubt"),
         Text(
-            "La passerelle interroge le pair dès que leur liaison est ouverte ; une réponse tardive, ou sa parole que la "
-            "demande n'a jamais été prise, lève le doute.",
-            "The gateway asks the peer as soon as their link is open; a late answer, or its word that the request was "
-            "never taken, ends the doubt.",
+            "La passerelle interroge le pair dès que leur liaison est ouverte ; une réponse tardive, ou sa parole sur ce "
+            "que la demande est devenue, lève le doute.",
+            "The gateway asks the peer as soon as their link is open; a late answer, or its word what became of the "
+            "request, ends the doubt.",
         ),
         Text(
             "En attendant : ne pas renvoyer une opération qui ne doit avoir lieu qu'une fois ; pour le savoir, "

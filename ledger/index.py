@@ -57,7 +57,7 @@ from ledger.records import AttachmentKind
 MAX_ROWS: Final = 10_000
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 4
+SCHEMA: Final = 5
 
 _metadata = MetaData()
 
@@ -103,11 +103,20 @@ _CURSORS: Final = Table(
     Column("size", BigInteger, nullable=False),
 )
 _OPEN: Final = EXCHANGES.c.outcome == literal_column("'open'")
+_IN_DOUBT: Final[ColumnElement[str]] = literal_column("'in_doubt'")
+# How it ended is not known: what may still come names the request, and perhaps nothing else.
+_IS_UNKNOWN: Final = EXCHANGES.c.outcome.in_([literal_column("'open'"), _IN_DOUBT])
 Index("cursors_number", _CURSORS.c.number)
 # No index of all leaf hashes: in no order, each would make a page dirty, and a row of a long log cost twice as much.
 Index("exchanges_exchange", EXCHANGES.c.exchange, EXCHANGES.c.request, EXCHANGES.c.log)
 Index("exchanges_issue", EXCHANGES.c.issue)
-Index("exchanges_open", EXCHANGES.c.request, EXCHANGES.c.log, sqlite_where=_OPEN, postgresql_where=_OPEN)
+Index(
+    "exchanges_unknown",
+    EXCHANGES.c.request,
+    EXCHANGES.c.log,
+    sqlite_where=_IS_UNKNOWN,
+    postgresql_where=_IS_UNKNOWN,
+)
 
 OUTCOMES: Final = (
     "open",
@@ -118,12 +127,15 @@ OUTCOMES: Final = (
     "in_doubt",
     "invalid",
     "not_taken",
+    "taken",
+    "lost",
 )
 
 
 # Values of one request by column. A row that begins one has all columns but ``log``, one that goes on with it has
 # ``request``, ``exchange`` and what its end brings; if it was refused as an answer, what it says of its exchange is
-# nobody's word, and is left out. What resolves a doubt has a ``peer`` beside, who must be the one that was asked.
+# nobody's word, and is left out. A late answer has a ``peer`` beside, who must be the one that was asked. What a peer
+# says became of a request in doubt has no ``exchange``: it names the request alone.
 Row = dict[str, Any]
 _PLACES: Final = ("said", "heard")
 _END: Final = ("ended_ms", "outcome", "reason", "status")
@@ -131,6 +143,7 @@ _END: Final = ("ended_ms", "outcome", "reason", "status")
 _RANK: Final = {"error": 1, "granted": 2}
 # An exchange is in doubt as long as nothing is known of its end; whatever is known already stays (PROTOCOL M4, M5).
 _UNKNOWN_END: Final = ("open", "in_doubt")
+_SETTLED: Final = ("not_taken", "taken", "lost")
 
 
 class _Agreement(msgspec.Struct, frozen=True):
@@ -154,6 +167,8 @@ class _Statement(msgspec.Struct, frozen=True):
     request: str | None
     status: int | None
     reason: str | None
+    heard: int | None
+    delivery: str | None
     from_: str = msgspec.field(name="from")
 
 
@@ -210,6 +225,9 @@ def _said(stored: StoredLeaf, s: _Statement) -> Row | None:
 
 
 def _heard(index: int, heard: _Heard, s: _Statement) -> Row | None:
+    if s.kind == "outcome" and s.request is not None:
+        # ``taken``: the worker asked this very question of this very peer, or of the log that succeeded its.
+        return _settled(bytes.fromhex(s.request), s, index) if heard.verdict == "taken" else None
     if s.exchange is None:
         return None
     if s.kind == "request":
@@ -219,7 +237,7 @@ def _heard(index: int, heard: _Heard, s: _Statement) -> Row | None:
         return None
     # Ours to answer: the worker judges only answers of the very peer that was asked, all others come ``late``.
     request = bytes.fromhex(s.request)
-    if heard.verdict == "late" or s.kind == "outcome":
+    if heard.verdict == "late":
         return _ended(request, s, _outcome(s), heard=index) | {"peer": heard.log}
     if heard.verdict == "taken":
         return _ended(request, s, _outcome(s), heard=index)
@@ -277,9 +295,15 @@ def _ended(
     }
 
 
+def _settled(request: bytes, s: _Statement, heard: int) -> Row:
+    """What a peer says became of a request in doubt; it is final (PROTOCOL M4)."""
+    # Taken: it answered, and the answer went astray. Lost: it misses the leaves that would tell.
+    outcome = "not_taken" if s.delivery == "not_sent" else "lost" if s.heard is None else "taken"
+    row: Row = dict.fromkeys((*_END, *_PLACES))
+    return row | {"request": request, "ended_ms": s.issued_at, "outcome": outcome, "heard": heard}
+
+
 def _outcome(s: _Statement) -> str:
-    if s.kind == "outcome":
-        return "not_taken"
     if s.kind == "refusal":
         return "refused"
     return "granted" if s.status == 0 else "error"
@@ -296,7 +320,7 @@ def tell(row: Row, told: Row) -> None:
     is_doubt, resolves = told["outcome"] == "in_doubt", _resolves(told)
     if (is_doubt or resolves) and row["outcome"] not in _UNKNOWN_END:
         return
-    if resolves and row.get("peer") != told["peer"]:
+    if "peer" in told and resolves and row.get("peer") != told["peer"]:
         return
     is_begin = "role" in told
     for name in _PLACES:
@@ -308,8 +332,8 @@ def tell(row: Row, told: Row) -> None:
 
 
 def _resolves(told: Row) -> bool:
-    """Whether it came when nobody waited any more: a late answer, or that the request was never taken."""
-    return "peer" in told and "role" not in told
+    """Whether it came when nobody waited any more: a late answer, or what the peer says became of the request."""
+    return "role" not in told and ("peer" in told or told["outcome"] in _SETTLED)
 
 
 # Where a row stands in a list: when it begun, its request, the number of its log.
@@ -339,8 +363,6 @@ class Filter:
 
 _GRANTED: Final[ColumnElement[str]] = literal_column("'granted'")
 _ERROR: Final[ColumnElement[str]] = literal_column("'error'")
-_IN_DOUBT: Final[ColumnElement[str]] = literal_column("'in_doubt'")
-_IS_UNKNOWN: Final = EXCHANGES.c.outcome.in_([literal_column("'open'"), _IN_DOUBT])
 
 
 def _yields(outcome: ColumnElement[str]) -> ColumnElement[bool]:
@@ -384,7 +406,9 @@ _CHANGE: Final = (
 # An answer that was refused ends what was open and nothing else.
 _REFUSE: Final = (
     update(EXCHANGES)
-    .where(EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _OPEN)
+    .where(
+        EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _IS_UNKNOWN, _OPEN
+    )
     .values({name: bindparam(name) for name in ("outcome", "reason", "heard")})
 )
 # What comes when nobody waits any more ends a doubt, if it comes from the peer that was asked.
@@ -399,6 +423,11 @@ _RESOLVE: Final = (
     )
     .values({name: bindparam(name) for name in (*_END, "heard")})
 )
+_SETTLE: Final = (
+    update(EXCHANGES)
+    .where(EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _IS_UNKNOWN)
+    .values({name: bindparam(name) for name in (*_END, "heard")})
+)
 _receipt = insert(RECEIPTS)
 _RECEIPT: Final = _receipt.on_conflict_do_update(
     index_elements=[RECEIPTS.c.log, RECEIPTS.c.said], set_={"verdict": _receipt.excluded.verdict}
@@ -406,12 +435,14 @@ _RECEIPT: Final = _receipt.on_conflict_do_update(
 
 
 def statements_for(dialect: Dialect) -> list[tuple[str, Sequence[str]]]:
-    """What begins a row, changes one, ends one by a refused answer, ends a doubt; each with its values' names in order.
+    """What begins a row, changes one, ends one by a refused answer; ends a doubt by a late answer, by the peer's word.
 
-    For a driver that takes values by place. It gets a batch of rows at once: SQLAlchemy would copy each for longer than
-    SQLite takes to store it.
+    Each with its values' names in order. For a driver that takes values by place. It gets a batch of rows at once:
+    SQLAlchemy would copy each for longer than SQLite takes to store it.
     """
-    compiled = [statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE, _REFUSE, _RESOLVE)]
+    compiled = [
+        statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE, _REFUSE, _RESOLVE, _SETTLE)
+    ]
     return [(str(one), one.positiontup or ()) for one in compiled]
 
 
@@ -463,7 +494,7 @@ class ExchangeIndex:
             size = stored.index + 1
         if not size:
             return self.size(log)
-        rows = [*batch.rows.values(), *batch.late]
+        rows = [*batch.rows.values(), *batch.late, *batch.settled]
         with self._ready().begin() as connection:
             names = {log, *filter(None, (row.get("peer") for row in rows))}
             numbers = {
@@ -472,7 +503,7 @@ class ExchangeIndex:
             }
             for row in rows:
                 row["log"], row["peer"] = numbers[log], numbers.get(row.get("peer") or "")
-            kinds = (*_by_kind(batch.rows.values()), batch.late)
+            kinds = (*_by_kind(batch.rows.values()), batch.late, batch.settled)
             for (sql, values), some in zip(self._statements, kinds, strict=True):
                 if some:
                     connection.exec_driver_sql(sql, list(map(values, some)))
@@ -525,7 +556,8 @@ class _Batch:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Row] = {}
-        self.late: list[Row] = []  # of requests whose peer stands in the file only
+        self.late: list[Row] = []  # answers to requests whose peer stands in the file only
+        self.settled: list[Row] = []  # what peers say became of requests that stand in the file only
         self.receipts: list[dict[str, int | str]] = []
 
     def take(self, stored: StoredLeaf) -> None:
@@ -538,7 +570,7 @@ class _Batch:
             return
         row = self.rows.get(told["request"])
         if _resolves(told) and (row is None or "role" not in row):
-            self.late.append(told)
+            (self.late if "peer" in told else self.settled).append(told)
         elif row is None:
             self.rows[told["request"]] = told
         else:

@@ -44,6 +44,8 @@ _OUTCOMES: Final = {
     "cancelled": log_pb2.EXCHANGE_OUTCOME_CANCELLED,
     "invalid": log_pb2.EXCHANGE_OUTCOME_INVALID,
     "not_taken": log_pb2.EXCHANGE_OUTCOME_NOT_TAKEN,
+    "taken": log_pb2.EXCHANGE_OUTCOME_TAKEN,
+    "lost": log_pb2.EXCHANGE_OUTCOME_LOST,
 }
 _OUTCOME_NAMES: Final = {number: name for name, number in _OUTCOMES.items()}
 _SIDES: Final = {"consumer": log_pb2.SIDE_CONSUMER, "provider": log_pb2.SIDE_PROVIDER}

@@ -36,7 +36,7 @@ from core.leaves import (
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredLog
-from core.statements import encode_statement
+from core.statements import Statement, encode_statement
 from ledger.log import create_log
 from ledger.reader import LogReader
 from ledger.records import AttachmentKind
@@ -247,6 +247,31 @@ def test_an_answer_that_came_too_late_is_told(country: EvidenceCountry) -> None:
 
     assert cells(found, "outcome", "proof") == ("granted", ["both_logs", "late"])
     assert found["records"] is None
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        ({"delivery": "not_sent"}, "not_taken"),
+        ({"delivery": "unknown", "heard": 0}, "taken"),
+        ({"delivery": "unknown"}, "lost"),
+    ],
+)
+def test_what_the_peer_says_became_of_a_request_is_told(
+    country: EvidenceCountry, told: dict[str, Any], outcome: str
+) -> None:
+    """It names the request alone; a search for the dossier finds it all the same."""
+    asked, request = _abandoned(country)
+    values: dict[str, Any] = dict.fromkeys(Statement.__struct_fields__)
+    for name in ("v", "attempt", "sequence", "final", "door", "nonce"):
+        values[name] = getattr(asked, name)
+    values |= {"kind": "outcome", "from_": asked.to, "to": asked.from_, "request": request, "payloads": []}
+    word = Statement(**values | {"issued_at": asked.issued_at + 50} | told)
+    _heard_from_anip(country, word, "taken")
+
+    (found,) = rows(country.pns, "--dossier", asked.issue or "")
+
+    assert found["outcome"] == outcome
 
 
 def test_what_no_head_covers_is_not_signed_yet(country: EvidenceCountry) -> None:
@@ -556,11 +581,10 @@ def test_csv_has_the_fields_of_json(country: EvidenceCountry) -> None:
     assert "both_logs" in line
 
 
-def _answered_late(country: EvidenceCountry) -> None:
-    """PNS asks, gives up, and hears the answer afterwards."""
-    pns, anip = country.pns, country.anip
-    asked = country._request(())
-    asked = msgspec.structs.replace(asked, payloads=["ab" * 32])
+def _abandoned(country: EvidenceCountry) -> tuple[Statement, str]:
+    """PNS asks and gives up; returns the request and its leaf hash."""
+    pns = country.pns
+    asked = msgspec.structs.replace(country._request(()), payloads=["ab" * 32])
     leaf = said_leaf(pns.log.log_id, encode_statement(asked))
     pns.append(leaf)
     request = leaf_hash(leaf).hex()
@@ -568,18 +592,30 @@ def _answered_late(country: EvidenceCountry) -> None:
         asked, kind="abandon", payloads=[], request=request, reason="PEER_LOST", delivery="unknown"
     )
     pns.append(said_leaf(pns.log.log_id, encode_statement(ended)))
-    said = encode_statement(country._answer(asked, request, ()))
-    answer = said_leaf(anip.log.log_id, said)
-    at = anip.append(answer)
+    return asked, request
+
+
+def _heard_from_anip(country: EvidenceCountry, statement: Statement, verdict: str) -> None:
+    """ANIP says it, PNS hears it."""
+    pns, anip = country.pns, country.anip
+    said = encode_statement(statement)
+    leaf = said_leaf(anip.log.log_id, said)
+    at = anip.append(leaf)
     head = anip.sign(country.mark)
-    frame: FrameRecord = pns.frame(anip, head, at, [answer])
-    heard = msgspec.structs.replace(country._heard("response", anip, at, answer, head), verdict="late")
+    frame: FrameRecord = pns.frame(anip, head, at, [leaf])
+    heard = msgspec.structs.replace(country._heard("response", anip, at, leaf, head), verdict=verdict)
     pns.append(
         heard_leaf(pns.log.log_id, heard),
         (AttachmentKind.STATEMENT, said),
         (AttachmentKind.FRAME, frame.encode()),
     )
     pns.sign(country.mark)
+
+
+def _answered_late(country: EvidenceCountry) -> None:
+    """PNS asks, gives up, and hears the answer afterwards."""
+    asked, request = _abandoned(country)
+    _heard_from_anip(country, country._answer(asked, request, ()), "late")
 
 
 def _refusal(result: Result) -> Reason:

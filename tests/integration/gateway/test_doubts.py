@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent import futures
@@ -24,6 +25,7 @@ from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
+from ledger.index import ExchangeIndex, Filter
 from ledger.reader import LogReader
 from ledger.records import AttachmentKind
 from tests.integration.gateway.test_exchange import refused
@@ -124,6 +126,17 @@ def lose_a_request(federation: Federation) -> None:
     assert len(doubts(federation)) == 1
 
 
+def listed(member: Member) -> dict[str | None, str]:
+    """How the index of a gateway tells that its requests ended, by leaf hash."""
+    with tempfile.TemporaryDirectory() as directory:
+        index = ExchangeIndex(Path(directory) / "index.sqlite")
+        reader = LogReader(member.directory.log(0))
+        index.add(member.log, reader.follow())
+        rows = index.search(Filter())
+        index.close()
+    return {row["request"].hex(): row["outcome"] for row in rows}
+
+
 def test_a_request_that_never_arrived_is_found_so(federation: Federation) -> None:
     """The peer passed it: it says once and for all that it was never taken, nor will be."""
     lose_a_request(federation)
@@ -135,6 +148,7 @@ def test_a_request_that_never_arrived_is_found_so(federation: Federation) -> Non
     (lost,) = [one for one in said(federation.pns) if one.kind == "abandon"]
     (outcome,) = [one for one in said(federation.anip) if one.kind == "outcome"]
     assert (outcome.request, outcome.delivery) == (lost.request, "not_sent")
+    until(lambda: listed(federation.pns)[lost.request] == "not_taken")
     until(lambda: ("outcome", "taken", "not_sent") in heard(federation.pns))
     assert [request for _, request, _ in federation.adapter.calls] == [b"next"]
     until(lambda: not road_of(federation.anip).outgoing)
@@ -188,6 +202,7 @@ def test_an_answer_that_was_committed_and_not_sent_goes_out_after_the_restart(fe
     reader = LogReader(federation.pns.directory.log(0))
     (late,) = [one for one in reader.follow() if b'"verdict":"late"' in one.leaf]
     assert late.body is not None
+    assert set(listed(federation.pns).values()) == {"granted"}
     assert b"the answer" in running(federation.pns)._vault.open(late.body)
 
 

@@ -242,7 +242,11 @@ def receipt(index: int, said_index: int, verdict: str) -> StoredLeaf:
 
 
 ABANDONED = [said(1, "request", 1), said(2, "abandon", 1, reason="PEER_LOST")]
-NEVER_TAKEN: dict[str, Any] = {"issued_at": 3000, "heard": None}
+# As providers say it: of a request, by its leaf hash alone.
+WORD: dict[str, Any] = dict.fromkeys(
+    ("exchange", "client", "service", "method", "purpose", "issue", "agreement", "user", "caller")
+) | {"issued_at": 3000, "payloads": []}
+NEVER_TAKEN = WORD | {"delivery": "not_sent"}
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
@@ -253,6 +257,14 @@ NEVER_TAKEN: dict[str, Any] = {"issued_at": 3000, "heard": None}
         ([heard(3, "response", 1, "late")], ("granted", None, None)),
         ([heard(3, "refusal", 1, "late", reason="INTERRUPTED", status=14)], ("refused", "INTERRUPTED", None)),
         ([heard(3, "outcome", 1, **NEVER_TAKEN)], ("not_taken", None, None)),
+        ([heard(3, "outcome", 1, **WORD, delivery="unknown", heard=0)], ("taken", None, None)),
+        ([heard(3, "outcome", 1, **WORD, delivery="unknown")], ("lost", None, None)),
+        # Unasked for, or refused: no word at all.
+        ([heard(3, "outcome", 1, "late", **NEVER_TAKEN)], ("in_doubt", "PEER_LOST", None)),
+        (
+            [heard(3, "outcome", 1, "refused:STATEMENT_INVALID", **NEVER_TAKEN)],
+            ("in_doubt", "PEER_LOST", None),
+        ),
         # What is known is not taken back, neither by a second word nor by a doubt that was said late.
         (
             [heard(3, "response", 1, "late"), heard(4, "outcome", 1, **NEVER_TAKEN)],
@@ -276,15 +288,15 @@ def test_an_exchange_is_in_doubt_until_the_peer_that_was_asked_tells(
 
 
 @pytest.mark.parametrize("batch", [1, 2, 100])
-@pytest.mark.parametrize("kind", ["response", "outcome"])
-def test_nobody_but_the_peer_that_was_asked_ends_a_doubt(index: ExchangeIndex, kind: str, batch: int) -> None:
-    """A third member could name the leaf hash of a request that it saw elsewhere."""
+def test_nobody_but_the_peer_that_was_asked_ends_a_doubt(index: ExchangeIndex, batch: int) -> None:
+    """A third member could name a request that it saw elsewhere: all that the worker says to it is ``late``."""
     asked = {"to": "ef" * 32}
     request = leaf_hash(said_leaf(MINE, statement("request", 1, **asked))).hex()
     leaves = [
         said(1, "request", 1, **asked),
         said(2, "abandon", 1, request=request, **asked),
-        heard(3, kind, 1, "late", request=request, heard=0 if kind == "response" else None),
+        heard(3, "response", 1, "late", request=request),
+        heard(4, "outcome", 1, "late", **NEVER_TAKEN | {"request": request}),
     ]
 
     (row,) = taken_in(index, leaves, batch)
@@ -294,7 +306,7 @@ def test_nobody_but_the_peer_that_was_asked_ends_a_doubt(index: ExchangeIndex, k
 
 def test_what_a_provider_says_of_a_request_that_it_never_had_makes_no_row(index: ExchangeIndex) -> None:
     """Its log holds no such request; the consumer's tells of it."""
-    assert taken_in(index, [said(1, "outcome", 2)], 1) == []
+    assert taken_in(index, [said(1, "outcome", 2, **NEVER_TAKEN)], 1) == []
 
 
 REPEATED = heard(3, "request", 2, "refused:REPLAYED"), said(4, "refusal", 2, reason="REPLAYED", status=6)
@@ -393,7 +405,7 @@ def test_index_has_at_most_three_indexes(index: ExchangeIndex, tmp_path: Path) -
             str(connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM exchanges WHERE {where}").fetchall())
             for where in (
                 "exchange = '' AND request = x'00' AND log = 0",
-                "request = x'00' AND log = 0 AND outcome = 'open'",
+                "request = x'00' AND log = 0 AND outcome IN ('open', 'in_doubt')",
                 "exchange = ''",
                 "issue = ''",
                 "begun_ms > 0",

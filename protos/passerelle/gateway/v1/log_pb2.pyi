@@ -38,7 +38,7 @@ class _ExchangeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Excha
     """No answer is known yet."""
     EXCHANGE_OUTCOME_IN_DOUBT: _ExchangeOutcome.ValueType  # 5
     """It was sent, and no answer came: the peer has to be asked. It is in doubt until an answer comes late, or the peer's
-    word that it was never taken.
+    word what became of it.
     """
     EXCHANGE_OUTCOME_CANCELLED: _ExchangeOutcome.ValueType  # 6
     """The program cancelled it, or its deadline passed."""
@@ -46,6 +46,10 @@ class _ExchangeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Excha
     """The answer did not verify and was not released."""
     EXCHANGE_OUTCOME_NOT_TAKEN: _ExchangeOutcome.ValueType  # 8
     """The peer said that it never took the request, nor will: nothing was delivered."""
+    EXCHANGE_OUTCOME_TAKEN: _ExchangeOutcome.ValueType  # 9
+    """The peer said that it took the request and answered it; the answer never came."""
+    EXCHANGE_OUTCOME_LOST: _ExchangeOutcome.ValueType  # 10
+    """The peer said that the leaves are missing that would tell: nobody will ever know more."""
 
 class ExchangeOutcome(_ExchangeOutcome, metaclass=_ExchangeOutcomeEnumTypeWrapper):
     """How an exchange ended."""
@@ -62,7 +66,7 @@ EXCHANGE_OUTCOME_OPEN: ExchangeOutcome.ValueType  # 4
 """No answer is known yet."""
 EXCHANGE_OUTCOME_IN_DOUBT: ExchangeOutcome.ValueType  # 5
 """It was sent, and no answer came: the peer has to be asked. It is in doubt until an answer comes late, or the peer's
-word that it was never taken.
+word what became of it.
 """
 EXCHANGE_OUTCOME_CANCELLED: ExchangeOutcome.ValueType  # 6
 """The program cancelled it, or its deadline passed."""
@@ -70,6 +74,10 @@ EXCHANGE_OUTCOME_INVALID: ExchangeOutcome.ValueType  # 7
 """The answer did not verify and was not released."""
 EXCHANGE_OUTCOME_NOT_TAKEN: ExchangeOutcome.ValueType  # 8
 """The peer said that it never took the request, nor will: nothing was delivered."""
+EXCHANGE_OUTCOME_TAKEN: ExchangeOutcome.ValueType  # 9
+"""The peer said that it took the request and answered it; the answer never came."""
+EXCHANGE_OUTCOME_LOST: ExchangeOutcome.ValueType  # 10
+"""The peer said that the leaves are missing that would tell: nobody will ever know more."""
 Global___ExchangeOutcome: _TypeAlias = ExchangeOutcome  # noqa: Y015
 
 class _Side:

@@ -12,9 +12,10 @@ from core.reasons import Reason
 ROOT = Path(__file__).parents[3]
 
 
-def test_every_test_that_the_threat_model_names_exists() -> None:
-    """A threat is not called met by a test that nobody runs."""
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text()))
+@pytest.mark.parametrize("page", ["threat-model.md", "reliability.md"])
+def test_every_test_that_a_page_names_exists(page: str) -> None:
+    """Nothing is called met by a test that nobody runs."""
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text()))
     sources = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
     existing = {name for text in sources for name in re.findall(r"def (test_\w+)\(", text)}

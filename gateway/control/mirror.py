@@ -38,6 +38,13 @@ class Mirror:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
 
+    def remove_others(self, name: str, pattern: str) -> None:
+        """Let go of files beside ``name`` whose names match: superseded, and of no use to evidence."""
+        keep = self._path(name)
+        for path in keep.parent.glob(pattern):
+            if path != keep:
+                path.unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
             raise UnsafeNameError(f"a file of the configuration cannot be named {name[:80]!a}")

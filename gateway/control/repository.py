@@ -138,9 +138,12 @@ class Repository:
         for path in (self._metadata / "root_history").glob("*.root.json"):
             self._keep(path.name, path)
         snapshot, targets = self._metadata / "snapshot.json", self._metadata / "targets.json"
-        self._keep(f"{Metadata[Snapshot].from_file(str(snapshot)).signed.version}.snapshot.json", snapshot)
+        newest = f"{Metadata[Snapshot].from_file(str(snapshot)).signed.version}.snapshot.json"
+        self._keep(newest, snapshot)
         self._keep(f"{Metadata[Targets].from_file(str(targets)).signed.version}.targets.json", targets)
         self._keep("timestamp.json", self._metadata / "timestamp.json")
+        # A registry signs one every few minutes: kept, they would be a hundred thousand files a year.
+        self._mirror.remove_others(f"metadata/{newest}", "*.snapshot.json")
 
     def _keep(self, name: str, path: Path) -> None:
         data = path.read_bytes()

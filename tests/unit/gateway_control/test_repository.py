@@ -71,6 +71,27 @@ def test_the_mirror_alone_is_enough_when_trusted_metadata_is_lost(
     assert elsewhere.refresh_from_mirror().version == 1
 
 
+def test_the_mirror_does_not_grow_with_each_renewal(
+    registry: TufRepository, client: Repository, tmp_path: Path
+) -> None:
+    """Of snapshots the newest stays; the targets of every version do, for evidence."""
+    for number in range(5):
+        registry.publish({"common.json": b"%d" % number})
+        client.refresh(registry.source)
+        client.keep()
+
+    kept = sorted(path.name for path in (tmp_path / "mirror" / "metadata").iterdir())
+
+    assert sum(name.endswith(".snapshot.json") for name in kept) == 1
+    assert sum(name.endswith(".targets.json") for name in kept) == 5
+    assert (
+        Repository(registry.root, tmp_path / "other", Mirror(tmp_path / "mirror"))
+        .refresh_from_mirror()
+        .version
+        == 6
+    )
+
+
 def test_a_registry_that_is_away_is_told_apart_from_one_that_lies(
     registry: TufRepository, client: Repository
 ) -> None:

@@ -46,6 +46,7 @@ NAMED: Final = frozenset(
         Reason.CLOCK_SKEW,
         Reason.CONFIG_SPLIT,
         Reason.GATEWAY_SUSPENDED,
+        Reason.LOG_CLOSED,
         Reason.LOG_NOT_REGISTERED,
         Reason.VERSION_NOT_SUPPORTED,
     }

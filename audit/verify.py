@@ -65,6 +65,7 @@ from pki.keys import (
     chain_pem,
     key_thumbprint,
     load_chain,
+    load_crl,
     load_public_key,
     public_key_pem,
 )
@@ -468,7 +469,7 @@ def _read_authorities(case: _Case) -> list[x509.Certificate]:
             known.add(path)
     for path, data in case.parts.items():
         if path.startswith("certificates/crl-"):
-            crl = x509.load_pem_x509_crl(data)
+            crl = load_crl(data)
             _require_named(path, f"certificates/crl-{digest(data)[:16]}.pem")
             _require_written(path, data, crl.public_bytes(serialization.Encoding.PEM))
             if not any(_is_signed_by(crl, one) for one in (case.root, *authorities)):

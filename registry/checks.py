@@ -22,7 +22,7 @@ from core.registrations import ClosedLog, RegisteredCertificate, Registration, p
 from core.times import parse_time_ms
 from pki.chain import verify_chain
 from pki.documents import unverified_kid, verify_document
-from pki.keys import certificate_thumbprint, load_chain, load_public_key
+from pki.keys import certificate_thumbprint, load_chain, load_crl, load_public_key
 from pki.profiles import Profile, utc
 from registry import models
 from registry.documents import authority_pems
@@ -126,7 +126,7 @@ class Judge:
             leaf,
             intermediates=[issuer for pem in authorities for issuer in load_chain(pem)],
             roots=[self.root],
-            crls=[x509.load_pem_x509_crl(pem.encode("ascii")) for pem in authority_pems(session, "crl")],
+            crls=[load_crl(pem.encode()) for pem in authority_pems(session, "crl")],
             at=utc(now_ms),
             profile=profile,
         ).urn

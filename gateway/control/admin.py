@@ -38,7 +38,7 @@ from passerelle.gateway.v1 import (
     status_pb2_grpc,
 )
 from pki.chain import verify_chain
-from pki.keys import certificate_pem, load_chain
+from pki.keys import certificate_pem, load_chain, load_crl
 from pki.profiles import Profile, utc
 from rpc.credentials import peer, server_credentials
 from rpc.limits import Limits
@@ -115,7 +115,7 @@ class Roles:
             caller.certificate,
             intermediates=[load_chain(pem)[0] for pem in common.authorities.auth],
             roots=[self._root],
-            crls=[x509.load_pem_x509_crl(pem.encode("ascii")) for pem in common.crls],
+            crls=[load_crl(pem.encode()) for pem in common.crls],
             at=utc(self._clock.now_ms()),
             profile=profile,
         )

@@ -50,7 +50,7 @@ from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.state import LeftOut
 from pki.chain import verify_chain
 from pki.documents import unverified_kid, verify_document
-from pki.keys import certificate_thumbprint, key_thumbprint, load_chain, load_public_key
+from pki.keys import certificate_thumbprint, key_thumbprint, load_chain, load_crl, load_public_key
 from pki.profiles import Profile
 
 _Candidate = TypeVar("_Candidate")
@@ -192,7 +192,7 @@ def _require_common(
                 Profile.AUTH: [load_chain(pem)[0] for pem in common.authorities.auth],
                 Profile.SEAL: [load_chain(pem)[0] for pem in common.authorities.seal],
             },
-            [x509.load_pem_x509_crl(pem.encode()) for pem in common.crls],
+            [load_crl(pem.encode()) for pem in common.crls],
             at,
         )
     except (ExchangeError, ValueError) as error:

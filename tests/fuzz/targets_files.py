@@ -26,10 +26,11 @@ from audit.verify import verify_evidence
 from audit.wholelog import verify_logs
 from bj.identity.v1 import identity_pb2
 from cli.dynamic import find_method
-from core.documents import digest
+from core.configuration import COMMON_TARGET, member_target
+from core.documents import digest, encode
 from core.evidence import MANIFEST
 from core.heads import ConfigurationMark
-from core.identifiers import MethodName
+from core.identifiers import MemberId, MethodName, RegistryId
 from core.leaves import genesis_leaf, log_id_of
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError
@@ -38,6 +39,8 @@ from gateway.control.chronicle import read_status
 from gateway.control.forecast import Growth, days_left, read_growth
 from gateway.control.mirror import Mirror, UnsafeNameError
 from gateway.control.programs import PinnedPrograms
+from gateway.control.repository import UntrustedConfigurationError
+from gateway.control.verification import Judge
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 from gateway.stopped import Shown, StoppedLog, read_stopped
@@ -58,7 +61,7 @@ from ledger.records import (
 from pki.anchor import SPKI_MEMBER, Anchor, MalformedAnchorError, spki_digest
 from pki.chain import verify_chain
 from pki.jws import JWS_KINDS, verify_jws
-from pki.keys import certificate_pem, load_chain, load_crl, load_public_key, public_key_pem
+from pki.keys import certificate_pem, key_thumbprint, load_chain, load_crl, load_public_key, public_key_pem
 from pki.profiles import Profile, authority_kind, build_csr, profile_of, read_csr
 from registry.settings import RegistrySettings
 from rpc.settings import SettingsError, load_settings
@@ -226,6 +229,25 @@ def _growth(data: bytes) -> None:
 
 def _mirror(data: bytes) -> None:
     Mirror(_scratch() / "mirror").get(data.decode("utf-8", "replace"))
+
+
+@cache
+def _judge() -> tuple[Judge, bytes]:
+    """What a gateway takes as given, and a common document that holds."""
+    key = seeds.country().leaf_key.public_key()
+    lists = [one.public_bytes(serialization.Encoding.PEM).decode() for one in _crls()]
+    common = msgspec.structs.replace(seeds.common(), crls=lists)
+    registry, member = RegistryId.parse("BJ/GOV/ASIN/registre"), MemberId.parse("BJ/GOV/ANIP")
+    return Judge(_root(), registry, member, key_thumbprint(key)), encode(common)
+
+
+def _judged(data: bytes) -> None:
+    """What the registry's operator may publish, signed by all its keys: a member's document, then the common one."""
+    judge, common = _judge()
+    now_ms = int(NOW.timestamp()) * 1000
+    judge.judge({COMMON_TARGET: common, member_target("BJ/GOV/ANIP"): data}, now_ms)
+    with contextlib.suppress(UntrustedConfigurationError):
+        judge.judge({COMMON_TARGET: data}, now_ms)
 
 
 def _tuf_targets() -> list[bytes]:
@@ -453,6 +475,7 @@ TARGETS: Final = {
         (ValueError,),
     ),
     "published": Target(_published, lambda: [*seeds.encoded(seeds.current()), *_tuf_targets()], ()),
+    "judge": Target(_judged, lambda: [*seeds.encoded(seeds.member(), seeds.common()), _judge()[1]], ()),
     "mirror-name": Target(
         _mirror,
         lambda: seeds.lines("metadata/1.root.json", "targets/../x", "/etc/passwd"),

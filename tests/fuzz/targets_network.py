@@ -25,6 +25,7 @@ from gateway.channel import (
     decode_for_worker,
     encode_line,
 )
+from gateway.control.http import _names_this_machine
 from gateway.worker.context import read_claims
 from gateway.worker.frames import (
     Chunk,
@@ -401,6 +402,11 @@ TARGETS: Final = {
         decode_for_control, lambda: [encode_line(_REPORT), *seeds.HOSTILE_JSON], (MalformedMessageError,)
     ),
     "remote-error": Target(_error, _error_seeds, ()),
+    "host-header": Target(
+        lambda data: _names_this_machine(data.decode("latin-1")),
+        lambda: seeds.lines("localhost:42004", "[::1]:1", "127.0.0.1", "127.0.0.1.evil:80", "[", "a:b:c"),
+        (),
+    ),
     "adapter-context": Target(
         _context,
         lambda: [

@@ -76,8 +76,9 @@ NO_CLAIMS: Final = Claims(None, None, None, None, None, None, None)
 @lru_cache(4096)
 def _stays_here(name: bytes) -> bool:
     """Whether no border lets an entry of this name pass."""
-    folded = name.replace(b"_", b"-").removesuffix(b"-bin")
-    return folded in _OWN or folded.startswith((RESERVED, _FORWARDED))
+    folded = name.replace(b"_", b"-")
+    # The prefix is looked for before the suffix goes: ``x-road-bin`` is reserved too.
+    return folded.startswith((RESERVED, _FORWARDED)) or folded.removesuffix(b"-bin") in _OWN
 
 
 def passed_on(metadata: Iterable[tuple[bytes, bytes]]) -> Metadata:

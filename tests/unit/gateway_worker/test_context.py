@@ -125,6 +125,9 @@ def test_unknown_reserved_names_are_ignored_and_never_passed_on() -> None:
         b"x-forwarded-for-bin",
         b"x_forwarded_for",
         b"x_road_client",
+        b"x-road-bin",
+        b"x_road_bin",
+        b"x-forwarded-bin",
         b"x-road_client-bin",
     ],
 )

@@ -111,7 +111,8 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
             str(worker.size),
             str(worker.signed_size),
             newest[worker.log].root[:16] + "…" if worker.log in newest else "–",
-            str(worker.indexed_size),
+            # Only control knows, and only while it runs.
+            "–" if GATEWAY_DOWN in status.faults else str(worker.indexed_size),
             f"{worker.free_bytes / 1e9:.1f}",
         )
         for worker in status.workers

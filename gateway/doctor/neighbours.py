@@ -26,25 +26,38 @@ def check_peers(case: Case) -> Iterator[Finding]:
             "no agreement in force leads to a peer",
         )
     elif len(silent) == len(by_member) and case.registry.stage in ("dns", "tcp"):
-        since = _since_of_peers(case, [one.gateway for one in case.peers])
-        yield Finding(
-            "PEER_UNREACHABLE",
-            Level.FAULT,
-            Text(
-                f"Aucun pair ne répond ({len(case.peers)} adresse(s) essayée(s)), et le registre non plus{since.fr} : la "
-                "panne est dans votre liaison",
-                f"No peer answers ({len(case.peers)} address(es) tried), nor does the registry{since.en}: the fault is "
-                "in your link",
-            ),
-            Text(
-                "`ip route`, puis le pare-feu et le fournisseur d'accès : ouvrir la sortie TCP 7444",
-                "`ip route`, then the firewall and the access provider: open outbound TCP 7444",
-            ),
-            {"members": sorted(silent), "own_link": True},
-        )
+        yield _nobody(case, sorted(silent))
     else:
         for member, probes in sorted(by_member.items()):
             yield from _member(case, member, probes, others_answer=len(silent) < len(by_member))
+
+
+def _nobody(case: Case, members: list[str]) -> Finding:
+    """Neither a peer nor the registry: our own link, unless machines that can be reached refuse us."""
+    since = _since_of_peers(case, [one.gateway for one in case.peers])
+    refused = {case.registry.detail, *(one.problem for one in case.peers)} == {"ECONNREFUSED"}
+    why = (
+        Text(
+            "tous refusent la connexion : un pare-feu d'ici les rejette, ou tous sont arrêtés",
+            "all refuse the connection: a firewall here rejects them, or all are stopped",
+        )
+        if refused
+        else Text("la panne est dans votre liaison", "the fault is in your link")
+    )
+    count = len(case.peers)
+    return Finding(
+        "PEER_UNREACHABLE",
+        Level.FAULT,
+        Text(
+            f"Aucun pair ne répond ({count} adresse(s) essayée(s)), et le registre non plus{since.fr} : {why.fr}",
+            f"No peer answers ({count} address(es) tried), nor does the registry{since.en}: {why.en}",
+        ),
+        Text(
+            "`ip route`, puis le pare-feu et le fournisseur d'accès : ouvrir la sortie TCP 7444",
+            "`ip route`, then the firewall and the access provider: open outbound TCP 7444",
+        ),
+        {"members": members, "own_link": not refused},
+    )
 
 
 def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: bool) -> Iterator[Finding]:

@@ -512,12 +512,15 @@ def test_8_nobody_answers_is_the_own_link(patient: Patient) -> None:
     peer = {"gateway": "BJ/GOV/ANIP/gw1", "log": "a" * 64, "state": "lost"}
     patient.run(command=speaking(peers=[peer]))
     patient.country.stop_registry()
+    refused = patient.fault("PEER_UNREACHABLE")
+    patient.set(f'"127.0.0.1:{patient.country.registry_port}"', '"registre.invalid:7443"')
 
     found = patient.fault("PEER_UNREACHABLE")
 
     assert "la panne est dans votre liaison" in found.text.fr
     assert " depuis " in found.text.fr
-    assert found.values["own_link"] is True
+    assert (found.values["own_link"], refused.values["own_link"]) == (True, False)
+    assert "all refuse the connection" in refused.text.en
 
 
 def test_9_adapter_down_with_the_calls_that_it_cost(provider: Patient) -> None:
@@ -907,3 +910,4 @@ def test_status_and_log_status_are_true_with_the_process_dead(patient: Patient) 
     assert status["workers"][0]["size"] == "1"
     row = dict(zip(*(line.split(",") for line in log.stdout.splitlines()), strict=True))
     assert (row["log"], row["entries"], row["signed"]) == (patient.made.logs[0].id, "1", "1")
+    assert row["indexed"] == "–"

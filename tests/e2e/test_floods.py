@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
@@ -141,14 +141,15 @@ def header_bomb(country: Country) -> None:
 def rapid_reset(country: Country) -> None:
     """20,000 calls begun and cancelled at once: cut off."""
     with country.raw() as program:
-        for _ in range(20_000 // 500):
-            begun = [program.begin(*HONEST) for _ in range(500)]
-            program.flush()  # else the engine would take back what it has not sent
-            for stream in begun:
-                program.h2.reset_stream(stream, 8)
-            program.flush()
-            if not program.read(0):
-                break
+        with suppress(ngh2.NGH2Error):  # the engine notices that it was cut off
+            for _ in range(20_000 // 500):
+                begun = [program.begin(*HONEST) for _ in range(500)]
+                program.flush()  # else the engine would take back what it has not sent
+                for stream in begun:
+                    program.h2.reset_stream(stream, 8)
+                program.flush()
+                if not program.read(0):
+                    break
         program.read_to_end()
 
 

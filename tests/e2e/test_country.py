@@ -294,19 +294,6 @@ def _is_ready(address: str) -> bool:
         return False
 
 
-@pytest.mark.timeout(120)
-def test_revoked_agreement_is_refused_everywhere(country: Running) -> None:
-    """The last test of this country: what is revoked stays revoked."""
-    assert "ADJOVI" in json.dumps(country.call())
-
-    revoked = country.operator("agreement", "revoke", "CV-0001", "--reason", "essai", "--yes")
-    started = time.monotonic()
-    _until(lambda: country.call().get("reason") in ("NO_AGREEMENT", "NOT_FOUND"))
-
-    assert revoked.returncode == 0, revoked.stderr
-    print(f"refused {time.monotonic() - started:.1f} s after the command, the calls' own start included")
-
-
 def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -404,3 +391,16 @@ def family(pid: int) -> list[int]:
     """A process and its children."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     return [pid, *(one for child in children.read_text().split() for one in family(int(child)))]
+
+
+@pytest.mark.timeout(120)
+def test_revoked_agreement_is_refused_everywhere(country: Running) -> None:
+    """The last test of this country: what is revoked stays revoked."""
+    assert "ADJOVI" in json.dumps(country.call())
+
+    revoked = country.operator("agreement", "revoke", "CV-0001", "--reason", "essai", "--yes")
+    started = time.monotonic()
+    _until(lambda: country.call().get("reason") in ("NO_AGREEMENT", "NOT_FOUND"))
+
+    assert revoked.returncode == 0, revoked.stderr
+    print(f"refused {time.monotonic() - started:.1f} s after the command, the calls' own start included")

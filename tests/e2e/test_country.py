@@ -206,6 +206,38 @@ def test_no_personal_number_stands_in_any_log_of_events(country: Running) -> Non
         assert "0000000003" not in text
 
 
+CANARY_NPIS = tuple(f"09770000{number:02}" for number in range(50))
+CANARY_SECRETS = ("canary-token-6f1d", "canary-cookie-6f1d", "canary-pin-6f1d")
+
+
+def test_canary_secrets_and_numbers_stand_nowhere(country: Running) -> None:
+    """A thousand calls that carry them in bodies, metadata and errors; then every byte that anybody wrote is searched.
+
+    Not searched: the keys themselves, and the ministry's own register, which is where numbers belong.
+    """
+    outcomes = send_canaries(country)
+    assert "INTERNAL" not in outcomes
+    assert outcomes >= {"NOT_FOUND", "PERSONAL_NUMBER_IN_METADATA", "CLIENT_NOT_YOURS", "METADATA_INVALID"}
+    last = country.call()["exchange_id"]
+    _until(lambda: last in country.run("audit", "list", "--log", str(country.pns), "--output", "json").stdout)
+
+    keys = key_lines(country.layout.root)
+    assert len(keys) > 10
+    canaries = [b"09770000", b"canary-", *keys]  # how all numbers, and all secrets, begin
+    found = {name for name, data in written_by(country) for one in canaries if one in data}
+    assert found == set()
+
+
+def test_every_line_that_a_process_of_the_country_prints_is_one_event(country: Running) -> None:
+    """After all that the tests before sent: JSON, one line each, whichever library had something to say."""
+    country.call()
+
+    lines = [line for log in country.layout.log.glob("*.log") for line in log.read_text().splitlines()]
+
+    assert len(lines) > 10
+    assert [line for line in lines if not line.startswith('{"') or "event" not in json.loads(line)] == []
+
+
 def test_calls_go_on_without_the_registry(country: Running) -> None:
     registry = country.part("registre")
     os.kill(registry.pid, signal.SIGSTOP)
@@ -299,38 +331,6 @@ def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.1)
-
-
-CANARY_NPIS = tuple(f"09770000{number:02}" for number in range(50))
-CANARY_SECRETS = ("canary-token-6f1d", "canary-cookie-6f1d", "canary-pin-6f1d")
-
-
-def test_canary_secrets_and_numbers_stand_nowhere(country: Running) -> None:
-    """A thousand calls that carry them in bodies, metadata and errors; then every byte that anybody wrote is searched.
-
-    Not searched: the keys themselves, and the ministry's own register, which is where numbers belong.
-    """
-    outcomes = send_canaries(country)
-    assert "INTERNAL" not in outcomes
-    assert outcomes >= {"NOT_FOUND", "PERSONAL_NUMBER_IN_METADATA", "CLIENT_NOT_YOURS", "METADATA_INVALID"}
-    last = country.call()["exchange_id"]
-    _until(lambda: last in country.run("audit", "list", "--log", str(country.pns), "--output", "json").stdout)
-
-    keys = key_lines(country.layout.root)
-    assert len(keys) > 10
-    canaries = [b"09770000", b"canary-", *keys]  # how all numbers, and all secrets, begin
-    found = {name for name, data in written_by(country) for one in canaries if one in data}
-    assert found == set()
-
-
-def test_every_line_that_a_process_of_the_country_prints_is_one_event(country: Running) -> None:
-    """After all that the tests before sent: JSON, one line each, whichever library had something to say."""
-    country.call()
-
-    lines = [line for log in country.layout.log.glob("*.log") for line in log.read_text().splitlines()]
-
-    assert len(lines) > 10
-    assert [line for line in lines if not line.startswith('{"') or "event" not in json.loads(line)] == []
 
 
 def send_canaries(country: Running) -> set[str]:

@@ -434,7 +434,7 @@ class Worker:
         faults = [] if not commit.is_reserve_reached() else [str(Reason.DISK_RESERVE)]
         if self._view is None:
             faults.append(str(Reason.CONFIG_MISSING))
-        if self._view is not None and not station.is_confirmed and station.stopped is None:
+        if self._view is not None and not station.witnesses.is_confirmed and station.stopped is None:
             faults.append(LOG_UNCONFIRMED)
         if self._view is not None and station.log_id not in self._view.by_log:
             # A new log, or a successor: exchanges wait for the registration that the member key signs.

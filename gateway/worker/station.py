@@ -15,12 +15,11 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from core.clock import Clock
-from core.heads import TreeHead, parse_head
+from core.heads import TreeHead
 from core.language import Language
 from core.leaves import Note
 from core.merkle import inclusion_proof
 from core.reasons import ExchangeError, MalformedError, Reason
-from core.succession import REGISTRY
 from gateway.channel import PeerState
 from gateway.stopped import StoppedLog, StoppedState
 from gateway.worker.budget import Backlog, Budget, BudgetLimits, EntryBudget
@@ -28,7 +27,7 @@ from gateway.worker.callers import Callers
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Adapters, Parts, Terms
 from gateway.worker.frames import Outcome, UnverifiedFrame, encode_drain
-from gateway.worker.headkeeper import ClockWatch, HeadKeeper
+from gateway.worker.headkeeper import HeadKeeper
 from gateway.worker.leaves import Leaves
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.pipeline import Pipeline
@@ -38,6 +37,7 @@ from gateway.worker.road import Road, RoadLimits
 from gateway.worker.roads import Dialler, RoadTable, Self
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Commit, Turn, Turns
+from gateway.worker.witnesses import Witnesses
 from ledger.commit import Committed
 from ledger.failpoints import hit
 from ledger.heard import HeardFiles
@@ -45,12 +45,6 @@ from ledger.records import AttachmentKind
 
 RECEIPT_US: Final = 900_000
 SUM_US: Final = 1_000_000
-# How long a starting log waits for its last peers to say which of its heads they hold (PROTOCOL M5).
-ASK_US: Final = 2_000_000
-# How long a clock that was set waits for a peer's time to agree or to differ; alone, it is believed then.
-DOUBT_US: Final = 30_000_000
-# A peer that said once that our clock is wrong, and was not heard again, does not hold us up for longer.
-CONTRADICTED_US: Final = 300_000_000
 MAX_KEPT_RECORDS: Final = 64
 
 State = Literal["starting", "ready", "draining", "closed", "FORKED", "LOG_BEHIND_PEERS"]
@@ -121,7 +115,7 @@ class Station:
     ) -> None:
         self.state: State = "starting"
         self.stopped = stopped
-        self.fault: Reason | None = None
+        self._unsigned: Reason | None = None  # why the last head that was due could not be signed
         self.log_id = log_id
         self.counters: Counter[str] = Counter()
         self._log = log
@@ -137,18 +131,6 @@ class Station:
         self._uncovered_since_us: int | None = None
         self.durable_size = log.size
         self._keep_stopped = keep_stopped
-        # Control asks the registry and always tells what came of it; without control nobody does.
-        self._awaits_registry = asks_registry
-        self._registry_heads: tuple[bytes, ...] = ()
-        self._asked: set[str] = set(recovered.peers)
-        self._is_asking = True
-        self._ask_until_us = 0
-        self._watch = ClockWatch(clock)
-        self._doubts_clock = False
-        self._contradicted_until_us = 0
-        # Without peers the registry is the only witness there is; without control nobody can ask it.
-        self._has_peers = bool(recovered.peers)
-        self.is_confirmed = not self._has_peers and not asks_registry
         self.heads = HeadKeeper(log_id, gateway, log, sign_head, clock)
         if newest_head:
             self.heads.restore(newest_head)
@@ -165,9 +147,17 @@ class Station:
             on_open=self._road_opened,
             on_lost=self._road_lost,
             on_arrival=self._arrived,
-            on_time=self._time_told,
+            on_time=lambda is_ours: self.witnesses.tell_time(is_ours),
             stop_log=self._stop,
             fetch_configuration=fetch_configuration,
+        )
+        self.witnesses = Witnesses(
+            log_id,
+            clock,
+            self.roads,
+            recovered.peers,
+            asks_registry=asks_registry,
+            on_settled=self._settled,
         )
         parts = Parts(
             Terms(log_id, gateway, gateway.rpartition("/")[0], limits.message_bytes, limits.peer_wait_us),
@@ -211,104 +201,38 @@ class Station:
         """Begin with a first configuration: ask the last peers, sign over what is durable, take up what was left."""
         self.swap(view)
         if self.stopped is None:
-            self._ask(view)
-            self._judge_registry_heads(view)
+            self.witnesses.ask(view)
+            self.witnesses.judge_registry(view)
         self._sign()
         if self.state == "starting":
             self.state = "ready"
         self._wake()
 
-    def _ask(self, view: TrustView) -> None:
-        """Before the first signature: is there a head of ours, out there, that this log cannot extend (M5)?
+    def hear_registry(self, heads: tuple[bytes, ...], *, answered: bool = True) -> None:
+        """What the registry holds of our logs, or that it could not be asked."""
+        self.witnesses.hear_registry(heads, self.roads.trust, answered=answered)
 
-        Each Hello of a peer tells the newest that it holds. One answer is a witness; all are waited for, but not long.
-        Until then statements are committed and not sent.
-        """
-        for log in list(self._asked):
-            gateway = view.by_log.get(log)
-            if gateway is None or not gateway.admitted:
-                self._asked.discard(log)
-            else:
-                self.roads.dial(gateway, next(one for one in gateway.logs if one.id == log))
-        self._is_asking = bool(self._asked) or self._awaits_registry
-        self._ask_until_us = self._clock.monotonic_us() + ASK_US
+    @property
+    def fault(self) -> Reason | None:
+        """Why nothing can be signed now."""
+        return self.witnesses.objection or self._unsigned
 
-    def _check_asking(self, now_us: int) -> None:
-        """End the asking when every peer answered or cannot be reached, or when it took too long.
-
-        A clock that a peer contradicts, and none bears out, signs nothing: neither at the start nor after it was set.
-        """
-        if not self._is_asking or self.roads.trust is None:
-            return
-        is_contradicted = now_us < self._contradicted_until_us
-        waits = (
-            self._doubts_clock
-            or self._awaits_registry
-            or any(self.roads.is_dialling(log) for log in self._asked)
-        )
-        if is_contradicted or (waits and now_us < self._ask_until_us):
-            self.fault = Reason.CLOCK_SKEW if is_contradicted else self.fault
-            return
-        self._is_asking = self._doubts_clock = False
-        self.fault = None
-        if self.roads.holds_back:
-            self.roads.holds_back = False
-            why = "dialled while our clock was in doubt: nothing began on it"
-            for road in list(self.roads.roads.values()):
-                if road.is_open and road.dialled_by == self.log_id:
-                    self.roads.end_with(road, FrameRefusedError(Reason.INTERRUPTED, why))
-        if not self.is_confirmed:
-            _events.warning("log.unconfirmed", peers=len(self._asked))
+    def _settled(self) -> None:
+        """Nobody is to be asked any more: what waited for a signature leaves."""
+        self._unsigned = None
         self._sign()
         self._wake()
 
-    def _time_told(self, is_ours: bool) -> None:
-        """A peer's head, or its refusal, tells whether its clock is ours; while ours is in doubt that decides."""
-        self._contradicted_until_us = 0 if is_ours else self._clock.monotonic_us() + CONTRADICTED_US
-        if is_ours:
-            self._doubts_clock = False
-
     def _check_clock(self, view: TrustView) -> None:
-        """After the clock was set: end all roads, whose next Hellos tell what time it is; meanwhile nothing is signed.
-
-        What was in flight ends by name with its road; what is new is refused ``CLOCK_SKEW``.
-        """
-        by_ms = self._watch.take()
-        if by_ms:
-            _events.error("clock.set", by_s=by_ms // 1000)
-            self.fault = Reason.CLOCK_SKEW
-            self._end_roads(Reason.CLOCK_SKEW, f"our clock was set by {by_ms // 1000} s")
-            self._asked = set(self.roads.roads)
-            self._ask(view)
-            self._doubts_clock = self.roads.holds_back = self._is_asking
-            self._contradicted_until_us = 0
-            self._ask_until_us = self._clock.monotonic_us() + DOUBT_US
-        elif self.fault is not None and not self._is_asking and self._sign() is None:
+        """What was in flight when the clock was set ended with its road; what is new is refused ``CLOCK_SKEW``."""
+        if self.witnesses.was_clock_set(view) or self._unsigned is None or self.witnesses.is_asking:
+            return
+        if self._sign() is None:
             # Its last signed head lies ahead of it: no peer will hear anything from this log before that time.
-            self._end_roads(self.fault, "our clock lies behind our last signed head")
-
-    def _end_roads(self, reason: Reason, why: str) -> None:
-        for road in list(self.roads.roads.values()):
-            if road.is_open:
-                self.roads.end_with(road, FrameRefusedError(reason, why))
-
-    def hear_registry(self, heads: tuple[bytes, ...], *, answered: bool = True) -> None:
-        """What the registry holds of our logs, or that it could not be asked. A head counts by our own seal alone."""
-        self._awaits_registry = False
-        # A log that neither a peer nor the registry ever saw a head of has shown none.
-        self.is_confirmed = self.is_confirmed or (answered and not self._has_peers)
-        self._registry_heads = tuple(one for one in heads if _log_of(one) == self.log_id)
-        if self.roads.trust is not None:
-            self._judge_registry_heads(self.roads.trust)
-            self._check_asking(self._clock.monotonic_us())
-
-    def _judge_registry_heads(self, view: TrustView) -> None:
-        heads, self._registry_heads = self._registry_heads, ()
-        for jws in heads:
-            try:
-                self.is_confirmed = self.roads.verify_held(jws, view, REGISTRY) > 0 or self.is_confirmed
-            except ExchangeError as error:
-                _events.error("registry.head", reason=str(error.reason), why=str(error))
+            for road in list(self.roads.roads.values()):
+                if road.is_open:
+                    text = "our clock lies behind our last signed head"
+                    self.roads.end_with(road, FrameRefusedError(self._unsigned or Reason.CLOCK_SKEW, text))
 
     def swap(self, view: TrustView) -> None:
         """Use another configuration from now on, whole."""
@@ -323,7 +247,8 @@ class Station:
             self._check_clock(self.roads.trust)
         self.pipeline.on_tick(now_us)
         self.roads.on_tick()
-        self._check_asking(now_us)
+        if self.roads.trust is not None:
+            self.witnesses.on_tick(now_us)
         for road in list(self.roads.roads.values()):
             if road.is_open and road.is_stalled(now_us):
                 text = "the peer gives no credit for what waits to be sent"
@@ -424,9 +349,7 @@ class Station:
 
     def _road_opened(self, road: Road) -> None:
         self._doubts.on_open(road)
-        self._asked.discard(road.peer.log)
-        # A peer that holds no head of ours has witnessed nothing.
-        self.is_confirmed = self.is_confirmed or road.sent_size > 0
+        self.witnesses.on_road_opened(road)
         if self.state == "draining" and road.channel is not None:
             road.channel.send_message(encode_drain())
         if road.outgoing:
@@ -513,19 +436,19 @@ class Station:
                 self.pipeline.consumer.retry_waiting()
 
     def _sign(self) -> bytes | None:
-        if self._is_asking or self.turns.stopped or self._watch.look():
+        if self.witnesses.is_asking or self.turns.stopped or self.witnesses.watch.look():
             return None
         try:
             head = self.heads.over(self.durable_size, self.roads.trust.mark if self.roads.trust else None)
         except ExchangeError as error:
             self.counters["heads_refused"] += 1
-            if self.fault is not error.reason:
+            if self._unsigned is not error.reason:
                 # Tried again with every tick; told once.
                 _events.error("head.refused", reason=str(error.reason), why=str(error))
-            self.fault = error.reason
+            self._unsigned = error.reason
             return None
         self._uncovered_since_us = None
-        self.fault = None
+        self._unsigned = None
         return head
 
     def _head_to_show(self) -> bytes:
@@ -534,7 +457,7 @@ class Station:
         A log that still asks its peers shows none: the one that it kept may be older than what they believe. Nor does
         one that was stopped: it signs no more.
         """
-        if self._is_asking or self.stopped is not None:
+        if self.witnesses.is_asking or self.stopped is not None:
             return b""
         return self._sign() or self.heads.newest
 
@@ -576,13 +499,6 @@ class Station:
         self.pipeline.halt(reason)
         self.roads.close(reason)
         _events.error("log.stopped", reason=state)
-
-
-def _log_of(jws: bytes) -> str:
-    try:
-        return parse_head(jws).unverified.log
-    except MalformedError:
-        return ""
 
 
 def _is_due(road: Road, now_us: int) -> bool:

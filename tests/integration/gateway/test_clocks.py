@@ -155,7 +155,7 @@ def test_a_suspended_machine_goes_on_when_a_peer_bears_its_clock_out(federation:
     """The clock is right, only the monotonic one stood still: seen as set, believed as soon as a peer agrees."""
     call(federation)
     assert federation.pns.worker is not None
-    watch = federation.pns.worker.station._watch
+    watch = federation.pns.worker.station.witnesses.watch
     watch._lead_ms -= 3_600_000
 
     until(lambda: _passes(federation), 15)

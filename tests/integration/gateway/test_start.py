@@ -74,7 +74,7 @@ def test_a_log_that_nobody_confirms_goes_on_and_says_so(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Until the first peer is there again."""
-    monkeypatch.setattr("gateway.worker.station.ASK_US", 300_000)
+    monkeypatch.setattr("gateway.worker.witnesses.ASK_US", 300_000)
     federation.stop(federation.pns)
     federation.stop(federation.anip)
 
@@ -94,13 +94,13 @@ def test_nothing_is_signed_while_peers_are_asked(
 ) -> None:
     """What is committed meanwhile waits for the first signature; nothing of it is lost."""
     federation.stop(federation.pns)
-    monkeypatch.setattr("gateway.worker.station.Station._check_asking", lambda station, now_us: None)
+    monkeypatch.setattr("gateway.worker.witnesses.Witnesses.on_tick", lambda witnesses, now_us: None)
 
     federation.start(federation.pns)
 
     worker = running(federation.pns)
     stored = worker.station.heads.newest
-    until(lambda: worker.station.is_confirmed)
+    until(lambda: worker.station.witnesses.is_confirmed)
     with federation.channel() as channel:
         waiting = calling(channel).future(b"waiting", metadata=metadata(), timeout=10)
         until(lambda: worker.station.durable_size > worker.station.heads.size)
@@ -121,8 +121,8 @@ def test_a_peer_answers_though_it_is_asking_itself(federation: Federation) -> No
     federation.start(federation.pns)
 
     call(federation, b"both")
-    assert running(federation.pns).station.is_confirmed
-    assert running(federation.anip).station.is_confirmed
+    assert running(federation.pns).station.witnesses.is_confirmed
+    assert running(federation.anip).station.witnesses.is_confirmed
     assert time.monotonic() - begun < 10
 
 

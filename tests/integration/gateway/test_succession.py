@@ -275,12 +275,12 @@ def test_nothing_is_signed_before_control_told_what_the_registry_holds(
     """Peers alone are not enough; a registry that cannot be asked is told as such, and the log goes on."""
     call(federation)
     federation.stop(federation.pns)
-    monkeypatch.setattr("gateway.worker.station.ASK_US", 10**9)
+    monkeypatch.setattr("gateway.worker.witnesses.ASK_US", 10**9)
     ours, theirs = socket.socketpair()
     with ours:
         federation.start(federation.pns, theirs)
         worker = running(federation.pns)
-        until(lambda: worker.station.is_confirmed)
+        until(lambda: worker.station.witnesses.is_confirmed)
         assert not worker.station.has_signed
 
         ours.sendall(encode_line(RegistryHeads(answered=False)))

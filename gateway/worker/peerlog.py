@@ -82,9 +82,8 @@ class PeerLog:
         met_at: int | None = None,
     ) -> None:
         self.log = log
-        self.met_at = (
-            met_at  # size of its log after the first frame that our log heard; a predecessor heard others
-        )
+        # Size of its log after the first frame that our log heard, not one that ours succeeds; None before it.
+        self.met_at = met_at
         self.heard = HeardLeaves() if heard is None else heard
         self.edge = edge or Edge()
         self.head = head

@@ -403,7 +403,7 @@ class Provider:
         turn.say(self._outcome(turn, peer, question, record), road)
 
     def _outcome(self, turn: Turn, peer: PeerLog, question: Outcome, record: Record | None) -> Statement:
-        view, is_ours = self._parts.trust, question.index >= (peer.met_at or 0)
+        view, is_ours = self._parts.trust, peer.met_at is not None and question.index >= peer.met_at
         is_passed = record is None and (is_ours or self._parts.are_predecessors_whole)
         return Statement(
             v=1,

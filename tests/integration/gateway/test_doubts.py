@@ -304,3 +304,21 @@ def test_a_question_about_what_lies_above_the_edge_waits(federation: Federation)
 
     assert turn.entries == 0
     assert road.is_open
+
+
+def test_a_successor_that_heard_nothing_of_a_peer_does_not_speak_for_lost_leaves(
+    federation: Federation,
+) -> None:
+    """Before its first frame everything below the edge was there for the log before to take, and deliver."""
+    anip, road = running(federation.anip), road_of(federation.anip)
+    provider, turn = anip.station.pipeline.provider, Turn(anip.station._leaves, 0, 0)
+    genesis = _question(federation, 0, bytes.fromhex(road.peer.log))
+
+    def ask() -> None:
+        road.peer.met_at, provider._parts.are_predecessors_whole = None, False
+        provider.answer_question(turn, road, genesis)
+
+    done(federation, ask)
+
+    ((_, (said,)),) = turn.by_road.values()
+    assert parse_statement(said.body).delivery == "unknown"

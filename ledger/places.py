@@ -27,7 +27,7 @@ class LogPlace:
         segments: Directory of its segments.
         bodies: Directory of its day keys and slots.
         head_file: Its newest signed head.
-        stopped_file: Why it was stopped, if it was (``gateway.worker.stopped``).
+        stopped_file: Why it was stopped, if it was (``gateway.stopped``).
     """
 
     worker: int

@@ -1,7 +1,6 @@
 """One call of a program: one HTTP/2 stream of the programs' port.
 
-A ``Call`` hands whole messages up as they arrive and takes whole messages down. It knows windows and knows
-nothing of
+A ``Call`` hands whole messages up as they arrive and takes whole messages down. It knows windows and knows nothing of
 trust: of the caller it tells the thumbprint of the certificate that TLS presented, and hands the headers on.
 """
 

@@ -41,9 +41,8 @@ class Pipeline:
         self._parts = parts
         self._arrivals = arrivals
         self._accept = accept
-        self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome, int]] = (
-            deque()
-        )  # and when, in microseconds
+        # Each with the microsecond at which it came: what it waits for its turn counts against its deadline.
+        self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome, int]] = deque()
         self._startup: deque[Callable[[Turn], None]] = deque()
         self.consumer = Consumer(parts, doubts)
         self.provider = Provider(parts)

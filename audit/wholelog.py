@@ -551,7 +551,12 @@ def _compare_successions(verifications: Sequence[_Verification]) -> None:
         if claim is None or before is None or one.report.fault is not None:
             continue
         size = before.report.size
-        if claim.size <= size and before.reader.tree.root(claim.size).hex() != claim.root:
+        if claim.size > size:
+            # Cut off after the switch, with the head beside it: the successor alone still tells how long it was.
+            before.report.fault = before.report.fault or LogFaultError(
+                Reason.LOG_BEHIND_PEERS, f"{size} leaves are here, its successor goes on from {claim.size}"
+            )
+        elif before.reader.tree.root(claim.size).hex() != claim.root:
             one.report.fault = LogFaultError(
                 Reason.FORKED, f"it names another root for the {claim.size} leaves of the log before it"
             )

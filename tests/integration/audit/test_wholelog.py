@@ -272,6 +272,19 @@ def test_a_successor_that_names_another_past_is_refused(tmp_path: Path) -> None:
     assert fault(tmp_path)[0] == "FORKED"
 
 
+def test_a_closed_log_shorter_than_its_successor_says_is_behind(tmp_path: Path) -> None:
+    """Cut off later, with the head beside it: nothing in it tells, but its successor was written before."""
+    old = genesis_leaf(Genesis(1, "BJ/GOV/ANIP/gw1", 0, 1_790_000_000_000, "00" * 16, None))
+    create_log(tmp_path / "log/0", old)
+    claim = Succession(leaf_hash(old).hex(), 2, "ab" * 32, "disk-lost")
+    create_log(tmp_path / "log/1", genesis_leaf(Genesis(1, "BJ/GOV/ANIP/gw1", 1, 1, "11" * 16, claim)))
+
+    logs = told(tmp_path)["logs"]
+
+    assert [one["reason"] for one in logs] == ["LOG_BEHIND_PEERS", None]
+    assert logs[0]["detail"] == "1 leaves are here, its successor goes on from 2"
+
+
 # --- damaged files ---
 
 

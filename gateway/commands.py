@@ -548,8 +548,7 @@ def config() -> None:
 @lang_option
 def config_show(config: Path, output: Output, lang: Language) -> None:
     """La configuration en vigueur / the configuration in force."""
-    from core.configuration import CurrentConfiguration
-    from core.documents import decode_strict
+    from core.configuration import decode_current
     from gateway.local import LocalAdmin
     from gateway.screens import configuration_screen
 
@@ -558,7 +557,7 @@ def config_show(config: Path, output: Output, lang: Language) -> None:
     if output == "json":
         click.echo(found.document.decode("utf-8"))
         return
-    current = decode_strict(found.document, CurrentConfiguration, max_bytes=len(found.document))
+    current = decode_current(found.document)
     _show(configuration_screen(current, found.left_out, SystemClock().now_ms()), found, output, lang)
 
 

@@ -9,8 +9,7 @@ from typing import Final, Self, TypeVar
 
 import grpc
 
-from core.configuration import CurrentConfiguration, ProgramEntry
-from core.documents import decode_strict
+from core.configuration import ProgramEntry, decode_current
 from core.language import Text
 from core.reasons import Code, ExchangeError, Reason
 from gateway.control.programs import PinnedPrograms
@@ -78,8 +77,7 @@ class LocalAdmin:
 
     def goes_by(self, programs: Sequence[ProgramEntry]) -> bool:
         """Whether control and every worker that runs admit these pinned programs, and no others."""
-        document = self.configuration().document
-        current = decode_strict(document, CurrentConfiguration, max_bytes=len(document))
+        current = decode_current(self.configuration().document)
         if current.programs != list(programs):
             return False
         running = [worker for worker in self.status().workers if worker.pid]
@@ -87,8 +85,7 @@ class LocalAdmin:
 
     def gateways_by_log(self) -> dict[str, str]:
         """Whose each log of the configuration in force is."""
-        document = self.configuration().document
-        current = decode_strict(document, CurrentConfiguration, max_bytes=len(document))
+        current = decode_current(self.configuration().document)
         view = build(current, own_member="", own_key="", fresh_ms=0)
         return {log: gateway.id for log, gateway in view.by_log.items()}
 

@@ -14,8 +14,8 @@ from typing import Final
 
 import msgspec
 
-from core.configuration import CurrentConfiguration
-from core.documents import MalformedDocumentError, decode_strict
+from core.configuration import CurrentConfiguration, decode_current
+from core.documents import MalformedDocumentError
 from core.heads import MalformedHeadError, TreeHead, parse_head
 from core.reasons import ExchangeError, Reason
 from gateway.channel import WriteFailure
@@ -31,7 +31,6 @@ from passerelle.gateway.v1 import log_pb2, status_pb2
 
 # Nobody answers at ``admin.sock``.
 GATEWAY_DOWN: Final = "GATEWAY_DOWN"
-_MAX_CURRENT_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,7 @@ class LogOnDisk:
 def read_current(directory: GatewayDirectory) -> CurrentConfiguration | None:
     """``configuration/current.json``; ``None`` if there is none that can be read."""
     try:
-        data = directory.current.read_bytes()
-        return decode_strict(data, CurrentConfiguration, max_bytes=_MAX_CURRENT_BYTES)
+        return decode_current(directory.current.read_bytes())
     except (OSError, MalformedDocumentError):
         return None
 

@@ -15,24 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.clock import Clock
-from core.configuration import CurrentConfiguration
-from core.documents import decode_strict
+from core.configuration import decode_current
 from core.heads import parse_head
 from core.jws import DocumentKind, parse_document
 from core.leaves import Genesis, Succession, genesis_leaf, log_id_of, note_leaf, parse_genesis, parse_leaf
-from core.merkle import EMPTY_ROOT, root_of
+from core.merkle import EMPTY_ROOT
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import ClosedLog, Registration, parse_registration
 from core.succession import OWN_STATE, Gap, WitnessedHead, first_notes, gap_between, written_reason
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
-from gateway.stopped import read_stopped, verdict_on, witnessed
+from gateway.stopped import Tree, read_stopped, verdict_on, witnessed
 from ledger.headfile import read_head_file
 from ledger.log import create_log, hold_log, segments, sync_directory
 from ledger.places import closed_place
 from ledger.reader import LogReader
-
-MAX_CURRENT_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class OldLog:
 
     def shown(self, witness: str, jws: bytes, tree: LogReader | None) -> OldLog:
         """The same log, with a head that somebody holds, if these leaves do not have it."""
-        verdict = verdict_on(_Read(tree), parse_head(jws).unverified) if tree else "LOG_BEHIND_PEERS"
+        verdict = verdict_on(tree.tree, parse_head(jws).unverified) if tree else "LOG_BEHIND_PEERS"
         if verdict is None or any(one.jws == jws for one in self.elsewhere):
             return self
         found = WitnessedHead(witness, jws, verdict == "FORKED")
@@ -102,7 +99,7 @@ def read_old_log(
         is_whole = False
     if not reader.log_id:
         return _lost_log(directory, settings, worker), None
-    tree = _Read(reader)
+    tree = reader.tree
     stopped = read_stopped(place.stopped_file, reader.log_id)
     shown = tuple(witnessed(stopped, tree)) if stopped is not None else ()
     is_whole = is_whole and not (stopped is not None and stopped.state == "FORKED")
@@ -230,8 +227,7 @@ def genesis_of(log: Path) -> Genesis:
 def registration_in_force(directory: GatewayDirectory, settings: GatewaySettings) -> Registration | None:
     """This gateway's registration in the configuration that its workers use; ``None`` if there is none."""
     try:
-        data = directory.current.read_bytes()
-        current = decode_strict(data, CurrentConfiguration, max_bytes=MAX_CURRENT_BYTES)
+        current = decode_current(directory.current.read_bytes())
     except (OSError, MalformedError):
         return None
     listed = [
@@ -241,20 +237,6 @@ def registration_in_force(directory: GatewayDirectory, settings: GatewaySettings
     ]
     own = [one for one in listed if one.gateway == settings.gateway]
     return max(own, key=lambda one: one.serial, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """The tree of what a reader has read."""
-
-    reader: LogReader
-
-    @property
-    def size(self) -> int:
-        return self.reader.size
-
-    def root(self, size: int | None = None) -> bytes:
-        return root_of(self.reader.node, self.reader.size if size is None else size)
 
 
 def _lost_log(directory: GatewayDirectory, settings: GatewaySettings, worker: int) -> OldLog:
@@ -270,7 +252,7 @@ def _lost_log(directory: GatewayDirectory, settings: GatewaySettings, worker: in
     return old.shown(OWN_STATE, kept, None) if kept is not None and _is_head_of(kept, old.log) else old
 
 
-def _newest(reader: LogReader, head_file: Path, tree: _Read) -> bytes | None:
+def _newest(reader: LogReader, head_file: Path, tree: Tree) -> bytes | None:
     """The newest signed head that the leaves which are here have."""
     candidates: Iterable[bytes | None] = (read_head_file(head_file), reader.last_head)
     heads = [one for one in candidates if one is not None and _is_head_of(one, reader.log_id)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, MemberDocument
+from core.configuration import COMMON_TARGET, CommonDocument, MemberDocument, decode_current
 from core.configuration import member_target as target_of
 from core.documents import MAX_DOCUMENT_BYTES, decode_strict, digest, encode
 from core.heads import ConfigurationMark
@@ -108,7 +108,7 @@ class PublishedConfigurations:
             data = (self._directory / "current.json").read_bytes()
         except OSError:
             return None
-        current = decode_strict(data, CurrentConfiguration, max_bytes=64 * 1024 * 1024)
+        current = decode_current(data)
         files = {COMMON_TARGET: encode(current.common)}
         files |= {target_of(member.member): encode(member) for member in current.members}
         return PublishedVersion(ConfigurationMark(current.version, current.digest), b"", files)

@@ -13,7 +13,7 @@ import pytest
 
 from audit.report import Report, StepVerdict, Verdict
 from audit.verify import verify_evidence
-from core.configuration import CommonDocument, CurrentConfiguration
+from core.configuration import CommonDocument, CurrentConfiguration, encode_current
 from core.documents import decode_strict, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
@@ -481,7 +481,7 @@ def test_what_the_mirror_has_lost_is_taken_from_what_is_in_force(country: Eviden
     )
     configuration = country.pns.directory / "configuration"
     shutil.rmtree(configuration / "mirror")
-    (configuration / "current.json").write_bytes(encode(current))
+    (configuration / "current.json").write_bytes(encode_current(current))
 
     parts = gather_evidence(country.pns.directory, wanted.id)
     report = verified(country, parts)

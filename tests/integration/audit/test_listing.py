@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from audit.commands import audit
 from core.agreements import Bilingual
 from core.clock import SystemClock
-from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, Purpose
+from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, Purpose, encode_current
 from core.documents import decode_strict, encode
 from core.frames import FrameRecord
 from core.leaves import (
@@ -130,7 +130,7 @@ def test_the_digest_finds_an_agreement_in_another_version_but_not_its_state(coun
         members=country.member_documents(),
         programs=[],
     )
-    (configuration / "current.json").write_bytes(encode(current))
+    (configuration / "current.json").write_bytes(encode_current(current))
 
     assert cells(row(country.pns), "apdp", "agreement_state") == ("APDP 2026-041", "unknown")
 

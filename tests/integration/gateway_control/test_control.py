@@ -16,8 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from cli.program import Program
-from core.configuration import AgreementEntry, CurrentConfiguration, RegistrationEntry
-from core.documents import decode_strict
+from core.configuration import AgreementEntry, CurrentConfiguration, RegistrationEntry, decode_current
 from core.identifiers import MethodName, urn
 from core.reasons import Reason
 from core.registrations import RegisteredLog
@@ -63,7 +62,7 @@ def worker_version(control: Control) -> int:
 
 
 def current(made: InitResult) -> CurrentConfiguration:
-    return decode_strict(made.directory.current.read_bytes(), CurrentConfiguration)
+    return decode_current(made.directory.current.read_bytes())
 
 
 def program(country: Country, control: Control, made: InitResult) -> Program:

@@ -30,8 +30,7 @@ from grpc_health.v1 import health_pb2
 
 from cli.main import passerelle
 from core.clock import SystemClock
-from core.configuration import CurrentConfiguration
-from core.documents import decode_strict, encode
+from core.configuration import CurrentConfiguration, decode_current, encode_current
 from core.heads import TreeHead
 from core.identifiers import SubsystemId, urn
 from core.language import Text
@@ -89,11 +88,11 @@ class Patient:
 
     def current(self) -> CurrentConfiguration:
         data = self.directory.current.read_bytes()
-        return decode_strict(data, CurrentConfiguration, max_bytes=len(data))
+        return decode_current(data)
 
     def change(self, **fields: object) -> None:
         """Another configuration in force than the one that came."""
-        self.directory.current.write_bytes(encode(msgspec.structs.replace(self.current(), **fields)))
+        self.directory.current.write_bytes(encode_current(msgspec.structs.replace(self.current(), **fields)))
 
     def set(self, old: str, new: str) -> None:
         """Another line in gateway.toml."""

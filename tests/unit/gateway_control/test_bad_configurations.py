@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.clock import ManualClock
-from core.configuration import CurrentConfiguration
-from core.documents import decode_strict
+from core.configuration import decode_current
 from core.reasons import ExchangeError
 from gateway.channel import ConfigurationChanged, ToWorker
 from gateway.control.configuration import CONFIG_NOT_STORED, ConfigurationKeeper
@@ -72,7 +71,7 @@ class Weather:
         assert self.good[trusted.version][0] == trusted.digest
         assert trusted.version >= at_least
         assert keeper.read_target("members/x.json") == b"%d" % trusted.version
-        current = decode_strict(self.directory.current.read_bytes(), CurrentConfiguration)
+        current = decode_current(self.directory.current.read_bytes())
         assert (current.version, current.digest) == (trusted.version, trusted.digest)
         assert all(isinstance(one, ConfigurationChanged) for one in self.told[:1])
         return trusted.version

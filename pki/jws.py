@@ -8,15 +8,14 @@ a kind is never taken for another, and a key is never taken from a header.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
-import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from core.agreements import parse_agreement
-from core.documents import decode_strict, digest
-from core.heads import encode_head, parse_head, unb64url
+from core.documents import digest
+from core.heads import encode_head, parse_head
 from core.jws import DocumentKind
 from core.reasons import MalformedError, Reason
 from core.registrations import parse_registration, parse_successor
@@ -27,34 +26,17 @@ from pki.keys import (
     certificate_key,
     certificate_thumbprint,
     key_thumbprint,
-    verify_jws_es256,
 )
+from pki.tokens import TYPE, parse_token
 
 HEAD: Final = "tree-head+jwt"
-CALLER: Final = "caller+jwt"
-MAX_CALLER_BYTES: Final = 4096
+CALLER: Final = TYPE
 _PARSERS: Final = {
     DocumentKind.AGREEMENT: parse_agreement,
     DocumentKind.REGISTRATION: parse_registration,
     DocumentKind.MEMBER_SUCCESSOR: parse_successor,
 }
 JWS_KINDS: Final = (HEAD, *(kind.value for kind in DocumentKind), CALLER)
-
-
-class _CallerHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    alg: Literal["ES256"]
-    typ: Literal["caller+jwt"]
-    kid: str
-
-
-class _CallerClaims(msgspec.Struct, frozen=True):
-    """What every token has; what the rest means, and whether the time is right, the gateway judges."""
-
-    iss: str
-    aud: str
-    iat: int
-    exp: int
-    jti: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +106,9 @@ def _verify_head(jws: bytes, certificate: x509.Certificate | None) -> VerifiedJw
 
 
 def _verify_caller(token: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
-    parts = token.split(b".")
-    if len(token) > MAX_CALLER_BYTES or len(parts) != 3:
-        raise MalformedError(Reason.TOKEN_INVALID, "not a compact JWS")
-    header, payload, signature = map(unb64url, parts)
-    named = decode_strict(header, _CallerHeader)
-    if named.kid != key_thumbprint(key):
+    """The door's own form and signature; who is asked, and when, is the door's."""
+    unverified = parse_token(token)
+    if unverified.kid != key_thumbprint(key):
         raise BadSignatureError("the token is signed by another key")
-    verify_jws_es256(key, parts[0] + b"." + parts[1], signature)
-    decode_strict(payload, _CallerClaims)
-    return payload
+    unverified.require_signature(key)
+    return unverified.payload

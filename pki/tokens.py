@@ -127,6 +127,51 @@ class CallerToken:
             raise TokenError(TokenFault.CERTIFICATE, "bound to another certificate than the one shown")
 
 
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A token in its form: exactly our members, each once, one kind, one algorithm. Nobody vouches for it yet.
+
+    Attributes:
+        token: Compact JWS.
+        kid: The key that it names.
+        claims: What it claims.
+    """
+
+    token: bytes
+    kid: str
+    claims: _Claims
+
+    @property
+    def payload(self) -> bytes:
+        """The claims as they were signed."""
+        return unb64url(self.token.split(b".")[1])
+
+    def require_signature(self, key: ec.EllipticCurvePublicKey) -> None:
+        """Check that ``key`` signed it.
+
+        Raises:
+            TokenError: It did not.
+        """
+        signing_input, _, signature = self.token.rpartition(b".")
+        try:
+            verify_jws_es256(key, signing_input, unb64url(signature))
+        except (MalformedHeadError, BadSignatureError):
+            raise TokenError(TokenFault.SIGNATURE, "the signature does not verify") from None
+
+
+def parse_token(token: bytes) -> UnverifiedToken:
+    """Read a token.
+
+    Raises:
+        TokenError: It is not in the one form that a token has.
+    """
+    parts = _split(token)
+    header, claims = _read(parts[0], _Header), _read(parts[1], _Claims)
+    if header.typ != TYPE or header.alg != "ES256":
+        raise TokenError(TokenFault.FORM, f"not a {TYPE} signed with ES256")
+    return UnverifiedToken(token, header.kid, claims)
+
+
 def issue_token(
     key: ec.EllipticCurvePrivateKey,
     program: ProgramId,
@@ -167,19 +212,16 @@ def verify_token(
     Raises:
         TokenError: It is refused, and why.
     """
-    # 1 Form: three canonical parts, exactly our members, each once.
-    parts = _split(token)
-    header, claims = _read(parts[0], _Header), _read(parts[1], _Claims)
-    # 2 Kind and algorithm: one of each.
-    if header.typ != TYPE or header.alg != "ES256":
-        raise TokenError(TokenFault.FORM, f"not a {TYPE} signed with ES256")
-    # 3 The key is a registered one, and the one that is named.
-    found = key_of(header.kid) if _THUMBPRINT.fullmatch(header.kid) else None
-    if found is None or key_thumbprint(found.key) != header.kid:
+    # 1 Form: three canonical parts, exactly our members, each once; one kind, one algorithm.
+    unverified = parse_token(token)
+    kid, claims = unverified.kid, unverified.claims
+    # 2 The key is a registered one, and the one that is named.
+    found = key_of(kid) if _THUMBPRINT.fullmatch(kid) else None
+    if found is None or key_thumbprint(found.key) != kid:
         raise TokenError(TokenFault.KEY, "signed by a key that is not registered")
-    # 4 The signature. From here on we speak to a program that the administrator knows, or to its thief.
-    _require_signature(token, parts[2], found.key)
-    # 5 For this gateway, and for no longer than a token may live.
+    # 3 The signature. From here on we speak to a program that the administrator knows, or to its thief.
+    unverified.require_signature(found.key)
+    # 4 For this gateway, and for no longer than a token may live.
     if claims.aud != str(audience):
         raise TokenError(TokenFault.AUDIENCE, "addressed to another gateway")
     if not _JTI.fullmatch(claims.jti):
@@ -187,11 +229,11 @@ def verify_token(
     first, last = min(claims.iat, claims.nbf), max(claims.iat, claims.nbf)
     if claims.exp <= last or claims.exp - first > MAX_LIFETIME.total_seconds():
         raise TokenError(TokenFault.LIFETIME, "lives longer than 5 minutes, or not at all")
-    # 6 The key speaks for its own program only.
+    # 5 The key speaks for its own program only.
     if claims.iss != found.program or claims.sub != found.program:
         raise TokenError(TokenFault.PROGRAM, "the key is registered for another program")
     bound_to = None if claims.cnf is msgspec.UNSET else claims.cnf.thumbprint
-    return CallerToken(found.program, header.kid, last, claims.exp, bound_to)
+    return CallerToken(found.program, kid, last, claims.exp, bound_to)
 
 
 def _split(token: bytes) -> list[bytes]:
@@ -209,10 +251,3 @@ def _read(part: bytes, kind: type[_T]) -> _T:
     except (MalformedHeadError, MalformedDocumentError):
         # Not the parser's own words: they could quote the token.
         raise TokenError(TokenFault.FORM, "not the members that it must have") from None
-
-
-def _require_signature(token: bytes, signature: bytes, key: ec.EllipticCurvePublicKey) -> None:
-    try:
-        verify_jws_es256(key, token[: len(token) - len(signature) - 1], unb64url(signature))
-    except (MalformedHeadError, BadSignatureError):
-        raise TokenError(TokenFault.SIGNATURE, "the signature does not verify") from None

@@ -56,12 +56,19 @@ HEAD_PAYLOAD = encode_head(
     TreeHead(1, "ab" * 32, "BJ/GOV/ANIP/gw1", 3, "cd" * 32, int(NOW.timestamp()), None)
 )
 SUCCESSOR_PAYLOAD = encode(MemberSuccessor(1, "BJ/GOV/ANIP", KID, "B" * 43, "2026-11-23T00:00:00Z"))
+PROGRAM = ProgramKey("BJ/GOV/PNS/PORTAIL/web", KEY.public_key())
 CLAIMS = json.dumps(
-    {"iss": "BJ/GOV/PNS/PORTAIL/web", "aud": "BJ/GOV/PNS/gw1", "iat": 1, "exp": 2, "jti": "0" * 16}
+    {
+        "iss": PROGRAM.program,
+        "sub": PROGRAM.program,
+        "aud": "BJ/GOV/PNS/gw1",
+        "iat": 1,
+        "nbf": 1,
+        "exp": 2,
+        "jti": "0" * 16,
+    }
 ).encode()
 CALLER_HEADER = b'{"alg":"ES256","typ":"caller+jwt","kid":"%s"}' % KID.encode()
-PROGRAM = ProgramKey("BJ/GOV/PNS/PORTAIL/web", KEY.public_key())
-DOOR_CLAIMS = json.dumps(json.loads(CLAIMS) | {"sub": PROGRAM.program, "nbf": 1}).encode()
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ VERIFIERS: Final = {
     "verify-jws: callers": _by_command(CALLER, CALLER_HEADER, CLAIMS),
     "callers at the door": Verifier(
         CALLER_HEADER,
-        DOOR_CLAIMS,
+        CLAIMS,
         lambda jws: verify_token(jws, {KID: PROGRAM}.get, GatewayId.parse("BJ/GOV/PNS/gw1")),
         is_exact=False,
     ),

@@ -38,7 +38,9 @@ def test_every_limit_of_the_settings_stands_on_the_page_with_its_default() -> No
         name: getattr(registry, name) for name in ("gateway_changes_per_hour", "expires_h", "refresh_s")
     }
 
-    assert {name: int(default) for name, default, _ in ROW.findall(PAGE)} == expected
+    rows = [(name, int(default)) for name, default, _ in ROW.findall(PAGE)]
+    assert dict(rows) == expected
+    assert len(rows) == len(expected), "a bound stands on the page twice"
 
 
 def test_every_limit_has_a_test_that_exists() -> None:

@@ -188,14 +188,14 @@ def check_log(case: Case) -> Iterator[Finding]:
             "LOG_UNCONFIRMED",
             Level.WARNING,
             Text(
-                "Depuis le démarrage, aucun pair n'a pu dire quelle tête de ce journal il détient",
-                "Since the start no peer could say which head of this log it holds",
+                "Depuis le démarrage, ni pair ni registre n'a pu dire quelle tête de ce journal il détient",
+                "Since the start neither a peer nor the registry could say which head of this log it holds",
             ),
             Text(
-                "rien si les pairs sont éteints (`passerelle doctor PEER_UNREACHABLE`) ; après une restauration, "
-                "attendre le premier pair avant de se fier au journal",
-                "nothing if the peers are down (`passerelle doctor PEER_UNREACHABLE`); after a restore, wait for the "
-                "first peer before relying on the log",
+                "rien si tous sont éteints (`passerelle doctor PEER_UNREACHABLE REGISTRY_UNREACHABLE`) ; après une "
+                "restauration, attendre le premier pair avant de se fier au journal",
+                "nothing if all are down (`passerelle doctor PEER_UNREACHABLE REGISTRY_UNREACHABLE`); after a restore, "
+                "wait for the first peer before relying on the log",
             ),
         )
 

@@ -135,8 +135,8 @@ CODES: Final[Mapping[str, Text]] = {
         "the log is damaged, or shorter than what was signed of it",
     ),
     "LOG_UNCONFIRMED": Text(
-        "depuis le démarrage, aucun pair n'a pu dire quelle tête de ce journal il détient",
-        "since the start no peer could say which head of this log it holds",
+        "depuis le démarrage, ni pair ni registre n'a pu dire quelle tête de ce journal il détient",
+        "since the start neither a peer nor the registry could say which head of this log it holds",
     ),
     "PORT_IN_USE": Text(
         "un port de cette passerelle est tenu par un autre processus",

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-
 from core.language import Text
 from core.reasons import ExchangeError
 from gateway.doctor.case import Case
@@ -17,7 +15,7 @@ from gateway.doctor.findings import Finding, Level, Value, good
 from gateway.doctor.words import day, duration, moment
 from gateway.layout import KeyFiles
 from pki.anchor import Anchor, spoken
-from pki.keys import load_chain, public_key_der, read_key
+from pki.keys import certificate_key, load_chain, public_key_der, read_key
 from rpc.files import read_private
 
 _EXPIRING_MS: Final = 30 * 86_400_000
@@ -26,18 +24,13 @@ _EXPIRING_MS: Final = 30 * 86_400_000
 def check_keys(case: Case) -> Iterator[Finding]:
     """Each private key: readable, closed to others, owned by who runs the gateway, and its certificate's."""
     directory = case.directory
-    names = {
-        "auth": Text("Clé TLS (auth)", "TLS key (auth)"),
-        "seal": Text("Clé de scellement (seal)", "Seal key (seal)"),
-        "programs": Text("Clé de l'AC des programmes", "Key of the programs' CA"),
-        "programs-server": Text("Clé du port des programmes", "Key of the programs' port"),
-    }
-    files = (directory.auth, directory.seal, directory.programs, directory.programs_server)
-    found = [
-        one
-        for name, pair in zip(names.values(), files, strict=True)
-        if (one := _key_fault(case, name, pair)) is not None
-    ]
+    pairs = (
+        (Text("Clé TLS (auth)", "TLS key (auth)"), directory.auth),
+        (Text("Clé de scellement (seal)", "Seal key (seal)"), directory.seal),
+        (Text("Clé de l'AC des programmes", "Key of the programs' CA"), directory.programs),
+        (Text("Clé du port des programmes", "Key of the programs' port"), directory.programs_server),
+    )
+    found = [one for name, files in pairs if (one := _key_fault(case, name, files)) is not None]
     wrapping = directory.wrapping_key(case.settings)
     if (fault := _file_fault(case, Text("Clé d'enveloppe", "Wrapping key"), wrapping)) is not None:
         found.append(fault)
@@ -68,7 +61,7 @@ def _key_fault(case: Case, name: Text, files: KeyFiles) -> Finding | None:
         )
     try:
         certificate = load_chain(files.certificate.read_bytes())[0]
-        fits = _spki(certificate) == public_key_der(key.public_key())
+        fits = public_key_der(certificate_key(certificate)) == public_key_der(key.public_key())
     except (OSError, ExchangeError):
         fits = False
     if fits:
@@ -163,12 +156,6 @@ def _user(uid: int) -> str:
 
 def _code(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, type(error).__name__)
-
-
-def _spki(certificate: x509.Certificate) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def check_certificates(case: Case) -> Iterator[Finding]:

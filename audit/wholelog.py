@@ -628,7 +628,7 @@ def report_lines(reports: Sequence[LogReport], lang: Language) -> Iterator[str]:
     """The same for people."""
     for one in reports:
         yield Text(
-            f"journal {one.log[:16]}… de {one.gateway or '?'}, travailleur {one.worker}",
+            f"journal {one.log[:16]}… de {one.gateway or '?'}, worker {one.worker}",
             f"log {one.log[:16]}… of {one.gateway or '?'}, worker {one.worker}",
         ).in_(lang)
         for text in _findings(one):

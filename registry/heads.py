@@ -1,8 +1,8 @@
-"""The registry as a witness: of each log the newest head that its gateway reported, and every head that went back.
+"""The registry as a witness: of each log the newest head that its gateway reported, and the heads that went back.
 
 A head is taken on the word of the seal key alone, judged against the registration in force. What is held never gets
-smaller. A head that cannot follow becomes an alarm, on record in the registry's own log with the digest of the head:
-nobody, the operator included, can make it unseen.
+smaller. A head that cannot follow becomes an alarm, the first ``MAX_ALARMS`` of a log, on record in the registry's own
+log with the digest of the head: nobody, the operator included, can make it unseen.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HeadBook:
 
         Raises:
             ExchangeError: ``NOT_AUTHORISED``, ``LOG_NOT_REGISTERED``: it is no registered gateway.
-                ``GATEWAY_SUSPENDED``, ``LIMIT_EXCEEDED``.
+                ``GATEWAY_SUSPENDED``, ``LIMIT_EXCEEDED``. ``DOCUMENT_INVALID``: more heads than a gateway has logs.
         """
         gateway = _require_gateway(actor)
         if len(heads) > MAX_REPORTED:

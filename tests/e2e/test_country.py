@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from cli.processes import Country, Part, free_base
 from rpc.identity import Identity
 from tests.support.hostile import outcome_of
 from tests.support.programs import require_program
+from tests.support.waiting import until
 
 PORTAL = "BJ/GOV/PNS/PORTAIL"
 GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
@@ -219,7 +220,7 @@ def test_canary_secrets_and_numbers_stand_nowhere(country: Running) -> None:
     assert "INTERNAL" not in outcomes
     assert outcomes >= {"NOT_FOUND", "PERSONAL_NUMBER_IN_METADATA", "CLIENT_NOT_YOURS", "METADATA_INVALID"}
     last = country.call()["exchange_id"]
-    _until(lambda: last in country.run("audit", "list", "--log", str(country.pns), "--output", "json").stdout)
+    until(lambda: last in country.run("audit", "list", "--log", str(country.pns), "--output", "json").stdout)
 
     keys = key_lines(country.layout.root)
     assert len(keys) > 10
@@ -251,7 +252,7 @@ def test_killed_worker_comes_back_by_itself(country: Running) -> None:
     worker = int((country.pns / "state/worker-0.pid").read_text(encoding="ascii"))
     os.kill(worker, signal.SIGKILL)
 
-    _until(lambda: "ADJOVI" in json.dumps(country.call()))
+    until(lambda: "ADJOVI" in json.dumps(country.call()))
 
 
 class Caller(threading.Thread):
@@ -286,7 +287,7 @@ class Caller(threading.Thread):
     def until_answered(self, more: int) -> None:
         """Wait for ``more`` further answers."""
         wanted = self.answered + more
-        _until(lambda: self.answered >= wanted)
+        until(lambda: self.answered >= wanted)
 
 
 def test_calls_go_on_when_control_dies_and_it_comes_back_without_the_registry(country: Running) -> None:
@@ -305,7 +306,7 @@ def test_calls_go_on_when_control_dies_and_it_comes_back_without_the_registry(co
 
         country.start_again("pns-gw1", ["gateway", "serve", "--config", str(country.pns / "gateway.toml")])
 
-        _until(lambda: _is_ready(country.ports.gateway(1, 4)))
+        until(lambda: _is_ready(country.ports.gateway(1, 4)))
         caller.until_answered(20)
     finally:
         os.kill(registry.pid, signal.SIGCONT)
@@ -324,13 +325,6 @@ def _is_ready(address: str) -> bool:
             return bool(page.status == 200)
     except OSError:
         return False
-
-
-def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.1)
 
 
 def send_canaries(country: Running) -> set[str]:
@@ -400,7 +394,7 @@ def test_revoked_agreement_is_refused_everywhere(country: Running) -> None:
 
     revoked = country.operator("agreement", "revoke", "CV-0001", "--reason", "essai", "--yes")
     started = time.monotonic()
-    _until(lambda: country.call().get("reason") in ("NO_AGREEMENT", "NOT_FOUND"))
+    until(lambda: country.call().get("reason") in ("NO_AGREEMENT", "NOT_FOUND"))
 
     assert revoked.returncode == 0, revoked.stderr
     print(f"refused {time.monotonic() - started:.1f} s after the command, the calls' own start included")

@@ -22,9 +22,10 @@ import pytest
 from gateway.settings import Limits
 from gateway.worker.wire import frame_message, message_prefix, request_headers
 from tests.support.federation import CLIENT, METHOD, Issued, calling, metadata
-from tests.support.hostile import outcome_of, until
+from tests.support.hostile import outcome_of
 from tests.support.processes import ProcessFederation
 from tests.support.rawprogram import RawProgram, http2_frame
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.e2e
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from core.leaves import parse_leaf
+from gateway.worker.main import Worker
 from ledger.reader import LogReader
 from tests.support.checker import Event, Verdict, check
 from tests.support.federation import Federation, Member
@@ -33,19 +31,17 @@ def reason_in(error: BaseException | None) -> tuple[grpc.StatusCode, error_detai
     return error.code(), info
 
 
-def leaves(member: Member) -> list[tuple[bytes, bytes]]:
+def worker_of(member: Member) -> Worker:
+    """The member's running worker."""
+    assert member.worker is not None
+    return member.worker
+
+
+def leaves(member: Member, worker: int = 0) -> list[tuple[bytes, bytes]]:
     """Label and body of every leaf of a member's log, also while it is written."""
-    reader = LogReader(member.directory.log(0))
+    reader = LogReader(member.directory.log(worker))
     reader.read_all()
     return [(leaf.label, leaf.body) for leaf in (parse_leaf(one.leaf) for one in reader)]
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until ``condition`` holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def judge(federation: Federation, acknowledged: list[str]) -> Verdict:

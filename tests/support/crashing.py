@@ -8,7 +8,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +20,7 @@ from ledger.failpoints import VARIABLE
 from tests.support.checker import Verdict, check, read_journal
 from tests.support.federation import Member, calling, metadata
 from tests.support.processes import ProcessFederation
+from tests.support.waiting import until
 
 # The least there may be, so that segments begin often.
 SEGMENT_BYTES = 1024 * 1024
@@ -181,11 +181,3 @@ class CrashingCountry(ProcessFederation):
         """What the independent checker says now."""
         journals = read_journal(self.told.path), read_journal(self.delivered.path)
         return check(self.pns.directory.log(0), self.anip.directory.log(0), *journals)
-
-
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait for ``condition``."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.01)

@@ -30,7 +30,7 @@ from gateway.worker.frames import (
 from gateway.worker.link import LinkChannel, LinkDialler
 from pki.keys import certificate_pem, key_pem, sign_es256
 from tests.support.federation import Federation, Issued, Member
-from tests.support.hostile import until
+from tests.support.waiting import until
 from tests.support.worker_country import WrittenLog
 
 

@@ -22,8 +22,9 @@ from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
-from tests.integration.gateway.test_exchange import leaves, refused
+from tests.support.calls import leaves, refused
 from tests.support.federation import PROVIDER, Federation, calling, metadata
+from tests.support.waiting import until
 from tests.support.worker_country import statement
 
 
@@ -31,13 +32,6 @@ from tests.support.worker_country import statement
 def federation(tmp_path: Path) -> Iterator[Federation]:
     with Federation(tmp_path, limits=Limits(entries_per_s=1, entries_burst=2)) as found:
         yield found
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def provider(federation: Federation) -> Worker:

@@ -34,9 +34,10 @@ from gateway.worker.main import Worker
 from ledger.log import SystemDisk
 from ledger.reader import LogReader
 from pki.keys import certificate_pem
-from tests.support.calls import until
+from tests.support.calls import worker_of
 from tests.support.checker import Event, check
 from tests.support.federation import METHOD, Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 PATIENT = Limits(peer_wait_ms=3000, reset_burst=1_000_000, resets_per_s=1_000_000)
 
@@ -84,11 +85,6 @@ def held(member: Member) -> Iterator[HeldDisk]:
     finally:
         log.disk = before
         disk.go_on.set()
-
-
-def worker_of(member: Member) -> Worker:
-    assert member.worker is not None
-    return member.worker
 
 
 def record(federation: Federation, name: str, member: Member) -> list[str]:

@@ -14,8 +14,9 @@ from core.heads import parse_head
 from core.leaves import NOTE, SAID
 from gateway.settings import Limits
 from ledger.log import Log
-from tests.support.calls import leaves, refused, until
+from tests.support.calls import leaves, refused
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 MINUTES = timedelta(minutes=10)
 DAYS = timedelta(days=2)

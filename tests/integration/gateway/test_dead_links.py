@@ -13,10 +13,11 @@ import pytest
 from core.leaves import SAID
 from core.statements import parse_statement
 from gateway.settings import Limits
-from tests.support.calls import leaves, reason_in, until
+from tests.support.calls import leaves, reason_in
 from tests.support.federation import Federation, calling, metadata
 from tests.support.loopback import LoopThread
 from tests.support.proxy import Direction, Link
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent import futures
 from dataclasses import replace
@@ -21,15 +20,15 @@ from gateway.settings import Limits
 from gateway.worker.budget import EntryBudget
 from gateway.worker.doubts import Doubts
 from gateway.worker.frames import Outcome
-from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
 from ledger.index import ExchangeIndex, Filter
 from ledger.reader import LogReader
 from ledger.records import AttachmentKind
-from tests.integration.gateway.test_exchange import refused
+from tests.support.calls import refused, worker_of
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -41,21 +40,9 @@ def federation(tmp_path: Path) -> Iterator[Federation]:
         yield found
 
 
-def running(member: Member) -> Worker:
-    assert member.worker is not None
-    return member.worker
-
-
 def road_of(member: Member) -> Road:
-    (found,) = running(member).station.roads.roads.values()
+    (found,) = worker_of(member).station.roads.roads.values()
     return found
-
-
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def done(federation: Federation, act: Callable[[], object]) -> None:
@@ -67,7 +54,7 @@ def done(federation: Federation, act: Callable[[], object]) -> None:
 
 
 def doubts(federation: Federation) -> Doubts:
-    return running(federation.pns).station.pipeline.consumer.doubts
+    return worker_of(federation.pns).station.pipeline.consumer.doubts
 
 
 def said(member: Member) -> list[Statement]:
@@ -107,9 +94,9 @@ class Deaf:
 def lose_a_request(federation: Federation) -> None:
     """A request of which bytes may have left; none arrived, and its stream broke."""
     road = road_of(federation.pns)
-    roads = running(federation.pns).station.roads
+    roads = worker_of(federation.pns).station.roads
     road.channel = Deaf(road.channel)
-    consumer = running(federation.pns).station.pipeline.consumer
+    consumer = worker_of(federation.pns).station.pipeline.consumer
     with federation.channel() as channel:
         call = calling(channel).future(b"lost", metadata=metadata(), timeout=20)
         until(lambda: bool(consumer.exchanges))
@@ -174,7 +161,7 @@ def test_a_doubt_outlives_a_restart_and_is_resolved_without_any_call(federation:
 
 def test_an_answer_that_was_committed_and_not_sent_goes_out_after_the_restart(federation: Federation) -> None:
     """With its body; the adapter is not asked again, and what the consumer hears late ends its doubt."""
-    worker = running(federation.anip)
+    worker = worker_of(federation.anip)
     answered = futures.Future[bool]()
     road = road_of(federation.anip)
 
@@ -203,7 +190,7 @@ def test_an_answer_that_was_committed_and_not_sent_goes_out_after_the_restart(fe
     (late,) = [one for one in reader.follow() if b'"verdict":"late"' in one.leaf]
     assert late.body is not None
     assert set(listed(federation.pns).values()) == {"granted"}
-    assert b"the answer" in running(federation.pns)._vault.open(late.body)
+    assert b"the answer" in worker_of(federation.pns)._vault.open(late.body)
 
 
 def test_a_request_that_the_restart_cut_is_answered_and_no_longer_in_doubt(federation: Federation) -> None:
@@ -257,14 +244,16 @@ def _places(member: Member) -> list[tuple[int, Statement, bytes]]:
 def _question(federation: Federation, index: int, leaf: bytes) -> Outcome:
     size = road_of(federation.pns).proven_size
     assert size is not None
-    return Outcome(index, leaf, size, tuple(inclusion_proof(running(federation.pns)._log.node, index, size)))
+    return Outcome(
+        index, leaf, size, tuple(inclusion_proof(worker_of(federation.pns)._log.node, index, size))
+    )
 
 
 def test_a_question_about_a_leaf_that_does_not_stand_there_ends_the_stream(federation: Federation) -> None:
     """Else a peer would get a signed word that its taken request was never taken, by giving another's place."""
     (request,) = [one for one in _places(federation.pns) if one[1].kind == "request"]
     good = _question(federation, request[0], request[2])
-    anip = running(federation.anip)
+    anip = worker_of(federation.anip)
 
     done(federation, lambda: road_of(federation.pns).ask(replace(good, index=good.index + 1)))
 
@@ -275,7 +264,7 @@ def test_a_question_about_a_leaf_that_does_not_stand_there_ends_the_stream(feder
 def test_questions_are_answered_within_the_members_budget_of_entries(federation: Federation) -> None:
     """Each answer is a leaf: a peer that asks without end must not fill our log (PROTOCOL M17)."""
     (request,) = [one for one in _places(federation.pns) if one[1].kind == "request"]
-    anip, asked = running(federation.anip), _question(federation, request[0], request[2])
+    anip, asked = worker_of(federation.anip), _question(federation, request[0], request[2])
     provider = anip.station.pipeline.provider
     road = road_of(federation.anip)
 
@@ -291,7 +280,7 @@ def test_questions_are_answered_within_the_members_budget_of_entries(federation:
 
 def test_a_question_about_what_lies_above_the_edge_waits(federation: Federation) -> None:
     """It may still come: nothing is said of it."""
-    anip, road = running(federation.anip), road_of(federation.anip)
+    anip, road = worker_of(federation.anip), road_of(federation.anip)
     turn = Turn(anip.station._leaves, 0, 0)
     size = road.peer.edge.size + 1
 
@@ -310,7 +299,7 @@ def test_a_successor_that_heard_nothing_of_a_peer_does_not_speak_for_lost_leaves
     federation: Federation,
 ) -> None:
     """Before its first frame everything below the edge was there for the log before to take, and deliver."""
-    anip, road = running(federation.anip), road_of(federation.anip)
+    anip, road = worker_of(federation.anip), road_of(federation.anip)
     provider, turn = anip.station.pipeline.provider, Turn(anip.station._leaves, 0, 0)
     genesis = _question(federation, 0, bytes.fromhex(road.peer.log))
 

@@ -11,9 +11,10 @@ import pytest
 from core.leaves import SAID
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
-from tests.support.calls import judge, leaves, reason_in, request_hash, until
+from tests.support.calls import judge, leaves, reason_in, request_hash
 from tests.support.checker import read
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 CALLERS = 6
 

@@ -12,8 +12,9 @@ import pytest
 from gateway.settings import Limits
 from gateway.worker.consumer import Consumer
 from gateway.worker.main import Worker
-from tests.support.calls import refused, until
+from tests.support.calls import refused
 from tests.support.federation import Federation, calling, metadata
+from tests.support.waiting import until
 
 
 @pytest.fixture

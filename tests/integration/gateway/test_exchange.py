@@ -31,18 +31,18 @@ from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
 from ledger.log import SystemDisk
-from ledger.reader import LogReader
+from tests.support.calls import leaves, refused
 from tests.support.federation import (
     CLIENT,
     METHOD,
     PROVIDER,
     STRANGER,
     Federation,
-    Member,
     calling,
     issue,
     metadata,
 )
+from tests.support.waiting import until
 from tests.support.worker_country import statement
 
 
@@ -58,25 +58,6 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
 def _plain_adapter(federation: Federation) -> None:
     federation.adapter.answer = lambda request, _: request
     federation.adapter.calls.clear()
-
-
-def refused(
-    error: pytest.ExceptionInfo[grpc.RpcError],
-) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo]:
-    """Status code and ErrorInfo of a refused call."""
-    call = error.value
-    assert isinstance(call, grpc.Call)
-    found = dict(call.trailing_metadata() or ())["grpc-status-details-bin"]
-    assert isinstance(found, bytes)
-    info = error_details_pb2.ErrorInfo()
-    assert status_pb2.Status.FromString(found).details[0].Unpack(info)
-    return call.code(), info
-
-
-def leaves(member: Member) -> list[tuple[bytes, bytes]]:
-    reader = LogReader(member.directory.log(0))
-    reader.read_all()
-    return [(leaf.label, leaf.body) for leaf in (parse_leaf(one.leaf) for one in reader)]
 
 
 def test_answer_comes_back_with_exchange_id_and_request_hash(federation: Federation) -> None:
@@ -336,10 +317,10 @@ def test_cancellation_reaches_the_adapter_and_the_record(federation: Federation)
     def kinds() -> set[str]:
         return {parse_statement(body).kind for label, body in leaves(federation.pns) if label == SAID}
 
-    _until(lambda: "cancel" in kinds())
+    until(lambda: "cancel" in kinds())
     worker = federation.pns.worker
     assert worker is not None
-    _until(lambda: not worker.station.pipeline.consumer.doubts)  # the provider's late refusal settled it
+    until(lambda: not worker.station.pipeline.consumer.doubts)  # the provider's late refusal settled it
 
 
 @pytest.mark.parametrize("count", [0, 2, 3, 40])
@@ -509,7 +490,7 @@ def test_disk_that_refuses_ends_every_call_and_the_worker(tmp_path_factory: pyte
 
         assert refused(error)[1].reason == "RECORDING_FAILED"
         assert other.adapter.calls == []
-        _until(worker._stopped.is_set)
+        until(worker._stopped.is_set)
         assert worker._exit_code == 1
 
 
@@ -518,13 +499,6 @@ class _BrokenDisk(SystemDisk):
 
     def fdatasync(self, fd: int, /) -> None:  # type: ignore[override]  # refuses
         raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
-def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_log_that_was_quiet_opens_a_road(tmp_path: Path) -> None:
@@ -558,9 +532,7 @@ def test_calls_that_waited_in_vain_are_let_go(tmp_path: Path) -> None:
                 with pytest.raises(grpc.RpcError):
                     calling(channel)(b"", metadata=metadata(), timeout=0.2)
 
-        _until(
-            lambda: not worker.station.pipeline.consumer._waiting and not worker.station.pipeline.in_flight
-        )
+        until(lambda: not worker.station.pipeline.consumer._waiting and not worker.station.pipeline.in_flight)
 
 
 def test_an_ended_call_is_not_held_until_its_deadline(
@@ -575,7 +547,7 @@ def test_an_ended_call_is_not_held_until_its_deadline(
         for _ in range(8):
             calling(channel)(b"", metadata=metadata(), timeout=600)
 
-    _until(lambda: len(worker.station.pipeline.consumer._deadlines) <= 3)
+    until(lambda: len(worker.station.pipeline.consumer._deadlines) <= 3)
 
 
 def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
@@ -596,7 +568,7 @@ def test_a_program_gone_before_its_answer_is_released_leaves_no_further_leaf(
     with federation.channel() as channel, pytest.raises(grpc.RpcError):
         calling(channel)(b"gone", metadata=metadata(x_road_id="gone-1"), timeout=1)
 
-    _until(lambda: not consumer.in_flight)
+    until(lambda: not consumer.in_flight)
     said = [parse_statement(body) for label, body in leaves(federation.pns) if label == SAID]
     assert [one.kind for one in said if one.reference == "gone-1"] == ["request"]
 
@@ -614,7 +586,7 @@ def test_a_peer_that_sends_receipts_only_costs_a_note_now_and_then(
 
     with federation.channel() as channel:
         calling(channel)(b"", metadata=metadata(), timeout=10)
-        _until(lambda: len(notes()) == 1)
+        until(lambda: len(notes()) == 1)
         time.sleep(0.5)
 
     assert len(notes()) == 1
@@ -651,7 +623,7 @@ def test_a_worker_whose_ticks_fail_stops(tmp_path: Path, monkeypatch: pytest.Mon
         assert worker is not None
         monkeypatch.setattr(worker._vault, "prepare", full)
 
-        _until(worker._stopped.is_set)
+        until(worker._stopped.is_set)
 
         assert worker._exit_code == 1
         assert worker.station.state == "closed"

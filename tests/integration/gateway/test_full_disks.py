@@ -15,9 +15,10 @@ from core.leaves import NOTE, SAID
 from core.statements import parse_statement
 from gateway.settings import LogSettings
 from ledger.log import SystemDisk
-from tests.support.calls import judge, leaves, reason_in, request_hash, until
+from tests.support.calls import judge, leaves, reason_in, request_hash
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.processes import ProcessFederation
+from tests.support.waiting import until
 from tests.support.weather import SmallDisk
 
 RESERVE = 1_000_000

@@ -13,9 +13,9 @@ from pathlib import Path
 import grpc
 
 from gateway.worker.pipeline import Pipeline
-from tests.support.calls import until
 from tests.support.checker import read
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", "2"))
 AT_ONCE = 150

@@ -11,8 +11,9 @@ import grpc
 import pytest
 
 from gateway.worker.trust import TrustView
-from tests.support.calls import leaves, reason_in, until
+from tests.support.calls import leaves, reason_in
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")

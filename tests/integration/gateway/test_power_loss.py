@@ -10,10 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.support.calls import until
 from tests.support.checker import Event, check
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.volatile import VolatileDisk
+from tests.support.waiting import until
 
 CUTS = 10
 CALLERS = 3

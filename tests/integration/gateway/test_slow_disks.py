@@ -14,8 +14,9 @@ import grpc
 import pytest
 
 from ledger.log import SystemDisk
-from tests.support.calls import judge, request_hash, until
+from tests.support.calls import judge, request_hash
 from tests.support.federation import Federation, calling, metadata
+from tests.support.waiting import until
 
 ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", "1"))
 AT_ONCE = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import pytest
 from core.reasons import Reason
 from gateway.worker.exchange import Phase, Service
 from gateway.worker.main import LOG_UNCONFIRMED, Worker
-from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.calls import worker_of
+from tests.support.federation import Federation, calling, metadata
+from tests.support.waiting import until
 from tests.support.worker_country import statement
 
 
@@ -29,20 +31,8 @@ def call(federation: Federation, message: bytes) -> None:
         assert calling(channel)(message, metadata=metadata(), timeout=10) == message
 
 
-def running(member: Member) -> Worker:
-    assert member.worker is not None
-    return member.worker
-
-
 async def _sign(worker: Worker) -> bytes | None:
     return worker.station._sign()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_restored_older_log_signs_nothing(federation: Federation, tmp_path: Path) -> None:
@@ -52,14 +42,14 @@ def test_a_restored_older_log_signs_nothing(federation: Federation, tmp_path: Pa
     shutil.copytree(root, kept)
     federation.start(federation.pns)
     call(federation, b"second")
-    until(lambda: running(federation.anip).station.peer_states()[0].size > 3)
+    until(lambda: worker_of(federation.anip).station.peer_states()[0].size > 3)
     federation.stop(federation.pns)
     shutil.rmtree(root)
     shutil.copytree(kept, root)
 
     federation.start(federation.pns)
 
-    worker = running(federation.pns)
+    worker = worker_of(federation.pns)
     stored = worker.station.heads.newest
     until(lambda: worker.station.state == "LOG_BEHIND_PEERS")
     stopped = worker.report().stopped
@@ -80,7 +70,7 @@ def test_a_log_that_nobody_confirms_goes_on_and_says_so(
 
     federation.start(federation.pns)
 
-    worker = running(federation.pns)
+    worker = worker_of(federation.pns)
     assert LOG_UNCONFIRMED in worker.report().faults
     until(lambda: worker.station.heads.size == worker.station.durable_size)
     assert worker.station.state == "ready"
@@ -98,7 +88,7 @@ def test_nothing_is_signed_while_peers_are_asked(
 
     federation.start(federation.pns)
 
-    worker = running(federation.pns)
+    worker = worker_of(federation.pns)
     stored = worker.station.heads.newest
     until(lambda: worker.station.witnesses.is_confirmed)
     with federation.channel() as channel:
@@ -121,8 +111,8 @@ def test_a_peer_answers_though_it_is_asking_itself(federation: Federation) -> No
     federation.start(federation.pns)
 
     call(federation, b"both")
-    assert running(federation.pns).station.witnesses.is_confirmed
-    assert running(federation.anip).station.witnesses.is_confirmed
+    assert worker_of(federation.pns).station.witnesses.is_confirmed
+    assert worker_of(federation.anip).station.witnesses.is_confirmed
     assert time.monotonic() - begun < 10
 
 
@@ -132,7 +122,7 @@ def test_a_log_without_a_configuration_signs_nothing(federation: Federation) -> 
     kept = federation.pns.directory.current.read_bytes()
     federation.pns.directory.current.unlink()
     federation.start(federation.pns)
-    worker = running(federation.pns)
+    worker = worker_of(federation.pns)
     stored, size = worker.station.heads.newest, worker.station.durable_size
 
     time.sleep(1.3)  # a head is due 1 s after the oldest commit without one
@@ -145,7 +135,7 @@ def test_a_log_without_a_configuration_signs_nothing(federation: Federation) -> 
 
 def test_a_stopped_log_delivers_nothing_and_ends_its_roads(federation: Federation) -> None:
     """What was durable when it stopped cannot be answered any more: the next start says so."""
-    worker = running(federation.anip)
+    worker = worker_of(federation.anip)
     federation.adapter.calls.clear()
     provider = worker.station.pipeline.provider
     (road,) = worker.station.roads.roads.values()
@@ -165,9 +155,9 @@ def test_a_clock_that_is_wrong_learns_by_how_much(federation: Federation) -> Non
     federation.pns.clock.step(timedelta(seconds=432))
     federation.start(federation.pns)
 
-    until(lambda: any(one.state == Reason.CLOCK_SKEW for one in running(federation.pns).report().peers))
+    until(lambda: any(one.state == Reason.CLOCK_SKEW for one in worker_of(federation.pns).report().peers))
 
-    (own,) = running(federation.pns).report().peers
+    (own,) = worker_of(federation.pns).report().peers
     assert own.ahead_s is not None
     assert 430 <= own.ahead_s <= 465
 

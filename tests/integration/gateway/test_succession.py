@@ -6,7 +6,7 @@ import json
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -38,7 +38,9 @@ from ledger.headfile import read_head_file
 from ledger.places import closed_place
 from ledger.reader import LogReader
 from tests.integration.gateway.test_doubts import lose_a_request
+from tests.support.calls import worker_of
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.waiting import until
 
 EXCHANGE_ID = "x-road-exchange-id"
 
@@ -64,18 +66,6 @@ def refused_reason(federation: Federation, **changes: str | None) -> str:
     return (error.value.details() or "").partition(":")[0]
 
 
-def running(member: Member) -> Worker:
-    assert member.worker is not None
-    return member.worker
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
-
-
 def snapshot(federation: Federation, member: Member, to: Path) -> None:
     """A copy of the whole directory, made while the gateway stands still."""
     federation.stop(member)
@@ -95,7 +85,7 @@ def put_back(federation: Federation, member: Member, kept: Path) -> Path:
 
 
 def stopped(member: Member) -> StoppedLog:
-    found = read_stopped(member.directory.stopped(0), running(member).station.log_id)
+    found = read_stopped(member.directory.stopped(0), worker_of(member).station.log_id)
     assert found is not None
     return found
 
@@ -103,11 +93,11 @@ def stopped(member: Member) -> StoppedLog:
 def restored(federation: Federation, tmp_path: Path) -> tuple[str, str, Path]:
     """PNS runs on a copy that one exchange is missing of; ids of the exchanges before and in the gap, the original."""
     before = call(federation, b"before")
-    station = running(federation.pns).station
+    station = worker_of(federation.pns).station
     until(lambda: station.heads.size == station.durable_size)
     snapshot(federation, federation.pns, tmp_path / "copy")
     in_gap = call(federation, b"in the gap")
-    until(lambda: running(federation.anip).station.peer_states()[0].size > 3)
+    until(lambda: worker_of(federation.anip).station.peer_states()[0].size > 3)
     original = put_back(federation, federation.pns, tmp_path / "copy")
     federation.start(federation.pns)
     until(federation.pns.directory.stopped(0).exists)
@@ -152,7 +142,7 @@ def test_a_log_behind_its_peers_stays_stopped_and_keeps_both_heads(
 
     federation.start(federation.pns)
 
-    worker = running(federation.pns)
+    worker = worker_of(federation.pns)
     report = worker.report()
     assert (witness, report.state) == ("BJ/GOV/ANIP/gw1", "LOG_BEHIND_PEERS")
     assert there.size > kept.size >= parse_head(kept.own.encode()).unverified.size
@@ -182,26 +172,26 @@ def test_a_fork_is_not_forgotten_over_a_restart(federation: Federation, tmp_path
     call(federation)
     snapshot(federation, federation.pns, tmp_path / "copy")
     call(federation)
-    until(lambda: running(federation.anip).station.peer_states()[0].size > 3)
-    shown = running(federation.anip).station.peer_states()[0].size
+    until(lambda: worker_of(federation.anip).station.peer_states()[0].size > 3)
+    shown = worker_of(federation.anip).station.peer_states()[0].size
     original = put_back(federation, federation.pns, tmp_path / "copy")
     federation.stop(federation.anip)
     federation.start(federation.pns)
-    until(lambda: running(federation.pns).station.state == "ready")
-    while running(federation.pns).station.durable_size <= shown:
+    until(lambda: worker_of(federation.pns).station.state == "ready")
+    while worker_of(federation.pns).station.durable_size <= shown:
         assert refused_reason(federation, x_road_purpose="P99") == "PURPOSE_NOT_ALLOWED"
 
     federation.start(federation.anip)
     federation.publish()
     with federation.channel() as channel, pytest.raises(grpc.RpcError):
         calling(channel)(b"", metadata=metadata(), timeout=20, wait_for_ready=True)
-    until(lambda: running(federation.pns).station.state == "FORKED")
+    until(lambda: worker_of(federation.pns).station.state == "FORKED")
 
     federation.stop(federation.pns)
     shutil.rmtree(federation.pns.directory.log(0))
     shutil.copytree(original / "log/0", federation.pns.directory.log(0))
     federation.start(federation.pns)
-    assert running(federation.pns).station.state == "FORKED"
+    assert worker_of(federation.pns).station.state == "FORKED"
     assert stopped(federation.pns).state == "FORKED"
     made = succeed(federation, federation.pns, "deux copies")
     assert not made.gap.is_certain
@@ -223,7 +213,7 @@ def test_a_head_in_its_own_state_directory_stops_an_older_log(federation: Federa
 
     federation.start(federation.pns)
 
-    assert running(federation.pns).station.state == "LOG_BEHIND_PEERS"
+    assert worker_of(federation.pns).station.state == "LOG_BEHIND_PEERS"
     assert stopped(federation.pns).highest[0] == "state"
 
 
@@ -234,14 +224,16 @@ def test_the_registry_s_word_stops_an_older_log_when_no_peer_answers(
     call(federation)
     snapshot(federation, federation.pns, tmp_path / "copy")
     call(federation)
-    until(lambda: running(federation.pns).station.heads.size == running(federation.pns).station.durable_size)
-    newest = running(federation.pns).station.heads.newest.decode()
+    until(
+        lambda: worker_of(federation.pns).station.heads.size == worker_of(federation.pns).station.durable_size
+    )
+    newest = worker_of(federation.pns).station.heads.newest.decode()
     put_back(federation, federation.pns, tmp_path / "copy")
     federation.stop(federation.anip)
     ours, theirs = socket.socketpair()
     with ours:
         federation.start(federation.pns, theirs)
-        worker = running(federation.pns)
+        worker = worker_of(federation.pns)
         stored = worker.station.heads.newest
 
         ours.sendall(encode_line(RegistryHeads(answered=True, heads=("nonsense", newest))))
@@ -254,10 +246,10 @@ def test_the_registry_s_word_stops_an_older_log_when_no_peer_answers(
 def test_a_head_that_our_seal_did_not_sign_stops_nothing(federation: Federation) -> None:
     """Else the registry, or whoever stands in its place, could stop a log by a lie."""
     call(federation)
-    worker = running(federation.pns)
+    worker = worker_of(federation.pns)
     head = parse_head(worker.station.heads.newest)
     forged = msgspec.structs.replace(head.unverified, size=10_000, root="ab" * 32)
-    lie = running(federation.anip).station.heads._sign(forged)
+    lie = worker_of(federation.anip).station.heads._sign(forged)
 
     federation.do(_tell(worker, lie))
 
@@ -279,7 +271,7 @@ def test_nothing_is_signed_before_control_told_what_the_registry_holds(
     ours, theirs = socket.socketpair()
     with ours:
         federation.start(federation.pns, theirs)
-        worker = running(federation.pns)
+        worker = worker_of(federation.pns)
         until(lambda: worker.station.witnesses.is_confirmed)
         assert not worker.station.has_signed
 
@@ -300,7 +292,7 @@ def test_exchanges_flow_again_once_the_successor_is_registered(
     """One command, one registration; the old log is as it was, and its evidence still verifies."""
     before, in_gap, _ = restored(federation, tmp_path)
     pns, there = federation.pns, stopped(federation.pns).highest[1].size
-    old_log, old_size = running(pns).station.log_id, running(pns).station.durable_size
+    old_log, old_size = worker_of(pns).station.log_id, worker_of(pns).station.durable_size
 
     made = succeed(federation, pns)
     after = call(federation, b"after")
@@ -374,9 +366,9 @@ def test_peers_take_nothing_of_a_closed_log(federation: Federation, tmp_path: Pa
     federation.start(federation.pns)
 
     assert refused_reason(federation) in ("LOG_CLOSED", "PEER_UNREACHABLE")
-    faults = running(federation.pns).report().faults
+    faults = worker_of(federation.pns).report().faults
     assert str(Reason.LOG_CLOSED) in faults
-    assert not any(one.state == "open" for one in running(federation.anip).station.peer_states())
+    assert not any(one.state == "open" for one in worker_of(federation.anip).station.peer_states())
 
 
 def test_exchanges_wait_for_the_registration_of_the_successor(federation: Federation, tmp_path: Path) -> None:
@@ -387,12 +379,12 @@ def test_exchanges_wait_for_the_registration_of_the_successor(federation: Federa
 
     federation.start(federation.pns)  # the worker itself switches to what was prepared
 
-    assert "LOG_NOT_REGISTERED" in running(federation.pns).report().faults
+    assert "LOG_NOT_REGISTERED" in worker_of(federation.pns).report().faults
     # What the peer said of our Hello, if it said so before the call had waited long enough.
     assert refused_reason(federation) in ("LOG_NOT_REGISTERED", "PEER_UNREACHABLE")
     federation.register_successor(federation.pns)
     call(federation)
-    assert "LOG_NOT_REGISTERED" not in running(federation.pns).report().faults
+    assert "LOG_NOT_REGISTERED" not in worker_of(federation.pns).report().faults
 
 
 def test_a_stopped_worker_ends_when_its_successor_was_opened(federation: Federation, tmp_path: Path) -> None:
@@ -401,7 +393,7 @@ def test_a_stopped_worker_ends_when_its_successor_was_opened(federation: Federat
 
     prepare(federation.pns)
 
-    until(running(federation.pns)._stopped.is_set)
+    until(worker_of(federation.pns)._stopped.is_set)
 
 
 def test_a_log_that_goes_on_is_not_closed(federation: Federation) -> None:
@@ -443,7 +435,7 @@ def test_a_lost_log_is_succeeded_by_what_the_registration_says(federation: Feder
     """Nothing of it is here: the id comes from the configuration, and how much is missing nobody can say for sure."""
     call(federation)
     pns = federation.pns
-    log = running(pns).station.log_id
+    log = worker_of(pns).station.log_id
     federation.stop(pns)
     shutil.rmtree(pns.directory.log(0))
     shutil.rmtree(pns.directory.bodies(0))
@@ -488,7 +480,7 @@ def test_a_request_left_open_is_abandoned_by_the_successor_and_heard_by_the_peer
     with federation.channel() as channel:
         pending = calling(channel).future(b"open", metadata=metadata(), timeout=20, wait_for_ready=True)
         until(lambda: bool(federation.adapter.calls))
-        (exchange,) = running(federation.pns).station.pipeline.consumer.exchanges.values()
+        (exchange,) = worker_of(federation.pns).station.pipeline.consumer.exchanges.values()
         assert exchange.phase is Phase.SENT
         asked = exchange.leaf_hash.hex()
         federation.stop(federation.pns)
@@ -538,7 +530,7 @@ def test_a_request_taken_and_never_answered_is_refused_by_the_successor(federati
         with pytest.raises(grpc.RpcError):
             pending.result()
     federation.adapter.answer = lambda request, _: request
-    consumer = running(federation.pns).station.pipeline.consumer
+    consumer = worker_of(federation.pns).station.pipeline.consumer
     until(lambda: len(consumer.doubts) == 1)
     until(lambda: any(one.kind == "abandon" for one in statements(federation.pns)))
     (asked,) = [one.request for one in statements(federation.pns) if one.kind == "abandon"]
@@ -580,7 +572,7 @@ def test_what_was_sent_to_the_log_before_and_lost_is_told_by_its_successor(
     succeed(federation, anip, "machine remplacee")
     call(federation)
 
-    consumer = running(federation.pns).station.pipeline.consumer
+    consumer = worker_of(federation.pns).station.pipeline.consumer
     until(lambda: not len(consumer.doubts))
     (outcome,) = [one for one in statements(anip) if one.kind == "outcome"]
     assert (outcome.delivery, outcome.heard) == ("not_sent" if is_whole else "unknown", None)

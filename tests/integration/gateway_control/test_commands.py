@@ -32,9 +32,9 @@ from rpc.credentials import server_credentials
 from rpc.remote import RemoteError
 from rpc.settings import load_settings
 from tests.integration.gateway_control.conftest import PORTAL, Country, Start
-from tests.integration.gateway_control.test_control import until
 from tests.integration.gateway_control.test_program import EXCHANGE, Door, echo_descriptors
 from tests.support.published_country import REGISTRY
+from tests.support.waiting import until
 
 
 def run(*arguments: str, code: int = 0) -> Result:

@@ -41,14 +41,7 @@ from rpc.lifeline import Lifeline
 from rpc.remote import RemoteError
 from rpc.status import error_from_rpc
 from tests.integration.gateway_control.conftest import IDENTITY, PORTAL, Country, Start
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
-    """Wait for what must come; a bound that only tells a hang."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
+from tests.support.waiting import until
 
 
 def version(control: Control) -> int:

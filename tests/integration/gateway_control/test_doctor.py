@@ -51,10 +51,10 @@ from pki.profiles import Profile, issue, read_csr
 from rpc.credentials import server_credentials
 from rpc.settings import load_settings
 from tests.integration.gateway_control.conftest import Country, Start
-from tests.integration.gateway_control.test_control import until
 from tests.support.programs import require_program
 from tests.support.published_country import PublishedCountry
 from tests.support.tuf_repository import TufRepository
+from tests.support.waiting import until
 
 HOUR_MS = 3_600_000
 RNPP = "BJ/GOV/ANIP/RNPP"

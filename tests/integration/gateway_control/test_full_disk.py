@@ -10,7 +10,7 @@ import pytest
 from gateway.control.configuration import CONFIG_NOT_STORED
 from gateway.control.main import Control
 from tests.integration.gateway_control.conftest import Country, Start
-from tests.support.calls import until
+from tests.support.waiting import until
 from tests.support.weather import SmallDisk
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from click.testing import CliRunner
 
 from core.clock import SystemClock
@@ -18,14 +15,7 @@ from pki.heads import HeadSigner
 from pki.keys import load_chain, read_key
 from tests.integration.gateway_control.conftest import Country, Start
 from tests.support.published_country import registered
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 40) -> None:
-    """Wait for what must come; a bound that only tells a hang."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
+from tests.support.waiting import until
 
 
 def founded(country: Country) -> InitResult:

@@ -17,8 +17,9 @@ from core.payloads import decode_payloads, encode_metadata, encode_payloads
 from core.statements import Statement, encode_statement, parse_statement
 from gateway.worker.frames import UnverifiedEntry, encode_frame
 from tests.support.federation import Federation, calling, metadata
-from tests.support.hostile import heard, outcome_of, until
+from tests.support.hostile import heard, outcome_of
 from tests.support.intruder import Intruder
+from tests.support.waiting import until
 
 GOOD = ((0, encode_metadata(())), (0, b"the answer"), (0, encode_metadata(((b"mine", b"1"),))))
 

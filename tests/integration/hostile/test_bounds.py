@@ -12,8 +12,10 @@ from core.identifiers import SubsystemId
 from gateway.settings import Limits, LogSettings
 from gateway.worker import context
 from gateway.worker.main import Worker
+from tests.support.calls import worker_of
 from tests.support.federation import CLIENT, Federation, calling, metadata
-from tests.support.hostile import reason_of, until, worker_of
+from tests.support.hostile import reason_of
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize("bound", ["member_calls", "worker_calls"])

@@ -11,9 +11,11 @@ import pytest
 
 from core.configuration import decode_current, encode_current
 from gateway.worker.main import Worker
+from tests.support.calls import worker_of
 from tests.support.federation import Federation, calling, metadata
-from tests.support.hostile import heard, outcome_of, said, until, worker_of
+from tests.support.hostile import heard, outcome_of, said
 from tests.support.intruder import Intruder
+from tests.support.waiting import until
 
 
 @pytest.fixture

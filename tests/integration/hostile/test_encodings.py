@@ -19,8 +19,8 @@ from core.payloads import decode_payloads
 from core.reasons import MalformedError, Reason
 from gateway.worker.frames import decode_message
 from tests.support.federation import Federation, calling, metadata
-from tests.support.hostile import until
 from tests.support.intruder import Intruder
+from tests.support.waiting import until
 
 CANONICAL = VerifyPersonRequest(npi="0000000001", last_name="ADJOVI", sex=SEX_MALE).SerializeToString()
 NPI, NAME, SEX = CANONICAL[:12], CANONICAL[12:20], CANONICAL[20:]

@@ -16,9 +16,10 @@ import structlog
 
 from rpc.logs import MAX_VALUE_CHARACTERS, configure_logs
 from tests.support.federation import Federation, calling, metadata
-from tests.support.hostile import outcome_of, until
+from tests.support.hostile import outcome_of
 from tests.support.intruder import Intruder
 from tests.support.rawprogram import RawProgram
+from tests.support.waiting import until
 
 HOSTILE = (
     '\r\n{"event":"forged","level":"critical"}\r\n',

@@ -13,8 +13,9 @@ import pytest
 from core.agreements import Party
 from pki.keys import generate_key, key_thumbprint
 from tests.support.federation import CLIENT, PROVIDER, STRANGER, Federation, Issued, calling, issue, metadata
-from tests.support.hostile import heard, outcome_of, until
+from tests.support.hostile import heard, outcome_of
 from tests.support.intruder import Intruder
+from tests.support.waiting import until
 
 AUDIT = "BJ/GOV/PNS/AUDIT"
 OTHERS = "BJ/GOV/MTFP/TRAVAIL"

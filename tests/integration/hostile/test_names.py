@@ -14,10 +14,11 @@ from gateway.settings import GatewaySettings, Registry
 from gateway.worker.dialling import PolicyDialler
 from gateway.worker.link import LinkDialler
 from tests.support.federation import CLIENT, METHOD, PROVIDER, SERVICE, Federation, metadata
-from tests.support.hostile import said, until
+from tests.support.hostile import said
 from tests.support.intruder import road_tls
 from tests.support.rawprogram import RawProgram
 from tests.support.registry_country import ANIP, RegistryCountry
+from tests.support.waiting import until
 
 TRICKS = (
     "BJ/GOV/../PORTAIL",

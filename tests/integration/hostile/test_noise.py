@@ -9,8 +9,10 @@ import pytest
 
 from gateway.settings import Limits, LogSettings
 from ledger.log import SystemDisk
+from tests.support.calls import worker_of
 from tests.support.federation import STRANGER, Federation, calling, metadata
-from tests.support.hostile import outcome_of, reason_of, said, until, worker_of
+from tests.support.hostile import outcome_of, reason_of, said
+from tests.support.waiting import until
 
 RESERVE = 1_000_000
 

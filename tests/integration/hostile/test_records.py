@@ -24,7 +24,8 @@ from ledger.records import (
     split_attachment,
 )
 from tests.support.federation import Federation, Member, calling, metadata
-from tests.support.hostile import heard, until
+from tests.support.hostile import heard
+from tests.support.waiting import until
 
 # What no leaf speaks of: our own heads, which peers hold; bodies, which may be gone; receipts, which may not have come.
 NOT_TOLD = {"HEAD", "BODY", "RECEIPT"}

@@ -26,8 +26,10 @@ from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.trust import Grant, refusal_of_terms
 from gateway.worker.turn import Turn
 from pki.keys import generate_key, key_thumbprint
+from tests.support.calls import worker_of
 from tests.support.federation import CLIENT, PROVIDER, SERVICE, STRANGER, Federation, Member, calling
-from tests.support.hostile import outcome_of, said, until, worker_of
+from tests.support.hostile import outcome_of, said
+from tests.support.waiting import until
 from tests.support.worker_country import statement
 
 SEED = 20261127

@@ -31,6 +31,7 @@ from rpc.server import RpcServer
 from rpc.status import CallError, error_from_rpc
 from rpc.waiting import WaitingStream, Watchers, _Senders, waiting
 from tests.support.certified import AUDITOR, OPERATOR, REGISTRY, CertifiedCountry
+from tests.support.waiting import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -367,13 +368,6 @@ def test_errors_without_a_call_are_still_told() -> None:
 
 
 # --- Streams that wait --------------------------------------------------------------------------------------------
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen"
-        time.sleep(0.005)
 
 
 def test_200_watchers_leave_two_threads_free_for_calls(

@@ -285,9 +285,13 @@ class Station:
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing is under way, and open roads took everything that they are to hear, receipts included."""
+        """Whether nothing is under way, and open roads took everything that they are to hear, receipts included.
+
+        An exchange is in flight no more once its end is planned: what the peer is to hear of it waits for the commit.
+        """
         roads = self.roads.roads.values()
-        return not self.pipeline.in_flight and not any(road.is_open and road.has_unsent for road in roads)
+        is_still = self.turns.is_idle and not self.pipeline.in_flight
+        return is_still and not any(road.is_open and road.has_unsent for road in roads)
 
     def failed(self, error: BaseException) -> None:
         """The disk refused: no acknowledgement uses this log again (invariant 4). The process ends after this."""

@@ -200,6 +200,11 @@ class Turns:
         self._scheduled = False
         self.stopped = False
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn is due or under way: every end that was decided is durable, and handed to its road."""
+        return not self._scheduled and not self._commit.busy
+
     def wake(self) -> None:
         """There is work in a lane."""
         if not self._scheduled and not self._commit.busy:

@@ -11,9 +11,10 @@ import pytest
 from core.leaves import SAID
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
-from tests.support.calls import judge, leaves, reason_in, request_hash
+from tests.support.calls import judge, leaves, reason_in, request_hash, worker_of
 from tests.support.checker import read
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.slow_disks import slow_down
 from tests.support.waiting import until
 
 CALLERS = 6
@@ -161,6 +162,30 @@ def test_what_a_provider_does_not_answer_in_time_is_given_up_in_public_at_the_co
     (abandoned,) = said(federation.pns, "abandon")
     assert abandoned.reason == "SHUTTING_DOWN"
     assert [one.reason for one in said(federation.anip, "refusal")] == ["PEER_LOST"]
+
+
+def test_the_last_answer_leaves_although_its_commit_takes_long(tmp_path: Path) -> None:
+    """Its end is planned and nothing is in flight any more: still the road is kept until the peer has it."""
+    gate = threading.Event()
+
+    def slow(request: bytes, _: grpc.ServicerContext) -> bytes:
+        gate.wait(20)
+        return request
+
+    with Federation(tmp_path) as federation, federation.channel() as channel:
+        federation.adapter.answer = slow
+        future = calling(channel).future(b"x", metadata=metadata(), wait_for_ready=True)
+        until(lambda: bool(federation.adapter.calls))
+        slow_down(0.5, federation.anip)
+        stopping = threading.Thread(target=federation.drain, args=(federation.anip,))
+        stopping.start()
+        until(lambda: worker_of(federation.anip).station.state == "draining")
+
+        gate.set()
+        answer = future.result(timeout=20)
+        stopping.join(20)
+
+    assert answer == b"x"
 
 
 def test_a_second_order_to_stop_cuts_nothing_short(tmp_path: Path) -> None:

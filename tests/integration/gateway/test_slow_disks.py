@@ -13,37 +13,13 @@ from pathlib import Path
 import grpc
 import pytest
 
-from ledger.log import SystemDisk
 from tests.support.calls import judge, request_hash
 from tests.support.federation import Federation, calling, metadata
+from tests.support.slow_disks import slow_down
 from tests.support.waiting import until
 
 ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", "1"))
 AT_ONCE = 100
-
-
-class SlowDisk(SystemDisk):
-    """A disk whose syncs take longer."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.synced = 0
-
-    def fdatasync(self, fd: int, /) -> None:  # type: ignore[override]  # slower
-        """Take time, then sync."""
-        time.sleep(self._seconds)
-        self.synced += 1
-        os.fdatasync(fd)
-
-
-def slow_down(federation: Federation, seconds: float) -> list[SlowDisk]:
-    """Both gateways' disks from now on."""
-    disks = []
-    for member in (federation.pns, federation.anip):
-        assert member.worker is not None
-        disks.append(SlowDisk(seconds))
-        member.worker._commit.log.disk = disks[-1]
-    return disks
 
 
 @pytest.mark.parametrize("seconds", [0.005, 0.3])
@@ -54,7 +30,7 @@ def test_commits_go_on_in_groups_and_nothing_is_left_over(tmp_path: Path, second
         call = calling(channel)
         call(b"", metadata=metadata(), timeout=20, wait_for_ready=True)
         federation.adapter.calls.clear()
-        disks = slow_down(federation, seconds)
+        disks = slow_down(seconds, federation.pns, federation.anip)
         begun = time.monotonic()
         for _ in range(ROUNDS):
             futures = [call.future(b"x" * 500, metadata=metadata(), timeout=30) for _ in range(AT_ONCE)]
@@ -88,7 +64,7 @@ def test_deadlines_are_kept_while_the_disk_is_slow(tmp_path: Path) -> None:
     with Federation(tmp_path) as federation, federation.channel() as channel:
         call = calling(channel)
         call(b"", metadata=metadata(), timeout=20, wait_for_ready=True)
-        slow_down(federation, 0.3)
+        slow_down(0.3, federation.pns, federation.anip)
 
         hasty = [call.future(b"hasty", metadata=metadata(), timeout=0.5) for _ in range(20)]
         patient = [call.future(b"patient", metadata=metadata(), timeout=30) for _ in range(20)]

@@ -10,15 +10,19 @@ import os
 import time
 from typing import Final
 
+from cryptography import x509
+
 from core.language import Text
 from core.reasons import ExchangeError, Reason
 from core.succession import REGISTRY
 from gateway.founding import newest_at_registry
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
-from gateway.succession import OldLog, finish_succession
+from gateway.succession import OldLog, finish_succession, registration_in_force
 from ledger.log import hold_log
 from ledger.reader import LogReader
+from pki.heads import verify_head
+from pki.keys import certificate_thumbprint, load_chain
 from rpc.remote import RemoteError
 
 # A stopped worker looks once a second, and control starts it again within seconds.
@@ -29,12 +33,27 @@ _POLL_S: Final = 0.1
 def ask_registry(
     directory: GatewayDirectory, settings: GatewaySettings, old: OldLog, tree: LogReader | None
 ) -> tuple[OldLog, bool]:
-    """The log with the head that the registry holds of it; and whether the registry answered."""
+    """The log with the head that the registry holds of it; and whether the registry answered.
+
+    A head counts only if a seal certificate registered for this gateway signed it (PROTOCOL M5): else a registry that
+    lies could have a good log closed, or a gap declared that nobody can fill. A lie is no answer.
+    """
     try:
         head = newest_at_registry(directory, settings, old.log)
+        if head is not None:
+            verify_head(head, _own_seals(directory, settings))
     except (ExchangeError, RemoteError, OSError):
         return old, False
     return (old.shown(REGISTRY, head, tree) if head is not None else old), True
+
+
+def _own_seals(directory: GatewayDirectory, settings: GatewaySettings) -> dict[str, x509.Certificate]:
+    """By thumbprint: those of the registration in force; before the first, the one that lies here."""
+    registered = registration_in_force(directory, settings)
+    if registered is not None:
+        return {one.thumbprint: load_chain(one.chain)[0] for one in registered.seal}
+    own = load_chain(directory.seal.certificate.read_bytes())[0]
+    return {certificate_thumbprint(own): own}
 
 
 def require_stopped(directory: GatewayDirectory, worker: int, old: OldLog) -> None:

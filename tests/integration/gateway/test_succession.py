@@ -27,6 +27,7 @@ from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
 from core.succession import REGISTRY, read_gap
+from gateway import closing as closing_of_logs
 from gateway.channel import RegistryHeads, decode_for_control, encode_line
 from gateway.closing import require_stopped, switch
 from gateway.stopped import StoppedLog, read_stopped
@@ -255,6 +256,27 @@ def test_a_head_that_our_seal_did_not_sign_stops_nothing(federation: Federation)
 
     assert worker.station.state == "ready"
     call(federation)
+
+
+def test_a_log_is_not_closed_for_a_head_that_our_seal_did_not_sign(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``log succeed`` believes the registry as little as a worker does: a lie counts as no answer."""
+    call(federation)
+    pns = federation.pns
+    good = worker_of(pns).station.heads.newest
+    forged = msgspec.structs.replace(parse_head(good).unverified, size=10_000, root="ab" * 32)
+    lie, longer = (worker_of(one).station.heads._sign(forged) for one in (federation.anip, pns))
+    old, tree = read_old_log(pns.directory, pns.settings, 0)
+
+    def told(head: bytes | None) -> tuple[list[str], bool]:
+        monkeypatch.setattr(closing_of_logs, "newest_at_registry", lambda *_: head)
+        found, is_asked = closing_of_logs.ask_registry(pns.directory, pns.settings, old, tree)
+        return [one.witness for one in found.elsewhere], is_asked
+
+    assert told(lie) == ([], False)
+    assert told(longer) == ([REGISTRY], True)
+    assert told(good) == told(None) == ([], True)
 
 
 async def _tell(worker: Worker, head: bytes) -> None:

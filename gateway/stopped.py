@@ -22,7 +22,7 @@ from rpc.files import replace_file
 
 StoppedState = Literal["FORKED", "LOG_BEHIND_PEERS"]
 
-# A peer each: who shows more is one of those already kept.
+# The highest stay: a disk that has the leaves of those has the leaves of the others.
 MAX_WITNESSES: Final = 64
 
 
@@ -42,6 +42,11 @@ class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     witness: str
     head: str
+
+    @property
+    def parsed(self) -> TreeHead:
+        """What the head says; raises ``MalformedHeadError``."""
+        return parse_head(self.head.encode("ascii")).unverified
 
 
 class StoppedLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,19 +73,21 @@ class StoppedLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def highest(self) -> tuple[str, TreeHead]:
         """Who holds the head of the most leaves, and that head."""
-        heads = [(one.witness, parse_head(one.head.encode("ascii")).unverified) for one in self.shown]
+        heads = [(one.witness, one.parsed) for one in self.shown]
         return max(heads, key=lambda found: found[1].size)
 
     def with_shown(self, state: StoppedState, witness: str, jws: bytes) -> StoppedLog:
         """The same log, shown a further head; a fork is never taken back."""
         kept = {one.witness: one for one in self.shown}
-        before, size = kept.get(witness), parse_head(jws).unverified.size
-        if before is None or parse_head(before.head.encode("ascii")).unverified.size < size:
-            kept[witness] = Shown(witness, jws.decode("ascii"))
+        shown = Shown(witness, jws.decode("ascii"))
+        if witness not in kept or kept[witness].parsed.size < shown.parsed.size:
+            kept[witness] = shown
+        if len(kept) > MAX_WITNESSES:
+            del kept[min(reversed(kept), key=lambda name: kept[name].parsed.size)]
         return msgspec.structs.replace(
             self,
             state="FORKED" if "FORKED" in (state, self.state) else state,
-            shown=list(kept.values())[:MAX_WITNESSES],
+            shown=list(kept.values()),
         )
 
 
@@ -118,7 +125,7 @@ def still_stopped(stopped: StoppedLog, tree: Tree) -> StoppedLog | None:
     """What of it holds for the leaves that are here now: an original disk that is back covers every head shown."""
     if stopped.state == "FORKED":
         return stopped
-    verdicts = {verdict_on(tree, parse_head(one.head.encode("ascii")).unverified) for one in stopped.shown}
+    verdicts = {verdict_on(tree, one.parsed) for one in stopped.shown}
     if "FORKED" in verdicts:
         return msgspec.structs.replace(stopped, state="FORKED")
     return stopped if "LOG_BEHIND_PEERS" in verdicts else None
@@ -131,10 +138,10 @@ def witnessed(stopped: StoppedLog, tree: Tree) -> Iterable[WitnessedHead]:
     """
     own = [Shown(OWN_STATE, stopped.own)] if stopped.own else []
     for one in (*stopped.shown, *own):
-        jws = one.head.encode("ascii")
-        if verdict_on(tree, parse_head(jws).unverified) is None and one in own:
+        verdict = verdict_on(tree, one.parsed)
+        if verdict is None and one in own:
             continue
-        yield WitnessedHead(one.witness, jws, verdict_on(tree, parse_head(jws).unverified) == "FORKED")
+        yield WitnessedHead(one.witness, one.head.encode("ascii"), verdict == "FORKED")
 
 
 def held_by(witness: str) -> Text:

@@ -89,6 +89,19 @@ def test_the_highest_head_of_each_witness_is_kept_and_a_fork_is_not_taken_back()
     assert len(found.shown) == MAX_WITNESSES
 
 
+def test_past_the_bound_the_highest_heads_are_kept() -> None:
+    """Else the log would go on once it has the leaves of the lower ones."""
+    found = stopped()
+    for number in range(MAX_WITNESSES):
+        found = found.with_shown("LOG_BEHIND_PEERS", f"BJ/GOV/M{number}/gw1", head(9))
+    more = found.with_shown("LOG_BEHIND_PEERS", "registry", head(12))
+
+    assert len(found.shown) == len(more.shown) == MAX_WITNESSES
+    assert found.with_shown("LOG_BEHIND_PEERS", "BJ/GOV/X/gw1", head(9)) == found
+    assert more.highest[0] == "registry"
+    assert still_stopped(more, Leaves(11)) == more
+
+
 def test_people_are_told_both_sizes_and_who_holds_what() -> None:
     """In both languages, with the remedy (USERS section 3, row 7)."""
     behind = in_words("LOG_BEHIND_PEERS", 90_210, 90_877, "BJ/GOV/ANIP/gw1")

@@ -29,7 +29,7 @@ from typing import Any, Final, Literal
 from cryptography import x509
 
 from audit.bodies import parse_purge
-from core.frames import FrameRecord
+from core.frames import FrameRecord, ReceiptRecord
 from core.heads import MAX_HEAD_BYTES, TreeHead, head_digest, parse_head
 from core.identifiers import urn
 from core.language import Language, Text
@@ -266,21 +266,14 @@ class _Verification:
             self.report.declared = self.report.declared or read_gap(note)
 
     def _take_receipt(self, data: bytes, at: int) -> None:
-        """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
-        if len(data) < 48:
-            raise LogFaultError(Reason.STATEMENT_INVALID, "a receipt is cut short")
-        own, index, head = (
-            int.from_bytes(data[:8], "little"),
-            int.from_bytes(data[8:16], "little"),
-            data[16:48],
-        )
-        receipt = parse_heard(data[48:])
+        record = ReceiptRecord.decode(data)
+        own, receipt = record.said, parse_heard(record.body)
         # Beside leaf ``at`` lies what came before it was written.
         if own >= at or (receipt.log, receipt.index) != (self.reader.log_id, own):
             raise LogFaultError(Reason.STATEMENT_INVALID, "a receipt of another statement than it lies by")
         if self.reader.node(0, own).hex() != receipt.leaf:
             raise LogFaultError(Reason.STATEMENT_INVALID, "a receipt of other words than this log said")
-        self._peers.require_receipt(index, receipt, head.hex())
+        self._peers.require_receipt(record.index, receipt, record.head)
 
     def _take_purge(self, record: bytes) -> None:
         if parse_purge(record) is None:

@@ -19,6 +19,7 @@ from core.reasons import MalformedError, Reason
 _HEADER = struct.Struct("<B32sQH")
 _RUN = struct.Struct("<QI")
 _LENGTH = struct.Struct("<H")
+_RECEIPT = struct.Struct("<QQ32s")
 _VERSION: Final = 1
 
 
@@ -154,3 +155,34 @@ def _decode(data: bytes) -> FrameRecord:
         reached = first + count
     head = take(_LENGTH.unpack(take(_LENGTH.size))[0])
     return FrameRecord(log.hex(), verified, edge, tuple(runs), data[at:], head)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRecord:
+    """A peer's ``heard`` leaf about a statement of ours, kept beside a leaf that was written later.
+
+    Little endian: u64 index of our leaf | u64 index of the peer's | 32 bytes digest of its frame's head | body.
+
+    Attributes:
+        said: Index of our statement.
+        index: Index of the peer's leaf in its log.
+        head: Digest of the head that the leaf came with, hex: the frame record of that head proves it.
+        body: The body of the peer's leaf, not parsed.
+    """
+
+    said: int
+    index: int
+    head: str
+    body: bytes
+
+    def encode(self) -> bytes:
+        """The bytes of the attachment."""
+        return _RECEIPT.pack(self.said, self.index, bytes.fromhex(self.head)) + self.body
+
+    @classmethod
+    def decode(cls, data: bytes) -> ReceiptRecord:
+        """Read an attachment; raises ``MalformedFrameRecordError``."""
+        if len(data) < _RECEIPT.size:
+            raise MalformedFrameRecordError("a receipt is cut short")
+        said, index, head = _RECEIPT.unpack_from(data)
+        return cls(said, index, head.hex(), data[_RECEIPT.size :])

@@ -48,6 +48,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.frames import MalformedFrameRecordError, ReceiptRecord
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
 from core.statements import Kind
@@ -578,17 +579,15 @@ class _Batch:
 
 
 def _receipt_of(data: bytes) -> dict[str, int | str] | None:
-    """What a peer recorded of a request of ours; ``None`` where it is about an answer.
-
-    RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body of its leaf.
-    """
+    """What a peer recorded of a request of ours; ``None`` where it is about an answer."""
     try:
-        heard = _records.decode(data[48:])
-    except msgspec.MsgspecError:
+        record = ReceiptRecord.decode(data)
+        heard = _records.decode(record.body)
+    except (MalformedFrameRecordError, msgspec.MsgspecError):
         return None  # the worker checked it; what it cannot tell here, ``audit list`` tells with its reason
     if heard.role != "request":
         return None
-    return {"said": int.from_bytes(data[:8], "little"), "verdict": heard.verdict}
+    return {"said": record.said, "verdict": heard.verdict}
 
 
 def _by_kind(rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from core.frames import FrameRecord
+from core.frames import FrameRecord, ReceiptRecord
 from core.heads import head_digest, parse_head
 from core.leaves import HEARD, SAID, Heard, heard_leaf, parse_heard, parse_leaf, said_leaf
 from core.merkle import inclusion_proof, leaf_hash, root_of
@@ -72,7 +72,7 @@ class Trail:
         self._head_file = head_file
         self._frames_at = array("Q")
         self._own: list[StoredLeaf] = []
-        self._receipts: list[tuple[int, bytes]] = []
+        self._receipts: list[tuple[int, ReceiptRecord]] = []
 
     @property
     def log_id(self) -> str:
@@ -90,8 +90,10 @@ class Trail:
                     self._frames_at.append(stored.index)
                 elif kind is AttachmentKind.STATEMENT:
                     about = about or wanted in data
-                elif kind is AttachmentKind.RECEIPT and int.from_bytes(data[:8], "little") in said:
-                    self._receipts.append((stored.index, data))
+                elif kind is AttachmentKind.RECEIPT:
+                    receipt = ReceiptRecord.decode(data)
+                    if receipt.said in said:
+                        self._receipts.append((stored.index, receipt))
             if about:
                 self._own.append(stored)
                 if stored.leaf.startswith(SAID):
@@ -168,13 +170,10 @@ class Trail:
         )
         return [peer, own]
 
-    def _receipt(self, at: int, data: bytes) -> ProvenLeaf:
-        """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
-        index, digest, body = int.from_bytes(data[8:16], "little"), data[16:48].hex(), data[48:]
-        record = self._frame(at, digest)
-        heard = parse_heard(body)
-        path = _prove(record, index, heard_leaf(record.log, heard))
-        return ProvenLeaf(record.log, index, "heard", body, None, heard, record.head, path)
+    def _receipt(self, at: int, receipt: ReceiptRecord) -> ProvenLeaf:
+        record, heard = self._frame(at, receipt.head), parse_heard(receipt.body)
+        path = _prove(record, receipt.index, heard_leaf(record.log, heard))
+        return ProvenLeaf(record.log, receipt.index, "heard", receipt.body, None, heard, record.head, path)
 
     def _frame(self, at: int, digest: str) -> FrameRecord:
         """The record of the frame whose head has ``digest``, at or before leaf ``at``."""

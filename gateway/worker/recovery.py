@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from core.frames import FrameRecord
+from core.frames import FrameRecord, ReceiptRecord
 from core.leaves import HEARD, SAID, Leaf, Role, parse_heard, parse_leaf
 from core.merkle import leaf_hash
 from core.statements import ANSWERS, Statement, parse_statement
@@ -141,7 +141,7 @@ class _Reading:
             elif kind is AttachmentKind.STATEMENT:
                 statements.append(data)
             elif kind is AttachmentKind.RECEIPT:
-                self._unreceipted.remove(int.from_bytes(data[:8], "little"))
+                self._unreceipted.remove(ReceiptRecord.decode(data).said)
         if leaf.label == SAID:
             self._said(one, leaf, parse_statement(leaf.body))
         elif leaf.label == HEARD:

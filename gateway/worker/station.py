@@ -15,6 +15,7 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from core.clock import Clock
+from core.frames import ReceiptRecord
 from core.heads import TreeHead
 from core.language import Language
 from core.leaves import Note
@@ -396,7 +397,8 @@ class Station:
             if entry.statement is None:
                 index = road.take_receipt(entry.body, entry.receipt)
                 if index is not None:
-                    road.records.append((AttachmentKind.RECEIPT, _receipt_record(index, entry)))
+                    receipt = ReceiptRecord(index, entry.index, entry.head, entry.body)
+                    road.records.append((AttachmentKind.RECEIPT, receipt.encode()))
         return entries
 
     def _gather(self, turn: Turn) -> None:
@@ -510,13 +512,3 @@ def _is_due(road: Road, now_us: int) -> bool:
     if road.receipt_due_us is not None:
         return road.receipt_due_us <= now_us
     return any(leaf.is_said for leaf in road.outgoing)
-
-
-def _receipt_record(index: int, entry: VerifiedEntry) -> bytes:
-    """RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body."""
-    return (
-        index.to_bytes(8, "little")
-        + entry.index.to_bytes(8, "little")
-        + bytes.fromhex(entry.head)
-        + entry.body
-    )

@@ -19,7 +19,7 @@ from core.agreements import Agreement
 from core.clock import ManualClock
 from core.configuration import AgreementEntry, MemberDocument
 from core.documents import digest
-from core.frames import FrameRecord, FrameRun
+from core.frames import FrameRecord, FrameRun, ReceiptRecord
 from core.heads import ConfigurationMark, TreeHead, head_digest, parse_head
 from core.identifiers import new_exchange_id, urn
 from core.leaves import Genesis, Heard, Note, genesis_leaf, heard_leaf, note_leaf, said_leaf
@@ -356,12 +356,7 @@ class EvidenceCountry:
 
 def _receipt(own_index: int, peer_index: int, head: bytes, leaf: bytes) -> bytes:
     body = leaf.split(b"\n", 2)[2]
-    return (
-        own_index.to_bytes(8, "little")
-        + peer_index.to_bytes(8, "little")
-        + bytes.fromhex(head_digest(head))
-        + body
-    )
+    return ReceiptRecord(own_index, peer_index, head_digest(head), body).encode()
 
 
 def _raise(error: BaseException) -> None:

@@ -518,7 +518,7 @@ REWRITTEN: dict[str, tuple[Change, str]] = {
     "statement changed": (with_bytes(AttachmentKind.STATEMENT, other_purpose), "STATEMENT_INVALID"),
     "frame changed": (with_bytes(AttachmentKind.FRAME, other_frame), "FRAME_INVALID"),
     "frame cut short": (with_bytes(AttachmentKind.FRAME, lambda data: data[:-1]), "FRAME_INVALID"),
-    "receipt cut short": (with_bytes(AttachmentKind.RECEIPT, lambda data: data[:40]), "STATEMENT_INVALID"),
+    "receipt cut short": (with_bytes(AttachmentKind.RECEIPT, lambda data: data[:40]), "FRAME_INVALID"),
     "receipt of another leaf of ours": (
         with_bytes(AttachmentKind.RECEIPT, lambda data: bytes(8) + data[8:]),
         "STATEMENT_INVALID",

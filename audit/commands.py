@@ -22,6 +22,7 @@ import click
 from core.language import Language, Text
 from core.reasons import ExchangeError, MalformedError, Reason
 from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option
+from rpc.files import read_bounded
 from rpc.remote import printable
 from rpc.verdicts import judge, show_refusal, verdict_line
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 # A head is signed at most a second after the leaves that it covers (PROTOCOL M6), and its file follows each second.
 _HEAD_WAIT_S: Final = 5.0
+# Beyond what any list of revocation here is long.
+_MAX_FILE_BYTES: Final = 8 * 1024 * 1024
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _INCLUSION_COLUMNS: Final = {
@@ -197,7 +200,7 @@ def verify(file: Path, anchor: Path, crls: tuple[Path, ...], output: str, lang: 
     from pki.keys import load_crl
 
     root = Anchor.read(anchor).certificate
-    lists = [load_crl(one.read_bytes()) for one in crls]
+    lists = [load_crl(read_bounded(one, _MAX_FILE_BYTES)) for one in crls]
     try:
         report = verify_evidence(read_container(file), root, lists)
     except MalformedError as error:

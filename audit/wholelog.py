@@ -51,7 +51,7 @@ from core.leaves import (
     said_leaf,
 )
 from core.merkle import Edge, Node, leaf_hash
-from core.reasons import ExchangeError, MalformedError, Reason
+from core.reasons import ExchangeError, Reason
 from core.statements import parse_statement
 from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
 from ledger.headfile import read_head_file
@@ -64,6 +64,7 @@ from pki.chain import verify_chain
 from pki.heads import verify_head
 from pki.keys import certificate_thumbprint, load_chain, load_crl
 from pki.profiles import profile_of
+from rpc.files import read_bounded
 
 # A frame proves what was heard in the same commit, of at most 8 MiB (``gateway.worker.turn``); older ones are forgotten.
 _FRAME_BYTES_REMEMBERED: Final = 16 * 1024 * 1024
@@ -447,8 +448,8 @@ class _Seals:
         Raises:
             ExchangeError: A file is not what it should be; or signatures are to be judged, and there is no certificate.
         """
-        found = cls({}, [], None, [load_crl(_read(path)) for path in crls])
-        chains = [load_chain(_read(path)) for path in certificates]
+        found = cls({}, [], None, [load_crl(read_bounded(path, _MAX_FILE_BYTES)) for path in crls])
+        chains = [load_chain(read_bounded(path, _MAX_FILE_BYTES)) for path in certificates]
         if anchor is not None:
             found = replace(found, root=Anchor.read(anchor).certificate)
             own, lists = _kept_by(directory)
@@ -497,21 +498,13 @@ def _kept_by(
     """
     chains, lists = [], []
     with suppress(ExchangeError, OSError):
-        chains.append(load_chain(_read(directory / "keys" / "seal.crt")))
+        chains.append(load_chain(read_bounded(directory / "keys" / "seal.crt", _MAX_FILE_BYTES)))
     with suppress(ExchangeError, ValueError, OSError):
         for version in PublishedConfigurations(directory / "configuration").newest_first():
             if (common := version.common) is not None:
                 lists = [load_crl(pem.encode()) for pem in common.crls]
                 break
     return chains, lists
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE_BYTES + 1)
-    if len(data) > _MAX_FILE_BYTES:
-        raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is longer than {_MAX_FILE_BYTES} bytes")
-    return data
 
 
 def _read_head(path: Path) -> bytes:

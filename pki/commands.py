@@ -29,7 +29,7 @@ from rpc.commandline import (
     show_rows,
     yes_option,
 )
-from rpc.files import replace_file
+from rpc.files import read_bounded, replace_file
 from rpc.names import subject_of, urn_of
 from rpc.verdicts import judge
 
@@ -254,7 +254,7 @@ def verify_chain_command(
             roots=[Anchor.read(anchor_path).certificate]
             if anchor_path
             else [one for path in roots for one in _chain(path)],
-            crls=[load_crl(_limited(path)) for path in crls],
+            crls=[load_crl(read_bounded(path, _MAX_FILE_BYTES)) for path in crls],
             at=moment,
             profile=Profile(profile),
         )
@@ -290,7 +290,9 @@ def verify_jws_command(
     def check() -> dict[str, object]:
         certificate = _chain(certificate_path)[0] if certificate_path else None
         key = load_public_key(_ascii(key_path)) if key_path else None
-        verified = verify_jws(_limited(file).removesuffix(b"\n"), typ, key=key, certificate=certificate)
+        verified = verify_jws(
+            read_bounded(file, _MAX_FILE_BYTES).removesuffix(b"\n"), typ, key=key, certificate=certificate
+        )
         return {
             "typ": verified.typ,
             "signer": verified.signer,
@@ -302,23 +304,14 @@ def verify_jws_command(
 
 
 def _chain(path: Path) -> list[x509.Certificate]:
-    return load_chain(_limited(path))
+    return load_chain(read_bounded(path, _MAX_FILE_BYTES))
 
 
 def _ascii(path: Path) -> str:
     try:
-        return _limited(path).decode("ascii")
+        return read_bounded(path, _MAX_FILE_BYTES).decode("ascii")
     except UnicodeDecodeError:
         raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is not ASCII") from None
-
-
-def _limited(path: Path) -> bytes:
-    """A file that somebody handed over: no more of it than anything here may have."""
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE_BYTES + 1)
-    if len(data) > _MAX_FILE_BYTES:
-        raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is longer than {_MAX_FILE_BYTES} bytes")
-    return data
 
 
 @click.group()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 
 PRIVATE_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
@@ -44,6 +44,20 @@ def read_private(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
 def _read(data: bytes, path: Path, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise ExchangeError(Reason.KEY_UNREADABLE, f"{path} is longer than {max_bytes} bytes")
+    return data
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Read a file that somebody handed over, and no more of it than such a file may have.
+
+    Raises:
+        MalformedError: ``DOCUMENT_INVALID``: it is longer than ``max_bytes``.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise MalformedError(Reason.DOCUMENT_INVALID, f"{path.name!a} is longer than {max_bytes} bytes")
     return data
 
 

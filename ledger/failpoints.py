@@ -46,7 +46,7 @@ POINTS: Final = MappingProxyType(
     }
 )
 
-_SPECIFICATION = re.compile(r"([a-z.]+):(kill|EIO|ENOSPC|delay=([0-9]{1,6}))(?::([1-9][0-9]{0,8}))?")
+_SPECIFICATION = re.compile(r"([a-z.]+):(kill|EIO|ENOSPC|delay=([1-9][0-9]{0,5}))(?::([1-9][0-9]{0,8}))?")
 
 
 class FailpointError(ValueError):

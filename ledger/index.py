@@ -404,7 +404,8 @@ _CHANGE: Final = (
     .values({name: bindparam(name) for name in _END})
     .values({name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _PLACES})
 )
-# An answer that was refused ends what was open and nothing else.
+# An answer that was refused ends what was open and nothing else. A partial index is used only where its own condition
+# stands, so that of ``exchanges_unknown`` stands here beside the narrower one.
 _REFUSE: Final = (
     update(EXCHANGES)
     .where(

@@ -7,7 +7,6 @@ log with the digest of the head: nobody, the operator included, can make it unse
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,7 +41,6 @@ class HeadBook:
         self._office = office
         self._clock = clock
         self._budget = ChangeBudget(REPORTS_PER_HOUR, clock)
-        self._lock = threading.Lock()
 
     def report(self, actor: Actor, heads: Sequence[bytes]) -> list[bytes | Reason]:
         """Take heads of the actor's own logs; returns of each the newest held, durably, or why it was refused.
@@ -55,17 +53,15 @@ class HeadBook:
         if len(heads) > MAX_REPORTED:
             raise ExchangeError(Reason.DOCUMENT_INVALID, f"more than {MAX_REPORTED} heads in one report")
         self._budget.take(actor.urn)
-        with self._lock, self._office.sessions() as session:
+        with self._office.witnessing(actor) as writing:
+            session = writing.session
             registration = _registration(session, gateway)
             seals = {one.thumbprint: load_chain(one.chain)[0] for one in registration.seal}
             judged = [_judged(jws, gateway, registration, seals) for jws in heads]
-            taken = [one for one in judged if not isinstance(one, Reason)]
-            alarms = [alarm for one in taken if (alarm := self._take(session, gateway, one)) is not None]
-            session.commit()
-            newest = [one if isinstance(one, Reason) else _held(session, one.head.log) for one in judged]
-        for alarm in alarms:
-            self._raise_alarm(actor, alarm)
-        return newest
+            for one in judged:
+                if not isinstance(one, Reason) and (alarm := self._take(session, gateway, one)) is not None:
+                    writing.note(self._clock, f"log-{alarm.kind}", alarm.log_id, alarm.shown.encode("ascii"))
+            return [one if isinstance(one, Reason) else _held(session, one.head.log) for one in judged]
 
     def newest(self, actor: Actor) -> list[bytes]:
         """The newest heads held of the actor's own logs."""
@@ -111,11 +107,8 @@ class HeadBook:
         )
         session.add(alarm)
         session.flush()
+        _log.error("head_alarm", kind=kind, gateway=held.gateway_id, log=held.log_id, size=head.size)
         return alarm
-
-    def _raise_alarm(self, actor: Actor, alarm: models.HeadAlarm) -> None:
-        _log.error("head_alarm", kind=alarm.kind, gateway=alarm.gateway_id, log=alarm.log_id, size=alarm.size)
-        self._office.put_on_record(actor, f"log-{alarm.kind}", alarm.log_id, alarm.shown.encode("ascii"))
 
 
 def _objection(held: models.NewestHead, head: TreeHead) -> str | None:

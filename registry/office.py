@@ -103,9 +103,11 @@ class _Writing:
     session: Session
     actor: Actor
     actors: list[str] = field(default_factory=list)
+    has_notes: bool = False
 
     def note(self, clock: Clock, change: str, subject: str, document: bytes | None = None) -> None:
         """Put it on record."""
+        self.has_notes = True
         digest = None if document is None else hashlib.sha256(document).hexdigest()
         note_change(self.session, clock, change, self.actors or [self.actor.urn], subject, digest)
 
@@ -213,10 +215,21 @@ class Office:
             self.is_behind = True
             self.bring_out()
 
-    def put_on_record(self, actor: Actor, change: str, subject: str, document: bytes) -> None:
-        """Put something that happened into the registry's log: nothing of the configuration changes."""
-        with self._writing(actor) as writing:
-            writing.note(self._clock, change, subject, document)
+    @contextmanager
+    def witnessing(self, actor: Actor) -> Iterator[_Writing]:
+        """Work that leaves the configuration as it is: committed together with what it notes, which is then logged.
+
+        One transaction, so that nothing is ever held of which the log will not tell. No change's budget is asked:
+        who used up his own must not silence what the registry saw.
+        """
+        with self._lock, self.sessions() as session:
+            self.journal.require_alive()
+            writing = _Writing(session, actor)
+            yield writing
+            session.commit()
+            if writing.has_notes:
+                self.is_behind = True
+                self.bring_out()
 
     # --- members ---
 

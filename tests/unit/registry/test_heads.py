@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from sqlalchemy import select
 
 from core.documents import digest
-from core.leaves import parse_registry_change
+from core.leaves import parse_leaf, parse_registry_change
 from core.reasons import ExchangeError, Reason
 from core.registrations import ClosedLog, RegisteredLog
+from ledger.reader import LogReader
 from registry import models
+from registry.budget import ChangeBudget
 from registry.heads import MAX_REPORTED, HeadBook
 from tests.support.registry_country import ANIP, PNS, RegistryCountry, SealedGateway
 
@@ -45,6 +49,22 @@ class Sealed(SealedGateway):
         with self.country.office.sessions() as session:
             rows = session.scalars(select(models.HeadAlarm).order_by(models.HeadAlarm.number))
             return [(row.kind, row.size) for row in rows]
+
+
+def recorded(country: RegistryCountry) -> list[tuple[str, str | None]]:
+    """What the registry's log on disk tells of heads: change and digest."""
+    reader = LogReader(country.root / "registry" / "log" / "0")
+    leaves = [parse_leaf(stored.leaf) for stored in reader.follow()]
+    told = [parse_registry_change(leaf.body) for leaf in leaves[1:]]
+    return [(one.change, one.digest) for one in told if one.change in ("log-behind", "log-forked")]
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _refuse(*_: object) -> None:
+    raise OSError(errno.EIO, "injected")
 
 
 @pytest.fixture
@@ -99,6 +119,58 @@ def test_two_heads_that_cannot_both_be_are_a_fork(anip: Sealed, size: int, root:
         assert body is not None
     change = parse_registry_change(body.body)
     assert (change.change, change.object, change.digest) == ("log-forked", LOG, digest(shown))
+
+
+def test_an_alarm_reaches_the_log_though_the_process_dies_first(
+    anip: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same head raises no second alarm: what the first commit holds must be all that the record needs."""
+    country = anip.country
+    anip.report(anip.head(9))
+    shown = anip.head(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(country.office.journal, "catch_up", _die)
+        with pytest.raises(KeyboardInterrupt):
+            anip.report(shown)
+
+    country.reopen()
+
+    anip.book = HeadBook(country.office, country.clock)
+    anip.report(shown)
+    assert recorded(country) == [("log-behind", digest(shown))]
+    assert anip.alarms() == [("behind", 3)]
+
+
+def test_an_alarm_that_the_log_refused_is_on_record_after_the_restart(
+    anip: Sealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway is told that its report was not taken; the alarm stands."""
+    country = anip.country
+    anip.report(anip.head(9))
+    shown = anip.head(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(country.office.journal._log.disk, "fdatasync", _refuse)
+        assert anip.refused(shown) is Reason.RECORDING_FAILED
+    assert anip.refused(anip.head(10)) is Reason.RECORDING_FAILED
+
+    country.reopen()
+
+    assert recorded(country) == [("log-behind", digest(shown))]
+
+
+def test_a_gateway_that_used_up_its_changes_cannot_silence_an_alarm(anip: Sealed) -> None:
+    """What it may hand in is bounded for others' sake; what is seen of it is not its own to spend."""
+    anip.report(anip.head(9))
+    office, gateway = anip.country.office, anip.country.gateway(GW1)
+    office._budget = ChangeBudget(0, anip.country.clock)
+    with pytest.raises(ExchangeError) as refused:
+        office.submit_registration(gateway, "")
+    assert refused.value.reason is Reason.LIMIT_EXCEEDED
+    shown = anip.head(3)
+
+    anip.report(shown)
+
+    assert recorded(anip.country) == [("log-behind", digest(shown))]
 
 
 def test_an_alarm_changes_no_configuration(anip: Sealed) -> None:

@@ -51,7 +51,7 @@ from pki.profiles import Profile, issue, read_csr
 from rpc.credentials import server_credentials
 from rpc.settings import load_settings
 from tests.integration.gateway_control.conftest import Country, Start
-from tests.support.programs import require_program
+from tests.support.programs import end_without, require_program
 from tests.support.published_country import PublishedCountry
 from tests.support.tuf_repository import TufRepository
 from tests.support.waiting import until
@@ -578,7 +578,7 @@ def test_9_adapter_is_asked_over_mutual_tls(
 def test_10_key_that_the_gateway_may_not_read(patient: Patient) -> None:
     """The owner is another than the directory's: doctor as root sees what the service does not."""
     if os.geteuid() != 0:
-        pytest.skip("only root can give a file away")
+        end_without("root", "only root can give a file away")
     os.chown(patient.directory.seal.key, 12_345, -1)
 
     found = patient.fault("KEY_UNREADABLE")
@@ -780,7 +780,7 @@ def test_it_works_with_the_process_dead_and_no_network(patient: Patient) -> None
     except subprocess.TimeoutExpired:
         pytest.fail("doctor hangs without a network")
     if b"Operation not permitted" in ended.stderr:
-        pytest.skip("no right to make a network namespace")
+        end_without("netns", "no right to make a network namespace")
 
     found = {one["code"]: one for one in json.loads(ended.stdout)}
 
@@ -797,7 +797,7 @@ def test_it_works_with_the_disk_full(patient: Patient, tmp_path: Path) -> None:
     small.mkdir()
     tmpfs = [mount, "-t", "tmpfs", "-o", "size=4m", "none", str(small)]
     if subprocess.run(tmpfs, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a file system")
+        end_without("mount", "no right to mount a file system")
     try:
         root = small / "gw1"
         shutil.copytree(patient.directory.root, root)

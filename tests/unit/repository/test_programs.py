@@ -1,0 +1,34 @@
+"""What a machine lacks is told, and cannot be overlooked where ``REQUIRE`` demands it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.programs import end_without, require_program
+
+ABSENT = "no-such-program-of-passerelle"
+
+
+@pytest.mark.parametrize("demanded", [None, "openssl", f"{ABSENT}-2,mounted"])
+def test_what_nobody_demands_is_skipped_with_a_word(
+    monkeypatch: pytest.MonkeyPatch, demanded: str | None
+) -> None:
+    """Names are compared whole."""
+    monkeypatch.delenv("REQUIRE", raising=False)
+    if demanded is not None:
+        monkeypatch.setenv("REQUIRE", demanded)
+
+    with pytest.raises(pytest.skip.Exception, match="is not installed"):
+        require_program(ABSENT)
+    with pytest.raises(pytest.skip.Exception, match="no right"):
+        end_without("mount", "no right")
+
+
+def test_what_is_demanded_fails_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program and a right alike."""
+    monkeypatch.setenv("REQUIRE", f"openssl,{ABSENT},mount")
+
+    with pytest.raises(pytest.fail.Exception, match="is not installed"):
+        require_program(ABSENT)
+    with pytest.raises(pytest.fail.Exception, match="no right"):
+        end_without("mount", "no right")

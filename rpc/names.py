@@ -48,9 +48,21 @@ def urn_of(certificate: x509.Certificate) -> str:
 def subject_of(certificate: x509.Certificate) -> str:
     """The subject for people's eyes, as printable ASCII of bounded length; nothing is decided by it."""
     try:
-        return ascii(certificate.subject.rfc4514_string()[:80])[1:-1]
+        return _shown(certificate.subject)
     except UNREADABLE:
         return "a certificate without a readable name"
+
+
+def issuer_of(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
+    """Who signed a certificate or a revocation list by its own word, shown as ``subject_of`` shows the subject."""
+    try:
+        return _shown(signed.issuer)
+    except UNREADABLE:
+        return "an issuer without a readable name"
+
+
+def _shown(name: x509.Name) -> str:
+    return ascii(name.rfc4514_string()[:80])[1:-1]
 
 
 def certificate_thumbprint(certificate: x509.Certificate) -> str:

@@ -22,6 +22,7 @@ from core.reasons import ExchangeError
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding
 from pki.keys import load_chain
+from rpc.names import issuer_of, subject_of
 
 _PACKAGES: Final = ("passerelle", "grpcio", "protobuf", "cryptography", "ngh2", "tuf", "SQLAlchemy")
 
@@ -111,8 +112,8 @@ def _certificates(case: Case) -> dict[str, Any]:
             continue
         found[files.certificate.name] = [
             {
-                "subject": one.subject.rfc4514_string(),
-                "issuer": one.issuer.rfc4514_string(),
+                "subject": subject_of(one),
+                "issuer": issuer_of(one),
                 "serial": f"{one.serial_number:x}",
                 "not_before": one.not_valid_before_utc.isoformat(),
                 "not_after": one.not_valid_after_utc.isoformat(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from cryptography import x509
-
 from core.language import Text
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.words import day, duration, moment
+from pki.keys import load_crl
+from rpc.names import issuer_of
 
 _LIST_ENDING_MS: Final = 14 * 86_400_000
 
@@ -241,9 +241,9 @@ def check_revocation_lists(case: Case) -> Iterator[Finding]:
     """When the lists end by which certificates are judged."""
     ending: list[tuple[int, str]] = []
     for pem in case.current.common.crls if case.current else ():
-        crl = x509.load_pem_x509_crl(pem.encode("ascii"))
+        crl = load_crl(pem.encode("ascii"))
         if crl.next_update_utc is not None:
-            ending.append((round(crl.next_update_utc.timestamp() * 1000), crl.issuer.rfc4514_string()))
+            ending.append((round(crl.next_update_utc.timestamp() * 1000), issuer_of(crl)))
     if not ending:
         return
     first, issuer = min(ending)

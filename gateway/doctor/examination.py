@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Final
 
 from core.clock import Clock
@@ -102,18 +104,24 @@ def _detail(status: status_pb2.GetStatusResponse, code: str) -> str:
 
 
 def _run(check: Check, case: Case) -> list[Finding]:
-    """What a check finds; a file that breaks one check must not keep the others from speaking."""
+    """What a check finds; what breaks one check, a mistake of ours included, must not keep the others from speaking."""
     try:
         return list(check.run(case))
     except (ExchangeError, OSError, ValueError) as error:
-        return [
-            Finding(
-                check.codes[0],
-                Level.FAULT,
-                Text(f"ce contrôle n'a pas abouti ({error})", f"this check did not come to an end ({error})"),
-                Text(
-                    "envoyer à l'ASIN le fichier de `passerelle doctor --report rapport.zip`",
-                    "send ASIN the file of `passerelle doctor --report report.zip`",
-                ),
-            )
-        ]
+        return [_broken_off(check, str(error))]
+    except Exception as error:
+        # Its text may hold anything; what it is and where it was raised is what we need to mend it.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return [_broken_off(check, f"{type(error).__name__}, {PurePath(place.filename).name}:{place.lineno}")]
+
+
+def _broken_off(check: Check, why: str) -> Finding:
+    return Finding(
+        check.codes[0],
+        Level.FAULT,
+        Text(f"ce contrôle n'a pas abouti ({why})", f"this check did not come to an end ({why})"),
+        Text(
+            "envoyer à l'ASIN le fichier de `passerelle doctor --report rapport.zip`",
+            "send ASIN the file of `passerelle doctor --report report.zip`",
+        ),
+    )

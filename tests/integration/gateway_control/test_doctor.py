@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2
 
 from cli.main import passerelle
@@ -37,7 +40,8 @@ from core.language import Text
 from core.registrations import RegisteredLog
 from gateway.control.main import Control
 from gateway.control.state import Condition
-from gateway.doctor.examination import examine
+from gateway.doctor.case import Case
+from gateway.doctor.examination import CHECKS, examine
 from gateway.doctor.findings import CODES, Finding, Level
 from gateway.founding import InitResult, add_adapter
 from gateway.layout import GatewayDirectory
@@ -690,10 +694,65 @@ def test_revocation_lists_are_told_before_they_end(patient: Patient) -> None:
     assert "a pris fin le" in ended.text.fr
 
 
-def _crl(country: Country, age_days: int) -> str:
+def test_a_name_made_of_bits_ends_neither_the_examination_nor_the_report(
+    patient: Patient, tmp_path: Path
+) -> None:
+    """The library cannot read it; whoever wrote it into a list or a certificate must not silence doctor."""
+    patient.configured()
+    crl = _pem_made_of_bits(x509.load_pem_x509_crl(_crl(patient.country, 85, BITS).encode()), "X509 CRL")
+    patient.change(common=msgspec.structs.replace(patient.current().common, crls=[crl]))
+    key = read_key(patient.directory.auth.key)
+    begun = datetime.now(UTC)
+    builder = x509.CertificateBuilder(BITS, BITS, key.public_key(), 5, begun, begun + timedelta(days=90))
+    certificate = _pem_made_of_bits(builder.sign(key, hashes.SHA256()), "CERTIFICATE")
+    patient.directory.auth.certificate.write_text(certificate)
+    report = tmp_path / "report.zip"
+
+    found = patient.fault("REVOCATION_LIST_ENDING", Level.WARNING)
+    doctor(patient, "--report", str(report), code=1)
+
+    assert found.values["issuer"] == "an issuer without a readable name"
+    with zipfile.ZipFile(report) as archive:
+        told = json.loads(archive.read("certificates.json"))["auth.crt"]
+    assert told[0]["subject"] == "a certificate without a readable name"
+    assert told[0]["serial"] == "5"
+
+
+BITS = x509.Name([x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, b"\0\1", _ASN1Type.BitString)])
+
+
+def _pem_made_of_bits(signed: x509.Certificate | x509.CertificateRevocationList, label: str) -> str:
+    """With the names' unique identifier called a common name, which must not be bits; the signature is not asked."""
+    data = signed.public_bytes(serialization.Encoding.DER)
+    renamed = data.replace(bytes.fromhex("060355042d"), bytes.fromhex("0603550403"))
+    body = base64.encodebytes(renamed).decode("ascii")
+    return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n"
+
+
+def test_a_check_that_breaks_is_told_and_the_others_go_on(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Doctor is called when something is wrong already: a mistake of ours costs one line, and tells no values."""
+
+    def broken(case: Case) -> Iterator[Finding]:
+        raise KeyError("dossier 4711")
+        yield
+
+    checks = [replace(one, run=broken) if one.codes == ("PORT_IN_USE",) else one for one in CHECKS]
+    monkeypatch.setattr("gateway.doctor.examination.CHECKS", checks)
+
+    found = {one.code: one for one in patient.findings()}
+
+    assert "this check did not come to an end (KeyError, test_doctor.py:" in found["PORT_IN_USE"].text.en
+    assert "4711" not in found["PORT_IN_USE"].text.en
+    assert "WRAPPING_KEY_BESIDE_LOG" in found
+
+
+def _crl(country: Country, age_days: int, name: x509.Name | None = None) -> str:
     issuer = country.published.auth
     begun = datetime.now(UTC) - timedelta(days=age_days)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    name = name or issuer.certificate.subject
+    builder = x509.CertificateRevocationListBuilder().issuer_name(name)
     crl = builder.last_update(begun).next_update(begun + timedelta(days=90)).sign(issuer.key, hashes.SHA256())
     return crl.public_bytes(serialization.Encoding.PEM).decode("ascii")
 

@@ -170,11 +170,11 @@ def load_chain(pem: bytes | str) -> list[x509.Certificate]:
 
 
 def load_crl(pem: bytes) -> x509.CertificateRevocationList:
-    """Read a PEM revocation list; raises ``MalformedError``."""
+    """Read a PEM revocation list; raises ``MalformedError``: ``CERTIFICATE_INVALID``."""
     try:
         return x509.load_pem_x509_crl(pem)
     except (ValueError, x509.InvalidVersion):
-        raise MalformedError(Reason.DOCUMENT_INVALID, "not a PEM revocation list") from None
+        raise MalformedError(Reason.CERTIFICATE_INVALID, "not a PEM revocation list") from None
 
 
 def sign_es256(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from core.reasons import ExchangeError, Reason
-from pki.keys import load_chain, require_p256
+from pki.keys import load_chain, load_crl, require_p256
 
 CA_KINDS: Final = ("auth", "seal")
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ def read_authorities(directory: Path, root: x509.Certificate) -> dict[str, list[
     for kind, pem in certificates.items():
         issuers[kind] = _issued_by_root(pem, root, kind)
     for kind, pem in lists.items():
-        if not _load_list(pem).is_signature_valid(require_p256(issuers[kind].public_key())):
+        if not load_crl(pem.encode("ascii")).is_signature_valid(require_p256(issuers[kind].public_key())):
             raise ExchangeError(Reason.CERTIFICATE_INVALID, f"{kind}.crl is not signed by the {kind} CA")
     return {
         "auth": [certificates["auth"]],
@@ -56,7 +56,7 @@ def require_not_older(known: Sequence[str], new: Sequence[str]) -> None:
 
 def _numbers(pems: Sequence[str]) -> Mapping[str, int]:
     """Number of the list of each issuer."""
-    lists = [_load_list(pem) for pem in pems]
+    lists = [load_crl(pem.encode("ascii")) for pem in pems]
     return {one.issuer.rfc4514_string(): _number(one) for one in lists}
 
 
@@ -77,13 +77,6 @@ def _issued_by_root(pem: str, root: x509.Certificate, kind: str) -> x509.Certifi
             Reason.CERTIFICATE_INVALID, f"{kind}.crt is not issued by the anchor's root"
         ) from None
     return certificate
-
-
-def _load_list(pem: str) -> x509.CertificateRevocationList:
-    try:
-        return x509.load_pem_x509_crl(pem.encode("ascii"))
-    except ValueError:
-        raise ExchangeError(Reason.CERTIFICATE_INVALID, "not a PEM revocation list") from None
 
 
 def _read(path: Path) -> str:

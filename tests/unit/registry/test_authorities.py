@@ -1,5 +1,6 @@
 """The CAs' certificates and lists: taken over as soon as they change, never if they cannot be trusted."""
 
+import base64
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -58,8 +59,17 @@ def test_an_old_list_never_comes_back(country: RegistryCountry) -> None:
     assert lists(country) == published
 
 
+def _of_unknown_version(pem: bytes) -> bytes:
+    """The same certificate or list, which says that it is of version 8."""
+    label, *body, end = pem.splitlines()
+    data = base64.b64decode(b"".join(body))
+    is_list = b"CRL" in label
+    old, new = (b"\2\1\1", b"\2\1\7") if is_list else (b"\xa0\3\2\1\2", b"\xa0\3\2\1\7")
+    return b"\n".join([label, base64.encodebytes(data.replace(old, new, 1)).strip(), end, b""])
+
+
 @pytest.mark.parametrize("name", ["auth.crl", "seal.crl", "root.crl", "auth.crt"])
-@pytest.mark.parametrize("kind", ["truncated", "foreign", "missing", "binary"])
+@pytest.mark.parametrize("kind", ["truncated", "foreign", "missing", "binary", "version"])
 def test_files_that_cannot_be_trusted_change_nothing(
     country: RegistryCountry, tmp_path: Path, clock: ManualClock, name: str, kind: str
 ) -> None:
@@ -74,6 +84,8 @@ def test_files_that_cannot_be_trusted_change_nothing(
             shutil.copy(tmp_path / "foreign" / name, file)
         case "missing":
             file.unlink()
+        case "version":
+            file.write_bytes(_of_unknown_version(file.read_bytes()))
         case _:
             file.write_bytes(b"\xff\x00")
 

@@ -173,18 +173,15 @@ class PersonStore:
                 )
             connection.execute(WORDS.delete())
             connection.execute(PERSONS.delete())
-            words: list[tuple[str, str]] = []
             while batch := list(itertools.islice(people, _BATCH)):
-                # In order of their keys, a batch goes into few pages instead of all.
+                # In order of their keys, a batch goes into few pages instead of all; no more than one is in memory.
                 rows = sorted(map(as_row, batch))
                 connection.execute(PERSONS.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
-                words += ((word, person.npi) for person in batch for word in name_words(person))
+                words = sorted((word, person.npi) for person in batch for word in name_words(person))
+                if words:
+                    connection.execute(WORDS.insert(), [{"word": word, "npi": npi} for word, npi in words])
                 total += len(batch)
                 written(len(batch))
-            words.sort()
-            for begin in range(0, len(words), _BATCH):
-                some = words[begin : begin + _BATCH]
-                connection.execute(WORDS.insert(), [{"word": word, "npi": npi} for word, npi in some])
         return total
 
     def close(self) -> None:

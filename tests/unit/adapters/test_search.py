@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from adapters.context import serving
 from adapters.identity.candidates import LIFETIME_MS
+from adapters.identity.comparison import name_words
 from adapters.identity.person import Person, RecordState
 from adapters.identity.personas import record_of
 from adapters.identity.seed import population
@@ -329,21 +330,38 @@ def test_a_record_is_named_by_a_number_or_by_a_token(npi: str, token: str) -> No
 # --- the store ---
 
 
-def test_a_seed_leaves_no_words_of_the_one_before(tmp_path: Path) -> None:
-    """Nor does a migration lose those of a register that was there."""
+def test_a_seed_leaves_no_words_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many batches it takes."""
+    monkeypatch.setattr("adapters.identity.store._BATCH", 7)
     url = f"sqlite:///{tmp_path}/rnpp.sqlite"
     migrate(url)
     store = open_store(url)
+
     store.replace_all(population(1, 200))
     store.replace_all(population(2, 100))
-    engine = sa.create_engine(url)
 
-    with engine.begin() as connection:
-        kept = set(connection.execute(sa.select(WORDS.c.npi)).scalars())
+    assert words_in(url) == {(word, one.npi) for one in population(2, 100) for word in name_words(one)}
+
+
+def test_a_migration_fills_the_words_of_a_register_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as a seed wrote, over more than one batch; by its own folding, which later changes leave alone."""
+    url = f"sqlite:///{tmp_path}/rnpp.sqlite"
+    migrate(url)
+    open_store(url).replace_all(population(2, 10_010))
+    seeded = words_in(url)
+    with sa.create_engine(url).begin() as connection:
         connection.execute(sa.text("DROP TABLE person_word"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    monkeypatch.setattr("adapters.identity.comparison.search_words", lambda name: {"changed"})
+
     migrate(url)
 
-    with engine.connect() as connection:
-        again = set(connection.execute(sa.select(WORDS.c.npi)).scalars())
-    assert kept == again == {person.npi for person in population(2, 100)}
+    assert words_in(url) == seeded
+
+
+def words_in(url: str) -> set[tuple[str, str]]:
+    """Word and number of each row."""
+    with sa.create_engine(url).connect() as connection:
+        return {(row.word, row.npi) for row in connection.execute(sa.select(WORDS))}

@@ -12,8 +12,9 @@
 The first fault ends the reading of a log and is told with its place. The tree covers leaves only: attachments and HEAD
 records are covered by nothing but their CRC, so steps 4 and 5 judge them by what leaves and heads say.
 
-Nothing is written, and no process is asked. A torn tail is no fault: nobody was promised what it held. Nor is a log
-that says in its first leaf which log it succeeds: the gap is declared, and shown.
+Nothing is written, and no process is asked. A torn tail is no fault: a crash leaves one, of which nobody was promised
+anything. A log that was cut later looks the same, which a newer head alone can tell: the words say so. Nor is it a fault
+that a log says in its first leaf which log it succeeds: the gap is declared, and shown.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ class LogReport:
         newest: The newest signed head that these leaves have, from the log or from beside it.
         newest_jws: The same as it was signed: to be kept elsewhere, and shown next time.
         signatures: Whether heads were verified: up to the anchor, against a certificate only, or not at all.
-        torn: Where segments end in torn commits; of the last one nobody was promised anything, the others are followed by
-            a segment that has what they lack.
+        torn: Where segments end in torn commits, and the next segment goes on without a gap.
+        torn_end: Where the last segment ends in a torn commit: by a crash, or cut later; empty if it does not.
         succeeds: The log that it says it succeeds: a declared gap.
         declared: What it says is missing of that log.
         unrecorded: Frames of peers whose edge had moved further than the log records.
@@ -111,6 +112,7 @@ class LogReport:
     newest_jws: bytes = b""
     signatures: Signatures = "unchecked"
     torn: list[str] = field(default_factory=list)
+    torn_end: str = ""
     succeeds: Succession | None = None
     declared: Gap | None = None
     unrecorded: int = 0
@@ -192,7 +194,8 @@ class _Verification:
             self._require_chains()
         except ExchangeError as error:
             report.fault = error
-        report.log, report.segments, report.torn = reader.log_id, reader.segment_count, reader.torn
+        report.log, report.segments = reader.log_id, reader.segment_count
+        report.torn, report.torn_end = reader.torn, reader.torn_end
         report.root = reader.tree.root(report.size).hex()
 
     # 2, 3
@@ -586,6 +589,7 @@ def report_json(reports: Sequence[LogReport]) -> dict[str, Any]:
                 else None,
                 "signatures": one.signatures if one.newest else None,
                 "torn": one.torn,
+                "torn_end": one.torn_end or None,
                 "succeeds": {
                     "log": one.succeeds.log,
                     "size": one.succeeds.size,
@@ -619,6 +623,28 @@ def report_lines(reports: Sequence[LogReport], lang: Language) -> Iterator[str]:
         ).in_(lang)
         for text in _findings(one):
             yield f"  {text.in_(lang)}"
+
+
+def _torn_findings(one: LogReport) -> Iterator[Text]:
+    for torn in one.torn:
+        yield Text(
+            f"commit illisible au bout d'un segment, sans perte : {torn} ; le segment suivant continue sans lacune, "
+            "les feuilles qu'aucune tête ne couvrait y étant écrites de nouveau",
+            f"unreadable commit at the end of a segment, nothing lost: {torn}; the next segment goes on without a gap, "
+            "as leaves that no head covered are written there again",
+        )
+    if one.torn_end:
+        yield Text(
+            f"fin déchirée : {one.torn_end} ; les {one.size} feuilles qui précèdent sont bonnes, "
+            "ce qui suivait ne se lit plus",
+            f"torn tail: {one.torn_end}; the {one.size} leaves before it are good, what followed cannot be read",
+        )
+        yield Text(
+            "une panne laisse une telle fin, dont rien n'était acquitté ; un journal coupé ou abîmé après coup aussi : "
+            "seule une tête plus récente, du pair ou du registre, les distingue (--head)",
+            "a crash leaves such a tail, of which nothing was acknowledged; so does a log cut or damaged later: only a "
+            "newer head, of the peer or the registry, tells them apart (--head)",
+        )
 
 
 def _findings(one: LogReport) -> Iterator[Text]:
@@ -655,8 +681,7 @@ def _findings(one: LogReport) -> Iterator[Text]:
             f"en manquent, selon lui, les feuilles {missing}{'' if gap.is_certain else ', ou davantage : incertain'}",
             f"of it are missing, by its own word, leaves {known}{'' if gap.is_certain else ', or more: not certain'}",
         )
-    for torn in one.torn:
-        yield Text(f"fin déchirée, sans conséquence : {torn}", f"torn tail, nobody was promised it: {torn}")
+    yield from _torn_findings(one)
     if one.unrecorded:
         yield Text(
             f"{one.unrecorded} fois, le journal d'un pair a été suivi plus loin que noté ici",

@@ -95,8 +95,17 @@ class LogReader:
 
     @property
     def torn(self) -> list[str]:
-        """Where a segment ends in a torn commit: nobody was promised anything of it, or the next segment has it."""
-        return list(self._torn.values())
+        """Where a segment ends in a torn commit, and the next one goes on without a gap."""
+        return [place for number, place in self._torn.items() if number + 1 < len(self._paths)]
+
+    @property
+    def torn_end(self) -> str:
+        """Where the last segment ends in a torn commit; empty if it does not.
+
+        A commit that a crash interrupted looks like this, of which nobody was promised anything, and so does a log that
+        was cut later.
+        """
+        return self._torn.get(len(self._paths) - 1, "")
 
     @property
     def segment_count(self) -> int:

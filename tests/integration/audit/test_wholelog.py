@@ -138,14 +138,14 @@ def test_several_workers_are_each_told(country: EvidenceCountry) -> None:
 
     document = told(directory)
 
-    assert document["verdict"] == "GOOD"  # its last commit is torn, which nobody was promised
+    assert document["verdict"] == "GOOD"  # its last commit is torn, as a crash may leave it
     assert [one["worker"] for one in document["logs"]] == [0, 1]
     assert document["logs"][1]["size"] < document["logs"][0]["size"]
-    assert "is damaged at byte" in document["logs"][1]["torn"][0]
+    assert "is damaged at byte" in document["logs"][1]["torn_end"]
 
 
 def test_a_log_of_a_running_gateway_s_commit_by_halves_is_a_torn_tail(country: EvidenceCountry) -> None:
-    """Reported with its place, and no damage: nothing of it was signed or acknowledged."""
+    """Reported with its place, and no damage; nor do the words say that nothing is missing, which nobody can know."""
     side = country.pns
     side.note()
     path = segments(side.directory / "log/0")[-1]
@@ -155,8 +155,10 @@ def test_a_log_of_a_running_gateway_s_commit_by_halves_is_a_torn_tail(country: E
     document = told(side.directory)
 
     assert document["verdict"] == "GOOD"
-    assert path.name in document["logs"][0]["torn"][0]
-    assert "fin déchirée" in run(side.directory).output
+    assert path.name in document["logs"][0]["torn_end"]
+    words = run(side.directory).output
+    assert "fin déchirée" in words
+    assert "seule une tête plus récente, du pair ou du registre, les distingue (--head)" in words
 
 
 def test_a_segment_that_was_only_begun_is_a_torn_tail(country: EvidenceCountry) -> None:
@@ -167,7 +169,7 @@ def test_a_segment_that_was_only_begun_is_a_torn_tail(country: EvidenceCountry) 
     document = told(country.pns.directory)
 
     assert document["verdict"] == "GOOD"
-    assert "was begun and is not whole" in document["logs"][0]["torn"][0]
+    assert "was begun and is not whole" in document["logs"][0]["torn_end"]
 
 
 def test_what_a_restart_wrote_twice_is_good(country: EvidenceCountry) -> None:
@@ -180,6 +182,22 @@ def test_what_a_restart_wrote_twice_is_good(country: EvidenceCountry) -> None:
     (found,) = told(side.directory)["logs"]
 
     assert (found["segments"], found["size"]) == (3, side.log.size)
+
+
+def test_a_commit_spoilt_where_its_leaves_stand_again_is_told_as_such(country: EvidenceCountry) -> None:
+    """An auditor who altered a byte learns why the verdict is good all the same: the next segment has it."""
+    side = country.pns
+    side.note()
+    path = segments(side.directory / "log/0")[-1]
+    side.log.close()
+    side.log = Log.open(side.directory / "log/0")
+    damage(path, -1)
+
+    (found,) = told(side.directory)["logs"]
+
+    assert (found["size"], found["torn_end"]) == (side.log.size, None)
+    assert path.name in found["torn"][0]
+    assert "le segment suivant continue sans lacune" in run(side.directory).output
 
 
 def test_a_successor_declares_its_gap(tmp_path: Path) -> None:
@@ -416,7 +434,7 @@ def test_two_hundred_seeded_bits_are_found_or_lie_in_the_torn_tail(country: Evid
 
         (found,) = told(side.directory)["logs"]
 
-        assert found["reason"] == "LOG_DAMAGED" or (found["torn"] and found["size"] < side.log.size), at
+        assert found["reason"] == "LOG_DAMAGED" or (found["torn_end"] and found["size"] < side.log.size), at
 
 
 # --- what no CRC tells: a log that was rewritten with good checksums ---

@@ -226,7 +226,7 @@ def test_a_sparse_segment_does_not_fill_the_memory(directory: Path, monkeypatch:
         LogReader(directory).read_all()
 
     assert reader.size == 1
-    assert not reader.torn
+    assert (reader.torn, reader.torn_end) == ([], "")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024
 
 

@@ -242,7 +242,7 @@ def verify_consistency(file: Path, output: Output, lang: Language) -> None:
     "--anchor",
     type=_FILE,
     default=None,
-    help="juger les certificats des têtes / judge the certificates of the heads",
+    help="juger les signatures des têtes, jusqu'à l'ancre / judge the signatures of heads, up to the anchor",
 )
 @click.option(
     "--certificate",
@@ -273,7 +273,7 @@ def verify_log(
     lang: Language,
 ) -> None:
     """Verify every log of a gateway's directory, or of a copy, with every process dead; nothing is written."""
-    from audit.wholelog import is_good, report_json, report_lines, verify_logs
+    from audit.wholelog import is_good, not_judged, report_json, report_lines, verify_logs
 
     try:
         reports = verify_logs(directory, anchor=anchor, certificates=certificates, crls=crls, heads=heads)
@@ -285,7 +285,8 @@ def verify_log(
     else:
         for line in report_lines(reports, lang):
             click.echo(printable(line))
-        click.echo(verdict_line(lang, is_good=good))
+        limits = not_judged(reports) if good else None
+        click.echo(verdict_line(lang, is_good=good) + (f", {limits.in_(lang)}" if limits else ""))
     sys.exit(GOOD if good else FAULT)
 
 

@@ -56,7 +56,7 @@ from core.reasons import ExchangeError, Reason
 from core.statements import parse_statement
 from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
 from ledger.headfile import read_head_file
-from ledger.places import log_places
+from ledger.places import LogPlace, log_places
 from ledger.published import PublishedConfigurations
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
@@ -71,7 +71,7 @@ from rpc.files import read_bounded
 _FRAME_BYTES_REMEMBERED: Final = 16 * 1024 * 1024
 _MAX_FILE_BYTES: Final = 1024 * 1024
 
-Signatures = Literal["anchored", "verified", "unchecked"]
+Signatures = Literal["anchored", "verified", "unchecked", "unjudged"]
 
 
 class LogFaultError(ExchangeError):
@@ -92,7 +92,8 @@ class LogReport:
         heads: HEAD records that were compared with the tree.
         newest: The newest signed head that these leaves have, from the log or from beside it.
         newest_jws: The same as it was signed: to be kept elsewhere, and shown next time.
-        signatures: Whether heads were verified: up to the anchor, against a certificate only, or not at all.
+        signatures: Whether heads were verified: up to the anchor, against a certificate only, or not at all; ``unjudged``
+            if they were to be, and a fault came first.
         torn: Where segments end in torn commits, and the next segment goes on without a gap.
         torn_end: Where the last segment ends in a torn commit: by a crash, or cut later; empty if it does not.
         succeeds: The log that it says it succeeds: a declared gap.
@@ -146,10 +147,9 @@ def verify_logs(
     with ExitStack() as trees:
         verifications = []
         for place in log_places(directory):
-            beside = read_head_file(place.head_file)
             verification = _Verification(place.segments, LogReport(place.worker), seals)
             trees.callback(verification.reader.tree.close)
-            verification.run([*kept, *([("state", beside)] if beside is not None else [])])
+            verification.run([*kept, *_heads_beside(place)])
             verifications.append(verification)
         _require_known(verifications, kept)
         _compare_successions(verifications)
@@ -194,6 +194,7 @@ class _Verification:
             self._require_chains()
         except ExchangeError as error:
             report.fault = error
+            report.signatures = "unjudged" if self._seals.leaves else "unchecked"
         report.log, report.segments = reader.log_id, reader.segment_count
         report.torn, report.torn_end = reader.torn, reader.torn_end
         report.root = reader.tree.root(report.size).hex()
@@ -502,22 +503,42 @@ def _kept_by(
     chains, lists = [], []
     with suppress(ExchangeError, OSError):
         chains.append(load_chain(read_bounded(directory / "keys" / "seal.crt", _MAX_FILE_BYTES)))
-    with suppress(ExchangeError, ValueError, OSError):
-        for version in PublishedConfigurations(directory / "configuration").newest_first():
-            if (common := version.common) is not None:
-                lists = [load_crl(pem.encode()) for pem in common.crls]
-                break
+    for published in (
+        PublishedConfigurations(directory / "configuration"),
+        PublishedConfigurations(directory / "published", mirror=""),
+    ):
+        with suppress(ExchangeError, ValueError, OSError):
+            lists += _newest_lists(published)
     return chains, lists
+
+
+def _newest_lists(published: PublishedConfigurations) -> list[x509.CertificateRevocationList]:
+    commons = (version.common for version in published.newest_first())
+    common = next((one for one in commons if one is not None), None)
+    return [load_crl(pem.encode()) for pem in common.crls] if common is not None else []
+
+
+def _heads_beside(place: LogPlace) -> Iterator[tuple[str, bytes]]:
+    """The newest heads of a log that lie by it: a gateway's in ``state/``, the registry's beside its segments."""
+    if (kept := read_head_file(place.head_file)) is not None:
+        yield "state", kept
+    path = place.segments / "head.jws"
+    if path.is_file():
+        yield path.name, _read_bare_head(path)
 
 
 def _read_head(path: Path) -> bytes:
     """A head in a file of its own: the bare JWS, or ``state/head.json``."""
     kept = read_head_file(path)
     if kept is None:
-        with path.open("rb") as file:
-            kept = file.read(MAX_HEAD_BYTES + 3).strip()
+        kept = _read_bare_head(path)
     parse_head(kept)
     return kept
+
+
+def _read_bare_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_HEAD_BYTES + 3).strip()
 
 
 # --- across logs ---
@@ -563,13 +584,33 @@ _SIGNATURES: Final = {
         "signatures non vérifiées, donnez --anchor ou --certificate",
         "signatures not checked, give --anchor or --certificate",
     ),
+    "unjudged": Text("signatures non jugées, voir la faute", "signatures not judged, see the fault"),
 }
+# What the last line of a good log adds, lest its verdict be taken for more than was judged.
+_NOT_JUDGED: Final = {
+    "anchored": None,
+    "verified": Text("CERTIFICAT NON JUGÉ", "CERTIFICATE NOT JUDGED"),
+    "unchecked": Text("SIGNATURES NON VÉRIFIÉES", "SIGNATURES NOT CHECKED"),
+}
+
+
+def signatures_of(reports: Sequence[LogReport]) -> Signatures:
+    """What was judged of every log's signatures: the least of them. A log without a head has none to check."""
+    found = {one.signatures if one.newest else "unchecked" for one in reports}
+    least: tuple[Signatures, ...] = ("unjudged", "unchecked", "verified")
+    return next((one for one in least if one in found), "anchored")
+
+
+def not_judged(reports: Sequence[LogReport]) -> Text | None:
+    """What a verdict that is good does not say; ``None`` if all was judged, up to the anchor."""
+    return _NOT_JUDGED.get(signatures_of(reports))
 
 
 def report_json(reports: Sequence[LogReport]) -> dict[str, Any]:
     """The verdict and each log, with codes and keys that are never translated."""
     return {
         "verdict": "GOOD" if all(map(is_good, reports)) else "REFUSED",
+        "signatures": signatures_of(reports),
         "logs": [
             {
                 "worker": one.worker,
@@ -665,7 +706,10 @@ def _findings(one: LogReport) -> Iterator[Text]:
                 f"{one.size - one.newest.size} leaves that no signed head covers",
             )
     else:
-        yield Text("aucune tête signée ici", "no signed head here")
+        yield Text(
+            "aucune tête signée ici : aucune signature à vérifier",
+            "no signed head here: no signature to check",
+        )
     if one.succeeds is not None:
         yield Text(
             f"lacune déclarée : succède au journal {one.succeeds.log[:16]}… après {one.succeeds.size} feuilles "

@@ -65,10 +65,16 @@ def target_hashes(targets: bytes) -> dict[str, str]:
 
 
 class PublishedConfigurations:
-    """All versions below a gateway's ``configuration`` directory."""
+    """All versions below a gateway's ``configuration`` directory.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: That directory, or the registry's ``published``.
+        mirror: Where below it the repository lies, with its ``metadata`` and ``targets``.
+    """
+
+    def __init__(self, directory: Path, mirror: str = "mirror") -> None:
         self._directory = directory
+        self._repository = directory / mirror
 
     def named(self, mark: ConfigurationMark) -> PublishedVersion | None:
         """The version that a statement names, if its files are here."""
@@ -89,7 +95,7 @@ class PublishedConfigurations:
 
     @property
     def _metadata(self) -> Path:
-        return self._directory / "mirror" / "metadata"
+        return self._repository / "metadata"
 
     def _listed(self) -> list[Path]:
         return list(self._metadata.iterdir()) if self._metadata.is_dir() else []
@@ -98,7 +104,7 @@ class PublishedConfigurations:
         found = PublishedVersion(ConfigurationMark(version, digest(targets)), targets)
         for name, expected in target_hashes(targets).items():
             folder, slash, base = name.rpartition("/")
-            path = self._directory / "mirror" / "targets" / f"{folder}{slash}{expected}.{base}"
+            path = self._repository / "targets" / f"{folder}{slash}{expected}.{base}"
             if name.endswith(".json") and path.is_file():
                 found.files[name] = path.read_bytes()
         return found

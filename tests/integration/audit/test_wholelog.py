@@ -106,9 +106,23 @@ def test_a_log_is_told_in_words(country: EvidenceCountry) -> None:
 
     assert french.exit_code == 0
     assert "signatures non vérifiées, donnez --anchor ou --certificate" in french.output
-    assert french.output.splitlines()[-1] == "VERDICT : BON (GOOD)"
+    assert french.output.splitlines()[-1] == "VERDICT : BON (GOOD), SIGNATURES NON VÉRIFIÉES"
     assert f"{country.pns.log.size} leaves in 2 segment(s)" in english.output
-    assert english.output.splitlines()[-1] == "VERDICT: GOOD"
+    assert english.output.splitlines()[-1] == "VERDICT: GOOD, SIGNATURES NOT CHECKED"
+
+
+def test_a_verdict_stands_alone_only_when_all_was_judged(country: EvidenceCountry) -> None:
+    """Up to the anchor: nothing is added; one log whose signatures nobody checked, and the last line says it."""
+    side = country.pns
+    judged = options(country, side)
+
+    assert run(side.directory, *judged).output.splitlines()[-1] == "VERDICT : BON (GOOD)"
+    assert told(side.directory, *judged)["signatures"] == "anchored"
+    lone = genesis_leaf(Genesis(1, side.gateway, 1, 1, "11" * 16, None))
+    create_log(side.directory / "log/1", lone)
+    result = run(side.directory, *judged)
+    assert result.output.splitlines()[-1] == "VERDICT : BON (GOOD), SIGNATURES NON VÉRIFIÉES"
+    assert told(side.directory, *judged)["signatures"] == "unchecked"
 
 
 def test_a_bare_directory_of_segments_is_a_log(country: EvidenceCountry) -> None:
@@ -703,10 +717,14 @@ def test_without_lists_of_revocation_nothing_is_anchored(country: EvidenceCountr
     side = country.pns
     chain = options(country, side)[3]
 
-    reason, detail = fault(side.directory / "log/0", "--anchor", country.anchor(), "--certificate", chain)
+    asked = (side.directory / "log/0", "--anchor", country.anchor(), "--certificate", chain)
+
+    reason, detail = fault(*asked)
 
     assert reason == "CERTIFICATE_INVALID"
     assert "no fresh revocation list" in detail
+    # Not that nobody asked for it: --anchor was given.
+    assert "signatures non jugées, voir la faute" in run(*asked).output
 
 
 def test_an_anchor_without_any_certificate_judges_nothing_good(country: EvidenceCountry) -> None:
@@ -750,6 +768,7 @@ def test_with_a_certificate_and_no_anchor_signatures_alone_are_judged(country: E
 
     assert result.exit_code == 0
     assert "certificat non jugé, donnez --anchor" in result.output
+    assert result.output.splitlines()[-1] == "VERDICT : BON (GOOD), CERTIFICAT NON JUGÉ"
 
 
 def raise_(error: BaseException) -> None:

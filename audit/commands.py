@@ -24,7 +24,7 @@ from core.reasons import ExchangeError, MalformedError, Reason
 from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option
 from rpc.files import read_bounded
 from rpc.remote import printable
-from rpc.verdicts import judge, show_refusal, verdict_line
+from rpc.verdicts import judge, posed, verdict_line
 
 if TYPE_CHECKING:
     from audit.report import Report
@@ -199,8 +199,9 @@ def verify(file: Path, anchor: Path, crls: tuple[Path, ...], output: str, lang: 
     from pki.anchor import Anchor
     from pki.keys import load_crl
 
-    root = Anchor.read(anchor).certificate
-    lists = [load_crl(read_bounded(one, _MAX_FILE_BYTES)) for one in crls]
+    with posed(lang):
+        root = Anchor.read(anchor).certificate
+        lists = [load_crl(read_bounded(one, _MAX_FILE_BYTES)) for one in crls]
     try:
         report = verify_evidence(read_container(file), root, lists)
     except MalformedError as error:
@@ -218,9 +219,11 @@ def verify(file: Path, anchor: Path, crls: tuple[Path, ...], output: str, lang: 
 @lang_option
 def verify_inclusion(file: Path, output: Output, lang: Language) -> None:
     """Check ``{"leaf_hash" | "leaf_base64", "index", "size", "proof", "root"}``."""
-    from audit.proofs import check_inclusion
+    from audit.proofs import ConsistencyFile, read_proof, verify_inclusion_file
 
-    judge(lambda: check_inclusion(file), _INCLUSION_COLUMNS, output, lang)
+    with posed(lang):
+        proof = read_proof(file, other=ConsistencyFile)
+    judge(lambda: verify_inclusion_file(proof), _INCLUSION_COLUMNS, output, lang)
 
 
 @audit.command(
@@ -231,9 +234,11 @@ def verify_inclusion(file: Path, output: Output, lang: Language) -> None:
 @lang_option
 def verify_consistency(file: Path, output: Output, lang: Language) -> None:
     """Check ``{"size1", "root1", "size2", "root2", "proof"}``."""
-    from audit.proofs import check_consistency
+    from audit.proofs import InclusionFile, read_proof, verify_consistency_file
 
-    judge(lambda: check_consistency(file), _CONSISTENCY_COLUMNS, output, lang)
+    with posed(lang):
+        proof = read_proof(file, other=InclusionFile)
+    judge(lambda: verify_consistency_file(proof), _CONSISTENCY_COLUMNS, output, lang)
 
 
 @audit.command("verify-log", help="Vérifier un journal entier / verify a whole log.")
@@ -275,10 +280,8 @@ def verify_log(
     """Verify every log of a gateway's directory, or of a copy, with every process dead; nothing is written."""
     from audit.wholelog import is_good, not_judged, report_json, report_lines, verify_logs
 
-    try:
+    with posed(lang):
         reports = verify_logs(directory, anchor=anchor, certificates=certificates, crls=crls, heads=heads)
-    except ExchangeError as error:
-        show_refusal(error, {"logs": Text("Journaux", "Logs")}, output, lang)
     good = all(map(is_good, reports))
     if output == "json":
         click.echo(json.dumps(report_json(reports), ensure_ascii=False))

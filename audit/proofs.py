@@ -14,8 +14,9 @@ import msgspec
 
 from core import merkle
 from core.documents import decode_strict
+from core.language import Text
 from core.merkle import HASH_BYTES, ProofError
-from core.reasons import MalformedError
+from core.reasons import MalformedError, Reason
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 
@@ -44,18 +45,32 @@ class ConsistencyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proof: list[str]
 
 
-def check_inclusion(path: Path) -> dict[str, Any]:
-    """Verify the inclusion proof of a file; returns index, size and root. Raises ``MalformedError``, ``OSError``."""
-    return verify_inclusion_file(_read(path))
+_OTHER_COMMAND: Final = {
+    InclusionFile: Text("passerelle audit verify-inclusion", "passerelle audit verify-inclusion"),
+    ConsistencyFile: Text("passerelle audit verify-consistency", "passerelle audit verify-consistency"),
+}
 
 
-def check_consistency(path: Path) -> dict[str, Any]:
-    """Verify the consistency proof of a file; returns sizes and the newer root. Raises like ``check_inclusion``."""
-    return verify_consistency_file(_read(path))
+def read_proof(path: Path, other: type[InclusionFile] | type[ConsistencyFile]) -> bytes:
+    """The bytes of a proof file, if it is not one of the ``other`` kind.
+
+    Raises:
+        MalformedError: ``DOCUMENT_INVALID``: it is well formed, and proves something else.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    try:
+        _decode(data, other)
+    except ProofError:
+        return data
+    raise MalformedError(
+        Reason.DOCUMENT_INVALID, f"{path.name!a} is a proof of the other kind", remedy=_OTHER_COMMAND[other]
+    )
 
 
 def verify_inclusion_file(data: bytes) -> dict[str, Any]:
-    """The same, from the file's bytes."""
+    """Verify an inclusion proof; returns index, size and root. Raises ``ProofError``."""
     found = _decode(data, InclusionFile)
     if (found.leaf_hash is None) == (found.leaf_base64 is None):
         raise ProofError("a proof has either leaf_hash or leaf_base64")
@@ -70,7 +85,7 @@ def verify_inclusion_file(data: bytes) -> dict[str, Any]:
 
 
 def verify_consistency_file(data: bytes) -> dict[str, Any]:
-    """The same, from the file's bytes."""
+    """Verify a consistency proof; returns sizes and the newer root. Raises ``ProofError``."""
     found = _decode(data, ConsistencyFile)
     root2 = _hash(found.root2)
     merkle.verify_consistency(
@@ -81,11 +96,6 @@ def verify_consistency_file(data: bytes) -> dict[str, Any]:
         proof=list(map(_hash, found.proof)),
     )
     return {"size1": found.size1, "size2": found.size2, "root2": root2.hex()}
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
 
 
 def _decode(data: bytes, kind: type[_T]) -> _T:

@@ -139,7 +139,7 @@ def verify_logs(
         heads: Signed heads that were kept elsewhere, one JWS a file; each must be of one of these logs.
 
     Raises:
-        ExchangeError: There is no log, or a file that was given is not what it should be.
+        ExchangeError: The question is ill posed: there is no log, or a file that was given is not what it should be.
         OSError: A file cannot be read.
     """
     seals = _Seals.read(directory, anchor, certificates, crls)
@@ -545,11 +545,22 @@ def _read_bare_head(path: Path) -> bytes:
 
 
 def _require_known(verifications: Sequence[_Verification], kept: Sequence[tuple[str, bytes]]) -> None:
+    """A head of another log than these: nothing is asked about them, unless it is one of their gateway's.
+
+    Then a log of that gateway is missing here, or another was put in its place.
+    """
     known = {one.report.log for one in verifications}
     for name, jws in kept:
-        log = parse_head(jws).unverified.log
-        if log not in known:
-            raise LogFaultError(Reason.NOT_FOUND, f"head {name!a} is of log {log[:16]}…, which is not here")
+        head = parse_head(jws).unverified
+        if head.log in known:
+            continue
+        missing = LogFaultError(
+            Reason.NOT_FOUND, f"head {name!a} is of log {head.log[:16]}…, which is not here"
+        )
+        of_gateway = [one.report for one in verifications if one.report.gateway in ("", head.gateway)]
+        if not of_gateway:
+            raise missing
+        of_gateway[0].fault = of_gateway[0].fault or missing
 
 
 def _compare_successions(verifications: Sequence[_Verification]) -> None:

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives import hashes
 from core.clock import SystemClock
 from core.language import Language, Text
 from core.reasons import ExchangeError, MalformedError, Reason
+from ledger.headfile import read_head_file
 from pki.anchor import Anchor, spoken
 from pki.authority import REASONS, Authority, found
 from pki.chain import verify_chain
-from pki.jws import JWS_KINDS, verify_jws
+from pki.jws import HEAD, JWS_KINDS, verify_jws
 from pki.keys import chain_pem, load_chain, load_crl, load_public_key
 from pki.profiles import AuthorityKind, Profile, profile_of, utc
 from rpc.commandline import (
@@ -31,7 +32,7 @@ from rpc.commandline import (
 )
 from rpc.files import read_bounded, replace_file
 from rpc.names import subject_of, urn_of
-from rpc.verdicts import judge
+from rpc.verdicts import judge, posed
 
 _FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
 _NEW_FILE: Final = click.Path(path_type=Path, dir_okay=False)
@@ -245,16 +246,21 @@ def verify_chain_command(
             Text("--anchor ou --root, l'un des deux", "either --anchor or --root").in_(lang)
         )
     moment = at.replace(tzinfo=UTC) if at else utc(SystemClock().now_ms())
+    with posed(lang):
+        trusted = (
+            [Anchor.read(anchor_path).certificate]
+            if anchor_path
+            else [one for path in roots for one in _chain(path)]
+        )
+        lists = [load_crl(read_bounded(path, _MAX_FILE_BYTES)) for path in crls]
 
     def check() -> dict[str, object]:
         leaf, *below = _chain(chain)
         verified = verify_chain(
             leaf,
             intermediates=[*below, *(one for path in intermediates for one in _chain(path))],
-            roots=[Anchor.read(anchor_path).certificate]
-            if anchor_path
-            else [one for path in roots for one in _chain(path)],
-            crls=[load_crl(read_bounded(path, _MAX_FILE_BYTES)) for path in crls],
+            roots=trusted,
+            crls=lists,
             at=moment,
             profile=Profile(profile),
         )
@@ -287,12 +293,19 @@ def verify_jws_command(
             Text("--key ou --certificate, l'un des deux", "either --key or --certificate").in_(lang)
         )
 
-    def check() -> dict[str, object]:
+    if typ == HEAD and certificate_path is None:
+        raise click.UsageError(
+            Text(
+                "une tête nomme le certificat qui la signe : donner --certificate",
+                "a head names the certificate it is signed with: give --certificate",
+            ).in_(lang)
+        )
+    with posed(lang):
         certificate = _chain(certificate_path)[0] if certificate_path else None
         key = load_public_key(_ascii(key_path)) if key_path else None
-        verified = verify_jws(
-            read_bounded(file, _MAX_FILE_BYTES).removesuffix(b"\n"), typ, key=key, certificate=certificate
-        )
+
+    def check() -> dict[str, object]:
+        verified = verify_jws(_read_jws(file, typ), typ, key=key, certificate=certificate)
         return {
             "typ": verified.typ,
             "signer": verified.signer,
@@ -301,6 +314,13 @@ def verify_jws_command(
         }
 
     judge(check, _JWS_COLUMNS, output, lang)
+
+
+def _read_jws(path: Path, typ: str) -> bytes:
+    """The bare JWS; a head also as a gateway keeps it, in ``state/head.json``."""
+    data = read_bounded(path, _MAX_FILE_BYTES).removesuffix(b"\n")
+    kept = read_head_file(path) if typ == HEAD else None
+    return data if kept is None else kept
 
 
 def _chain(path: Path) -> list[x509.Certificate]:

@@ -7,7 +7,8 @@ of itself is nobody's word: of a refusal nothing is shown but why.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import click
@@ -24,6 +25,22 @@ _OF_VERDICT: Final = {
     "reason": Text("Motif", "Reason"),
     "detail": Text("Détail", "Detail"),
 }
+
+
+@contextmanager
+def posed(lang: Language) -> Iterator[None]:
+    """Read what a question rests on: where that is not what it should be, there is no verdict, and exit 2.
+
+    An anchor, a revocation list, a key, a head to compare with: a fault in them is the asker's, and accuses nothing of
+    what was to be judged.
+    """
+    try:
+        yield
+    except ExchangeError as error:
+        told = f"{error.reason}: {sentence_of(error, lang)}"
+        if error.remedy is not None:
+            told += f"\n{Text('Remède :', 'Remedy:').in_(lang)} {error.remedy.in_(lang)}"
+        raise click.UsageError(told) from None
 
 
 def judge(check: Callable[[], Row], columns: Mapping[str, Text], output: Output, lang: Language) -> NoReturn:

@@ -105,8 +105,8 @@ def test_a_further_revocation_list_is_heard(country: EvidenceCountry, tmp_path: 
     assert result.output.splitlines()[-1] == "VERDICT : INDÉTERMINÉ (UNDETERMINED)"
 
 
-def test_another_anchor_is_refused(country: EvidenceCountry, tmp_path: Path) -> None:
-    """A file that is no anchor is told as such."""
+def test_a_file_that_is_no_anchor_gets_no_verdict(country: EvidenceCountry, tmp_path: Path) -> None:
+    """It is told as such, with the remedy; the evidence is not accused."""
     wanted = country.exchange()
     out = tmp_path / "preuve.asice"
     run("export", wanted.id, "--log", country.pns.directory, "--out", out)
@@ -114,10 +114,9 @@ def test_another_anchor_is_refused(country: EvidenceCountry, tmp_path: Path) -> 
 
     result = run("verify", out, "--anchor", tmp_path / "other.pem")
 
-    assert refusal(result) is Reason.ANCHOR_MISMATCH
-    assert isinstance(result.exception, ExchangeError)
-    assert result.exception.remedy is not None
-    assert "anchor.pem" in result.exception.remedy.fr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "ANCHOR_MISMATCH" in result.stderr
+    assert "anchor.pem" in result.stderr.partition("Remède : ")[2]
 
 
 def test_bodies_are_exported_under_a_mandate(country: EvidenceCountry, tmp_path: Path) -> None:
@@ -346,7 +345,25 @@ def test_malformed_proof_files_are_refused(tmp_path: Path, text: str) -> None:
     file.write_bytes(text.encode("utf-8", "surrogateescape"))
 
     assert refused(run("verify-inclusion", file)) == "PROOF_INVALID"
+    # A member of another name, lest what is well formed of the other kind be told as that.
+    file.write_bytes(text.replace('"root"', '"roots"').encode("utf-8", "surrogateescape"))
     assert refused(run("verify-consistency", file)) == "PROOF_INVALID"
+
+
+def test_a_proof_of_the_other_kind_is_a_question_wrongly_asked(tmp_path: Path) -> None:
+    """Exit 2, and the command that judges it."""
+    inclusion, consistency = tmp_path / "inclusion.json", tmp_path / "consistency.json"
+    inclusion.write_text(
+        json.dumps({"leaf_base64": "AA==", "index": 0, "size": 1, "proof": [], "root": GOOD_ROOT})
+    )
+    same = {"size1": 1, "root1": GOOD_ROOT, "size2": 1, "root2": GOOD_ROOT, "proof": []}
+    consistency.write_text(json.dumps(same))
+
+    wrong = [run("verify-consistency", inclusion), run("verify-inclusion", consistency)]
+
+    assert [(one.exit_code, one.stdout) for one in wrong] == [(2, ""), (2, "")]
+    assert "audit verify-inclusion" in wrong[0].stderr.partition("Remède")[2]
+    assert "audit verify-consistency" in wrong[1].stderr.partition("Remède")[2]
 
 
 def test_a_refusal_has_its_reason_in_json_and_csv(tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ def fault(*arguments: object) -> tuple[str, str]:
     return log["reason"], log["detail"]
 
 
+def ill_posed(*arguments: object) -> str:
+    """What is told of a question that cannot be judged: exit 2, and no verdict."""
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    return result.stderr
+
+
 def contents(directory: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mtime_ns)
@@ -416,21 +423,34 @@ def test_a_head_of_another_root_is_a_fork(country: EvidenceCountry, tmp_path: Pa
 
 
 def test_a_head_of_a_log_that_is_not_here_is_told(country: EvidenceCountry, tmp_path: Path) -> None:
-    """Silence would look like agreement."""
+    """Silence would look like agreement: of another gateway it is a slip, of this one a log is missing."""
+    side = country.pns
     (tmp_path / "other.jws").write_bytes(country.anip.sign(country.mark))
+    own = side.signer.sign(claims(side, country, 3, log="ab" * 32))
+    (tmp_path / "own.jws").write_bytes(own)
 
-    result = run(country.pns.directory, "--head", tmp_path / "other.jws", "--output", "json")
+    assert "NOT_FOUND" in ill_posed(side.directory, "--head", tmp_path / "other.jws", "--output", "json")
+    reason, detail = fault(side.directory, "--head", tmp_path / "own.jws")
 
-    assert result.exit_code == 1
-    assert json.loads(result.output)["reason"] == "NOT_FOUND"
+    assert (reason, "which is not here" in detail) == ("NOT_FOUND", True)
 
 
-def test_a_directory_without_a_log_is_refused(tmp_path: Path) -> None:
-    """Not a good log of no leaves."""
-    result = run(tmp_path)
+def test_a_directory_without_a_log_gets_no_verdict(tmp_path: Path) -> None:
+    """Neither a good log of no leaves nor a bad one."""
+    assert "NOT_FOUND" in ill_posed(tmp_path)
 
-    assert result.exit_code == 1
-    assert result.stdout.splitlines()[-1] == "VERDICT : REFUSÉ (REFUSED)"
+
+def test_an_anchor_that_is_none_accuses_no_log(country: EvidenceCountry, tmp_path: Path) -> None:
+    """Nor does a list that is none: the remedy is the asker's."""
+    (tmp_path / "other.pem").write_bytes(b"nothing")
+    directory = country.pns.directory
+
+    anchor = ill_posed(directory, "--anchor", tmp_path / "other.pem")
+    lists = ill_posed(directory, "--crl", tmp_path / "other.pem")
+
+    assert "ANCHOR_MISMATCH" in anchor
+    assert "Remède : " in anchor
+    assert "DOCUMENT_INVALID" in lists
 
 
 def test_two_hundred_seeded_bits_are_found_or_lie_in_the_torn_tail(country: EvidenceCountry) -> None:
@@ -729,10 +749,9 @@ def test_without_lists_of_revocation_nothing_is_anchored(country: EvidenceCountr
 
 def test_an_anchor_without_any_certificate_judges_nothing_good(country: EvidenceCountry) -> None:
     """Who asks for signatures gets no verdict without them."""
-    result = run(country.pns.directory / "log/0", "--anchor", country.anchor(), "--output", "json")
+    told = ill_posed(country.pns.directory / "log/0", "--anchor", country.anchor())
 
-    assert result.exit_code == 1
-    assert json.loads(result.output)["reason"] == "CERTIFICATE_INVALID"
+    assert "give it with --certificate" in told
 
 
 def test_a_fault_in_one_log_accuses_no_other(country: EvidenceCountry) -> None:

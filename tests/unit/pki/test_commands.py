@@ -19,6 +19,7 @@ from core.documents import encode
 from core.heads import parse_head
 from core.jws import DocumentKind
 from core.reasons import ExchangeError
+from ledger.headfile import write_head_file
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest, spoken
 from pki.authority import Authority
 from pki.commands import anchor, ca, pki
@@ -48,6 +49,12 @@ def refused(result: Result) -> str:
     assert result.stderr == ""
     assert result.stdout.splitlines()[-1] == "VERDICT : REFUSÉ (REFUSED)"
     return result.stdout.splitlines()[-2].partition(":")[0]
+
+
+def ill_posed(result: Result) -> str:
+    """What is told of a question that cannot be judged: exit 2, and no verdict."""
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    return result.stderr
 
 
 @pytest.fixture
@@ -109,7 +116,9 @@ def test_a_chain_is_verified_against_anchor_and_lists(
     found = rows(good)
     assert (found["verdict"], found["name"], found["profile"]) == ("GOOD", GW1, "auth")
     assert refused(run(pki, "verify-chain", *options)) == "CERTIFICATE_INVALID"
-    assert refused(run(pki, "verify-chain", *options, "--crl", chain)) == "CERTIFICATE_INVALID"
+    assert "CERTIFICATE_INVALID" in ill_posed(run(pki, "verify-chain", *options, "--crl", chain))
+    no_anchor = (chain, "--anchor", chain, "--profile", "auth", *lists)
+    assert "ANCHOR_MISMATCH" in ill_posed(run(pki, "verify-chain", *no_anchor))
 
 
 def test_revoking_asks_and_publishes(chain: Path, directory: Path, anchor_file: Path) -> None:
@@ -312,10 +321,30 @@ def test_a_file_that_holds_no_jws_is_refused(signed: Signed, data: bytes) -> Non
 
 
 def test_a_head_is_verified_with_a_certificate_only(signed: Signed) -> None:
-    """It names one."""
+    """It names one: a key does not pose the question."""
     result = run(pki, "verify-jws", signed.file(HEAD), "--typ", HEAD, "--key", signed.key)
 
-    assert refused(result) == "HEAD_INVALID"
+    assert "une tête nomme le certificat qui la signe : donner --certificate" in ill_posed(result)
+
+
+def test_a_head_is_verified_as_a_gateway_keeps_it(signed: Signed) -> None:
+    """``state/head.json``, as ``audit verify-log --head`` takes it; and no other kind is read out of such a file."""
+    kept = signed.directory / "head.json"
+    write_head_file(kept, signed.file(HEAD).read_bytes().strip())
+
+    good = run(pki, "verify-jws", kept, "--typ", HEAD, "--certificate", signed.certificate)
+    other = run(pki, "verify-jws", kept, "--typ", CALLER, "--key", signed.key)
+
+    assert good.output.splitlines()[-1] == "VERDICT : BON (GOOD)"
+    refused(other)
+
+
+def test_a_key_that_is_none_poses_no_question(signed: Signed) -> None:
+    """The document is not accused of it."""
+    typ = DocumentKind.AGREEMENT
+    result = run(pki, "verify-jws", signed.file(typ), "--typ", typ, "--key", signed.file(typ))
+
+    assert "DOCUMENT_INVALID" in ill_posed(result)
 
 
 @pytest.mark.parametrize(

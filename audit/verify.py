@@ -153,6 +153,8 @@ class _Case:
     lineage: dict[str, str] = field(default_factory=dict)
     successors: dict[str, str] = field(default_factory=dict)
     terms: Agreement | None = None
+    # Whether ``crls`` has the container's own: before, nobody can say that one is missing.
+    are_lists_read: bool = False
     remarks: list[Text] = field(default_factory=list)
 
     def part(self, path: str) -> bytes:
@@ -476,6 +478,7 @@ def _read_authorities(case: _Case) -> list[x509.Certificate]:
                 raise _StepError(f"{path} is signed by no authority below the anchor")
             case.crls.append(crl)
             known.add(path)
+    case.are_lists_read = True
     for registered in case.registered.values():
         # Copies for tools that read no JWT; what counts is what the member signed.
         for number, seal in enumerate(registered.terms.seal, 1):
@@ -744,7 +747,7 @@ def _check_configuration(case: _Case) -> bool:
             if digest(case.parts[document]) != expected:
                 raise _StepError(f"{document} is not of that version")
             named.add(document)
-            if target == "common.json":
+            if target == "common.json" and case.are_lists_read:
                 _remark_missing_lists(case, _published_authorities(case.parts[document]))
     stray = sorted(p for p in case.parts.keys() - named if p.startswith("configuration/"))
     if stray:

@@ -221,6 +221,8 @@ def test_another_anchor_refuses_everything(country: EvidenceCountry, tmp_path: P
 
     assert report.verdict is Verdict.INVALID
     assert 6 in failed(report)
+    # Its lists are there; that they were not read is no remark about them.
+    assert [one.en for one in report.remarks] == ["time claimed, not stamped"]
 
 
 def test_a_certificate_revoked_later_leaves_it_open(country: EvidenceCountry) -> None:

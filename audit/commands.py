@@ -78,7 +78,7 @@ _log_option = click.option(
 )
 
 
-@click.group(help="Preuves / evidence: list, export, verify.")
+@click.group(help="Preuves, sans réseau / evidence, offline.")
 def audit() -> None:
     """Evidence of exchanges, offline."""
 

@@ -212,7 +212,7 @@ def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, an
             yield _succession(one.succeeds, one.declared, is_here=one.succeeds.log in read).in_(language)
     for log in listing.logs_not_read():
         yield Text(f"journal non lu : {log[:16]}…", f"log not read: {log[:16]}…").in_(language)
-    made = _local(made_at_ms)
+    made = local_time(made_at_ms)
     yield Text(f"établi le {made} par {made_by}", f"made at {made} by {made_by}").in_(language)
     yield Text(f"ancre de ce répertoire : {anchor}", f"anchor of this directory: {anchor}").in_(language)
 
@@ -225,10 +225,10 @@ def in_words(wanted: Wanted) -> Text:
     if wanted.issue is not None:
         parts.append(Text(f"dossier {wanted.issue}", f"dossier {wanted.issue}"))
     if wanted.since_ms is not None:
-        since = _local(wanted.since_ms)
+        since = local_time(wanted.since_ms)
         parts.append(Text(f"depuis le {since}", f"since {since}"))
     if wanted.until_ms is not None:
-        until = _local(wanted.until_ms)
+        until = local_time(wanted.until_ms)
         parts.append(Text(f"avant le {until}", f"before {until}"))
     parts = parts or [Text("tous les échanges", "all exchanges")]
     return Text(", ".join(one.fr for one in parts), ", ".join(one.en for one in parts))
@@ -241,7 +241,7 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
     version = configurations.named(found.configuration) if found.configuration else None
     answer = found.response
     return {
-        "time": _local(found.time_ms),
+        "time": local_time(found.time_ms),
         "exchange": found.exchange,
         "role": found.role,
         "client": found.client,
@@ -312,7 +312,7 @@ def _body(found: Found) -> str:
 def _destroyed_on(found: Found) -> str | None:
     if not found.destroyed:
         return None
-    return UNKNOWN if found.destroyed_ms is None else _local(found.destroyed_ms)
+    return UNKNOWN if found.destroyed_ms is None else local_time(found.destroyed_ms)
 
 
 def _duration_ms(found: Found) -> int | str | None:
@@ -366,7 +366,7 @@ def _succession(before: Succession, gap: Gap | None, *, is_here: bool) -> Text:
 
 
 def _period(first_ms: int, last_ms: int, language: Language) -> str:
-    first, last = _local(first_ms), _local(last_ms)
+    first, last = local_time(first_ms), local_time(last_ms)
     return Text(f"du {first} au {last}", f"from {first} to {last}").in_(language)
 
 
@@ -377,6 +377,7 @@ def _registration(jws: str) -> Registration | None:
         return None
 
 
-def _local(at_ms: int) -> str:
-    """Local time with its offset: an auditor reads it beside other files of the case."""
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+def local_time(at_ms: int) -> str:
+    """Local time with its offset, ``Z`` in UTC as everywhere: an auditor reads it beside other files of the case."""
+    local = datetime.fromtimestamp(at_ms / 1000).astimezone()
+    return local.isoformat(" ", "seconds").replace("+00:00", "Z")

@@ -27,7 +27,7 @@ COMMANDS: Final = {
     ),
     "agreement": ("registry.commands", "agreement", "conventions / agreements"),
     "anchor": ("pki.commands", "anchor", "empreinte de l'ancre / fingerprint of the anchor"),
-    "audit": ("audit.commands", "audit", "preuves / evidence: list, export, verify"),
+    "audit": ("audit.commands", "audit", "preuves / evidence: list, export, verify, verify-log, …"),
     "ca": ("pki.commands", "ca", "autorités de certification / certification authorities"),
     "call": ("cli.call", "call", "appeler une méthode / call a method"),
     "config": ("gateway.commands", "config", "configuration en vigueur / configuration in force"),

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from core.language import Text
 from core.reasons import ExchangeError, Reason
 
 CLOSED: Final = "closed"
+_GIVE_LOG: Final = Text(
+    "donner le répertoire d'une passerelle, ou sa copie (audit list, export : avec --log)",
+    "give the directory of a gateway, or a copy of it (audit list, export: with --log)",
+)
 _CLOSED_NAME: Final = re.compile(r"([0-9]{1,3})-([0-9a-f]{64})")
 
 
@@ -87,5 +92,5 @@ def log_places(gateway: Path) -> list[LogPlace]:
         place = open_place(gateway, 0)
         return [LogPlace(0, False, gateway, place.bodies, place.head_file, place.stopped_file)]
     if not found:
-        raise ExchangeError(Reason.NOT_FOUND, f"no log below {gateway}")
+        raise ExchangeError(Reason.NOT_FOUND, f"no log below {gateway}", remedy=_GIVE_LOG)
     return found

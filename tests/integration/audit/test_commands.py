@@ -181,8 +181,13 @@ def test_a_dossier_is_found_in_the_directory_where_one_stands(
 
 
 def test_a_directory_without_log_is_told(tmp_path: Path) -> None:
-    """Not an empty list: nothing was read."""
-    assert refusal(run("list", "--log", tmp_path)) is Reason.NOT_FOUND
+    """Not an empty list: nothing was read. Who forgot ``--log`` is told to give it."""
+    result = run("list", "--log", tmp_path)
+
+    assert refusal(result) is Reason.NOT_FOUND
+    assert isinstance(result.exception, ExchangeError)
+    assert result.exception.remedy is not None
+    assert "--log" in result.exception.remedy.fr
 
 
 def test_a_list_shows_every_exchange_and_what_it_covers(country: EvidenceCountry) -> None:

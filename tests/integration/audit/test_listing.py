@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import struct
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit.commands import audit
+from audit.listing import local_time
 from core.agreements import Bilingual
 from core.clock import SystemClock
 from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, Purpose, encode_current
@@ -461,7 +463,20 @@ def test_a_body_is_kept_destroyed_or_unknown(
 
 
 def _when(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+    local = datetime.fromtimestamp(at_ms / 1000).astimezone()
+    return local.isoformat(" ", "seconds").replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("zone", "written"), [("UTC0", "1970-01-01 00:00:01Z"), ("WAT-1", "1970-01-01 01:00:01+01:00")]
+)
+def test_times_are_local_with_their_offset(zone: str, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An offset as ISO 8601 writes it, and ``Z`` in UTC as in every other command."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        assert local_time(1_999) == written
+    time.tzset()
 
 
 def test_a_destroyed_body_has_the_date_that_the_log_gives(country: EvidenceCountry) -> None:

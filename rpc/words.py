@@ -42,6 +42,7 @@ _FRENCH: Final[Mapping[str, str]] = {
     "draining": "finit ses appels",
     "closed": "à l'arrêt",
     "stopped": "arrêté",
+    "silent": "muet",
     "open": "ouverte",
     "connecting": "connexion en cours",
     "lost": "rompue",

@@ -112,10 +112,7 @@ def _parts(state: GatewayState) -> Iterator[tuple[str, str]]:
     yield REGISTRY_PART, state.registry.reason
     for worker in state.workers:
         report = worker.report
-        yield (
-            worker_part(worker.number),
-            report.state if report else "starting" if worker.pid else "stopped",
-        )
+        yield worker_part(worker.number), worker.state
         for peer in report.peers if report else ():
             yield peer_part(worker.number, peer.log), peer.state
     for adapter in state.adapters:

@@ -41,6 +41,7 @@ _PARTS: Final = {
     "ready": Text("en service", "in service"),
     "draining": Text("s'arrête", "draining"),
     "closed": Text("arrêté", "closed"),
+    "silent": Text("muet", "silent"),
     "open": Text("ouverte", "open"),
     "connecting": Text("connexion en cours", "connecting"),
     "lost": Text("perdue", "lost"),
@@ -181,7 +182,7 @@ def _workers(state: GatewayState, language: Language) -> str:
             ("–",) * 6
             if report is None
             else (
-                _part_state(report.state).in_(language),
+                _part_state(worker.state).in_(language),
                 str(report.size),
                 str(report.signed_size),
                 str(report.in_flight),

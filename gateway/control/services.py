@@ -207,7 +207,7 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         worker=worker.number,
         pid=worker.pid,
         restarts=worker.restarts,
-        state="starting" if worker.pid else "stopped",
+        state=worker.state,
         since=_since(state, worker_part(worker.number)),
     )
     failure = worker.write_failure
@@ -216,7 +216,6 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         status.write_failure.error, status.write_failure.segment = failure.error, failure.segment
     report = worker.report
     if report is not None:
-        status.state = report.state
         status.log = report.log
         status.size = report.size
         status.signed_size = report.signed_size

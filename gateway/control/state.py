@@ -9,9 +9,6 @@ from core.reasons import Reason
 from gateway.control.forecast import DISK_LOW
 from gateway.control.supervisor import WorkerState
 
-# Workers report once a second.
-_SILENT_AFTER_S = 10.0
-
 
 class Freshness(StrEnum):
     """How old the configuration is (DESIGN section 6)."""
@@ -166,10 +163,10 @@ class GatewayState:
             return Condition.WAITING
         if self.freshness is Freshness.EXPIRED:
             return Condition.CLOSED
-        states = {worker.report.state if worker.report else "starting" for worker in self.workers}
-        if "ready" not in states:
-            return Condition.WAITING if states == {"starting"} else Condition.CLOSED
-        return Condition.DEGRADED if self.faults else Condition.READY
+        workers = {_worker_condition(worker) for worker in self.workers}
+        if Condition.READY in workers:
+            return Condition.DEGRADED if self.faults else Condition.READY
+        return Condition.CLOSED if Condition.CLOSED in workers else Condition.WAITING
 
     @property
     def expires_in_s(self) -> int | None:
@@ -202,15 +199,22 @@ class GatewayState:
             yield Reason.DOCUMENT_INVALID
 
 
+def _worker_condition(worker: WorkerState) -> Condition:
+    """Whether exchanges pass through this worker: ``READY``, ``WAITING`` or ``CLOSED``."""
+    if worker.state in ("starting", "stopped"):
+        return Condition.WAITING
+    return Condition.READY if worker.state == "ready" else Condition.CLOSED
+
+
 def _worker_faults(worker: WorkerState) -> Iterator[str]:
-    is_ready = worker.report is not None and worker.report.state == "ready"
+    is_ready = worker.state == "ready"
     if worker.write_failure is not None and not is_ready:
         yield Reason.LOG_WRITE_FAILED
     if worker.is_failing or not worker.pid:
         yield "WORKER_DOWN"
     if not worker.pid:
         return
-    if worker.silent_s > _SILENT_AFTER_S:
+    if worker.is_silent:
         yield "WORKER_SILENT"
     if worker.report is not None:
         # A log that had to stop reports its reason as its state: FORKED, LOG_BEHIND_PEERS.

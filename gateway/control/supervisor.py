@@ -1,4 +1,4 @@
-"""Starts the workers, starts them again when they die, and keeps what they last reported.
+"""Starts the workers, starts them again when they die or fall silent, and keeps what they last reported.
 
 A worker outlives control: when control is started again, it asks the worker that still runs to drain, waits
 until it is gone (only one process may hold a log) and starts a new one. Workers end with the same lifeline as
@@ -7,6 +7,7 @@ control.
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -37,6 +38,11 @@ _log = structlog.get_logger("gateway.control.supervisor")
 _HEALTHY_S = 30.0
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
+# Workers report once a second: such a one carries no exchange now, whatever it said last.
+_SILENT_AFTER_S = 5.0
+# A worker that hangs is killed, for it would hold its log and its ports for ever. Its reports wait for its
+# commits: fifty of the slowest that a disk is allowed (300 ms) fit into this, so that no disk is taken for it.
+_SILENCE_S = 15.0
 # So many short lives in a row are no accident: something must be done before it will stay up.
 _FAILING_AFTER = 3
 
@@ -66,6 +72,20 @@ class WorkerState:
     write_failure: WriteFailure | None = None
     is_failing: bool = False
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it runs and has said nothing for several reports."""
+        return self.pid != 0 and self.silent_s > _SILENT_AFTER_S
+
+    @property
+    def state(self) -> str:
+        """``stopped``, ``starting``, ``silent``, or what it last reported."""
+        if not self.pid:
+            return "stopped"
+        if self.report is None:
+            return "starting"
+        return "silent" if self.is_silent else self.report.state
+
 
 def worker_command(settings_file: Path, lifeline: int | None, worker: int, channel: int) -> list[str]:
     """The command line of a worker, whose end of the channel is the file descriptor ``channel``."""
@@ -89,6 +109,9 @@ class Supervisor:
         on_fetch: Called when a worker asks for a newer configuration.
         on_start: Called when a worker was started and greeted; returns at once.
         inherited: More file descriptors that workers inherit: the lifeline.
+        silence_s: A worker that reported once and then says nothing for so long is killed and started again. What
+            it had promised is on its disk, as after any other death; before its first report it may be reading a
+            log of any length.
     """
 
     def __init__(
@@ -103,8 +126,10 @@ class Supervisor:
         on_fetch: Callable[[], None],
         on_start: Callable[[int], None] = lambda worker: None,
         inherited: tuple[int, ...] = (),
+        silence_s: float = _SILENCE_S,
     ) -> None:
         self._greeting = greeting
+        self._silence_s = silence_s
         self._on_start = on_start
         self._on_report = on_report
         self._on_fetch = on_fetch
@@ -176,7 +201,7 @@ class Supervisor:
             for message in self._greeting():
                 slot.send(message)
             self._on_start(slot.number)
-            for line in slot.lines():
+            for line in slot.lines(self._silence_s):
                 self._receive(slot, line)
         except Exception:
             # No memory for a process, a defect of ours: a worker that nobody listens to would miss a revocation.
@@ -267,15 +292,30 @@ class _Slot:
             # A full disk; the log's own lock still keeps a second worker out.
             _log.warning("worker_pid_not_written", worker=self.number, error=str(error))
 
-    def lines(self) -> Iterator[bytes]:
-        """Lines from the worker until it closes the channel or writes nonsense."""
+    def lines(self, silence_s: float) -> Iterator[bytes]:
+        """Lines from the worker until it closes the channel, or hangs and is killed."""
         channel = self._channel
         if channel is None:
             return
-        # A worker killed with unread messages resets the channel; either way it ends here.
-        with channel.makefile("rb") as stream, contextlib.suppress(ConnectionResetError):
-            while line := stream.readline(MAX_LINE_BYTES):
-                yield line
+        waiting = select.poll()
+        waiting.register(channel, select.POLLIN)
+        buffer = b""
+        # What waits in the channel counts as said: a control that was itself held up accuses nobody.
+        while waiting.poll(None if self.report is None else silence_s * 1000):
+            try:
+                data = channel.recv(65_536)
+            except ConnectionResetError:
+                # A worker killed with unread messages resets the channel.
+                return
+            if not data:
+                return
+            *lines, buffer = (buffer + data).split(b"\n")
+            yield from lines
+            if len(buffer) > MAX_LINE_BYTES:
+                yield buffer
+                buffer = b""
+        _log.error("worker_hangs", worker=self.number, pid=self.pid, silent_s=round(silence_s))
+        self.signal(signal.SIGKILL)
 
     def send(self, message: ToWorker) -> None:
         with self._lock:

@@ -128,6 +128,7 @@ def test_a_stale_configuration_is_counted_down(pages: StatusPages, shown: Shown)
             Condition.CLOSED,
             "FORKED",
         ),
+        ({"workers": (replace(WORKER, silent_s=6.0),)}, Condition.CLOSED, "WORKER_SILENT"),
     ],
 )
 def test_what_stops_exchanges_makes_the_gateway_not_ready(
@@ -152,7 +153,7 @@ def test_what_stops_exchanges_makes_the_gateway_not_ready(
             "REGISTRY_UNREACHABLE",
         ),
         ({"adapters": (AdapterState("BJ/GOV/PNS/PORTAIL", "127.0.0.1:1", "down"),)}, "ADAPTER_DOWN"),
-        ({"workers": (replace(WORKER, silent_s=11.0),)}, "WORKER_SILENT"),
+        ({"workers": (WORKER, replace(WORKER, number=1, silent_s=6.0))}, "WORKER_SILENT"),
         ({"workers": (replace(WORKER, is_failing=True),)}, "WORKER_DOWN"),
         ({"days_left": 22.9, "low_days": 23}, "DISK_LOW"),
         (

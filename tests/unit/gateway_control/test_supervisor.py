@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +32,8 @@ stream = channel.makefile("rb")
 def say(**message):
     channel.sendall(json.dumps(message).encode() + b"\\n")
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0) if mode != "stubborn" else None)
+if mode == "starts" and number == 0:
+    signal.pause()
 if mode == "nonsense":
     channel.sendall(b"nonsense\\n")
 say(type="status", state="ready", size=number)
@@ -38,7 +41,7 @@ if mode == "asks":
     say(type="fetch", version=7)
 if mode == "dies":
     os._exit(3)
-if mode == "deaf":
+if mode in ("deaf", "starts"):
     signal.pause()
 for line in stream:
     say(type="status", state=json.loads(line)["type"], size=number)
@@ -91,7 +94,12 @@ def heard() -> Heard:
 def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor]]:
     started: list[Supervisor] = []
 
-    def start(mode: str = "obedient", workers: int = 1, greeting: tuple[ToWorker, ...] = ()) -> Supervisor:
+    def start(
+        mode: str = "obedient",
+        workers: int = 1,
+        greeting: tuple[ToWorker, ...] = (),
+        silence_s: float = 60.0,
+    ) -> Supervisor:
         supervisor = Supervisor(
             partial(_command, mode),
             workers,
@@ -101,6 +109,7 @@ def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor
             on_report=heard.report,
             on_fetch=heard.fetch,
             on_start=heard.start,
+            silence_s=silence_s,
         )
         supervisor.start()
         started.append(supervisor)
@@ -275,6 +284,42 @@ def test_a_worker_that_reads_no_more_is_replaced(supervise: Callable[..., Superv
         supervisor.broadcast(Drain())
 
     assert supervisor.states()[0].pid != pid
+
+
+def test_a_worker_that_hangs_is_killed_and_started_again(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """It holds its log and its ports, and would hold them for ever."""
+    supervisor = supervise("deaf", silence_s=0.2)
+
+    heard.wait_for(lambda: len(heard.reports) >= 2)
+
+    assert supervisor.states()[0].restarts >= 1
+
+
+def test_a_worker_that_still_reads_its_log_is_left_in_peace(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """A long log takes its time: silence counts from the first report on."""
+    supervisor = supervise("starts", workers=2, silence_s=0.2)
+
+    # The other one reported, hung and was replaced, twice, while the first said nothing.
+    heard.wait_for(lambda: len(heard.reports) >= 3)
+
+    reading = supervisor.states()[0]
+    assert (reading.restarts, reading.state) == (0, "starting")
+
+
+def test_a_worker_that_hangs_is_told_as_silent_not_as_ready(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """What it said before it hung is not what it does now."""
+    supervisor = supervise("deaf")
+    heard.wait_for(lambda: len(heard.reports) == 1)
+    state = supervisor.states()[0]
+    assert state.state == "ready"
+
+    assert replace(state, silent_s=6.0).state == "silent"
 
 
 def test_a_worker_left_over_from_a_control_that_died_is_ended_first(

@@ -203,7 +203,10 @@ def _worker_condition(worker: WorkerState) -> Condition:
     """Whether exchanges pass through this worker: ``READY``, ``WAITING`` or ``CLOSED``."""
     if worker.state in ("starting", "stopped"):
         return Condition.WAITING
-    return Condition.READY if worker.state == "ready" else Condition.CLOSED
+    faults = worker.report.faults if worker.report is not None else ()
+    if worker.state != "ready" or Reason.LOG_CLOSED in faults:
+        return Condition.CLOSED
+    return Condition.WAITING if Reason.LOG_NOT_REGISTERED in faults else Condition.READY
 
 
 def _worker_faults(worker: WorkerState) -> Iterator[str]:

@@ -168,6 +168,10 @@ class Consumer:
         stopped = self._parts.may_start()
         if stopped is not None:
             return stopped
+        # No peer takes a statement of such a log: told here, where it can be mended, not as a peer that is away.
+        unregistered = view.refusal_of_log(self._parts.terms.log)
+        if unregistered is not None:
+            return unregistered
         if claims.client is None or exchange.method is None:
             return Reason.NO_AGREEMENT
         found = view.find_grant(claims.client, claims.service, exchange.method, turn.now_ms)

@@ -38,6 +38,8 @@ from ledger.evidence import gather_evidence
 from ledger.headfile import read_head_file
 from ledger.places import closed_place
 from ledger.reader import LogReader
+from rpc.remote import RemoteError
+from rpc.status import error_from_rpc
 from tests.integration.gateway.test_doubts import lose_a_request
 from tests.support.calls import worker_of
 from tests.support.federation import Federation, Member, calling, metadata
@@ -59,12 +61,16 @@ def call(federation: Federation, message: bytes = b"question") -> str:
     return next(str(value) for name, value in ended.trailing_metadata() if name == EXCHANGE_ID)
 
 
-def refused_reason(federation: Federation, **changes: str | None) -> str:
-    """Why a call of the portal is refused."""
+def refusal(federation: Federation, **changes: str | None) -> RemoteError:
+    """How a call of the portal is refused."""
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
         calling(channel)(b"", metadata=metadata(**changes), timeout=20, wait_for_ready=True)
-    assert isinstance(error.value, grpc.Call)
-    return (error.value.details() or "").partition(":")[0]
+    return error_from_rpc(error.value)
+
+
+def refused_reason(federation: Federation, **changes: str | None) -> str:
+    """Why a call of the portal is refused."""
+    return str(refusal(federation, **changes).reason)
 
 
 def snapshot(federation: Federation, member: Member, to: Path) -> None:
@@ -387,14 +393,14 @@ def test_peers_take_nothing_of_a_closed_log(federation: Federation, tmp_path: Pa
 
     federation.start(federation.pns)
 
-    assert refused_reason(federation) in ("LOG_CLOSED", "PEER_UNREACHABLE")
+    assert refused_reason(federation) == "LOG_CLOSED"
     faults = worker_of(federation.pns).report().faults
     assert str(Reason.LOG_CLOSED) in faults
     assert not any(one.state == "open" for one in worker_of(federation.anip).station.peer_states())
 
 
 def test_exchanges_wait_for_the_registration_of_the_successor(federation: Federation, tmp_path: Path) -> None:
-    """Deliberate: without the member key nobody speaks for it. Health says what is waited for."""
+    """Deliberate: without the member key nobody speaks for it. Health and callers are told what is waited for."""
     restored(federation, tmp_path)
     prepare(federation.pns)
     federation.stop(federation.pns)
@@ -402,8 +408,8 @@ def test_exchanges_wait_for_the_registration_of_the_successor(federation: Federa
     federation.start(federation.pns)  # the worker itself switches to what was prepared
 
     assert "LOG_NOT_REGISTERED" in worker_of(federation.pns).report().faults
-    # What the peer said of our Hello, if it said so before the call had waited long enough.
-    assert refused_reason(federation) in ("LOG_NOT_REGISTERED", "PEER_UNREACHABLE")
+    refused = refusal(federation)
+    assert (refused.reason, refused.metadata["side"]) == ("LOG_NOT_REGISTERED", "consumer")
     federation.register_successor(federation.pns)
     call(federation)
     assert "LOG_NOT_REGISTERED" not in worker_of(federation.pns).report().faults

@@ -129,6 +129,17 @@ def test_a_stale_configuration_is_counted_down(pages: StatusPages, shown: Shown)
             "FORKED",
         ),
         ({"workers": (replace(WORKER, silent_s=6.0),)}, Condition.CLOSED, "WORKER_SILENT"),
+        *(
+            (
+                {"workers": (replace(WORKER, report=WorkerReport(state="ready", faults=(fault,))),)},
+                condition,
+                fault,
+            )
+            for fault, condition in (
+                ("LOG_NOT_REGISTERED", Condition.WAITING),
+                ("LOG_CLOSED", Condition.CLOSED),
+            )
+        ),
     ],
 )
 def test_what_stops_exchanges_makes_the_gateway_not_ready(

@@ -130,7 +130,8 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
         free_bytes: Free on the log's disk.
         counters: Plain integers by name, ``refused_NO_AGREEMENT``; they only grow.
         peers: Roads.
-        adapters: ``up``, ``down`` or ``unknown`` by subsystem.
+        adapters: ``up``, ``silent``, ``down`` or ``unknown`` by subsystem.
+        unanswered: Calls given up without an answer since an adapter's last one, by subsystem.
         write_failure: What the disk refused; this worker stops.
         stopped: Why the log signs nothing more; ``None`` while it goes on.
         head_is_new: Whether this process signed the head; one from before may be older than what others were shown.
@@ -150,6 +151,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     counters: dict[str, int] = {}
     peers: tuple[PeerState, ...] = ()
     adapters: dict[str, str] = {}
+    unanswered: dict[str, int] = {}
     write_failure: WriteFailure | None = None
     stopped: StoppedReport | None = None
     head_is_new: bool = False

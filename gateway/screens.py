@@ -428,9 +428,17 @@ def _adapters(status: status_pb2.GetStatusResponse) -> list[Table]:
         Text("état", "state"),
         Text("depuis", "since"),
         Text("appels refusés", "calls refused"),
+        Text("sans réponse", "unanswered"),
     )
     rows = [
-        (one.subsystem, one.address, coded(one.state), _since(status, one), str(one.refused))
+        (
+            one.subsystem,
+            one.address,
+            coded(one.state),
+            _since(status, one),
+            str(one.refused),
+            str(one.unanswered),
+        )
         for one in status.adapters
     ]
     return [Table(Text("Adaptateurs", "Adapters"), header, rows)]

@@ -181,8 +181,7 @@ class Control:
             registry=self._keeper.registry,
             workers=workers,
             adapters=tuple(
-                AdapterState(one.subsystem, one.address, adapter_state(one.subsystem, workers))
-                for one in self.settings.adapter
+                adapter_state(one.subsystem, one.address, workers) for one in self.settings.adapter
             ),
             indexed=self._indexer.indexed,
             days_left=self._growth.days_left(
@@ -241,7 +240,10 @@ def _registry_channel(settings: GatewaySettings, directory: GatewayDirectory, an
     )
 
 
-def adapter_state(subsystem: str, workers: Iterable[WorkerState]) -> str:
-    """An adapter is down if one worker cannot reach it, and up if one has."""
-    seen = {worker.report.adapters.get(subsystem) for worker in workers if worker.report is not None}
-    return next((state for state in ("down", "up") if state in seen), "unknown")
+def adapter_state(subsystem: str, address: str, workers: Iterable[WorkerState]) -> AdapterState:
+    """An adapter is down, or silent, if it is so for one worker, and up if it is for one."""
+    reports = [worker.report for worker in workers if worker.report is not None]
+    seen = {report.adapters.get(subsystem) for report in reports}
+    state = next((state for state in ("down", "silent", "up") if state in seen), "unknown")
+    unanswered = sum(report.unanswered.get(subsystem, 0) for report in reports)
+    return AdapterState(subsystem, address, state, unanswered)

@@ -164,6 +164,7 @@ def status_of(state: GatewayState) -> status_pb2.GetStatusResponse:
                 state=one.state,
                 since=_since(state, adapter_part(one.subsystem)),
                 refused=_refused(state, one.subsystem) if one.state == "down" else 0,
+                unanswered=one.unanswered,
             )
             for one in state.adapters
         ],

@@ -77,11 +77,19 @@ class RegistryState:
 
 @dataclass(frozen=True, slots=True)
 class AdapterState:
-    """An adapter as its worker sees it: ``up``, ``down`` or ``unknown``."""
+    """An adapter as the workers see it.
+
+    Attributes:
+        subsystem: The subsystem that it serves.
+        address: Where it is reached.
+        state: ``up``, ``silent`` (connected, but calls get no answer), ``down`` or ``unknown``.
+        unanswered: Calls given up without an answer since its last one.
+    """
 
     subsystem: str
     address: str
     state: str
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,7 @@ class GatewayState:
         for worker in self.workers:
             yield from _worker_faults(worker)
         for adapter in self.adapters:
-            if adapter.state == "down":
+            if adapter.state in ("down", "silent"):
                 yield Reason.ADAPTER_DOWN
         if self.days_left is not None and self.days_left < self.low_days:
             yield DISK_LOW

@@ -9,6 +9,7 @@ message.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import ssl
 from collections import Counter, deque
@@ -344,6 +345,11 @@ class AdapterLimits:
     max_waiting: int = 1_024
     """Calls that wait for a connection or a free stream; the next is refused (``LIMIT_EXCEEDED``)."""
     connect_seconds: float = 3.0
+    silent_after: int = 3
+    """Calls in a row that were given up without an answer, after which the adapter is told as ``silent``. A server of
+    gRPC punishes pings, so that only calls show whether it lives."""
+    patience_seconds: float = 1.0
+    """A call given up sooner says nothing about the adapter: its caller was in a hurry."""
     backoff_first_seconds: float = 0.1
     backoff_longest_seconds: float = 1.0
 
@@ -376,6 +382,7 @@ class AdapterCall:
         "_handler",
         "_held",
         "_opened_at",
+        "_patient_until",
         "_queue",
         "_reader",
         "_stream_id",
@@ -395,6 +402,7 @@ class AdapterCall:
         self._queue: list[bytes] = []
         self._stream_id = 0
         self._opened_at = 0
+        self._patient_until = 0.0
         self._half_closed = False
         self._ended = False
         self._held = False
@@ -425,6 +433,8 @@ class AdapterCall:
         if self.connection is None:
             self._edge.withdraw(self)
         else:
+            if self.connection.loop.time() >= self._patient_until:
+                self._edge.unanswered += 1
             self.connection.reset(self._stream_id, ErrorCode.CANCEL)
 
     @property
@@ -466,6 +476,7 @@ class AdapterCall:
         self.connection = connection
         self._stream_id = stream_id
         self._opened_at = connection.turns_written
+        self._patient_until = connection.loop.time() + self._edge.limits.patience_seconds
         queue, self._queue = self._queue, []
         for data in queue[:-1]:
             connection.send(stream_id, data)
@@ -496,6 +507,8 @@ class AdapterCall:
 
     def on_headers(self, headers: Headers, end_stream: bool) -> None:
         """Initial metadata, or a response of trailers only."""
+        # The adapter lives. What of this answer is missing later may wait behind a window that we hold shut.
+        self._edge.unanswered, self._patient_until = 0, math.inf
         if self._ended:
             return
         try:
@@ -620,6 +633,7 @@ class AdapterEdge:
         counters: ``connections_opened``, ``connections_failed``, ``calls_started``, ``calls_refused`` as
         integers.
         last_error: Why the last attempt to connect failed; empty when it did not.
+        unanswered: Calls given up without an answer, for all their patience, since the adapter last answered one.
     """
 
     def __init__(
@@ -638,6 +652,7 @@ class AdapterEdge:
         self.limits = limits or AdapterLimits()
         self.counters: Counter[str] = Counter()
         self.last_error = ""
+        self.unanswered = 0
         self._tls = tls
         self._server_name = server_name or host
         self._authority = f"{self._server_name}:{port}".encode("ascii")
@@ -654,6 +669,13 @@ class AdapterEdge:
     def is_up(self) -> bool:
         """Whether a connection is open now."""
         return any(connection.is_ready and connection.is_open for connection in self._connections)
+
+    @property
+    def state(self) -> str:
+        """``up``; ``silent``: connected, but calls get no answer; ``down``; ``unknown`` before the first call."""
+        if self.is_up:
+            return "silent" if self.unanswered >= self.limits.silent_after else "up"
+        return "down" if self.last_error else "unknown"
 
     def call(
         self,

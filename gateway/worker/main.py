@@ -459,10 +459,8 @@ class Worker:
             free_bytes=commit.free_bytes,
             counters=dict(counters),
             peers=station.peer_states(),
-            adapters={
-                name: "up" if edge.is_up else "down" if edge.last_error else "unknown"
-                for name, edge in self._adapters.edges.items()
-            },
+            adapters={name: edge.state for name, edge in self._adapters.edges.items()},
+            unanswered={name: edge.unanswered for name, edge in self._adapters.edges.items()},
             write_failure=self._write_failure,
             stopped=_stopped_report(station.stopped, station.durable_size),
             head_is_new=station.has_signed,

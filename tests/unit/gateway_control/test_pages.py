@@ -163,7 +163,10 @@ def test_what_stops_exchanges_makes_the_gateway_not_ready(
             {"registry": RegistryState("127.0.0.1:42000", "refused", "REGISTRY_UNREACHABLE")},
             "REGISTRY_UNREACHABLE",
         ),
-        ({"adapters": (AdapterState("BJ/GOV/PNS/PORTAIL", "127.0.0.1:1", "down"),)}, "ADAPTER_DOWN"),
+        *(
+            ({"adapters": (AdapterState("BJ/GOV/PNS/PORTAIL", "127.0.0.1:1", state),)}, "ADAPTER_DOWN")
+            for state in ("down", "silent")
+        ),
         ({"workers": (WORKER, replace(WORKER, number=1, silent_s=6.0))}, "WORKER_SILENT"),
         ({"workers": (replace(WORKER, is_failing=True),)}, "WORKER_DOWN"),
         ({"days_left": 22.9, "low_days": 23}, "DISK_LOW"),

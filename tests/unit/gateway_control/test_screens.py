@@ -284,6 +284,8 @@ def test_every_heading_speaks_both_languages() -> None:
         ((), "unknown"),
         (("up",), "up"),
         (("up", "down"), "down"),
+        (("up", "silent"), "silent"),
+        (("silent", "down"), "down"),
         (("unknown",), "unknown"),
         (("unknown", "up"), "up"),
     ],
@@ -295,7 +297,8 @@ def test_an_adapter_is_down_if_one_worker_cannot_reach_it(seen: tuple[str, ...],
         for number, one in enumerate(seen)
     ]
 
-    assert adapter_state("BJ/GOV/ANIP/RNPP", [*workers, WorkerState(9, 0, 0, None, 0.0)]) == state
+    workers.append(WorkerState(9, 0, 0, None, 0.0))
+    assert adapter_state("BJ/GOV/ANIP/RNPP", "127.0.0.1:1", workers).state == state
 
 
 def test_a_stopped_log_is_told_with_both_sizes_and_the_remedy() -> None:

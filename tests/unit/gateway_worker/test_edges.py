@@ -619,6 +619,44 @@ def test_an_adapter_that_comes_back_is_found(country: Country) -> None:
     again.stop(None)
 
 
+def test_an_adapter_that_answers_no_call_is_told_as_silent(country: Country) -> None:
+    """Its connection stands, so that nothing else shows it; one answer heals. Calls given up in a hurry do not count."""
+    gates: list[threading.Event] = []
+
+    def behaviour(request: bytes, context: grpc.ServicerContext) -> bytes:
+        gates.append(threading.Event())
+        if request == b"hang":
+            gates[-1].wait(20)
+        return request
+
+    def give_up_three(edge: AdapterEdge) -> None:
+        arrived = len(gates) + 3
+        calls = country.loop.do(
+            lambda: [
+                edge.call(CALL.encode(), (), "identity", None, [(0, b"hang")], lambda _: None)
+                for _ in range(3)
+            ]
+        )
+        country.loop.until(lambda: len(gates) == arrived)
+        for one in calls:
+            country.loop.do(one.cancel)
+
+    provider = country.provider(behaviour)
+    hasty = country.adapter(provider.port, AdapterLimits(patience_seconds=3600.0))
+    patient = country.adapter(provider.port, AdapterLimits(patience_seconds=0.0))
+
+    give_up_three(hasty)
+    give_up_three(patient)
+    before = country.loop.do(lambda: [(one.state, one.unanswered) for one in (hasty, patient)])
+    for gate in gates:
+        gate.set()
+    answer = ask(country, patient, b"answered")
+
+    assert before == [("up", 0), ("silent", 3)]
+    assert answer.messages == [(0, b"answered")]
+    assert country.loop.do(lambda: (patient.state, patient.unanswered)) == ("up", 0)
+
+
 def test_an_adapter_that_dies_in_mid_call_may_have_acted(country: Country) -> None:
     """The connection goes after the request left: unknown, which is ADAPTER_LOST."""
     arrived, release = threading.Event(), threading.Event()

@@ -500,14 +500,17 @@ class AdapterStatus(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
     subsystem: _builtins.str
     """Subsystem, `BJ/GOV/ANIP/RNPP`."""
     address: _builtins.str
     """Where it is reached."""
     state: _builtins.str
-    """`up`, `down` or `unknown`."""
+    """`up`, `silent` (connected, but calls get no answer), `down` or `unknown`."""
     refused: _builtins.int
     """Calls refused since then because an adapter here did not answer."""
+    unanswered: _builtins.int
+    """Calls given up at their deadline or by their callers, a second after their delivery or later, since it last answered."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """Since when."""
@@ -520,10 +523,11 @@ class AdapterStatus(_message.Message):
         state: _builtins.str = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         refused: _builtins.int = ...,
+        unanswered: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "refused", b"refused", "since", b"since", "state", b"state", "subsystem", b"subsystem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "refused", b"refused", "since", b"since", "state", b"state", "subsystem", b"subsystem", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -394,10 +394,11 @@ def remove(program_id: str, thumbprint: str | None, config: Path, yes: bool, lan
 def status(config: Path, output: Output, lang: Language) -> None:
     """L'état de la passerelle sur un écran / the state of the gateway on one screen."""
     from gateway.screens import status_screen
+    from passerelle.gateway.v1.status_pb2 import STATE_CLOSED
 
     found, _, is_live = _standing(config)
     _show(status_screen(found, SystemClock().now_ms()), found, output, lang)
-    sys.exit(GOOD if is_live else FAULT)
+    sys.exit(GOOD if is_live and found.state != STATE_CLOSED else FAULT)
 
 
 def _standing(config: Path) -> tuple[GetStatusResponse, GetHeadResponse, bool]:

@@ -23,7 +23,6 @@ from gateway.control.services import (
     ProgramCheck,
     RoleCheck,
     StatusServicer,
-    require_in_force,
 )
 from gateway.control.state import GatewayState
 from gateway.layout import GatewayDirectory
@@ -92,7 +91,7 @@ class Roles:
         caller = peer(context, clock=self._clock)
         if not isinstance(caller.identifier, ProgramId):
             raise ExchangeError(Reason.NOT_AUTHORISED, f"{caller.urn} is no program")
-        admitted = require_in_force(self._keeper).current.programs
+        admitted = self._keeper.require().current.programs
         wanted = (str(caller.identifier), caller.thumbprint, "active")
         if wanted not in [(one.id, one.thumbprint, one.state) for one in admitted]:
             raise ExchangeError(Reason.PROGRAM_UNKNOWN, f"{caller.urn} is not admitted here")
@@ -110,7 +109,7 @@ class Roles:
         caller = peer(context, clock=self._clock)
         if caller.kind != profile.rules.kind:
             raise ExchangeError(Reason.NOT_AUTHORISED, f"{caller.urn} is no {profile}")
-        common = require_in_force(self._keeper).current.common
+        common = self._keeper.require().current.common
         verify_chain(
             caller.certificate,
             intermediates=[load_chain(pem)[0] for pem in common.authorities.auth],

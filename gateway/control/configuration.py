@@ -125,6 +125,19 @@ class ConfigurationKeeper:
         """The version in force, or ``None`` before the first."""
         return self._in_force
 
+    def require(self) -> InForce:
+        """The version in force.
+
+        Raises:
+            ExchangeError: ``CONFIG_MISSING`` before the first; ``CONFIG_EXPIRED`` if one is held from before that is too
+                old to be put in force again.
+        """
+        if self._in_force is not None:
+            return self._in_force
+        held = self.state
+        is_expired = held is not None and self._clock.now_ms() >= held.expires_at
+        raise ExchangeError(Reason.CONFIG_EXPIRED if is_expired else Reason.CONFIG_MISSING)
+
     @property
     def registry(self) -> RegistryState:
         """How the last attempt to ask the registry ended."""
@@ -153,10 +166,7 @@ class ConfigurationKeeper:
 
     def read_target(self, target: str) -> bytes:
         """A target of the version in force, from the mirror."""
-        in_force = self._in_force
-        if in_force is None:
-            raise ExchangeError(Reason.CONFIG_MISSING)
-        return self._repository.read_mirrored(in_force.trusted, target)
+        return self._repository.read_mirrored(self.require().trusted, target)
 
     def start(self) -> None:
         """Bring back what the mirror holds, then keep up with the registry."""

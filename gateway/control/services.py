@@ -12,8 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from core.clock import Clock
 from core.configuration import descriptors_target, encode_current
 from core.identifiers import SubsystemId
-from core.reasons import ExchangeError, Reason
-from gateway.control.configuration import ConfigurationKeeper, InForce
+from gateway.control.configuration import ConfigurationKeeper
 from gateway.control.directory import Directory, VisibleService
 from gateway.control.state import (
     REGISTRY_PART,
@@ -74,7 +73,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
 
     def _directory(self, context: grpc.ServicerContext) -> Directory:
         caller = self._caller(context)
-        return Directory(require_in_force(self._keeper).current.members, self._clock.now_ms(), caller)
+        return Directory(self._keeper.require().current.members, self._clock.now_ms(), caller)
 
 
 class StatusServicer(status_pb2_grpc.StatusServiceServicer):
@@ -99,18 +98,10 @@ class StatusServicer(status_pb2_grpc.StatusServiceServicer):
     ) -> status_pb2.GetConfigurationResponse:
         """The configuration in force."""
         self._check(context)
-        in_force = require_in_force(self._keeper)
+        in_force = self._keeper.require()
         return status_pb2.GetConfigurationResponse(
             document=encode_current(in_force.current), left_out=map(_left_out, in_force.judged.left_out)
         )
-
-
-def require_in_force(keeper: ConfigurationKeeper) -> InForce:
-    """The configuration in force; raises ``ExchangeError`` before the first."""
-    in_force = keeper.in_force
-    if in_force is None:
-        raise ExchangeError(Reason.CONFIG_MISSING)
-    return in_force
 
 
 def timestamp(ms: int) -> Timestamp:

@@ -9,6 +9,7 @@ from core.heads import TreeHead, parse_head
 from core.registrations import RegisteredLog
 from gateway.channel import WorkerReport
 from gateway.commands import log as log_commands
+from gateway.commands import status as status_command
 from gateway.control.main import Control
 from gateway.founding import InitResult
 from pki.heads import HeadSigner
@@ -70,6 +71,8 @@ def test_a_log_behind_the_registry_is_stopped_and_succeeded_while_the_gateway_ru
     assert (stopped.witness, stopped.here, stopped.there) == ("registry", 1, 10)
     assert (report(control).signed_size, country.heads.reported) == (0, [])
     assert "LOG_BEHIND_PEERS" in control.state().faults
+    told = CliRunner().invoke(status_command, ["--config", str(made.directory.settings)])
+    assert (told.exit_code, "LOG_BEHIND_PEERS" in told.stdout) == (1, True)
 
     result = CliRunner().invoke(
         log_commands,

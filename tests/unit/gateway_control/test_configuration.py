@@ -1,5 +1,6 @@
 """Keeping the configuration in force: forward only, whole, and through absences of the registry."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -246,6 +247,26 @@ def test_a_restart_without_registry_brings_the_last_version_back(
         restarted.refresh()
     assert restarted.registry.reason == Reason.REGISTRY_UNREACHABLE
     assert restarted.state.version == 1
+
+
+def test_a_version_too_old_to_be_put_in_force_again_is_expired_not_missing(
+    keepers: Keepers, clock: ManualClock, registry: SimulatedRegistry
+) -> None:
+    """A start after days without the registry: its administrator is to look for the link, not for an anchor."""
+    keepers.new().refresh()
+    shutil.rmtree(keepers.directory.mirror)
+    registry.repository.away = True
+    restarted = keepers.new()
+    restarted.restore()
+
+    reasons = []
+    for hours in (71, 1):
+        clock.advance(timedelta(hours=hours))
+        with pytest.raises(ExchangeError) as refused:
+            restarted.require()
+        reasons.append(refused.value.reason)
+
+    assert reasons == [Reason.CONFIG_MISSING, Reason.CONFIG_EXPIRED]
 
 
 def test_without_any_record_the_age_is_the_one_that_was_signed(

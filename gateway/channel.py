@@ -99,6 +99,18 @@ class WriteFailure(msgspec.Struct, frozen=True, kw_only=True):
     segment: str = ""
 
 
+class FailedStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a worker could not start, its last word.
+
+    Attributes:
+        reason: ``LOG_DAMAGED``, ``KEY_UNREADABLE`` …
+        why: One sentence in English: which file, where in it.
+    """
+
+    reason: str
+    why: str
+
+
 class StoppedReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why a log was stopped.
 
@@ -133,6 +145,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
         adapters: ``up``, ``silent``, ``down`` or ``unknown`` by subsystem.
         unanswered: Calls given up without an answer since an adapter's last one, by subsystem.
         write_failure: What the disk refused; this worker stops.
+        failed_start: Why this worker did not start; it ends.
         stopped: Why the log signs nothing more; ``None`` while it goes on.
         head_is_new: Whether this process signed the head; one from before may be older than what others were shown.
     """
@@ -153,6 +166,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
     adapters: dict[str, str] = {}
     unanswered: dict[str, int] = {}
     write_failure: WriteFailure | None = None
+    failed_start: FailedStart | None = None
     stopped: StoppedReport | None = None
     head_is_new: bool = False
 

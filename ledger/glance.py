@@ -6,12 +6,15 @@ on a disk that is full or beside a process that is dead, is answered within a se
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.log import LogDamagedError, segments
 from ledger.records import (
     HEADER_BYTES,
+    CommitRecords,
     Ending,
     MalformedSegmentError,
     RecordType,
@@ -65,15 +68,50 @@ def glance(directory: Path) -> Glance:
     raise LogDamagedError(f"{found[-1].name} has no header")
 
 
+def older_damage(directory: Path, *, within_s: float) -> str:
+    """What keeps a log from being opened, in a segment before its newest; empty if nothing was seen in that time.
+
+    Segments are read from the newest back, so that the time is spent where a worker wrote last. Like ``glance`` it proves
+    nothing: of a log that is too long for ``within_s`` the oldest segments are not looked at.
+
+    Raises:
+        OSError: A segment cannot be read.
+    """
+    end = time.monotonic() + within_s
+    for path in reversed(segments(directory)[:-1]):
+        if time.monotonic() > end:
+            return ""
+        data = path.read_bytes()
+        try:
+            header = SegmentHeader.decode(data)
+        except MalformedSegmentError as error:
+            return f"{path.name}: {error}"
+        if damage := _walk(path.name, header, data, lambda commit: time.monotonic() <= end):
+            return damage
+    return ""
+
+
 def _read_through(name: str, header: SegmentHeader, data: bytes) -> tuple[int, str]:
     """Leaves up to the last whole commit, and what is wrong behind it."""
-    writer = RecordWriter(header.log)
-    size, sequence, at = header.first_leaf, header.first_sequence - 1, HEADER_BYTES
-    while (commit := writer.read_commit(data, at)) is not None:
+    size = header.first_leaf
+
+    def count(commit: CommitRecords) -> bool:
+        nonlocal size
         for record in commit.records:
             if record.type is RecordType.LEAF:
                 size = max(size, split_leaf(record.data)[0] + 1)
+        return True
+
+    damage = _walk(name, header, data, count)
+    return size, damage
+
+
+def _walk(name: str, header: SegmentHeader, data: bytes, goes_on: Callable[[CommitRecords], bool]) -> str:
+    """Take every whole commit of a segment; where reading ended, if later commits follow there."""
+    writer = RecordWriter(header.log)
+    sequence, at = header.first_sequence - 1, HEADER_BYTES
+    while (commit := writer.read_commit(data, at)) is not None:
+        if not goes_on(commit):
+            return ""
         sequence, at = commit.sequence, commit.end
-    if writer.ending(data, at, sequence) is Ending.DAMAGED:
-        return size, f"{name}: byte {at}"
-    return size, ""
+    return f"{name}: byte {at}" if writer.ending(data, at, sequence) is Ending.DAMAGED else ""

@@ -206,6 +206,9 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
     if failure is not None:
         status.write_failure.at.CopyFrom(timestamp(failure.at))
         status.write_failure.error, status.write_failure.segment = failure.error, failure.segment
+    failed = worker.failed_start
+    if failed is not None:
+        status.failed_start.CopyFrom(status_pb2.FailedStart(reason=failed.reason, why=failed.why))
     report = worker.report
     if report is not None:
         status.log = report.log

@@ -221,6 +221,8 @@ def _worker_faults(worker: WorkerState) -> Iterator[str]:
     is_ready = worker.state == "ready"
     if worker.write_failure is not None and not is_ready:
         yield Reason.LOG_WRITE_FAILED
+    if worker.failed_start is not None:
+        yield worker.failed_start.reason
     if worker.is_failing or not worker.pid:
         yield "WORKER_DOWN"
     if not worker.pid:

@@ -23,6 +23,7 @@ import structlog
 from gateway.channel import (
     MAX_LINE_BYTES,
     ConfigurationChanged,
+    FailedStart,
     FetchConfiguration,
     MalformedMessageError,
     ToWorker,
@@ -57,6 +58,7 @@ class WorkerState:
         restarts: Times it was started again.
         report: What it last reported; ``None`` before the first report of this process.
         silent_s: Seconds since then, or since it was started.
+        failed_start: Why the last process that tried did not start; ``None`` once one did.
         is_failing: It died again and again, soon after each start, and is tried again every few seconds.
         in_step: It has reported since it was last handed a configuration: it reads one at once, then reports. (A
             report that crossed the message on its way counts early, by as long as the reading takes.)
@@ -71,6 +73,7 @@ class WorkerState:
     in_step: bool = False
     write_failure: WriteFailure | None = None
     is_failing: bool = False
+    failed_start: FailedStart | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -239,6 +242,7 @@ class _Slot:
         self._heard_at = time.monotonic()
         self._answer_due = False
         self._write_failure: WriteFailure | None = None
+        self._failed_start: FailedStart | None = None
         self._pid_file = pid_file
         self._command = command
         self._inherited = inherited
@@ -264,12 +268,14 @@ class _Slot:
             in_step,
             self._write_failure,
             self.short_lives >= _FAILING_AFTER,
+            self._failed_start,
         )
 
     def hear(self, report: WorkerReport) -> None:
         self._answer_due = False
         self.report, self._heard_at = report, time.monotonic()
         self._write_failure = report.write_failure or self._write_failure
+        self._failed_start = report.failed_start
 
     def spawn(self) -> None:
         ours, theirs = socket.socketpair()

@@ -16,9 +16,12 @@ from gateway.doctor.findings import Finding, Level, Value, good
 from gateway.doctor.words import moment, number, size
 from gateway.remains import LogOnDisk
 from gateway.stopped import what_and_remedy
+from ledger.glance import older_damage
 
 _REMEMBERED_MS: Final = 7 * 86_400_000
 _INDEX_BEHIND: Final = 10_000
+# For the older segments of one log: a few hundred MB of them.
+_OLDER_S: Final = 3.0
 
 
 def check_disk(case: Case) -> Iterator[Finding]:
@@ -243,17 +246,36 @@ def _damage(case: Case, log: LogOnDisk) -> Iterator[Finding]:
             keep,
             {"worker": log.worker},
         )
-    elif seen.damage:
+    elif damage := seen.damage or older_damage(where, within_s=_OLDER_S):
         yield Finding(
             "LOG_DAMAGED",
             Level.FAULT,
             Text(
-                f"{where} est abîmé ailleurs qu'à sa fin ({seen.damage})",
-                f"{where} is damaged elsewhere than at its end ({seen.damage})",
+                f"{where} est abîmé ailleurs qu'à sa fin ({damage}) : le worker {log.worker} ne peut pas l'ouvrir",
+                f"{where} is damaged elsewhere than at its end ({damage}): worker {log.worker} cannot open it",
             ),
             keep,
-            {"worker": log.worker, "damage": seen.damage},
+            {"worker": log.worker, "damage": damage},
         )
+    elif told := _told_by_worker(case, log.worker):
+        yield Finding(
+            "LOG_DAMAGED",
+            Level.FAULT,
+            Text(
+                f"Le worker {log.worker} n'a pas pu ouvrir {where} à son dernier démarrage ({told})",
+                f"Worker {log.worker} could not open {where} when it was last started ({told})",
+            ),
+            keep,
+            {"worker": log.worker, "damage": told},
+        )
+
+
+def _told_by_worker(case: Case, worker: int) -> str:
+    """What a worker said of its log, the last time that it could not open it; the look here is short and may miss it."""
+    for one in case.status.workers if case.status is not None else ():
+        if one.worker == worker and one.failed_start.reason == Reason.LOG_DAMAGED:
+            return one.failed_start.why
+    return ""
 
 
 def check_index(case: Case) -> Iterator[Finding]:

@@ -47,12 +47,18 @@ def check_processes(case: Case) -> Iterator[Finding]:
     if status is not None and down:
         gone = [str(worker.worker) for worker in status.workers if not worker.pid]
         restarts = sum(worker.restarts for worker in status.workers)
+        why = "".join(
+            f" ({one.failed_start.reason}: {one.failed_start.why})"
+            for one in status.workers
+            if one.HasField("failed_start")
+        )
         yield Finding(
             "GATEWAY_DOWN",
             Level.FAULT,
             Text(
-                f"Worker(s) {', '.join(gone) or 'muets'} : {', '.join(down)}, {restarts} relance(s) depuis le démarrage",
-                f"Worker(s) {', '.join(gone) or 'silent'}: {', '.join(down)}, {restarts} restart(s) since the start",
+                f"Worker(s) {', '.join(gone) or 'muets'} : {', '.join(down)}, {restarts} relance(s) depuis le démarrage"
+                f"{why}",
+                f"Worker(s) {', '.join(gone) or 'silent'}: {', '.join(down)}, {restarts} restart(s) since the start{why}",
             ),
             Text(
                 "il est relancé seul ; s'il retombe, `passerelle doctor LOG_WRITE_FAILED LOG_DAMAGED KEY_UNREADABLE` "

@@ -32,6 +32,7 @@ from gateway.channel import (
     MAX_LINE_BYTES,
     ConfigurationChanged,
     ConfigurationConfirmed,
+    FailedStart,
     FetchConfiguration,
     FromWorker,
     MalformedMessageError,
@@ -65,6 +66,7 @@ from gateway.worker.predecessors import Predecessors, read_predecessors
 from gateway.worker.randomness import RandomPool
 from gateway.worker.recovery import Recovered, recover
 from gateway.worker.road import RoadLimits
+from gateway.worker.roads import MAX_WHY
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
@@ -297,10 +299,16 @@ class Worker:
         )
 
     def tell_failed_start(self, error: BaseException) -> None:
-        """The last words of a worker that cannot open its log because the disk refuses."""
+        """The last words of a worker that cannot start: what the disk refused, or why else."""
         self._leave_trace(error)
-        if self._write_failure is not None:
-            self._tell(WorkerReport(state="closed", write_failure=self._write_failure))
+        reason = error.reason if isinstance(error, ExchangeError) else None
+        self._tell(
+            WorkerReport(
+                state="closed",
+                write_failure=self._write_failure,
+                failed_start=FailedStart(reason=str(reason), why=str(error)[:MAX_WHY]) if reason else None,
+            )
+        )
 
     def _leave_trace(self, error: BaseException) -> None:
         """What the disk refused, if that is what ends this worker: an event, and a file if the disk still takes it."""

@@ -37,9 +37,12 @@ from core.configuration import CurrentConfiguration, decode_current, encode_curr
 from core.heads import TreeHead
 from core.identifiers import SubsystemId, urn
 from core.language import Text
+from core.leaves import Note, note_leaf
+from core.merkle import leaf_hash
 from core.registrations import RegisteredLog
 from gateway.control.main import Control
 from gateway.control.state import Condition
+from gateway.control.supervisor import worker_command
 from gateway.doctor.case import Case
 from gateway.doctor.examination import CHECKS, examine
 from gateway.doctor.findings import CODES, Finding, Level
@@ -47,7 +50,9 @@ from gateway.founding import InitResult, add_adapter
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 from gateway.stopped import Shown, StoppedLog, StoppedState, write_stopped
+from ledger.commit import Entry, GroupCommit
 from ledger.headfile import write_head_file
+from ledger.log import Log, segments
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
 from pki.heads import HeadSigner
 from pki.keys import chain_pem, generate_key, load_chain, read_key, write_key
@@ -767,6 +772,53 @@ def test_a_log_shorter_than_what_was_signed_of_it_is_noticed(patient: Patient) -
 
     assert "Journal ancien : taille 1 ici, 5 dans state/ de cette machine" in short.text.fr
     assert "ne peut pas être lu" in gone.text.fr
+
+
+def test_a_worker_that_cannot_open_its_log_is_explained_alive_and_dead(patient: Patient) -> None:
+    """One byte of a segment: which, and where; by ``status`` as well, and in GATEWAY_DOWN."""
+    where = patient.directory.log(0)
+    for _ in range(2):
+        _append_notes(where, 3)
+    damaged = segments(where)[-2]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:120] + bytes([whole[120] ^ 1]) + whole[121:])
+    settings = patient.directory.settings
+
+    control = patient.start(
+        patient.made, command=lambda number, channel: worker_command(settings, None, number, channel)
+    )
+    until(lambda: control.state().workers[0].failed_start is not None)
+    until(lambda: "LOG_DAMAGED" in control.state().faults)
+    alive = patient.fault("LOG_DAMAGED")
+    until(lambda: any("LOG_DAMAGED" in one.text.fr for one in patient.findings("GATEWAY_DOWN")))
+    control.stop()
+    dead = patient.fault("LOG_DAMAGED")
+
+    for found in (alive, dead):
+        assert f"{damaged.name}: byte" in found.text.fr
+        assert "cannot open it" in found.text.en
+
+
+def test_what_a_worker_said_of_its_log_is_told_where_a_short_look_sees_nothing(patient: Patient) -> None:
+    """Doctor reads what it has the time for; the worker read everything."""
+    told = {"reason": "LOG_DAMAGED", "why": "0.seg is damaged at byte 234, and later commits follow"}
+    patient.run(command=speaking(state="closed", failed_start=told))
+
+    found = patient.fault("LOG_DAMAGED")
+
+    assert "n'a pas pu ouvrir" in found.text.fr
+    assert "damaged at byte 234" in found.text.en
+
+
+def _append_notes(directory: Path, count: int) -> None:
+    """As a worker that ran once more: a segment of its own."""
+    log = Log.open(directory)
+    commit = GroupCommit(log, lambda done: done(), lambda error: None)
+    for number in range(count):
+        leaf = note_leaf(log.log_id, Note(1, f"{log.size:016x}{number:016x}", 1000, "test", "", 1))
+        commit.commit_now([Entry(leaf, leaf_hash(leaf))])
+    commit.close()
+    log.close()
 
 
 def test_an_index_that_is_behind_is_a_warning(patient: Patient) -> None:

@@ -9,7 +9,7 @@ import pytest
 from core.leaves import Genesis, Note, genesis_leaf, note_leaf
 from core.merkle import leaf_hash
 from ledger.commit import Entry, GroupCommit
-from ledger.glance import glance
+from ledger.glance import glance, older_damage
 from ledger.log import Log, LogDamagedError, create_log, segments
 
 
@@ -65,6 +65,34 @@ def test_a_torn_end_is_no_damage_and_what_later_commits_follow_is(tmp_path: Path
     assert torn.damage == ""
     assert torn.size == 4
     assert newest.name in damaged.damage
+
+
+def test_damage_in_an_older_segment_is_found_by_whoever_has_the_time(tmp_path: Path) -> None:
+    """The log refuses to open for it, though its newest segment is whole."""
+    grown(tmp_path, sittings=3, leaves=4)
+    older = segments(tmp_path)[-2]
+    assert older_damage(tmp_path, within_s=60) == ""
+    whole = older.read_bytes()
+    older.write_bytes(whole[:200] + bytes([whole[200] ^ 1]) + whole[201:])
+
+    found = older_damage(tmp_path, within_s=60)
+
+    with pytest.raises(LogDamagedError) as refused:
+        Log.open(tmp_path)
+    name, _, byte = found.partition(": ")
+    assert name == older.name
+    assert f"{name} is damaged at {byte}" in str(refused.value)
+    assert glance(tmp_path).damage == ""
+    assert older_damage(tmp_path, within_s=-1) == ""
+
+
+def test_an_older_segment_without_its_header_is_damage(tmp_path: Path) -> None:
+    """Only of the newest a power loss can be the cause."""
+    grown(tmp_path, sittings=2, leaves=1)
+    older = segments(tmp_path)[-2]
+    older.write_bytes(b"nonsense" * 100)
+
+    assert older.name in older_damage(tmp_path, within_s=60)
 
 
 def test_a_segment_that_was_just_begun_is_looked_behind(tmp_path: Path) -> None:

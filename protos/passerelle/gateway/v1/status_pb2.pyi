@@ -306,6 +306,7 @@ class WorkerStatus(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     WRITE_FAILURE_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
+    FAILED_START_FIELD_NUMBER: _builtins.int
     worker: _builtins.int
     """Number, from 0."""
     pid: _builtins.int
@@ -348,6 +349,10 @@ class WorkerStatus(_message.Message):
     def stopped(self) -> Global___StoppedLog:
         """Why its log signs nothing more; absent while it goes on."""
 
+    @_builtins.property
+    def failed_start(self) -> Global___FailedStart:
+        """Why the last process that tried did not start; absent once one did."""
+
     def __init__(
         self,
         *,
@@ -368,14 +373,41 @@ class WorkerStatus(_message.Message):
         since: _timestamp_pb2.Timestamp | None = ...,
         write_failure: Global___WriteFailure | None = ...,
         stopped: Global___StoppedLog | None = ...,
+        failed_start: Global___FailedStart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "stopped", b"stopped", "write_failure", b"write_failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failed_start", b"failed_start", "since", b"since", "stopped", b"stopped", "write_failure", b"write_failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "failed_start", b"failed_start", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkerStatus: _TypeAlias = WorkerStatus  # noqa: Y015
+
+@_typing.final
+class FailedStart(_message.Message):
+    """Why a worker could not start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Reason code, `LOG_DAMAGED` or `KEY_UNREADABLE`."""
+    why: _builtins.str
+    """One sentence in English: which file, where in it."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedStart: _TypeAlias = FailedStart  # noqa: Y015
 
 @_typing.final
 class WriteFailure(_message.Message):

@@ -73,7 +73,7 @@ class PeerState(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         gateway: The peer, ``BJ/GOV/ANIP/gw1``.
         log: Its log.
-        state: ``open``, ``connecting``, ``lost`` or a reason.
+        state: ``open``, ``connecting``, ``lost`` or a reason: ``PEER_UNREACHABLE`` once it was dialled in vain.
         size: Verified size of its log.
         ahead_s: Seconds by which our clock was ahead of the newest head that it showed; ``None`` before the first.
     """

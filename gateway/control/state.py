@@ -1,11 +1,12 @@
 """What a gateway knows of itself at one moment: for health, metrics, ``/etat`` and the admin API."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from core.reasons import Reason
+from gateway.channel import PeerState
 from gateway.control.forecast import DISK_LOW
 from gateway.control.supervisor import WorkerState
 
@@ -217,6 +218,18 @@ def _worker_condition(worker: WorkerState) -> Condition:
     return Condition.WAITING if Reason.LOG_NOT_REGISTERED in faults else Condition.READY
 
 
+def unreached_members(peers: Iterable[PeerState]) -> set[str]:
+    """Members that were dialled in vain and to whom no other road is open: what is meant for them is refused."""
+    members: dict[str, set[str]] = {}
+    for peer in peers:
+        members.setdefault(peer.gateway.rpartition("/")[0], set()).add(peer.state)
+    return {
+        member
+        for member, states in members.items()
+        if Reason.PEER_UNREACHABLE in states and "open" not in states
+    }
+
+
 def _worker_faults(worker: WorkerState) -> Iterator[str]:
     is_ready = worker.state == "ready"
     if worker.write_failure is not None and not is_ready:
@@ -238,3 +251,5 @@ def _worker_faults(worker: WorkerState) -> Iterator[str]:
             # Nothing passes until somebody sets a clock right, or the registry's word: here, or there.
             if peer.state in (Reason.CLOCK_SKEW, Reason.CONFIG_SPLIT):
                 yield peer.state
+        if unreached_members(worker.report.peers):
+            yield Reason.PEER_UNREACHABLE

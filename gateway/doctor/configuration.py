@@ -213,7 +213,10 @@ def check_registry(case: Case) -> Iterator[Finding]:
             ),
         ),
     }
-    text, remedy = texts[probe.stage]
+    if probe.stage == "tls" and probe.detail == "ETIMEDOUT":
+        text, remedy = _silent_registry(address)
+    else:
+        text, remedy = texts[probe.stage]
     goes_on = _goes_on(case)
     yield Finding(
         "REGISTRY_UNREACHABLE",
@@ -221,6 +224,21 @@ def check_registry(case: Case) -> Iterator[Finding]:
         Text(f"{text.fr} ; {goes_on.fr}", f"{text.en}; {goes_on.en}"),
         remedy,
         {"stage": probe.stage, "address": probe.address, "detail": probe.detail},
+    )
+
+
+def _silent_registry(address: str) -> tuple[Text, Text]:
+    return (
+        Text(
+            f"{address} : connecté, aucune réponse en 3 s : le registre est figé ou surchargé, ou un boîtier a pris la "
+            "connexion à sa place",
+            f"{address}: connected, no answer in 3 s: the registry hangs or is overloaded, or a box took the connection "
+            "in its place",
+        ),
+        Text(
+            "appeler l'ASIN ; si le registre répond à d'autres, vérifier le pare-feu d'ici",
+            "call ASIN; if the registry answers others, check the firewall here",
+        ),
     )
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from core.language import Text
+from core.reasons import Reason
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.probes import PeerProbe
@@ -63,7 +64,7 @@ def _nobody(case: Case, members: list[str]) -> Finding:
 def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: bool) -> Iterator[Finding]:
     away = [one for one in probes if one.problem]
     if not away:
-        yield good("PEER_UNREACHABLE", f"{member} répond", f"{member} answers", member=member)
+        yield _reached(case, member, probes)
         return
     names = " et ".join(sorted({one.gateway.rpartition("/")[2] for one in away}))
     names_en = names.replace(" et ", " and ")
@@ -92,6 +93,48 @@ def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: 
         _remedy_for_peer(case, away[0], member),
         {"member": member, "gateways": sorted({one.gateway for one in away}), "problem": away[0].problem},
     )
+
+
+def _reached(case: Case, member: str, probes: list[PeerProbe]) -> Finding:
+    """All ports take connections: that a gateway answers behind them, only a link of a worker can tell."""
+    links = [peer for peer in _links(case) if peer.gateway.rpartition("/")[0] == member]
+    away = [peer for peer in links if peer.state == Reason.PEER_UNREACHABLE]
+    if any(peer.state == "open" for peer in links):
+        return good(
+            "PEER_UNREACHABLE", f"{member} répond, lien ouvert", f"{member} answers, link open", member=member
+        )
+    ports = ", ".join(sorted({one.address for one in probes}))
+    if not away:
+        return good(
+            "PEER_UNREACHABLE",
+            f"{member} prend les connexions ({ports}) ; aucun lien n'est ouvert, aucun n'a été essayé en vain",
+            f"{member} takes connections ({ports}); no link is open, none was tried in vain",
+            member=member,
+        )
+    names = sorted({peer.gateway for peer in away})
+    since = _since_of_peers(case, names)
+    return Finding(
+        "PEER_UNREACHABLE",
+        Level.FAULT,
+        Text(
+            f"{member} prend les connexions ({ports}), mais aucun lien ne s'établit{since.fr} : la passerelle d'en "
+            "face ne répond pas, ou un boîtier répond à sa place ; les appels vers ce membre sont refusés",
+            f"{member} takes connections ({ports}), but no link comes about{since.en}: the gateway there does not "
+            "answer, or a box answers in its place; calls to this member are refused",
+        ),
+        Text(
+            f"appeler le contact de {member} (l'ASIN le connaît) : son worker est figé ou surchargé "
+            "(`passerelle doctor` chez lui)",
+            f"call the contact of {member} (ASIN knows it): its worker hangs or is overloaded "
+            "(`passerelle doctor` there)",
+        ),
+        {"member": member, "gateways": names, "problem": "NO_LINK"},
+    )
+
+
+def _links(case: Case) -> list[status_pb2.PeerStatus]:
+    """What workers say of their roads; what control noted before it died may have changed since."""
+    return list(case.status.peers) if case.status is not None and case.is_live else []
 
 
 def _remedy_for_peer(case: Case, probe: PeerProbe, member: str) -> Text:
@@ -131,6 +174,7 @@ def _problem(code: str) -> Text:
         "ADDRESS_NOT_ALLOWED": Text("adresse non permise", "address not allowed"),
         "NOT_SERVING": Text("il dit lui-même ne pas servir", "it says itself that it does not serve"),
         "TLS": Text("connecté, mais TLS échoue", "connected, but TLS fails"),
+        "NO_ANSWER": Text("connecté, aucune réponse en 2,5 s", "connected, no answer in 2.5 s"),
     }
     return known.get(code, Text(code, code))
 

@@ -205,6 +205,8 @@ def probe_adapter(directory: GatewayDirectory, adapter: Adapter) -> AdapterProbe
     except ExchangeError as error:
         return told(str(error.reason))
     with closing(channel(adapter.address, own)) as opened:
+        passed: list[grpc.ChannelConnectivity] = []
+        opened.subscribe(passed.append, try_to_connect=True)
         try:
             grpc.channel_ready_future(opened).result(timeout=ANSWER_S)
             check = opened.unary_unary(
@@ -214,10 +216,13 @@ def probe_adapter(directory: GatewayDirectory, adapter: Adapter) -> AdapterProbe
             )
             answer = check(health_pb2.HealthCheckRequest(), timeout=ANSWER_S)
         except grpc.FutureTimeoutError:
-            return told("TLS")
+            # A handshake that fails is tried again and again; one that nobody answers goes on.
+            return told("TLS" if grpc.ChannelConnectivity.TRANSIENT_FAILURE in passed else "NO_ANSWER")
         except grpc.RpcError as error:
-            has_none = error.code() is grpc.StatusCode.UNIMPLEMENTED
-            return told("" if has_none else error.code().name)
+            code = error.code()
+            if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return told("NO_ANSWER")
+            return told("" if code is grpc.StatusCode.UNIMPLEMENTED else code.name)
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
     return told("" if serving else "NOT_SERVING")
 

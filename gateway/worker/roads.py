@@ -209,10 +209,16 @@ class RoadTable:
             dialling.under_way = False
             dialling.not_before_us = self._clock.monotonic_us() + dialling.delay_us
             dialling.delay_us = min(2 * dialling.delay_us, REDIAL_LONGEST_US)
-            self.road(log.id, gateway.member).state = "lost"
+            self._not_reached(log.id, gateway.member)
             _events.warning("road.unreachable", peer=gateway.id, log=log.id, why=why)
 
         self._dialler.dial(host, port, opened, failed)
+
+    def _not_reached(self, log: str, member: str) -> None:
+        """Somebody waits for this road and nobody answers there: other than a road that is merely not in use."""
+        road = self.road(log, member)
+        if not road.is_open:
+            road.state = str(Reason.PEER_UNREACHABLE)
 
     def is_dialling(self, log: str) -> bool:
         """Whether a stream to this log is on its way and its Hello not judged yet."""
@@ -265,6 +271,10 @@ class RoadTable:
                 self.dial(registered, next(one for one in registered.logs if one.id == dialling.log.id))
         for session in list(self._sessions.values()):
             if session.road is None and now_us - session.opened_us > UNREGISTERED_WAIT_US:
+                gateway = self.trust.by_log.get(session.dialled or "") if self.trust else None
+                if session.dialled is not None and gateway is not None:
+                    # It took the connection, and says nothing: a process that hangs.
+                    self._not_reached(session.dialled, gateway.member)
                 self._refuse(session, Reason.LOG_NOT_REGISTERED if session.pending else Reason.FRAME_INVALID)
 
     # --- Hello ---

@@ -68,6 +68,7 @@ def test_a_dead_link_ends_what_is_in_flight_and_is_gone_over_again_when_it_heals
 
         with pytest.raises(grpc.RpcError) as away:
             call(b"while it is dead", metadata=metadata(), timeout=20)
+        until(lambda: _road_states(federation) == ["PEER_UNREACHABLE"])
         link.heal()
         healed = time.monotonic()
         answer = call(b"healed", metadata=metadata(), timeout=20)
@@ -81,6 +82,7 @@ def test_a_dead_link_ends_what_is_in_flight_and_is_gone_over_again_when_it_heals
     )
     assert reason_in(away.value)[1].reason == "PEER_UNREACHABLE"
     assert answer == b"healed"
+    assert _road_states(federation) == ["open"]
     done = [request for _, request, _ in federation.adapter.calls]
     assert done == ([b"in flight", b"healed"] if "down" in dead else [b"healed"])
     statements = [parse_statement(body) for label, body in leaves(federation.pns) if label == SAID]
@@ -88,6 +90,12 @@ def test_a_dead_link_ends_what_is_in_flight_and_is_gone_over_again_when_it_heals
     assert federation.pns.worker is not None
     doubts = federation.pns.worker.station.pipeline.consumer.doubts
     until(lambda: not len(doubts))
+
+
+def _road_states(federation: Federation) -> list[str]:
+    """The roads of the consumer as it reports them to control."""
+    assert federation.pns.worker is not None
+    return [one.state for one in federation.pns.worker.station.peer_states()]
 
 
 def test_a_gateway_whose_peer_is_silent_stops_in_time(federation: Federation, link: Link) -> None:

@@ -48,7 +48,7 @@ from gateway.doctor.examination import CHECKS, examine
 from gateway.doctor.findings import CODES, Finding, Level
 from gateway.founding import InitResult, add_adapter
 from gateway.layout import GatewayDirectory
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, HostPort
 from gateway.stopped import Shown, StoppedLog, StoppedState, write_stopped
 from ledger.commit import Entry, GroupCommit
 from ledger.headfile import write_head_file
@@ -324,6 +324,16 @@ def test_3_registry_behind_a_box_that_intercepts_tls(patient: Patient, tmp_path:
     assert found.values["stage"] == "tls"
 
 
+def test_3_registry_that_hangs_is_no_fault_of_tls(patient: Patient) -> None:
+    """The system takes the connection; the process behind it does not answer."""
+    patient.country.stop_registry()
+    with socket.create_server(("127.0.0.1", patient.country.registry_port)):
+        found = patient.fault("REGISTRY_UNREACHABLE")
+
+    assert "connecté, aucune réponse en 3 s" in found.text.fr
+    assert "TLS" not in found.text.fr
+
+
 def test_3_registry_that_is_somebody_else(patient: Patient) -> None:
     """Identity: a certificate of our own authority, for another registry."""
     patient.country.stop_registry()
@@ -529,6 +539,54 @@ def test_8_nobody_answers_is_the_own_link(patient: Patient) -> None:
     assert " depuis " in found.text.fr
     assert (found.values["own_link"], refused.values["own_link"]) == (True, False)
     assert "all refuse the connection" in refused.text.en
+
+
+def test_8_a_peer_that_takes_connections_and_never_answers_is_no_good_peer(patient: Patient) -> None:
+    """A process that hangs: TCP is the system's answer, not the gateway's. ``status`` says so, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        logs = [RegisteredLog(id="2" * 64, worker=0, address=f"127.0.0.1:{port}")]
+        registration = patient.country.published.registration("BJ/GOV/ANIP/gw1", serial=2, logs=logs)
+        patient.country.published.register(patient.country.anip, registration)
+        patient.country.publish()
+        peer = {"gateway": "BJ/GOV/ANIP/gw1", "log": "2" * 64, "state": "PEER_UNREACHABLE"}
+        control = patient.run(command=speaking(peers=[peer]))
+
+        found = patient.fault("PEER_UNREACHABLE")
+        assert "PEER_UNREACHABLE" in control.state().faults
+        control.stop()
+        patient.run(command=speaking(peers=[peer | {"state": "open"}]))
+        healed = patient.findings("PEER_UNREACHABLE")
+
+    assert f"prend les connexions (127.0.0.1:{port}), mais aucun lien ne s'établit depuis " in found.text.fr
+    assert "calls to this member are refused" in found.text.en
+    assert healed == []
+
+
+def test_9_an_adapter_that_hangs_is_no_fault_of_tls(provider: Patient) -> None:
+    """It was connected, and nobody answered in time."""
+    where = HostPort.parse(load_settings(provider.directory.settings, GatewaySettings).adapter[0].address)
+    with socket.create_server((where.host, where.port)):
+        hangs = provider.fault("ADAPTER_DOWN")
+
+    assert "(connecté, aucune réponse en 2,5 s)" in hangs.text.fr
+    assert hangs.values["problem"] == "NO_ANSWER"
+
+
+def test_9_an_adapter_of_another_authority_is_a_fault_of_tls(provider: Patient) -> None:
+    """Its certificate is none of ours: it answers, and is not believed."""
+    where = HostPort.parse(load_settings(provider.directory.settings, GatewaySettings).adapter[0].address)
+    foreign = provider.directory.auth
+    credentials = grpc.ssl_server_credentials([(foreign.key.read_bytes(), foreign.certificate.read_bytes())])
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    server.add_secure_port(str(where), credentials)
+    server.start()
+    try:
+        found = provider.fault("ADAPTER_DOWN")
+    finally:
+        server.stop(None).wait()
+
+    assert "connecté, mais TLS échoue" in found.text.fr
 
 
 def test_9_adapter_down_with_the_calls_that_it_cost(provider: Patient) -> None:

@@ -380,3 +380,23 @@ def test_a_stopped_log_is_told_on_page_metrics_and_readiness(pages: StatusPages,
     assert "Old log: 12 here, 15 at the registry" in page
     assert 'passerelle_log_stopped{worker="0"} 1.0' in metrics
     assert "LOG_BEHIND_PEERS" in json.loads(ready)["faults"]
+
+
+@pytest.mark.parametrize(
+    ("states", "faults"),
+    [
+        ({"BJ/GOV/ANIP/gw1": "PEER_UNREACHABLE"}, ("PEER_UNREACHABLE",)),
+        ({"BJ/GOV/ANIP/gw1": "PEER_UNREACHABLE", "BJ/GOV/ANIP/gw2": "open"}, ()),
+        ({"BJ/GOV/ANIP/gw1": "PEER_UNREACHABLE", "BJ/GOV/PNS/gw1": "open"}, ("PEER_UNREACHABLE",)),
+        ({"BJ/GOV/ANIP/gw1": "lost"}, ()),
+    ],
+    ids=["alone", "another-gateway", "another-member", "not-in-use"],
+)
+def test_a_member_that_was_dialled_in_vain_is_a_fault(
+    states: dict[str, str], faults: tuple[str, ...]
+) -> None:
+    """Unless another of its gateways is reached; a link that broke and that nobody waits for is none."""
+    peers = tuple(PeerState(gateway=name, log="cd" * 32, state=state) for name, state in states.items())
+    worker = replace(WORKER, report=replace_struct(REPORT, peers=peers))
+
+    assert replace(HEALTHY, workers=(worker,)).faults == faults

@@ -491,7 +491,7 @@ class PeerStatus(_message.Message):
     worker: _builtins.int
     """Worker here that holds the road."""
     state: _builtins.str
-    """`open`, `connecting`, `lost` or a reason."""
+    """`open`, `connecting`, `lost` or a reason: `PEER_UNREACHABLE` once it was dialled in vain."""
     size: _builtins.int
     """Verified size of its log."""
     clock_ahead_s: _builtins.int

@@ -466,10 +466,13 @@ def log() -> None:
 @lang_option
 def log_status(config: Path, output: Output, lang: Language) -> None:
     """Taille, tête signée, index, place libre, jours restants / size, signed head, index, free space, days left."""
-    from gateway.screens import log_screen
+    from gateway.screens import heads_json, log_screen
 
     found, heads, is_live = _standing(config)
-    _show(log_screen(found, heads.heads), heads, output, lang)
+    if output == "json":
+        click.echo(heads_json(heads))
+    else:
+        _show(log_screen(found, heads.heads), heads, output, lang)
     sys.exit(GOOD if is_live else FAULT)
 
 

@@ -1,10 +1,12 @@
 """What ``status``, ``exchange show``, ``log status`` and ``config show`` put on a screen, in French or English."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from core.configuration import CurrentConfiguration, RegistrationEntry
@@ -129,6 +131,14 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
     lines = [_from_files(status)] if GATEWAY_DOWN in status.faults else []
     lines += stopped_lines(status)
     return Screen([*lines, *_forecast(status)], [Table(Text("Journaux", "Logs"), header, rows)])
+
+
+def heads_json(found: log_pb2.GetHeadResponse) -> str:
+    """The newest heads as JSON, each ``jws`` as it was signed: what ``audit verify-log --head`` takes from a file."""
+    document = MessageToDict(found)
+    for shown, head in zip(document.get("heads", ()), found.heads, strict=False):
+        shown["jws"] = head.jws.decode("ascii")
+    return json.dumps(document, ensure_ascii=False)
 
 
 def _forecast(status: status_pb2.GetStatusResponse) -> list[Text]:

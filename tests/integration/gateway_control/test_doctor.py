@@ -34,7 +34,7 @@ from grpc_health.v1 import health_pb2
 from cli.main import passerelle
 from core.clock import SystemClock
 from core.configuration import CurrentConfiguration, decode_current, encode_current
-from core.heads import TreeHead
+from core.heads import TreeHead, parse_head
 from core.identifiers import SubsystemId, urn
 from core.language import Text
 from core.leaves import Note, note_leaf
@@ -1058,6 +1058,18 @@ def test_every_code_is_explained_in_both_languages(patient: Patient) -> None:
     assert "sudo timedatectl set-ntp true" in both
     assert reason["status"] == "PERMISSION_DENIED"
     assert all(text.fr and text.en and text.fr != text.en for text in CODES.values())
+
+
+def test_log_status_gives_the_head_as_it_was_signed(patient: Patient) -> None:
+    """``jws`` in JSON is the compact JWS itself, which ``verify-log --head`` takes from a file."""
+    patient.configured()
+    _sign_head(patient, size=1, iat=round(time.time()))
+    arguments = ["--config", str(patient.directory.settings), "--output", "json"]
+
+    (head,) = json.loads(CliRunner().invoke(passerelle, ["log", "status", *arguments]).stdout)["heads"]
+
+    unverified = parse_head(head["jws"].encode("ascii")).unverified
+    assert (unverified.log, unverified.size, unverified.root) == (head["log"], 1, head["root"])
 
 
 def test_status_and_log_status_are_true_with_the_process_dead(patient: Patient) -> None:

@@ -14,6 +14,7 @@ from core.language import Text
 from core.reasons import Code, ExchangeError, Reason
 from gateway.control.programs import PinnedPrograms
 from gateway.layout import GatewayDirectory
+from gateway.remains import living_workers
 from gateway.worker.trust import build
 from passerelle.gateway.v1 import (
     log_pb2,
@@ -46,8 +47,9 @@ class LocalAdmin:
 
     def __init__(self, directory: GatewayDirectory, *, timeout_s: float = TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
+        self._directory = directory
         if not directory.admin_socket.exists():
-            raise NotRunningError(f"the gateway in {directory.root} does not run: there is no admin.sock")
+            raise NotRunningError(directory, "there is no admin.sock")
         self._channel = grpc.secure_channel(
             f"unix:{directory.admin_socket}",
             grpc.local_channel_credentials(grpc.LocalConnectionType.UDS),
@@ -132,7 +134,7 @@ class LocalAdmin:
             refused = error_from_rpc(error)
             if refused.code is Code.UNAVAILABLE and not refused.reason:
                 # A process that was killed leaves its socket behind.
-                raise NotRunningError("the gateway does not run: nobody answers at its admin.sock") from error
+                raise NotRunningError(self._directory, "nobody answers at its admin.sock") from error
             raise refused from error
 
 
@@ -152,17 +154,26 @@ def is_admission_in_use(directory: GatewayDirectory, *, within_s: float = ADMISS
 
 
 class NotRunningError(ExchangeError):
-    """Nobody answers at a gateway's ``admin.sock``."""
+    """Nobody answers at a gateway's ``admin.sock``; its workers may live on."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(
-            Reason.NOT_FOUND,
-            text,
-            remedy=Text(
-                "lancer la passerelle (passerelle gateway serve), ou nommer son gateway.toml avec --config",
-                "start the gateway (passerelle gateway serve), or name its gateway.toml with --config",
-            ),
-        )
+    def __init__(self, directory: GatewayDirectory, why: str) -> None:
+        start = f"`passerelle gateway serve --config {directory.settings}`"
+        if living := living_workers(directory):
+            text = (
+                f"the control process does not run: {why}; {len(living)} worker(s) live on and carry exchanges, "
+                "which only control can show"
+            )
+            remedy = Text(
+                f"relancer le contrôle ({start}) ; sans lui, chaque échange se lit avec `passerelle audit list`",
+                f"start control again ({start}); without it, `passerelle audit list` reads each exchange",
+            )
+        else:
+            text = f"the gateway in {directory.root} does not run: {why}"
+            remedy = Text(
+                f"lancer la passerelle ({start}), ou nommer un autre gateway.toml avec --config",
+                f"start the gateway ({start}), or name another gateway.toml with --config",
+            )
+        super().__init__(Reason.NOT_FOUND, text, remedy=remedy)
 
     def __reduce__(self) -> tuple[type[ExchangeError], tuple[Reason, str]]:
         return (ExchangeError, (self.reason, str(self)))

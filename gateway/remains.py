@@ -62,15 +62,16 @@ def read_current(directory: GatewayDirectory) -> CurrentConfiguration | None:
         return None
 
 
-def living_workers(settings: GatewaySettings, directory: GatewayDirectory) -> dict[int, int]:
+def living_workers(directory: GatewayDirectory) -> dict[int, int]:
     """Process ids of workers that live, by number; control may be dead meanwhile."""
-    return dict(_living(settings, directory))
+    return dict(_living(directory))
 
 
-def _living(settings: GatewaySettings, directory: GatewayDirectory) -> Iterator[tuple[int, int]]:
-    for number in range(settings.workers):
+def _living(directory: GatewayDirectory) -> Iterator[tuple[int, int]]:
+    for path in sorted(directory.state.glob("worker-*.pid")):
         try:
-            pid = int(directory.worker_pid(number).read_text(encoding="ascii"))
+            number = int(path.stem.removeprefix("worker-"))
+            pid = int(path.read_text(encoding="ascii"))
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             continue
@@ -133,7 +134,7 @@ def status_from_files(
 ) -> tuple[status_pb2.GetStatusResponse, log_pb2.GetHeadResponse]:
     """What the admin API would tell of it, and its newest heads; ``as_of`` is when the gateway last noted its state."""
     living, logs, free = (
-        living_workers(settings, directory),
+        living_workers(directory),
         look_at_logs(settings, directory),
         free_bytes(directory),
     )

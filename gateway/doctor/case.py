@@ -121,7 +121,7 @@ def gather(
         now_ms=clock.now_ms(),
         is_live=live is not None,
         status=live or read_status(directory.status),
-        living=living_workers(settings, directory),
+        living=living_workers(directory),
         current=current,
         view=view,
         logs=look_at_logs(settings, directory),

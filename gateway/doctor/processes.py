@@ -28,12 +28,15 @@ def check_processes(case: Case) -> Iterator[Finding]:
             else Text("jamais", "never")
         )
         if case.living:
-            workers = ", ".join(map(str, case.living.values()))
+            workers, until = ", ".join(map(str, case.living.values())), _until_expiry(case)
             text = Text(
                 f"Le processus de contrôle ne répond pas (dernier état noté : {known.fr}) ; {len(case.living)} worker(s) "
-                f"vivent encore (pid {workers}) : les échanges continuent jusqu'à l'expiration de la configuration",
+                f"vivent encore (pid {workers}) : les échanges des programmes continuent{until.fr}, mais rien de nouveau "
+                "n'arrive du registre, et `passerelle call`, `exchange list` et `show`, /etat et les métriques ne "
+                "répondent pas",
                 f"The control process does not answer (last state noted: {known.en}); {len(case.living)} worker(s) live "
-                f"on (pid {workers}): exchanges go on until the configuration expires",
+                f"on (pid {workers}): exchanges of programs go on{until.en}, but no news comes from the registry, and "
+                "`passerelle call`, `exchange list` and `show`, /etat and the metrics do not answer",
             )
         else:
             text = Text(
@@ -73,6 +76,16 @@ def check_processes(case: Case) -> Iterator[Finding]:
         yield good(
             "GATEWAY_DOWN", f"contrôle et {count} worker(s) tournent", f"control and {count} worker(s) run"
         )
+
+
+def _until_expiry(case: Case) -> Text:
+    """How long workers go on alone: as long as the configuration that they hold."""
+    if case.current is None:
+        return Text("", "")
+    at = moment(case.current.expires_at, case.now_ms)
+    return Text(
+        f" jusqu'à l'expiration de la configuration ({at.fr})", f" until the configuration expires ({at.en})"
+    )
 
 
 def check_ports(case: Case) -> Iterator[Finding]:

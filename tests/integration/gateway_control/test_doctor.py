@@ -898,12 +898,18 @@ def test_workers_that_outlive_control_are_seen(patient: Patient) -> None:
         patient.directory.worker_pid(0).write_text(str(worker.pid))
         until(lambda: b"gateway.worker" in Path(f"/proc/{worker.pid}/cmdline").read_bytes())
         alive = patient.fault("GATEWAY_DOWN")
+        listed = CliRunner().invoke(
+            passerelle, ["exchange", "list", "--in-doubt", "--config", str(patient.directory.settings)]
+        )
     finally:
         worker.kill()
         worker.wait()
     dead = patient.fault("GATEWAY_DOWN")
 
     assert f"1 worker(s) vivent encore (pid {worker.pid})" in alive.text.fr
+    assert "les échanges des programmes continuent" in alive.text.fr
+    assert "`passerelle call`, `exchange list` and `show`" in alive.text.en
+    assert "1 worker(s) live on and carry exchanges, which only control can show" in str(listed.exception)
     assert "La passerelle ne tourne pas ; dernier état noté : jamais" in dead.text.fr
 
 

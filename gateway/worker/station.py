@@ -397,6 +397,7 @@ class Station:
             if entry.statement is None:
                 index = road.take_receipt(entry.body, entry.receipt)
                 if index is not None:
+                    self.witnesses.on_receipt()
                     receipt = ReceiptRecord(index, entry.index, entry.head, entry.body)
                     road.records.append((AttachmentKind.RECEIPT, receipt.encode()))
         return entries

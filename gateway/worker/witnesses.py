@@ -151,6 +151,13 @@ class Witnesses:
         self._asked.discard(road.peer.log)
         self.is_confirmed = self.is_confirmed or road.sent_size > 0
 
+    def on_receipt(self) -> None:
+        """A peer verified a head of ours as going on from what it held: as good a witness as one that told it in Hello.
+
+        The first stream of a successor, or to a peer that never met us, opens with nothing held.
+        """
+        self.is_confirmed = True
+
     def hear_registry(self, heads: tuple[bytes, ...], view: TrustView | None, *, answered: bool) -> None:
         """What the registry holds of our logs, or that it could not be asked. A head counts by our own seal alone."""
         self._awaits_registry = False

@@ -33,7 +33,7 @@ from gateway.closing import require_stopped, switch
 from gateway.stopped import StoppedLog, read_stopped
 from gateway.succession import Successor, finish_succession, open_successor, predecessors, read_old_log
 from gateway.worker.exchange import Phase
-from gateway.worker.main import Worker
+from gateway.worker.main import LOG_UNCONFIRMED, Worker
 from ledger.evidence import gather_evidence
 from ledger.headfile import read_head_file
 from ledger.places import closed_place
@@ -324,6 +324,8 @@ def test_exchanges_flow_again_once_the_successor_is_registered(
 
     made = succeed(federation, pns)
     after = call(federation, b"after")
+    # Nobody held a head of it when the link opened; a peer that took what it says holds one.
+    until(lambda: LOG_UNCONFIRMED not in worker_of(pns).report().faults)
 
     assert made.before == Succession(old_log, old_size, made.before.root, "copie restauree")
     assert (made.gap.begin, made.gap.end) == (old_size, there)

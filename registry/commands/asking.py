@@ -99,8 +99,13 @@ def reason_option(command: _Command) -> _Command:
 # --- the four ways ---
 
 
-def shows(columns: Columns) -> Callable[[Callable[..., Row | list[Row]]], Callable[..., None]]:
-    """The question returns one row, or a list of them; a ``Text`` in it is told in the reader's language."""
+def shows(
+    columns: Columns, nothing: Text | None = None
+) -> Callable[[Callable[..., Row | list[Row]]], Callable[..., None]]:
+    """The question returns one row, or a list of them; a ``Text`` in it is told in the reader's language.
+
+    ``nothing`` is said in the place of a table without rows.
+    """
 
     def decorate(question: Callable[..., Row | list[Row]]) -> Callable[..., None]:
         @connected
@@ -110,7 +115,9 @@ def shows(columns: Columns) -> Callable[[Callable[..., Row | list[Row]]], Callab
         def command(*, connection: Connection, output: Output, lang: Language, **asked: Any) -> None:
             with connection.open() as client:
                 found = question(client, **asked)
-            if isinstance(found, list):
+            if found == [] and nothing is not None and output == "table":
+                say(nothing, lang)
+            elif isinstance(found, list):
                 show_rows([_told(row, lang) for row in found], columns, output, lang)
             else:
                 show_one(_told(found, lang), columns, output, lang)

@@ -140,8 +140,14 @@ _ALARM_COLUMNS: Final = {
 }
 
 
+_NO_ALARM: Final = Text(
+    "Aucune alarme : aucune tête n'a reculé, aucune n'en contredit une autre.",
+    "No alarm: no head went back, none contradicts another.",
+)
+
+
 @registry.command()
-@shows(_ALARM_COLUMNS)
+@shows(_ALARM_COLUMNS, _NO_ALARM)
 def alarms(client: RegistryClient) -> list[Row]:
     """Têtes de journaux qui reculent ou se contredisent / heads of logs that go back or contradict."""
     from core.heads import parse_head

@@ -22,8 +22,9 @@ _COLUMNS: Final = {
     "state": Text("état", "state"),
     "submitted_by": Text("déposée par", "submitted by"),
     "submitted_at": Text("le", "at"),
-    "approvals": Text("avis", "approvals"),
+    "given": Text("avis", "approvals"),
     "needed": Text("sur", "of"),
+    "approvals": Text("donnés par", "given by"),
     "refusal_reason": Text("motif du refus", "refused because"),
 }
 
@@ -92,7 +93,8 @@ def _row(found: requests_pb2.Request) -> Row:
         "state": coded(state.lower()),
         "submitted_by": found.submitted_by,
         "submitted_at": when(found.submitted_at_ms),
-        "approvals": [one.operator for one in found.approvals],
+        "given": len(found.approvals),
         "needed": found.approvals_needed,
+        "approvals": [one.operator for one in found.approvals],
         "refusal_reason": found.refusal_reason,
     }

@@ -108,6 +108,7 @@ legal_basis = {{ fr = "Loi 2017-08", en = "Law 2017-08" }}
     assert "rien n'est changé" in run("agreement", "conclude", *signed, "--dry-run").output
     run("agreement", "conclude", *signed)
     (waiting,) = rows(run("request", "list", "--output", "json"))
+    assert (waiting["given"], waiting["needed"], waiting["approvals"]) == (0, 2, [])
     assert "1 avis sur 2" in run("request", "approve", str(waiting["number"])).output
     assert "publié" in run("request", "approve", str(waiting["number"]), operator=2).output
 
@@ -233,3 +234,10 @@ def test_alarms_about_heads_are_listed(country: RegistryCountry) -> None:
     assert error_from_rpc(refused.value).reason == "NOT_AUTHORISED"
     (row,) = rows(listed)
     assert (row["gateway"], row["held"], row["shown"]) == (sealed.gateway, 9, 5)
+
+
+def test_that_there_is_no_alarm_is_said(run: Run) -> None:
+    """An operator is not left to read it out of an empty table; machines get an empty list."""
+    assert "Aucune alarme" in run("registry", "alarms", "--lang", "fr").output
+    assert "No alarm" in run("registry", "alarms", "--lang", "en").output
+    assert rows(run("registry", "alarms", "--output", "json")) == []

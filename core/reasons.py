@@ -180,10 +180,12 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
     Reason.PROGRAM_UNKNOWN: _entry(
         Code.UNAUTHENTICATED,
         "no",
-        "ce programme n'est pas connu de la passerelle",
-        "the gateway does not know this program",
-        "se connecter avec le certificat écrit par « passerelle program add »",
-        "connect with the certificate that 'passerelle program add' wrote",
+        "ce programme n'est pas connu de la passerelle : ni certificat admis, ni jeton",
+        "the gateway does not know this program: neither an admitted certificate nor a token",
+        "se connecter avec le certificat écrit par « passerelle program add », ou envoyer un jeton signé par "
+        "une clé admise (authorization: Bearer)",
+        "connect with the certificate that 'passerelle program add' wrote, or send a token signed by an admitted key "
+        "(authorization: Bearer)",
     ),
     Reason.CLIENT_NOT_YOURS: _entry(
         Code.PERMISSION_DENIED,

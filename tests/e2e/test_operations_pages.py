@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from cli.processes import free_base
 from tests.support.programs import require_program
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
+IN_ORDER = ("founding.md", "member.md", "agreement.md", "recovery.md", "revocation.md")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PAGES_PORT = re.compile(r"\b430(\d\d)\b")
 
@@ -23,18 +25,15 @@ def blocks(page: str) -> list[str]:
     return BLOCK.findall((OPERATIONS / page).read_text())
 
 
-def script(base: int) -> str:
-    """All commands of the pages, with the ports that are free here; the agreement is revoked at the very end."""
-    *agreement, revocation = blocks("agreement.md")
-    commands = [*blocks("founding.md"), *blocks("member.md"), *agreement, *blocks("recovery.md"), revocation]
-    text = PAGES_PORT.sub(lambda found: str(base + int(found[1])), "\n".join(commands))
+def script(pages: Iterable[str], base: int) -> str:
+    """All commands of the pages, with the ports that are free here."""
+    commands = "\n".join(command for page in pages for command in blocks(page))
+    text = PAGES_PORT.sub(lambda found: str(base + int(found[1])), commands)
     return f"set -eu\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n{text}"
 
 
-@pytest.mark.timeout(420)
-def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: Path) -> None:
-    """From certification authorities to a person's record, over a lost disk, to a refusal, as documented."""
-    require_program("openssl")
+def run(tmp_path: Path, *pages: str) -> str:
+    """Type the commands of the pages in an empty directory; what they print."""
     command = Path(sys.executable).parent / "passerelle"
     environment = {
         "PATH": f"{command.parent}:{os.environ['PATH']}",
@@ -44,7 +43,7 @@ def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: P
     bash = shutil.which("bash") or "/bin/sh"
 
     process = subprocess.Popen(
-        [bash, "-c", script(free_base())],
+        [bash, "-c", script(pages, free_base())],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -57,8 +56,16 @@ def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: P
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)
         printed, _ = process.communicate(timeout=20)
-
     assert process.returncode == 0, printed
+    return printed
+
+
+@pytest.mark.timeout(420)
+def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: Path) -> None:
+    """From certification authorities to a person's record, over a lost disk, to a refusal, as documented."""
+    require_program("openssl")
+    printed = run(tmp_path, *IN_ORDER)
+
     assert '"lastName": "ADJOVI"' in printed
     assert re.search(r"Journal ancien : taille \d+ ici, \d+ chez BJ/GOV/ANIP/gw1", printed)
     assert re.search(
@@ -66,3 +73,13 @@ def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: P
     )
     assert "NO_AGREEMENT" in printed.rpartition("ADJOVI")[2]
     assert printed.rstrip().endswith("l'appel est refusé")
+
+
+@pytest.mark.timeout(420)
+def test_a_country_to_rehearse_with_is_founded_in_one_command_and_answers(tmp_path: Path) -> None:
+    """As the page on rehearsals says, each process started by hand; its names are those of the other pages."""
+    printed = run(tmp_path, "rehearsal.md")
+
+    assert "Pays fondé" in printed
+    assert '"lastName": "ADJOVI"' in printed
+    assert (tmp_path / "pns" / "gateway.toml").exists()

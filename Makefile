@@ -20,11 +20,18 @@ PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipro
 	protos-check coverage bench fuzz lock clean
 
 help:
-	@echo "make demo    un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
-	@echo "make up      le même pays, jusqu'à Ctrl-C                          | the same country, until Ctrl-C"
-	@echo "make test    tous les tests                                        | all tests"
-	@echo "make fuzz    chaque analyseur, 10 minutes                          | every parser, 10 minutes"
-	@echo "make lint    style, types, couches, protos                         | style, types, layers, protos"
+	@echo "make demo              un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
+	@echo "make up                le même pays, jusqu'à Ctrl-C                         | the same country, until Ctrl-C"
+	@echo "make test              tous les tests                                       | all tests"
+	@echo "make lint              style, types, couches, protos                        | style, types, layers, protos"
+	@echo "Longs, durées dans CONTRIBUTING.md | long, durations in CONTRIBUTING.md:"
+	@echo "make test-crash        1 000 morts, tous les points de panne                | 1,000 deaths, every failpoint"
+	@echo "make test-power        200 coupures de courant                              | 200 power cuts"
+	@echo "make test-fidelity     10 000 refus rendus tels quels                       | 10,000 refusals told as they were said"
+	@echo "make test-cancellation 100 000 appels annulés ou échus                      | 100,000 calls cancelled or out of time"
+	@echo "make test-memory       mémoire sur 100 000 échanges                         | memory over 100,000 exchanges"
+	@echo "make test-mutations    10 000 journaux altérés                              | 10,000 logs altered"
+	@echo "make fuzz              chaque analyseur, 10 minutes                         | every parser, 10 minutes"
 
 setup: $(STAMP)
 

@@ -1,4 +1,4 @@
-"""Joins the journals of both ends with both logs and evaluates the invariants of DESIGN, section 11.
+"""Joins the journals of both ends with both logs and evaluates the invariants of docs/reliability.md.
 
 Independent of the gateways: it reads files only, and asks no process and no metric. A journal is a file of JSON lines,
 synced line by line by the program or the adapter that keeps it::

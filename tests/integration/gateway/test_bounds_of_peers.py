@@ -1,4 +1,4 @@
-"""What one peer can make us log, hold, or claim (PROTOCOL M17; DESIGN, invariant 9)."""
+"""What one peer can make us log, hold, or claim (PROTOCOL M17; invariant 9 of docs/reliability.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call has an end, whatever happens to its road and whenever (DESIGN, invariants 8 and 9)."""
+"""Every call has an end, whatever happens to its road and whenever (invariants 8 and 9 of docs/reliability.md)."""
 
 from __future__ import annotations
 

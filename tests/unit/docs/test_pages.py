@@ -82,3 +82,16 @@ def test_a_remedy_names_commands_in_quotes_only() -> None:
 
     assert areas
     assert bare == []
+
+
+def test_every_long_run_is_in_the_help_and_on_the_page_of_contributors() -> None:
+    """Nobody has to read the Makefile to learn that a run exists, or how long it takes."""
+    makefile = (ROOT / "Makefile").read_text()
+    contributing = (ROOT / "CONTRIBUTING.md").read_text()
+    (long,) = re.findall(r"^LONG := (.*)$", makefile, re.MULTILINE)
+
+    targets = [*long.split(), "fuzz"]
+
+    assert len(targets) == len(list((ROOT / "tests" / "long").glob("test_*.py"))) + 1
+    assert [one for one in targets if f'@echo "make {one} ' not in makefile] == []
+    assert [one for one in targets if f"| `make {one}` | " not in contributing] == []

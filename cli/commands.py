@@ -33,8 +33,8 @@ _WRAPPER: Final = """\
 given=" $* "
 add=
 value=
-case "$1" in
-call)
+case "$1 $2" in
+"call "*)
     previous=
     client=
     for argument in "$@"; do
@@ -53,10 +53,12 @@ call)
             exit 2 ;;
         esac ;;
     esac ;;
-member | subsystem | service | agreement | request)
+"member "* | "subsystem "* | "service "* | "agreement "* | "request "*)
     case "$given" in *" --identity "* | *" --identity="* | *" --help "* | *" -h "*) ;;
     *) add=--identity value={operator} ;; esac ;;
-status | doctor | exchange | log | config | program)
+# Made with the program's own key, wherever that lies.
+"program token") ;;
+"status "* | "doctor "* | "exchange "* | "log "* | "config "* | "program "* | "gateway register")
     case "$given" in *" --config "* | *" --config="* | *" --help "* | *" -h "*) ;;
     *) add=--config value={config} ;; esac ;;
 esac

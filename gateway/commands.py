@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -512,12 +513,13 @@ def succeed(reason: str, worker: int, config: Path, dry_run: bool, yes: bool, la
     )
     made = open_successor(directory, settings, worker, old, reason, SystemClock(), is_asked=is_asked)
     switch(directory, worker)
+    register = f"passerelle gateway register --config {quote(str(config))} --member-key-file"
     _say(
         Text(
             f"Successeur : journal {made.log}. Aucun échange ne passe avant son enregistrement : "
-            "passerelle gateway register --member-key-file CLÉ, puis l'avis de deux opérateurs.",
+            f"{register} CLÉ, puis l'avis de deux opérateurs.",
             f"Successor: log {made.log}. No exchange passes before it is registered: "
-            "passerelle gateway register --member-key-file KEY, then the approval of two operators.",
+            f"{register} KEY, then the approval of two operators.",
         ),
         lang,
     )

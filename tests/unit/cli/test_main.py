@@ -254,7 +254,25 @@ def test_a_wrapper_works_below_a_path_with_spaces(tmp_path: Path, monkeypatch: p
         layout.program("BJ/GOV/PNS/PORTAIL/portail")
     )
     assert last_argument("member", "list") == str(layout.person("operator", "operateur-1"))
-    assert last_argument("status") == str(layout.gateway(load_plan(layout.plan).member[0]) / "gateway.toml")
+    settings = str(layout.gateway(load_plan(layout.plan).member[0]) / "gateway.toml")
+    assert last_argument("status") == settings
+    assert last_argument("program", "list") == settings
+    assert last_argument("gateway", "register", "--member-key-file", "key") == settings
+
+
+def test_a_wrapper_adds_nothing_to_what_belongs_to_no_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token is made from a key alone; a new gateway has no settings yet."""
+    monkeypatch.setattr(sys, "executable", "echo")
+    layout = Layout(tmp_path)
+    layout.plan.write_text(DEFAULT_PLAN)
+    wrapper = wrapper_of(layout)
+    write_wrapper(wrapper, load_plan(layout.plan), layout)
+
+    for arguments in (["program", "token", "P", "--key", "k"], ["gateway", "init", "d"], ["--help"]):
+        done = subprocess.run([wrapper, *arguments], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["-m", "cli", *arguments]
 
 
 def test_each_country_has_its_own_wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,14 @@ from core.succession import OWN_STATE
 from gateway.channel import WriteFailure
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, Value, good
-from gateway.doctor.words import moment, number, size
+from gateway.doctor.words import at_moment, number, size
 from gateway.remains import LogOnDisk
 from gateway.stopped import what_and_remedy
 from ledger.glance import older_damage
 
 _REMEMBERED_MS: Final = 7 * 86_400_000
 _INDEX_BEHIND: Final = 10_000
+_FORESEEN_DAYS: Final = 365
 # For the older segments of one log: a few hundred MB of them.
 _OLDER_S: Final = 3.0
 
@@ -37,13 +38,21 @@ def check_disk(case: Case) -> Iterator[Finding]:
         )
         return
     left, used = size(free), size(sum(log.seen.used_bytes for log in case.logs if log.seen is not None))
-    occupied = f"`sudo du -xhd2 {_mount_of(where)} | sort -h | tail`"
+    mount = _mount_of(where)
+    occupied = f"`sudo du -xhd2 {mount} | sort -h | tail`"
     remedy = Text(
         f"libérer de la place hors de {where} : {occupied} montre ce qui l'occupe ; ou agrandir le disque. Le service "
         "reprend seul. Ne supprimez aucun segment",
         f"free some room outside {where}: {occupied} shows what takes it; or enlarge the disk. Service resumes alone. "
         "Delete no segment",
     )
+    if mount == where.resolve():
+        remedy = Text(
+            f"agrandir le disque {mount}, qui est celui du journal seul ; en retirer ce qui n'est pas à la passerelle "
+            f"(`ls -la {mount}`). Le service reprend seul. Ne supprimez aucun segment",
+            f"enlarge the disk {mount}, which is the log's own; take away what is not the gateway's (`ls -la {mount}`). "
+            "Service resumes alone. Delete no segment",
+        )
     values = {"free_bytes": free, "reserve_bytes": reserve} | (
         {} if case.days_left is None else {"days_left": round(case.days_left, 1)}
     )
@@ -72,17 +81,22 @@ def check_disk(case: Case) -> Iterator[Finding]:
             values,
         )
     else:
-        forecast = (
-            Text("", "")
-            if case.days_left is None
-            else Text(f", plein dans {case.days_left:.0f} jours", f", full in {case.days_left:.0f} days")
-        )
+        forecast = _forecast(case.days_left)
         yield good(
             "DISK_LOW",
             f"{left.fr} libres sur {where}{forecast.fr}",
             f"{left.en} left on {where}{forecast.en}",
             **values,
         )
+
+
+def _forecast(days_left: float | None) -> Text:
+    """When the disk is full; further off than a year nobody can tell."""
+    if days_left is None:
+        return Text("", "")
+    if days_left > _FORESEEN_DAYS:
+        return Text(", pas plein avant un an à ce rythme", ", not full within a year at the present pace")
+    return Text(f", plein dans {days_left:.0f} jours", f", full in {days_left:.0f} days")
 
 
 def _mount_of(path: Path) -> Path:
@@ -131,11 +145,11 @@ def _is_ready(case: Case, worker: int) -> bool:
 
 
 def _write_failure(case: Case, worker: int, failure: WriteFailure, *, is_over: bool) -> Finding:
-    at = moment(failure.at, case.now_ms)
+    at = at_moment(failure.at, case.now_ms)
     segment = f", segment {failure.segment}" if failure.segment else ""
     begun = Text(
-        f"Écriture refusée par le disque ({failure.error}{segment}) à {at.fr}",
-        f"The disk refused a write ({failure.error}{segment}) at {at.en}",
+        f"Écriture refusée par le disque ({failure.error}{segment}) {at.fr}",
+        f"The disk refused a write ({failure.error}{segment}) {at.en}",
     )
     if is_over:
         then = Text(

@@ -202,8 +202,9 @@ def _certificate(case: Case, name: str, files: KeyFiles, begins: int, ends: int)
             "CERT_EXPIRED",
             Level.FAULT,
             Text(
-                f"Le certificat {name} de {gateway} ne vaut qu'à partir du {at.fr} : l'horloge retarde-t-elle ?",
-                f"The {name} certificate of {gateway} is valid from {at.en} only: is the clock behind?",
+                f"Le certificat {name} de {gateway} n'est pas encore valable (début : {at.fr}) ; l'horloge "
+                "retarde-t-elle ?",
+                f"The {name} certificate of {gateway} is not valid yet (begins: {at.en}): is the clock behind?",
             ),
             Text("`passerelle doctor CLOCK_SKEW`", "`passerelle doctor CLOCK_SKEW`"),
             values,

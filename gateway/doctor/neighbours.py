@@ -10,7 +10,7 @@ from core.reasons import Reason
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.probes import PeerProbe
-from gateway.doctor.words import moment, number
+from gateway.doctor.words import number, since
 from passerelle.gateway.v1 import status_pb2
 
 
@@ -35,7 +35,7 @@ def check_peers(case: Case) -> Iterator[Finding]:
 
 def _nobody(case: Case, members: list[str]) -> Finding:
     """Neither a peer nor the registry: our own link, unless machines that can be reached refuse us."""
-    since = _since_of_peers(case, [one.gateway for one in case.peers])
+    broken = _since_of_peers(case, [one.gateway for one in case.peers])
     refused = {case.registry.detail, *(one.problem for one in case.peers)} == {"ECONNREFUSED"}
     why = (
         Text(
@@ -50,8 +50,8 @@ def _nobody(case: Case, members: list[str]) -> Finding:
         "PEER_UNREACHABLE",
         Level.FAULT,
         Text(
-            f"Aucun pair ne répond ({count} adresse(s) essayée(s)), et le registre non plus{since.fr} : {why.fr}",
-            f"No peer answers ({count} address(es) tried), nor does the registry{since.en}: {why.en}",
+            f"Aucun pair ne répond ({count} adresse(s) essayée(s)), et le registre non plus{broken.fr} : {why.fr}",
+            f"No peer answers ({count} address(es) tried), nor does the registry{broken.en}: {why.en}",
         ),
         Text(
             "`ip route`, puis le pare-feu et le fournisseur d'accès : ouvrir la sortie TCP 7444",
@@ -69,7 +69,7 @@ def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: 
     names = " et ".join(sorted({one.gateway.rpartition("/")[2] for one in away}))
     names_en = names.replace(" et ", " and ")
     problem = _problem(away[0].problem)
-    since = _since_of_peers(case, [one.gateway for one in away])
+    broken = _since_of_peers(case, [one.gateway for one in away])
     if len(away) < len(probes):
         why = Text("une autre de leurs passerelles répond", "another gateway of theirs answers")
     elif others_answer:
@@ -87,8 +87,8 @@ def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: 
         "PEER_UNREACHABLE",
         Level.WARNING if len(away) < len(probes) else Level.FAULT,
         Text(
-            f"{member} {names} injoignable(s){since.fr} ({problem.fr}) ; {why.fr}",
-            f"{member} {names_en} cannot be reached{since.en} ({problem.en}); {why.en}",
+            f"{member} {names} injoignable(s){broken.fr} ({problem.fr}) ; {why.fr}",
+            f"{member} {names_en} cannot be reached{broken.en} ({problem.en}); {why.en}",
         ),
         _remedy_for_peer(case, away[0], member),
         {"member": member, "gateways": sorted({one.gateway for one in away}), "problem": away[0].problem},
@@ -112,21 +112,20 @@ def _reached(case: Case, member: str, probes: list[PeerProbe]) -> Finding:
             member=member,
         )
     names = sorted({peer.gateway for peer in away})
-    since = _since_of_peers(case, names)
+    broken = _since_of_peers(case, names)
     return Finding(
         "PEER_UNREACHABLE",
         Level.FAULT,
         Text(
-            f"{member} prend les connexions ({ports}), mais aucun lien ne s'établit{since.fr} : la passerelle d'en "
+            f"{member} prend les connexions ({ports}), mais aucun lien ne s'établit{broken.fr} : la passerelle d'en "
             "face ne répond pas, ou un boîtier répond à sa place ; les appels vers ce membre sont refusés",
-            f"{member} takes connections ({ports}), but no link comes about{since.en}: the gateway there does not "
+            f"{member} takes connections ({ports}), but no link comes about{broken.en}: the gateway there does not "
             "answer, or a box answers in its place; calls to this member are refused",
         ),
         Text(
-            f"appeler le contact de {member} (l'ASIN le connaît) : son worker est figé ou surchargé "
-            "(`passerelle doctor` chez lui)",
-            f"call the contact of {member} (ASIN knows it): its worker hangs or is overloaded "
-            "(`passerelle doctor` there)",
+            f"appeler le contact de {member} (l'ASIN le connaît) : son worker est figé ou surchargé, comme doctor "
+            "le dit chez lui",
+            f"call the contact of {member} (ASIN knows it): its worker hangs or is overloaded, doctor tells it there",
         ),
         {"member": member, "gateways": names, "problem": "NO_LINK"},
     )
@@ -161,8 +160,8 @@ def _since_of_peers(case: Case, gateways: list[str]) -> Text:
     ]
     if not broken:
         return Text("", "")
-    at = moment(max(broken), case.now_ms)
-    return Text(f" depuis {at.fr}", f" since {at.en}")
+    begun = since(max(broken), case.now_ms)
+    return Text(f" {begun.fr}", f" {begun.en}")
 
 
 def _problem(code: str) -> Text:
@@ -204,8 +203,10 @@ def check_adapters(case: Case) -> Iterator[Finding]:
                 f"{refused.en}",
             ),
             Text(
-                f"`systemctl status passerelle-adapter-{unit}` ; lancé à la main : `passerelle adapter serve`",
-                f"`systemctl status passerelle-adapter-{unit}`; started by hand: `passerelle adapter serve`",
+                f"`systemctl status passerelle-adapter-{unit}` ; lancé à la main : "
+                "`passerelle adapter serve --config DIR/adapter.toml`",
+                f"`systemctl status passerelle-adapter-{unit}`; started by hand: "
+                "`passerelle adapter serve --config DIR/adapter.toml`",
             ),
             {
                 "subsystem": probe.subsystem,
@@ -219,7 +220,5 @@ def check_adapters(case: Case) -> Iterator[Finding]:
 def _refused(seen: status_pb2.AdapterStatus | None, now_ms: int) -> Text:
     if seen is None or seen.state != "down" or not seen.HasField("since"):
         return Text("", "")
-    at, count = moment(seen.since.ToMilliseconds(), now_ms), number(seen.refused)
-    return Text(
-        f" ; {count.fr} appel(s) refusé(s) depuis {at.fr}", f"; {count.en} call(s) refused since {at.en}"
-    )
+    begun, count = since(seen.since.ToMilliseconds(), now_ms), number(seen.refused)
+    return Text(f" ; {count.fr} appel(s) refusé(s) {begun.fr}", f"; {count.en} call(s) refused {begun.en}")

@@ -37,6 +37,24 @@ def moment(ms: int, now_ms: int) -> Text:
     return Text(time.strftime("%d/%m/%Y ", then) + clock, f"{_day(then)} {clock}")
 
 
+def since(ms: int, now_ms: int) -> Text:
+    """``depuis 02:11``, ``depuis le 30/11/2026 02:11``."""
+    at = moment(ms, now_ms)
+    return Text(f"depuis {_article(at)}{at.fr}", f"since {at.en}")
+
+
+def at_moment(ms: int, now_ms: int) -> Text:
+    """``à 02:11``, ``le 30/11/2026 02:11``."""
+    at = moment(ms, now_ms)
+    article = _article(at)
+    return Text(f"{article or 'à '}{at.fr}", f"{'on' if article else 'at'} {at.en}")
+
+
+def _article(at: Text) -> str:
+    """What French puts before a date, and not before a time."""
+    return "le " if "/" in at.fr else ""
+
+
 def day(ms: int) -> Text:
     """The day alone."""
     then = time.localtime(ms / 1000)

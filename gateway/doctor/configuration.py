@@ -8,7 +8,7 @@ from typing import Final
 from core.language import Text
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
-from gateway.doctor.words import day, duration, moment
+from gateway.doctor.words import day, duration, moment, since
 from pki.keys import load_crl
 from rpc.names import issuer_of
 
@@ -18,6 +18,9 @@ _LIST_ENDING_MS: Final = 14 * 86_400_000
 def check_configuration(case: Case) -> Iterator[Finding]:
     """How old the configuration is, and when it stops everything."""
     current = case.current
+    if current is None and case.directory.current.exists():
+        yield _unreadable(case)
+        return
     if current is None:
         yield Finding(
             "CONFIG_MISSING",
@@ -30,15 +33,15 @@ def check_configuration(case: Case) -> Iterator[Finding]:
         )
         return
     age, left = duration(case.now_ms - current.fresh_at), duration(current.expires_at - case.now_ms)
-    until = moment(current.expires_at, case.now_ms)
+    until, ended = moment(current.expires_at, case.now_ms), since(current.expires_at, case.now_ms)
     values = {"version": current.version, "fresh_at": current.fresh_at, "expires_at": current.expires_at}
     if case.now_ms >= current.expires_at:
         yield Finding(
             "CONFIG_EXPIRED",
             Level.FAULT,
             Text(
-                f"Configuration v{current.version} vieille de {age.fr} : tout échange est refusé depuis {until.fr}",
-                f"Configuration v{current.version} is {age.en} old: every exchange is refused since {until.en}",
+                f"Configuration v{current.version} vieille de {age.fr} : tout échange est refusé {ended.fr}",
+                f"Configuration v{current.version} is {age.en} old: every exchange is refused {ended.en}",
             ),
             Text(
                 "rétablir la liaison avec le registre (`passerelle doctor REGISTRY_UNREACHABLE`) ; si l'ASIN confirme "
@@ -70,6 +73,32 @@ def check_configuration(case: Case) -> Iterator[Finding]:
             f"configuration v{current.version}, confirmed {age.en} ago",
             version=current.version,
         )
+
+
+def _unreadable(case: Case) -> Finding:
+    """A configuration came, and what workers read of it is spoilt; it is made again from the mirror, or fetched."""
+    path = case.directory.current
+    kept = any(case.directory.mirror.glob("metadata/*.json"))
+    lasts = Text(
+        " ; le miroir est là, une relance la refait sans le registre" if kept else "",
+        "; the mirror is here, a restart makes it anew without the registry" if kept else "",
+    )
+    restart = f"`passerelle gateway serve --config {case.directory.settings}`"
+    return Finding(
+        "CONFIG_MISSING",
+        Level.FAULT,
+        Text(
+            f"La configuration reçue est illisible ici : {path} est abîmé ou ne peut pas être lu{lasts.fr}",
+            f"The configuration that was received cannot be read here: {path} is damaged or unreadable{lasts.en}",
+        ),
+        Text(
+            f"relancer la passerelle ({restart} ou `systemctl restart passerelle-gateway`)"
+            + ("" if kept else " ; sans miroir il y faut le registre"),
+            f"start the gateway again ({restart} or `systemctl restart passerelle-gateway`)"
+            + ("" if kept else "; without a mirror that needs the registry"),
+        ),
+        {"file": str(path), "mirror": kept},
+    )
 
 
 def check_registration(case: Case) -> Iterator[Finding]:
@@ -251,6 +280,11 @@ def _goes_on(case: Case) -> Text:
     if not case.is_live and not case.living:
         return Text(
             f"la configuration tenue vaut encore {left.fr}", f"the configuration held is good for {left.en}"
+        )
+    if case.is_live and not any(one.state == "ready" for one in (case.status.workers if case.status else ())):
+        return Text(
+            f"aucun worker n'est en service, les échanges sont arrêtés (la configuration tenue vaut encore {left.fr})",
+            f"no worker is in service, exchanges are stopped (the configuration held is good for {left.en})",
         )
     return Text(f"les échanges continuent {left.fr} encore", f"exchanges go on for {left.en} more")
 

@@ -450,7 +450,7 @@ def test_an_anchor_that_is_none_accuses_no_log(country: EvidenceCountry, tmp_pat
 
     assert "ANCHOR_MISMATCH" in anchor
     assert "Remède : " in anchor
-    assert "DOCUMENT_INVALID" in lists
+    assert "CERTIFICATE_INVALID" in lists
 
 
 def test_two_hundred_seeded_bits_are_found_or_lie_in_the_torn_tail(country: EvidenceCountry) -> None:

@@ -83,7 +83,9 @@ def test_a_log_behind_the_registry_is_stopped_and_succeeded_while_the_gateway_ru
     assert result.exit_code == 0, result.output
     assert "1 feuilles ici ; 10 au registre." in result.output
     # What comes next works from any directory, as it is printed.
-    assert f"passerelle gateway register --config {made.directory.settings} --member-key-file" in result.output
+    assert (
+        f"passerelle gateway register --config {made.directory.settings} --member-key-file" in result.output
+    )
     until(lambda: report(control).log not in ("", made.logs[0].id))
     until(lambda: report(control).state == "ready")
     assert "LOG_NOT_REGISTERED" in report(control).faults

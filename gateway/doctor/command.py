@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -53,12 +54,27 @@ def doctor(
     if explain is not None:
         if codes or report is not None:
             raise click.UsageError("--explain CODE")
-        _explain(explain, output, lang)
+        _explain(_known(explain, lang), output, lang)
         return
-    unknown = [code for code in codes if code not in CODES]
-    if unknown:
-        raise click.UsageError(f"{', '.join(unknown)}: {', '.join(CODES)}")
-    sys.exit(_examine(codes, report, config, output, lang))
+    sys.exit(_examine([_known(code, lang) for code in codes], report, config, output, lang))
+
+
+def _known(code: str, lang: Language) -> str:
+    """A code as it is written; one of this page's, or any reason that a gateway may report."""
+    known = {**CODES, **Reason.__members__}
+    wanted = code.upper().replace("-", "_")
+    if wanted in known:
+        return wanted
+    near = ", ".join(get_close_matches(wanted, known, 3))
+    told = Text(
+        f"code inconnu : {printable(code)[:60]}"
+        + (f" ; voulez-vous dire {near} ?" if near else "")
+        + " Tous les codes : docs/operations/doctor.md et docs/erreurs.md",
+        f"unknown code: {printable(code)[:60]}"
+        + (f"; did you mean {near}?" if near else "")
+        + " All codes: docs/operations/doctor.md and docs/erreurs.md",
+    )
+    raise click.UsageError(told.in_(lang))
 
 
 def _examine(codes: Sequence[str], report: Path | None, config: Path, output: Output, lang: Language) -> int:
@@ -139,8 +155,6 @@ def _explain(code: str, output: Output, lang: Language) -> None:
     """A code of doctor, or any reason of the layer; both where it is both."""
     meaning = CODES.get(code)
     reason = Reason(code) if code in Reason.__members__ else None
-    if meaning is None and reason is None:
-        raise click.UsageError(f"--explain: {code} ?")
     row: dict[str, object] = {"code": code}
     if meaning is not None:
         row["meaning"] = meaning.in_(lang)

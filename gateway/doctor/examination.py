@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Final
 
@@ -20,7 +21,7 @@ from gateway.doctor.configuration import (
     check_revocation_lists,
 )
 from gateway.doctor.disk import check_disk, check_index, check_log, check_write_failures
-from gateway.doctor.findings import Finding, Level
+from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.keys import check_anchor, check_certificates, check_keys, check_wrapping_key
 from gateway.doctor.neighbours import check_adapters, check_peers
 from gateway.doctor.processes import check_ports, check_processes
@@ -39,7 +40,7 @@ class Check:
 
 
 CHECKS: Final = (
-    Check(check_processes, ("GATEWAY_DOWN",)),
+    Check(check_processes, ("GATEWAY_DOWN", "WORKER_DOWN", "WORKER_SILENT")),
     Check(check_clock, ("CLOCK_SKEW",), outside=True),
     Check(check_configuration, ("CONFIG_STALE", "CONFIG_EXPIRED", "CONFIG_MISSING")),
     Check(check_registration, ("GATEWAY_SUSPENDED", "LOG_NOT_REGISTERED")),
@@ -66,9 +67,43 @@ def examine(
     wanted = [one for one in CHECKS if not codes or set(codes) & set(one.codes)]
     case = gather(settings, directory, clock, outside=any(one.outside for one in wanted))
     findings = [finding for one in wanted for finding in _run(one, case)]
-    if not codes:
-        findings += _reported(case, {one.code for one in findings if one.level is not Level.GOOD})
-    return case, findings
+    reported = list(_reported(case, {one.code for one in findings if one.level is not Level.GOOD}))
+    findings += _unchecked(codes, case, reported) if codes else reported
+    return case, [_with_config(one, directory) for one in findings]
+
+
+def _unchecked(codes: Collection[str], case: Case, reported: Collection[Finding]) -> Iterator[Finding]:
+    """Of codes that no check can find, what the gateway itself says."""
+    for code in codes:
+        if any(code in one.codes for one in CHECKS):
+            continue
+        told = [one for one in reported if one.code == code]
+        yield from told
+        if not told and case.is_live:
+            yield good(code, "la passerelle ne le signale pas", "the gateway does not report it")
+        elif not told:
+            yield good(
+                code,
+                "rien ne le dit : la passerelle ne tourne pas",
+                "nothing tells: the gateway does not run",
+            )
+
+
+# A command of this gateway, up to where its settings would be named.
+_OWN_COMMAND: Final = re.compile(
+    r"passerelle (doctor|status|log (?:status|succeed)|gateway (?:register|install))(?![^`'»]* --config)"
+)
+
+
+def _with_config(found: Finding, directory: GatewayDirectory) -> Finding:
+    """Whoever copies a command of a remedy is not always in the gateway's directory."""
+    if found.remedy is None:
+        return found
+
+    def named(text: str) -> str:
+        return _OWN_COMMAND.sub(lambda command: f"{command[0]} --config {directory.settings}", text)
+
+    return replace(found, remedy=Text(named(found.remedy.fr), named(found.remedy.en)))
 
 
 def _reported(case: Case, told: Collection[str]) -> Iterator[Finding]:

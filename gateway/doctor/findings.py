@@ -118,6 +118,14 @@ CODES: Final[Mapping[str, Text]] = {
         "la passerelle ne tourne pas, ou un de ses processus",
         "the gateway does not run, or one of its processes",
     ),
+    "WORKER_DOWN": Text(
+        "un worker ne tourne pas, ou retombe à chaque relance ; le contrôle le relance toutes les quelques secondes",
+        "a worker does not run, or falls again at each start; control starts it again every few seconds",
+    ),
+    "WORKER_SILENT": Text(
+        "un worker tourne mais ne dit plus rien depuis 10 s : il est figé, ou la machine l'est",
+        "a worker runs but has said nothing for 10 s: it hangs, or the machine does",
+    ),
     "CONFIG_MISSING": Text(
         "cette passerelle n'a encore reçu aucune configuration",
         "this gateway has not received any configuration yet",

@@ -278,6 +278,34 @@ def test_2_configuration_expired_and_missing(patient: Patient) -> None:
     assert "every exchange is refused since" in found.text.en
 
 
+def test_2_configuration_that_is_damaged_is_not_told_as_never_received(patient: Patient) -> None:
+    """The mirror makes it anew, at the next start, with the registry away: no reason to look for the registry."""
+    patient.configured()
+    patient.directory.current.write_bytes(b"nonsense")
+    patient.country.stop_registry()
+
+    found = patient.fault("CONFIG_MISSING")
+    control = patient.start(patient.made)
+    until(lambda: control.state().configuration is not None)
+
+    assert f"{patient.directory.current} est abîmé" in found.text.fr
+    assert "le miroir est là, une relance la refait sans le registre" in found.text.fr
+    assert f"passerelle gateway serve --config {patient.directory.settings}" in remedy(found).en
+    assert "REGISTRY_UNREACHABLE" not in remedy(found).fr
+    assert patient.findings("CONFIG_MISSING") == []
+
+
+def test_3_exchanges_do_not_go_on_where_no_worker_is_in_service(patient: Patient) -> None:
+    """The configuration would allow it for hours."""
+    patient.run(command=speaking(state="LOG_BEHIND_PEERS"))
+    patient.country.stop_registry()
+
+    found = patient.fault("REGISTRY_UNREACHABLE")
+
+    assert "aucun worker n'est en service, les échanges sont arrêtés" in found.text.fr
+    assert "go on" not in found.text.en
+
+
 def test_3_registry_whose_name_is_unknown(patient: Patient) -> None:
     """DNS."""
     patient.set(f'"127.0.0.1:{patient.country.registry_port}"', '"registre.invalid:7443"')
@@ -403,6 +431,29 @@ def test_5_disk_reserve_and_disk_low(patient: Patient) -> None:
     assert "Ne supprimez aucun segment" in remedy(reserve).fr
     assert low.values["days_left"] == pytest.approx(20, abs=1.5)
     assert "the reserve is reached in" in low.text.en
+
+
+def test_5_a_disk_of_the_logs_own_has_nothing_outside_the_log_to_free(
+    patient: Patient, tmp_path: Path
+) -> None:
+    """Then it is to be enlarged."""
+    mount = require_program("mount")
+    log = patient.directory.root / "log"
+    kept = tmp_path / "kept"
+    shutil.copytree(log, kept)
+    tmpfs = [mount, "-t", "tmpfs", "-o", "size=4m", "none", str(log)]
+    if subprocess.run(tmpfs, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        shutil.copytree(kept, log, dirs_exist_ok=True)
+        patient.set("reserve_bytes = 0", "reserve_bytes = 1000000000000000")
+        found = patient.fault("DISK_RESERVE")
+    finally:
+        subprocess.run(["umount", str(log)], check=True)
+
+    assert f"agrandir le disque {log}, qui est celui du journal seul" in remedy(found).fr
+    assert "Ne supprimez aucun segment" in remedy(found).fr
+    assert "outside" not in remedy(found).en
 
 
 def test_6_log_write_failed_on_a_real_disk_error(patient: Patient) -> None:
@@ -1050,8 +1101,38 @@ def test_a_healthy_gateway_is_told_in_a_line_for_each_check(provider: Patient, t
 
 def test_a_code_that_doctor_does_not_know_is_a_mistake_of_usage(patient: Patient) -> None:
     """Exit 2, with those that it knows."""
-    assert "CLOCK_SKEW" in doctor(patient, "CLOCK_SKEWED", code=2).stderr
-    doctor(patient, "--explain", "CLOCK_SKEWED", code=2)
+    near = doctor(patient, "CLOCK_SKEWED", code=2).stderr
+    explained = doctor(patient, "--explain", "NOPE", code=2).stderr
+
+    assert "code inconnu : CLOCK_SKEWED ; voulez-vous dire CLOCK_SKEW" in near
+    assert "code inconnu : NOPE" in explained
+    assert "docs/erreurs.md" in explained
+
+
+def test_every_code_that_a_gateway_may_report_can_be_asked_for(patient: Patient) -> None:
+    """In small letters, too; one that no check looks for is told from what the gateway reports."""
+    patient.run(command=speaking(state="SIGNATURE_INVALID", faults=["CONFIG_SPLIT"]))
+
+    (split,) = patient.findings("CONFIG_SPLIT")
+    reported = doctor(patient, "signature_invalid", code=1).stdout
+    unreported = doctor(patient, "LOG_CLOSED", "DOCUMENT_INVALID", code=0).stdout
+
+    assert "La passerelle signale" in split.text.fr
+    assert "[FAUTE]         SIGNATURE_INVALID" in reported
+    assert unreported.count("la passerelle ne le signale pas") == 2
+    assert "GATEWAY_DOWN" in doctor(patient, "worker_down", code=0).stdout
+    assert "retombe" in doctor(patient, "--explain", "worker_down", code=0).stdout
+
+
+def test_commands_of_remedies_name_the_settings_that_were_read(provider: Patient) -> None:
+    """So that they can be copied, wherever the reader stands; a command that names them already is left."""
+    settings = provider.directory.settings
+
+    told = {one.code: remedy(one) for one in provider.findings() if one.remedy is not None}
+
+    assert f"`passerelle doctor --config {settings} REGISTRY_UNREACHABLE`" in told["CONFIG_MISSING"].fr
+    assert told["GATEWAY_DOWN"].en.count("--config") == 1
+    assert "`passerelle adapter serve --config DIR/adapter.toml`" in told["ADAPTER_DOWN"].en
 
 
 def test_every_code_is_explained_in_both_languages(patient: Patient) -> None:

@@ -13,6 +13,7 @@ from core.configuration import CurrentConfiguration, RegistrationEntry
 from core.jws import DocumentKind, parse_document
 from core.language import Text
 from core.registrations import parse_registration
+from gateway.control.forecast import FORESEEN_DAYS
 from gateway.remains import GATEWAY_DOWN
 from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
@@ -145,6 +146,13 @@ def _forecast(status: status_pb2.GetStatusResponse) -> list[Text]:
     """When the disk reaches its reserve, if that is foreseen."""
     if not status.HasField("days_left"):
         return []
+    if status.days_left > FORESEEN_DAYS:
+        return [
+            Text(
+                "réserve du disque pas atteinte avant un an, à ce rythme",
+                "the disk's reserve is not reached within a year, at the present pace",
+            )
+        ]
     days = f"{status.days_left:.0f}"
     return [
         Text(f"réserve du disque atteinte dans {days} jours", f"the disk's reserve is reached in {days} days")

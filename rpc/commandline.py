@@ -38,6 +38,11 @@ _UNANSWERED: Final = {
     Code.DEADLINE_EXCEEDED: Text("aucune réponse dans le délai", "no answer in time"),
 }
 
+_NOBODY_ANSWERS: Final = Text(
+    "voir sur la machine de ce serveur s'il tourne (une passerelle : `passerelle doctor`) ; sinon adresse et pare-feu",
+    "on that server's machine, see whether it runs (a gateway: `passerelle doctor`); otherwise address and firewall",
+)
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -192,6 +197,8 @@ def fail(error: ExchangeError | RemoteError, lang: Language) -> int:
         reason, sentence = error.reason or error.code.name, _remote_sentence(error, lang)
         # A provider's reasons are its own: ours of the same name would tell another remedy.
         remedy = _remedy(reason, lang) if error.domain in ("", OWN_DOMAIN) else ""
+        if not error.reason and error.code is Code.UNAVAILABLE:
+            remedy = _NOBODY_ANSWERS.in_(lang)
     else:
         reason, sentence = str(error.reason), sentence_of(error, lang)
         remedy = error.remedy.in_(lang) if error.remedy else _remedy(reason, lang)

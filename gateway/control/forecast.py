@@ -19,6 +19,8 @@ from rpc.files import replace_file
 
 # Fewer days than ``log.low_days`` are left; the disk's reserve itself is ``Reason.DISK_RESERVE``.
 DISK_LOW: Final = "DISK_LOW"
+# Of what is further off, the pace of a day or a week says nothing.
+FORESEEN_DAYS: Final = 365
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS

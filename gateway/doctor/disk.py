@@ -11,6 +11,7 @@ from core.language import Text
 from core.reasons import Reason
 from core.succession import OWN_STATE
 from gateway.channel import WriteFailure
+from gateway.control.forecast import FORESEEN_DAYS
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, Value, good
 from gateway.doctor.words import at_moment, number, size
@@ -20,7 +21,6 @@ from ledger.glance import older_damage
 
 _REMEMBERED_MS: Final = 7 * 86_400_000
 _INDEX_BEHIND: Final = 10_000
-_FORESEEN_DAYS: Final = 365
 # For the older segments of one log: a few hundred MB of them.
 _OLDER_S: Final = 3.0
 
@@ -94,7 +94,7 @@ def _forecast(days_left: float | None) -> Text:
     """When the disk is full; further off than a year nobody can tell."""
     if days_left is None:
         return Text("", "")
-    if days_left > _FORESEEN_DAYS:
+    if days_left > FORESEEN_DAYS:
         return Text(", pas plein avant un an à ce rythme", ", not full within a year at the present pace")
     return Text(f", plein dans {days_left:.0f} jours", f", full in {days_left:.0f} days")
 

@@ -135,6 +135,9 @@ def test_the_log_screen_tells_the_days_left_where_they_are_foreseen() -> None:
     assert "réserve" not in before
     assert "atteinte dans 23 jours" in text(log_screen(found, []), "fr")
     assert "reached in 23 days" in text(log_screen(found, []), "en")
+    found.days_left = 137_875
+    assert "pas atteinte avant un an" in text(log_screen(found, []), "fr")
+    assert "137875" not in text(log_screen(found, []), "fr")
 
 
 def test_the_exchange_screen_shows_both_sides() -> None:

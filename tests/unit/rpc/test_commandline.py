@@ -186,6 +186,7 @@ def test_a_remote_error_is_told_as_it_came(capsys: pytest.CaptureFixture[str]) -
     told = capsys.readouterr().err
     assert "OWNER_DECEASED: propriétaire décédé" in told
     assert "UNAVAILABLE: nobody answers at this address, or the connection is refused (closed)" in told
+    assert "see whether it runs (a gateway: `passerelle doctor`)" in told
 
 
 def test_a_providers_reason_has_no_remedy_of_ours(capsys: pytest.CaptureFixture[str]) -> None:

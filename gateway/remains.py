@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -143,7 +143,7 @@ def status_from_files(
         gateway=settings.gateway,
         # Workers go on without control, for as long as their configuration is good.
         state=status_pb2.STATE_DEGRADED if living else status_pb2.STATE_CLOSED,
-        faults=[GATEWAY_DOWN, *_faults(current, now_ms)],
+        faults=[GATEWAY_DOWN, *_faults(current, now_ms), *_damaged(logs)],
         workers=[_worker(log, living, free or 0) for log in logs],
         registry=status_pb2.RegistryStatus(address=settings.registry.address),
         days_left=forecast(settings, directory, free, now_ms),
@@ -167,12 +167,18 @@ def _faults(current: CurrentConfiguration | None, now_ms: int) -> Iterator[str]:
         yield Reason.CONFIG_EXPIRED
 
 
+def _damaged(logs: Iterable[LogOnDisk]) -> Iterator[str]:
+    """As far as a quick look tells; doctor looks longer."""
+    if any(log.seen is None or log.seen.damage for log in logs):
+        yield Reason.LOG_DAMAGED
+
+
 def _worker(log: LogOnDisk, living: Mapping[int, int], free: int) -> status_pb2.WorkerStatus:
     pid, seen = living.get(log.worker, 0), log.seen
     return status_pb2.WorkerStatus(
         worker=log.worker,
         pid=pid,
-        state=Reason.LOG_DAMAGED if seen is None else "unknown" if pid else "stopped",
+        state=Reason.LOG_DAMAGED if seen is None or seen.damage else "unknown" if pid else "stopped",
         log=seen.log if seen is not None else "",
         size=seen.size if seen is not None else 0,
         signed_size=log.head.size if log.head is not None else 0,

@@ -45,6 +45,7 @@ _PARTS: Final = {
     "open": Text("ouverte", "open"),
     "connecting": Text("connexion en cours", "connecting"),
     "lost": Text("perdue", "lost"),
+    "PEER_UNREACHABLE": Text("injoignable", "not reached"),
     "up": Text("répond", "up"),
     "down": Text("ne répond pas", "down"),
     "unknown": Text("pas encore connu", "not known yet"),

@@ -1178,3 +1178,7 @@ def test_status_and_log_status_are_true_with_the_process_dead(patient: Patient) 
     row = dict(zip(*(line.split(",") for line in log.stdout.splitlines()), strict=True))
     assert (row["log"], row["entries"], row["signed"]) == (patient.made.logs[0].id, "1", "1")
     assert row["indexed"] == "–"
+    (segment,) = patient.directory.log(0).glob("*.seg")
+    segment.write_bytes(b"nonsense")
+    damaged = CliRunner().invoke(passerelle, ["status", *arguments, "--output", "json"])
+    assert json.loads(damaged.stdout)["faults"] == ["GATEWAY_DOWN", "LOG_DAMAGED"]

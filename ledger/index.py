@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -314,12 +315,15 @@ def tell(row: Row, told: Row) -> None:
     """Change a row by what a further leaf tells of the same request.
 
     The later end wins, but what the provider's program answered stays; so does the leaf at which a request stands first.
-    A doubt covers nothing that is known, and only the very peer that was asked resolves one.
+    A doubt covers nothing that is known, and only the very peer that was asked resolves one. An answer that was refused
+    ends what was open and nothing else.
     """
     if _RANK.get(told["outcome"], 0) < _RANK.get(row["outcome"], 0):
         return
     is_doubt, resolves = told["outcome"] == "in_doubt", _resolves(told)
     if (is_doubt or resolves) and row["outcome"] not in _UNKNOWN_END:
+        return
+    if told["outcome"] == "invalid" and row["outcome"] != "open":
         return
     if "peer" in told and resolves and row.get("peer") != told["peer"]:
         return
@@ -496,7 +500,7 @@ class ExchangeIndex:
             size = stored.index + 1
         if not size:
             return self.size(log)
-        rows = [*batch.rows.values(), *batch.late, *batch.settled]
+        rows = [*batch.rows.values(), *batch.resolving]
         with self._ready().begin() as connection:
             names = {log, *filter(None, (row.get("peer") for row in rows))}
             numbers = {
@@ -505,10 +509,14 @@ class ExchangeIndex:
             }
             for row in rows:
                 row["log"], row["peer"] = numbers[log], numbers.get(row.get("peer") or "")
-            kinds = (*_by_kind(batch.rows.values()), batch.late, batch.settled)
-            for (sql, values), some in zip(self._statements, kinds, strict=True):
+            *changing, resolve, settle = self._statements
+            for (sql, values), some in zip(changing, _by_kind(batch.rows.values()), strict=True):
                 if some:
                     connection.exec_driver_sql(sql, list(map(values, some)))
+            # In their order: of a late answer and the peer's word, the first counts.
+            for is_late, resolving in groupby(batch.resolving, key=lambda row: "exchange" in row):
+                sql, values = resolve if is_late else settle
+                connection.exec_driver_sql(sql, list(map(values, resolving)))
             if batch.receipts:
                 connection.execute(_RECEIPT, [{"log": numbers[log], **one} for one in batch.receipts])
             connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
@@ -558,8 +566,8 @@ class _Batch:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Row] = {}
-        self.late: list[Row] = []  # answers to requests whose peer stands in the file only
-        self.settled: list[Row] = []  # what peers say became of requests that stand in the file only
+        # Late answers to requests whose peer stands in the file only, and what peers say became of such requests.
+        self.resolving: list[Row] = []
         self.receipts: list[dict[str, int | str]] = []
 
     def take(self, stored: StoredLeaf) -> None:
@@ -572,7 +580,7 @@ class _Batch:
             return
         row = self.rows.get(told["request"])
         if _resolves(told) and (row is None or "role" not in row):
-            (self.late if "peer" in told else self.settled).append(told)
+            self.resolving.append(told)
         elif row is None:
             self.rows[told["request"]] = told
         else:

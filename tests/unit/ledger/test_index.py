@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -341,6 +343,76 @@ def test_a_request_logged_twice_keeps_its_answer(
     (row,) = taken_in(index, leaves, batch)
 
     assert tuple(row[name] for name in ("outcome", "reason", "status", "heard", "said")) == told
+
+
+# What may come of a request, each as a leaf of ours.
+Further = Callable[[int, dict[str, Any]], StoredLeaf]
+OF_OURS: dict[str, Further] = {
+    "granted": lambda index, of: heard(index, "response", 1, **of),
+    "error": lambda index, of: heard(index, "response", 1, **of, status=5),
+    "refused": lambda index, of: heard(index, "refusal", 1, **of, reason="ADAPTER_DOWN"),
+    "invalid": lambda index, of: heard(index, "response", 1, "refused:HEAD_INVALID", **of),
+    "cancelled": lambda index, of: said(index, "cancel", 1, **of),
+    "in doubt": lambda index, of: said(index, "abandon", 1, **of, reason="PEER_LOST"),
+    "granted late": lambda index, of: heard(index, "response", 1, "late", **of),
+    "error late": lambda index, of: heard(index, "response", 1, "late", **of, status=5),
+    "refused late": lambda index, of: heard(index, "refusal", 1, "late", **of, reason="INTERRUPTED"),
+    "not taken": lambda index, of: heard(index, "outcome", 1, **of | NEVER_TAKEN),
+    "taken": lambda index, of: heard(index, "outcome", 1, **of | WORD, delivery="unknown", heard=0),
+    "lost": lambda index, of: heard(index, "outcome", 1, **of | WORD, delivery="unknown"),
+}
+RESOLVING = ("granted late", "error late", "refused late", "not taken", "taken", "lost")
+OF_THEIRS: dict[str, Further] = {
+    "asked": lambda index, of: heard(index, "request", 2, **of_request(of)),
+    "asked and refused": lambda index, of: heard(index, "request", 2, "refused:REPLAYED", **of_request(of)),
+    "granted": lambda index, of: said(index, "response", 2, **of),
+    "error": lambda index, of: said(index, "response", 2, **of, status=5),
+    "refused": lambda index, of: said(index, "refusal", 2, **of, reason="ADAPTER_DOWN"),
+}
+
+
+def of_request(of: dict[str, Any]) -> dict[str, Any]:
+    """The same bytes as the first time: a request names no other, and was issued once."""
+    return {name: value for name, value in of.items() if name not in ("request", "issued_at")}
+
+
+@pytest.mark.parametrize(("number", "kinds"), [(1, OF_OURS), (2, OF_THEIRS)])
+def test_a_batch_and_the_file_follow_one_rule(tmp_path: Path, number: int, kinds: dict[str, Further]) -> None:
+    """``tell`` says it in Python and the statements in SQL: each two of what may come give the same row, however cut."""
+    asked: list[StoredLeaf] = []
+    first: list[StoredLeaf] = []
+    second: list[StoredLeaf] = []
+    # Nobody waits for a request that was resolved: a worker says no more of it, but for a doubt that it had planned.
+    pairs = [
+        (one, other)
+        for one, other in itertools.product(kinds, kinds)
+        if one not in RESOLVING or other in (*RESOLVING, "in doubt")
+    ]
+    for at, (one, other) in enumerate(pairs):
+        mark = {"exchange": f"01936f00-0000-7000-8000-{at:012d}"}
+        of = mark | {"request": request_hash(number, **mark)}
+        begins = said(10 * at, "request", 1, **mark) if number == 1 else heard(10 * at, "request", 2, **mark)
+        asked.append(begins)
+        first.append(kinds[one](10 * at + 1, of | {"issued_at": 2000}))
+        second.append(kinds[other](10 * at + 2, of | {"issued_at": 3000}))
+
+    cuts: dict[str, list[list[StoredLeaf]]] = {
+        "one": [asked + first + second],
+        "end": [asked + first, second],
+        "begin": [asked, first + second],
+        "all": [asked, first, second],
+    }
+    told: dict[str, list[Row]] = {}
+    for name, batches in cuts.items():
+        index = ExchangeIndex(tmp_path / name)
+        for batch in batches:
+            index.add(MINE, batch)
+        told[name] = sorted(index.search(Filter()), key=lambda row: str(row["exchange"]))
+        index.close()
+
+    assert [len(rows) for rows in told.values()] == [len(pairs)] * 4
+    differ = [pair for pair, *rows in zip(pairs, *told.values(), strict=True) if rows != [rows[0]] * 4]
+    assert differ == []
 
 
 def test_leaves_about_no_exchange_change_nothing() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from core.heads import TreeHead, head_digest, parse_head
@@ -38,16 +38,20 @@ class WitnessedHead:
         witness: Who: a gateway's id, ``registry``, or ``state`` for our own disk.
         jws: The head.
         contradicts: Whether its root is another than that of our leaves: the log was forked.
+        head: What it says.
+
+    Raises:
+        MalformedHeadError: ``jws`` is no head; so whoever has a witnessed head can read it.
     """
 
     witness: str
     jws: bytes
     contradicts: bool
+    head: TreeHead = field(init=False, repr=False, compare=False)
 
-    @property
-    def head(self) -> TreeHead:
-        """What it says; raises ``MalformedHeadError``."""
-        return parse_head(self.jws).unverified
+    def __post_init__(self) -> None:
+        """Read the head."""
+        object.__setattr__(self, "head", parse_head(self.jws).unverified)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.heads import TreeHead, b64url, encode_head, head_digest, head_header
+from core.heads import MalformedHeadError, TreeHead, b64url, encode_head, head_digest, head_header
 from core.leaves import (
     Genesis,
     MalformedLeafError,
@@ -83,6 +83,12 @@ def test_the_gap_is_what_others_hold_beyond_what_is_here(
 
     assert found == gap
     assert found.is_empty == (gap.end == 5 and gap.is_certain)
+
+
+def test_what_is_no_head_is_nobody_s_witness() -> None:
+    """Refused where it comes in: no gap is ever reckoned from it."""
+    with pytest.raises(MalformedHeadError):
+        WitnessedHead("BJ/GOV/ANIP/gw1", b"no head", contradicts=False)
 
 
 def test_the_first_notes_name_heads_and_gap_and_are_read_back() -> None:

@@ -65,6 +65,7 @@ from pki.chain import verify_chain
 from pki.heads import verify_head
 from pki.keys import certificate_thumbprint, load_chain, load_crl
 from pki.profiles import profile_of
+from rpc.commandline import sentence_of
 from rpc.files import read_bounded
 
 # A frame proves what was heard in the same commit, of at most 8 MiB (``gateway.worker.turn``); older ones are forgotten.
@@ -743,4 +744,7 @@ def _findings(one: LogReport) -> Iterator[Text]:
             f"{one.unrecorded} times a peer's log was followed further than is recorded here",
         )
     if one.fault is not None:
-        yield Text(f"FAUTE {one.fault.reason} : {one.fault}", f"FAULT {one.fault.reason}: {one.fault}")
+        yield Text(
+            f"FAUTE {one.fault.reason} : {sentence_of(one.fault, 'fr')}",
+            f"FAULT {one.fault.reason}: {sentence_of(one.fault, 'en')}",
+        )

@@ -18,6 +18,7 @@ from core.frames import FrameRecord
 from core.heads import TreeHead, parse_head
 from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
+from core.reasons import Reason
 from core.statements import encode_statement, parse_statement
 from core.succession import WitnessedHead, first_notes, gap_between
 from ledger.commit import GroupCommit
@@ -345,6 +346,11 @@ def test_a_flipped_bit_is_told_with_segment_and_byte(country: EvidenceCountry) -
     assert reason == "LOG_DAMAGED"
     assert f"{path.name} is damaged at byte" in detail
     assert "later commits follow" in detail
+    # What it means in the reader's language, then where.
+    assert (
+        f"FAUTE LOG_DAMAGED : {Reason.LOG_DAMAGED.entry.text.fr} ({detail})"
+        in run(country.pns.directory).output
+    )
 
 
 def test_a_damaged_header_is_told(country: EvidenceCountry) -> None:

@@ -14,6 +14,7 @@ from core.language import Language, Text
 from core.reasons import ExchangeError, Reason
 from gateway.hints import HINTS_FILE, ProgramHints
 from rpc.commandline import Output, fail, lang_option, output_option
+from rpc.identity import CHAIN_FILE, KEY_FILE
 from rpc.remote import RemoteError
 from rpc.settings import load_settings
 
@@ -86,6 +87,7 @@ def call(
         reference=reference,
         represented=represented,
     )
+    _require_certificate(identity, hints)
     program = Program(Identity.read(identity), hints)
     try:
         described = program.describe(MethodName.parse(method), service)
@@ -132,6 +134,23 @@ def _hints(identity: Path, client: str | None, address: str | None, directory: s
         gateway_id=found.gateway_id,
         gateway=address or found.gateway,
         directory=directory or found.directory,
+    )
+
+
+def _require_certificate(identity: Path, hints: ProgramHints) -> None:
+    """The directory of a program that calls with tokens has neither key nor certificate: say so, not that one is lost."""
+    if (identity / KEY_FILE).exists() or (identity / CHAIN_FILE).exists():
+        return
+    command = f"passerelle program add {hints.subsystem}"
+    raise ExchangeError(
+        Reason.KEY_UNREADABLE,
+        f"{identity} is the directory of a program that calls with tokens; 'call' shows a certificate",
+        remedy=Text(
+            f"pour essayer avec un certificat : {command} NOM --out RÉPERTOIRE ; le jeton, lui, va à un client gRPC : "
+            "passerelle program token",
+            f"to try with a certificate: {command} NAME --out DIRECTORY; the token is for a gRPC client: "
+            "passerelle program token",
+        ),
     )
 
 

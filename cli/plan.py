@@ -175,6 +175,10 @@ en = "delivery of a service the person asked for"
 code = "P02"
 fr = "obligation légale d'enregistrement"
 en = "legal duty to register"
+[[purpose]]
+code = "P07"
+fr = "droit d'accès de la personne à ses propres données"
+en = "the person's right of access to their own data"
 
 [[member]]
 id = "BJ/GOV/PNS"
@@ -199,7 +203,7 @@ consumer = "BJ/GOV/PNS/PORTAIL"
 provider = "BJ/GOV/ANIP/RNPP"
 service = "bj.identity.v1.IdentityService"
 methods = ["GetPerson", "VerifyPerson", "SearchPerson"]
-purposes = ["P01", "P02"]
+purposes = ["P01", "P02", "P07"]
 legal_basis_fr = "Loi 2017-08 portant identification des personnes physiques ; décret 2020-209 sur l'interopérabilité"
 legal_basis_en = "Law 2017-08 on the identification of natural persons; decree 2020-209 on interoperability"
 apdp_decision = "APDP-ESSAI-0001"

@@ -450,8 +450,10 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "safe",
         "les horloges des deux passerelles diffèrent de plus de 60 s",
         "the clocks of the two gateways differ by more than 60 s",
-        "sudo timedatectl set-ntp true",
-        "sudo timedatectl set-ntp true",
+        "prévenir l'administrateur de sa passerelle : `passerelle doctor CLOCK_SKEW` dit laquelle est fausse, "
+        "et de combien (à celle-là : sudo timedatectl set-ntp true)",
+        "tell the administrator of your gateway: `passerelle doctor CLOCK_SKEW` says which one is wrong, and by how much "
+        "(at that one: sudo timedatectl set-ntp true)",
     ),
     Reason.RESPONSE_INVALID: _entry(
         Code.DATA_LOSS,

@@ -99,7 +99,10 @@ class RawClient:
         if not data:
             return False
         self.h2.receive_data(data)
-        self.flush()
+        with contextlib.suppress(
+            ConnectionError
+        ):  # the server may be gone by now; what it said is still to be read
+            self.flush()
         self.events += self.h2.events()
         return True
 

@@ -136,8 +136,8 @@ def test_one_bad_member_document_stops_one_member(country: Country, start: Start
     control = start(made)
     until(lambda: worker_version(control) == 1)
 
+    until(lambda: control.state().faults == (Reason.DOCUMENT_INVALID,))
     assert control.state().condition is Condition.DEGRADED
-    assert control.state().faults == (Reason.DOCUMENT_INVALID,)
     with local_channel(made) as opened:
         shown = status_pb2_grpc.StatusServiceStub(opened).GetConfiguration(
             status_pb2.GetConfigurationRequest(), timeout=10

@@ -111,8 +111,9 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         payloads: Salted digests in order: initial metadata (in segment 0), messages, trailing metadata
             (in a final response).
         nonce: 16 random bytes, hex.
-        request: Leaf hash of the request statement that is answered or ended.
-        heard: Sequence of the last request segment heard.
+        request: Leaf hash of the request statement that is answered or ended; in a later segment of a request, of its
+            segment 0.
+        heard: Sequence of the last segment that was handed on, of the other direction.
         status: gRPC status code.
         reason: Why, in a refusal.
         delivery: Whether the adapter has got the request, in a refusal or an ending. In an outcome: ``not_sent``, the
@@ -312,6 +313,17 @@ def _check_cut(cut: Cut) -> None:
         raise MalformedStatementError("value out of range")
 
 
+def _check_request(s: Statement) -> None:
+    wanted = (s.to, s.exchange, s.client, s.service, s.method, s.caller, s.agreement, s.configuration)
+    # A later segment names segment 0, so that it cannot be moved to another call (docs/adr/0021).
+    if None in wanted or not (s.payloads or (s.sequence and s.final)):
+        raise MalformedStatementError("a request lacks a field")
+    if (s.request is None) is not (s.sequence == 0):
+        raise MalformedStatementError("a later segment of a request, and no other, names segment 0")
+    if s.status is not None or s.reason or s.heard is not None or s.cut or s.delivery:
+        raise MalformedStatementError("a request has a response's field")
+
+
 def _check_kind(s: Statement) -> None:
     """What each kind must and must not say."""
     if s.status is not None and not 0 <= s.status <= 16:
@@ -319,11 +331,7 @@ def _check_kind(s: Statement) -> None:
     if s.reason is not None and s.reason not in Reason.__members__:
         raise MalformedStatementError("unknown reason")
     if s.kind == "request":
-        wanted = (s.to, s.exchange, s.client, s.service, s.method, s.caller, s.agreement, s.configuration)
-        if None in wanted or not s.payloads:
-            raise MalformedStatementError("a request lacks a field")
-        if s.request or s.status is not None or s.reason or s.heard is not None or s.cut or s.delivery:
-            raise MalformedStatementError("a request has a response's field")
+        _check_request(s)
     elif s.kind == "response":
         if s.request is None or s.to is None or s.heard is None or (s.final and s.status is None) or s.reason:
             raise MalformedStatementError("a response lacks a field, or has a refusal's")

@@ -67,8 +67,16 @@ REFUSAL = msgspec.structs.replace(
 HOME_REFUSAL = msgspec.structs.replace(
     REQUEST, kind="refusal", to=None, agreement=None, status=7, reason="NO_AGREEMENT", payloads=[]
 )
+SEGMENT = msgspec.structs.replace(REQUEST, sequence=3, final=False, request=HASH)
 CANCEL = msgspec.structs.replace(REQUEST, kind="cancel", request=HASH, payloads=[])
-KINDS = {"request": REQUEST, "response": RESPONSE, "refusal": REFUSAL, "home": HOME_REFUSAL, "cancel": CANCEL}
+KINDS = {
+    "request": REQUEST,
+    "segment": SEGMENT,
+    "response": RESPONSE,
+    "refusal": REFUSAL,
+    "home": HOME_REFUSAL,
+    "cancel": CANCEL,
+}
 
 
 def changed(statement: Statement, **fields: Any) -> Statement:
@@ -204,6 +212,20 @@ def test_malformed_requests_are_refused(name: str) -> None:
         parse_statement(document(REQUEST, **MALFORMED[name]))
 
     assert refused.value.reason is Reason.STATEMENT_INVALID
+
+
+def test_a_half_close_of_its_own_is_a_request_segment_without_payloads() -> None:
+    """Segment 0 always has the initial metadata; a later one may have nothing but the end."""
+    statement = changed(SEGMENT, payloads=[], final=True)
+
+    assert parse_statement(encode_statement(statement)) == statement
+
+
+@pytest.mark.parametrize("fields", [{"request": None}, {"payloads": []}, {"status": 0}, {"heard": 0}])
+def test_malformed_later_segments_are_refused(fields: dict[str, Any]) -> None:
+    """Each names segment 0, and says something."""
+    with pytest.raises(MalformedStatementError):
+        parse_statement(document(SEGMENT, **fields))
 
 
 MALFORMED_ANSWERS: dict[str, tuple[Statement, dict[str, Any]]] = {

@@ -238,10 +238,10 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
     Reason.CALL_KIND_NOT_SUPPORTED: _entry(
         Code.UNIMPLEMENTED,
         "no",
-        "cette passerelle ne transporte pas encore les flux",
-        "this gateway does not carry streams yet",
-        "utiliser une méthode unaire du même service",
-        "use a unary method of the same service",
+        "l'appel n'a pas la forme de sa méthode (un message, ou un flux)",
+        "the call does not have the form of its method (one message, or a stream)",
+        "régénérer le client depuis le contrat enregistré du service",
+        "generate the client again from the registered contract of the service",
     ),
     Reason.CANCELLED: _entry(
         Code.CANCELLED,

@@ -180,6 +180,14 @@ BOUND_FIELDS: Final = (
     "descriptors",
 )
 
+
+def is_within_stream(statement: Statement) -> bool:
+    """Whether it is a segment that neither begins a call nor ends it: it means nothing once its stream has broken."""
+    if statement.kind == "request":
+        return statement.sequence > 0
+    return statement.kind == "response" and not statement.final
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Statement)
 

@@ -6,6 +6,7 @@ trust: of the caller it tells the thumbprint of the certificate that TLS present
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +58,22 @@ class CallHandler(Protocol):
         """The program broke gRPC's rules or a limit: end the call with ``error``. The last callback."""
 
 
+class AnswerHandler(Protocol):
+    """What comes back from the adapter for one call; ``on_end`` is called once and last."""
+
+    def on_start(self, metadata: Metadata, encoding: str) -> None:
+        """Its initial metadata. Left out if it answers with trailers only."""
+
+    def on_message(self, flag: int, data: bytes) -> None:
+        """One whole message; raises ``ExchangeError`` if it may not come."""
+
+    def on_end(self, status: int | None, trailing: Metadata, failure: Reason | None) -> None:
+        """Its status and trailing metadata, or why there is none.
+
+        ``ADAPTER_DOWN``: no byte of the call can have been acted on. ``ADAPTER_LOST``: it may have been.
+        """
+
+
 class Assembly(Protocol):
     """Who bounds the bytes of messages under assembly, over all calls."""
 
@@ -81,6 +98,7 @@ class Call:
         cancelled: The program is gone; nothing sent will be read.
         finished: Its status was sent (or it was given up).
         owner: For whoever serves the call; untouched here.
+        is_stated: The same: what still comes of the request belongs to an exchange that has begun.
     """
 
     __slots__ = (
@@ -98,6 +116,7 @@ class Call:
         "deadline_us",
         "encoding",
         "finished",
+        "is_stated",
         "messages",
         "metadata",
         "owner",
@@ -124,6 +143,7 @@ class Call:
         self.messages: list[Message] = []
         """Used by ``WholeRequests``; streams leave it empty."""
         self.owner: object = None
+        self.is_stated = False
         self.cancelled = False
         self.finished = False
         self._connection = connection
@@ -196,7 +216,15 @@ class Call:
         """Bytes towards the program that wait for its window or the socket."""
         return self._connection.queued_bytes(self._stream_id)
 
+    def when_below(self, size: int, callback: Callable[[], None]) -> None:
+        """Call back once fewer than ``size`` bytes wait for the program; never once the stream has gone."""
+        self._connection.when_below(self._stream_id, size, callback)
+
     # Up from the program
+
+    def expect_stream(self) -> None:
+        """Its request may take as long as the program likes."""
+        self._assembly.completed(self)
 
     def hold(self) -> None:
         """Let the program's window shut: at most one window of bytes still arrives."""

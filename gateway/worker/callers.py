@@ -36,6 +36,15 @@ class Caller:
     credential: str
 
 
+def is_admitted(view: TrustView, caller: Caller) -> bool:
+    """Whether the credential that a stream began with is still registered for its program; a token may have expired."""
+    kind, _, name = caller.credential.partition(":")
+    if kind == "mtls":
+        return view.programs.get(name) == caller.program
+    key = view.program_keys.get(name)
+    return key is not None and key.program == caller.program
+
+
 class Callers:
     """Tells who calls; remembers verified tokens.
 

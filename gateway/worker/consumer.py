@@ -12,9 +12,9 @@ import msgspec
 from core.identifiers import new_exchange_id
 from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
-from core.reasons import MalformedError, Reason, Retry
+from core.reasons import ExchangeError, MalformedError, Reason, Retry
 from core.statements import BOUND_FIELDS, Kind, Statement
-from gateway.worker.callers import Caller
+from gateway.worker.callers import Caller, is_admitted
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import (
@@ -25,6 +25,7 @@ from gateway.worker.exchange import (
     Phase,
     ProgramCall,
 )
+from gateway.worker.flow import LOW, Flow, cost_of
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
@@ -36,6 +37,8 @@ from ledger.failpoints import hit
 from rpc.richerrors import Side
 
 MAX_CLOSED_DEADLINES: Final = 512
+MAX_GATHERED: Final = 2  # messages of a unary call: one, and one that shows that it is none
+SEGMENTS_A_TURN: Final = 8  # of one stream
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 # The program began to count before the gateway did, by as long as its request took to arrive.
 DEADLINE_SLACK_US: Final = 20_000
@@ -52,6 +55,7 @@ class Consumer:
         self._arrivals: list[Exchange] = []
         self._requests: deque[Exchange] = deque()
         self._refusals: deque[tuple[Exchange, Reason]] = deque()
+        self._flowing: list[Exchange] = []  # streams with a segment to say
         self._endings: deque[tuple[Exchange, Kind, Reason, bool]] = deque()
         self._waiting: dict[Exchange, None] = {}  # in order of arrival
         self._calls: dict[ProgramCall, Exchange] = {}
@@ -67,27 +71,76 @@ class Consumer:
     # ------------------------------------------------------------------ 1 to 6
 
     def on_call(self, call: ProgramCall) -> None:
-        """1 Authenticate, by the headers alone: of a call that nobody stands for nothing more is read."""
-        caller = self._identify(call)
-        if caller is not None:
-            call.program = caller.program
+        """1 Authenticate, by the headers alone: of a call that nobody stands for nothing more is read.
 
-    def on_request(self, call: ProgramCall, messages: Messages) -> None:
-        """A program's call is complete at the edge."""
-        parts, now_us = self._parts, self._parts.clock.monotonic_us()
-        if self._halted is not None:
-            self._end(call, self._halted, None, "not_sent")
-            return
-        # 1 Again: its credential may have been withdrawn while the message came in.
+        A call whose method takes a stream begins here, with no message yet.
+        """
         caller = self._identify(call)
         if caller is None:
+            return
+        call.program = caller.program
+        view = self._parts.trust
+        if view is not None and view.takes_stream(call.path):
+            call.expect_stream()
+            self._begin(call, caller, [], Flow())
+
+    def on_message(self, call: ProgramCall, flag: int, data: bytes) -> None:
+        """A message of a stream waits for its segment; that of a unary call for its half-close."""
+        if not call.is_stated:
+            self._gather(call, flag, data)
+            return
+        exchange = self._calls.get(call)
+        if exchange is None or exchange.flow is None or not exchange.holder:
+            return  # its end is said already, and on its way to the program
+        if not self._parts.budget.take_bytes(exchange.holder, len(data)):
+            self._abort(exchange, "cancel", Reason.LIMIT_EXCEEDED)
+            return
+        exchange.size += len(data)
+        exchange.flow.outbox.put(flag, data)
+        # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
+        call.hold()
+        self._queue(exchange)
+
+    def _gather(self, call: ProgramCall, flag: int, data: bytes) -> None:
+        """Keep the message of a unary call; of further ones just enough to refuse the call by its kind."""
+        call.messages.append((flag, data))
+        if len(call.messages) > MAX_GATHERED:
+            raise ExchangeError(Reason.CALL_KIND_NOT_SUPPORTED, "more messages than the method takes")
+        if sum([len(one) for _, one in call.messages]) > self._parts.terms.max_message:
+            raise ExchangeError(
+                Reason.MESSAGE_TOO_LARGE, "the messages of one request are over the limit in sum"
+            )
+        view = self._parts.trust
+        if view is not None and not view.is_provided(call.path):
+            # Nobody knows whether it is a stream: whoever waits for an answer before the half-close gets one.
+            self.on_half_close(call)
+
+    def on_half_close(self, call: ProgramCall) -> None:
+        """The program sends no more messages."""
+        if call.is_stated:
+            exchange = self._calls.get(call)
+            if exchange is not None and exchange.flow is not None:
+                exchange.flow.outbox.is_ended = True
+                self._queue(exchange)
+            return
+        messages, call.messages = call.messages, []
+        # 1 Again: its credential may have been withdrawn while the message came in.
+        caller = self._identify(call)
+        if caller is not None:
+            self._begin(call, caller, messages, None)
+
+    def _begin(self, call: ProgramCall, caller: Caller, messages: Messages, flow: Flow | None) -> None:
+        parts, now_us = self._parts, self._parts.clock.monotonic_us()
+        call.is_stated = True
+        if self._halted is not None:
+            self._end(call, self._halted, None, "not_sent")
             return
         deadline_us = call.deadline_us
         if deadline_us is not None:
             deadline_us = min(deadline_us, now_us + MAX_DEADLINE_US)
         size = sum([len(data) for _, data in messages])
         until_us = now_us + parts.terms.peer_wait_us
-        exchange = Exchange(call, messages, size, caller, deadline_us, until_us, NO_CLAIMS)
+        exchange = Exchange(call, messages, size, caller, deadline_us, until_us, NO_CLAIMS, flow=flow)
         self._calls[call] = exchange
         if parts.budget.take_call(caller.program, size):
             exchange.holder = caller.program
@@ -119,6 +172,8 @@ class Consumer:
         while self._requests and not turn.is_full:
             batch = turn.batch(self._requests, _size_of)
             self._write_requests(turn, [one for one in batch if self._is_ready(turn, one)])
+        if self._flowing:
+            self._say_segments(turn)
 
     def _read_claims(self, turn: Turn, arrivals: list[Exchange]) -> None:
         """1, second half: what a program claims must be in order, and its own."""
@@ -179,7 +234,8 @@ class Consumer:
             return found
         exchange.grant = found
         method = found.provision.method
-        if method.client_streaming or method.server_streaming or len(exchange.messages) != 1:
+        is_one = exchange.flow is None and len(exchange.messages) == 1
+        if is_one is method.client_streaming:
             return Reason.CALL_KIND_NOT_SUPPORTED
         return refusal_of_terms(
             found.agreement,
@@ -201,11 +257,15 @@ class Consumer:
         """A road opened, or the configuration changed: calls that waited try again."""
         waiting, self._waiting = self._waiting, {}
         self._requests.extend(waiting)
-        if waiting:
+        if waiting or self._flowing:
             self._parts.wake()
 
     def _write_requests(self, turn: Turn, exchanges: list[Exchange]) -> None:
         """4 The request statements. 5 and 6 follow from the turn: commit, sign, send."""
+        for exchange in exchanges:
+            grant = exchange.grant
+            if exchange.flow is not None or (grant is not None and grant.provision.method.server_streaming):
+                self._begin_flow(exchange)
         salted = [self._parts.salted(one.claims.passed, one.messages) for one in exchanges]
         for exchange, (_, digests) in zip(exchanges, salted, strict=True):
             to = exchange.road.peer.log if exchange.road else None
@@ -236,7 +296,7 @@ class Consumer:
             attempt=1,
             previous=None,
             sequence=0,
-            final=True,
+            final=exchange.flow is None or exchange.flow.is_final_said or kind != "request",
             client=claims.client,
             service=grant.provider if grant else None,
             method=exchange.method if grant else None,
@@ -277,6 +337,86 @@ class Consumer:
             exchange = self.exchanges.get(leaf.leaf_hash)
             if exchange is not None and exchange.phase is Phase.COMMITTED:
                 exchange.phase = Phase.SENT
+                self._queue(exchange)
+
+    # ------------------------------------------------------------------ 4 to 6 again, for what follows in a stream
+
+    def _begin_flow(self, exchange: Exchange) -> None:
+        """Segment 0 takes what has come by now; the one message of a request ends its direction."""
+        flow = exchange.flow
+        if flow is None:
+            flow = exchange.flow = Flow()
+            for flag, data in exchange.messages:
+                flow.outbox.put(flag, data)
+            flow.outbox.is_ended = True
+        exchange.messages, _, _ = flow.next_segment()
+        self._let_go(exchange, exchange.messages)
+
+    def _let_go(self, exchange: Exchange, messages: Messages) -> None:
+        """Messages are on their way into the log: the program's window may open again."""
+        size = sum([len(data) for _, data in messages])
+        exchange.size -= size
+        self._parts.budget.give_bytes(exchange.holder, size)
+        if exchange.flow is not None and not exchange.flow.outbox:
+            exchange.call.resume()
+
+    def _queue(self, exchange: Exchange) -> None:
+        """Let the exchange say its next segment, if it has one that may go."""
+        flow = exchange.flow
+        if flow is None or flow.is_queued or exchange.phase is not Phase.SENT or not flow.has_segment:
+            return
+        flow.is_queued = True
+        self._flowing.append(exchange)
+        self._parts.wake()
+
+    def _say_segments(self, turn: Turn) -> None:
+        """A few segments of each stream; what is left of it comes behind the others with the next turn."""
+        flowing, self._flowing = self._flowing, []
+        for exchange in flowing:
+            flow, road = exchange.flow, exchange.road
+            if flow is None or road is None:
+                continue
+            flow.is_queued = False
+            if exchange.phase is not Phase.SENT:
+                continue
+            if not turn.is_full and not road.is_backed_up:
+                self._say_segments_of(turn, exchange, flow)
+            if flow.has_segment:
+                flow.is_queued = True
+                self._flowing.append(exchange)
+
+    def _say_segments_of(self, turn: Turn, exchange: Exchange, flow: Flow) -> None:
+        asked, view, due_us = exchange.statement, self._parts.trust, exchange.deadline_us
+        if asked is None:
+            return
+        for _ in range(SEGMENTS_A_TURN):
+            if not flow.has_segment or turn.is_full:
+                break
+            messages, sequence, final = flow.next_segment()
+            payloads, digests = self._parts.salted(None, messages)
+            segment = _replace(
+                asked,
+                sequence=sequence,
+                final=final,
+                configuration=view.mark if view else None,
+                issued_at=turn.now_ms,
+                deadline_us=None if due_us is None else max(0, due_us - turn.now_us),
+                payloads=digests,
+                nonce=self._parts.nonce(),
+                request=exchange.leaf_hash.hex(),
+            )
+            turn.say(segment, exchange.road, payloads)
+            self._parts.counters["segments_said"] += 1
+            self._let_go(exchange, messages)
+
+    def on_credit(self, road: Road, request: bytes, credit: int) -> None:
+        """The provider's side has room for more of a stream."""
+        exchange = self.exchanges.get(request)
+        if exchange is not None and exchange.road is road and exchange.flow is not None:
+            exchange.flow.outbox.give_back(credit)
+            self._queue(exchange)
+
+    # ------------------------------------------------------------------ refusals here
 
     def _refuse_here(self, turn: Turn, exchange: Exchange, reason: Reason) -> None:
         """A refusal at our own gateway: one said refusal, ``to`` nobody, then the program is told."""
@@ -318,13 +458,22 @@ class Consumer:
         ]
         heard: list[tuple[VerifiedEntry, str]] = []
         for entry, exchange, reason in zip(entries, asked, reasons, strict=True):
-            if exchange is None or exchange.phase is Phase.ANSWERED:
+            if exchange is None or exchange.phase >= Phase.ANSWERED:
                 self._hear_late(turn, road, entry)
                 continue
-            exchange.phase = Phase.ANSWERED
-            self.exchanges.pop(exchange.leaf_hash, None)
-            heard.append((entry, "taken" if reason is None else f"refused:{reason}"))
-            turn.once_durable(self._release_all, (exchange, entry, reason))
+            too_much = self._count_in(exchange, entry) if reason is None else None
+            objection = reason or too_much
+            heard.append((entry, "taken" if objection is None else f"refused:{objection}"))
+            told = too_much or (None if reason is None else Reason.RESPONSE_INVALID)
+            is_last = entry.statement is None or entry.statement.final
+            if is_last or told is not None:
+                exchange.phase = Phase.ANSWERED
+                self.exchanges.pop(exchange.leaf_hash, None)
+            if told is not None and not is_last:
+                # The provider is to be told as well as our program: it would go on.
+                self._endings.append((exchange, "abandon", told, True))
+                self.doubts.add(exchange.leaf_hash, road.peer.log, exchange.index)
+            turn.once_durable(self._release_all, (exchange, entry, told))
         turn.hear_all(road, "response", heard)
 
     def _asked(self, road: Road, entry: VerifiedEntry) -> Exchange | None:
@@ -335,8 +484,31 @@ class Consumer:
 
     def _hear_late(self, turn: Turn, road: Road, entry: VerifiedEntry) -> None:
         """Ours to answer for no more: it ended, or this peer was never asked."""
-        if self._resolve_doubt(turn, road, entry):
+        is_end = entry.statement is not None and entry.statement.final
+        is_kept = (
+            self._resolve_doubt(turn, road, entry)
+            if is_end
+            else self._parts.entries.take(road.member, turn.now_us)
+        )
+        if is_kept:
             turn.hear(road, entry, "response", "late")
+
+    def _count_in(self, exchange: Exchange, entry: VerifiedEntry) -> Reason | None:
+        """What a segment of an answer must be in its stream: the next one, within its credit and our program's share."""
+        flow, statement = exchange.flow, entry.statement
+        if flow is None or statement is None or statement.kind == "refusal":
+            return None
+        if statement.sequence != flow.heard:
+            return Reason.STATEMENT_INVALID
+        flow.heard += 1
+        messages = _messages_of(entry, statement)
+        if not flow.intake.admits(messages):
+            return Reason.LIMIT_EXCEEDED
+        size = cost_of(messages)
+        if not self._parts.budget.take_bytes(exchange.holder, size):
+            return Reason.LIMIT_EXCEEDED
+        exchange.size += size
+        return None
 
     def _resolve_doubt(self, turn: Turn, road: Road, entry: VerifiedEntry) -> bool:
         """Whether what a peer says of a request may be logged: it resolves a doubt, or is within the member's budget.
@@ -377,52 +549,103 @@ class Consumer:
         named = grant.agreement.terms.provider.member_key
         if gateway is None or not view.is_party(gateway, grant.provider, named):
             return Reason.PEER_NOT_REGISTERED
-        if statement.sequence != 0 or not statement.final:
+        is_first, is_last = statement.sequence == 0, statement.final
+        is_stream = grant.provision.method.server_streaming and statement.kind == "response"
+        if not (is_stream or (is_first and is_last)):
             return Reason.CALL_KIND_NOT_SUPPORTED
         if statement.kind == "refusal":
             return Reason.STATEMENT_INVALID if parts or statement.status == 0 else None
-        if not 2 <= len(parts) <= 3:
+        count = len(parts) - is_first - is_last
+        if count < 0 or (count > 1 and not is_stream):
             return Reason.STATEMENT_INVALID
-        if max(len(parts[0][1]), len(parts[-1][1])) > MAX_METADATA_BLOB_BYTES:
-            return Reason.LIMIT_EXCEEDED
-        return None
+        blobs = (len(parts[0][1]) if is_first else 0, len(parts[-1][1]) if is_last else 0)
+        return Reason.LIMIT_EXCEEDED if max(blobs) > MAX_METADATA_BLOB_BYTES else None
 
     def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
         """14 Everything is durable: the programs get their answers."""
         good: list[tuple[ProgramCall, Exchange, VerifiedEntry, Statement]] = []
         for exchange, entry, reason in answered:
-            call, statement = self._close(exchange), entry.statement
+            statement = entry.statement
+            if reason is None and statement is not None and not statement.final:
+                if exchange.phase is not Phase.CLOSED:
+                    good.append((exchange.call, exchange, entry, statement))
+                continue
+            call = self._close(exchange)
             if call is None:
                 continue  # the program went while the commit ran: nothing more is logged, ``taken`` stands
             if reason is not None or statement is None:
-                self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+                self._end(call, reason or Reason.RESPONSE_INVALID, exchange, "delivered")
             elif statement.kind == "refusal":
                 self._tell_refusal(call, exchange, statement)
             else:
                 good.append((call, exchange, entry, statement))
         answers = [self._answer(exchange, entry, statement) for _, exchange, entry, statement in good]
-        for (call, exchange, entry, _), answer in zip(good, answers, strict=True):
+        for (call, exchange, entry, statement), answer in zip(good, answers, strict=True):
             if answer is None:
                 self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+                self._abort(exchange, "abandon", Reason.RESPONSE_INVALID)  # unless that was its last segment
                 continue
             initial, ending = answer
             hit("program.release")
-            call.release(initial, list(entry.parts[1:-1]), ending)
+            if initial is not None and ending is not None:
+                call.release(initial, _messages_of(entry, statement), ending)
+            else:
+                self._hand_on(call, exchange, initial, _messages_of(entry, statement), ending)
             hit("program.released")
-            self._parts.counters["exchanges_answered"] += 1
+            if ending is not None:
+                self._parts.counters["exchanges_answered"] += 1
+
+    def _hand_on(
+        self,
+        call: ProgramCall,
+        exchange: Exchange,
+        initial: Metadata | None,
+        messages: Messages,
+        ending: Ending | None,
+    ) -> None:
+        """14 for one segment of a stream."""
+        if initial is not None:
+            call.start(initial)
+        for flag, data in messages:
+            call.deliver(flag, data)
+        flow = exchange.flow
+        if ending is not None:
+            call.finish(ending.status, ending.message, ending.metadata)
+        elif flow is not None:
+            flow.handed_on = 0 if flow.handed_on is None else flow.handed_on + 1
+            if flow.intake.held:
+                call.when_below(LOW, lambda: self._program_took(exchange))
+
+    def _program_took(self, exchange: Exchange) -> None:
+        """The program has room again: so has the provider, for as much."""
+        flow, call, road = exchange.flow, exchange.call, exchange.road
+        if flow is None or road is None or exchange.phase is Phase.CLOSED:
+            return
+        gone = flow.intake.taken(call.queued_bytes)
+        exchange.size -= gone
+        self._parts.budget.give_bytes(exchange.holder, gone)
+        credit = flow.intake.due()
+        if credit:
+            road.give_credit(exchange.leaf_hash, credit)
+        if flow.intake.held:
+            call.when_below(LOW if call.queued_bytes >= LOW else 1, lambda: self._program_took(exchange))
 
     def _answer(
         self, exchange: Exchange, entry: VerifiedEntry, statement: Statement
-    ) -> tuple[Metadata, Ending] | None:
-        """Initial metadata and ending of a response, without what is reserved; ``None`` if they are malformed."""
-        parts = entry.parts
+    ) -> tuple[Metadata | None, Ending | None] | None:
+        """Initial metadata and ending that a segment brings, without what is reserved; ``None`` if they are malformed."""
+        parts, initial, trailing = entry.parts, None, None
         try:
-            initial = passed_on(decode_metadata(parts[0][1]))
-            trailing = passed_on(decode_metadata(parts[-1][1]))
+            if statement.sequence == 0:
+                initial = passed_on(decode_metadata(parts[0][1]))
+            if statement.final:
+                trailing = passed_on(decode_metadata(parts[-1][1]))
         except MalformedError:
             return None
-        if statement.encoding and statement.encoding != "identity":
+        if initial is not None and statement.encoding and statement.encoding != "identity":
             initial += ((b"grpc-encoding", statement.encoding.encode("ascii")),)
+        if trailing is None:
+            return initial, None
         trailing += (
             (b"x-road-exchange-id", exchange.id.encode("ascii")),
             (b"x-road-request-hash", exchange.leaf_hash.hex().encode("ascii")),
@@ -443,12 +666,18 @@ class Consumer:
 
     # ------------------------------------------------------------------ ends that the program or time brings
 
-    def on_malformed(self, call: ProgramCall, reason: Reason) -> None:
-        """A call that broke gRPC's rules or a bound before it was complete: counted, told, not logged."""
-        self._end(call, reason, None, "not_sent")
+    def on_malformed(self, call: ProgramCall, error: ExchangeError) -> None:
+        """A call broke gRPC's rules or a bound: before it is stated it is counted and told, not logged."""
+        call.messages.clear()
+        exchange = self._calls.get(call)
+        if exchange is not None:
+            self._abort(exchange, "cancel", error.reason)
+        elif not call.is_stated:
+            self._end(call, error.reason, None, "not_sent")
 
     def on_cancel(self, call: ProgramCall) -> None:
         """The program went away or cancelled; when its time is up, a stock client does so by itself."""
+        call.messages.clear()
         exchange = self._calls.get(call)
         if exchange is None:
             return
@@ -490,6 +719,8 @@ class Consumer:
         if request is None:
             return
         statement = self._ending_of(turn, request, exchange.leaf_hash, kind, reason)
+        if exchange.flow is not None:
+            statement = _replace(statement, heard=exchange.flow.handed_on)
         if not sent:
             statement = _replace(statement, delivery="not_sent")
         turn.say(statement, exchange.road if sent else None)
@@ -500,6 +731,7 @@ class Consumer:
         return _replace(
             request,
             kind=kind,
+            final=True,
             payloads=[],
             encoding=None,
             issued_at=turn.now_ms,
@@ -525,8 +757,38 @@ class Consumer:
             if call is not None:
                 self._end(call, reason, exchange, delivery)
 
+    def recheck(self, now_ms: int) -> None:
+        """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
+        for exchange in list(self.exchanges.values()):
+            reason = self._objection_to_open(exchange, now_ms) if exchange.flow is not None else None
+            if reason is not None:
+                self._abort(exchange, "abandon", reason)
+
+    def _objection_to_open(self, exchange: Exchange, now_ms: int) -> Reason | None:
+        view, grant, claims = self._parts.trust, exchange.grant, exchange.claims
+        if view is None or grant is None or claims.client is None or exchange.method is None:
+            return None
+        if view.freshness(now_ms) == "expired":
+            return Reason.CONFIG_EXPIRED
+        if not is_admitted(view, exchange.caller):
+            return Reason.PROGRAM_UNKNOWN
+        mark = grant.agreement.mark
+        found = view.find_named(claims.client, grant.provider, exchange.method, mark, now_ms)
+        if isinstance(found, Reason):
+            return found
+        return refusal_of_terms(
+            found.agreement,
+            purpose=claims.purpose,
+            issue=claims.issue,
+            represented=claims.represented,
+            caller=exchange.caller.credential,
+            age_ms=now_ms - view.fresh_at,
+        )
+
     def on_tick(self, now_us: int) -> None:
         """End what is overdue; bounded by what is due."""
+        if self._flowing:
+            self._parts.wake()  # its road may have room again
         if len(self._deadlines) > MAX_CLOSED_DEADLINES + 4 * len(self._calls):
             # Else a call that ended in a millisecond would be held for as long as it had been given.
             self._deadlines = [one for one in self._deadlines if one[2].phase is not Phase.CLOSED]
@@ -577,6 +839,9 @@ class Consumer:
         self._waiting.pop(exchange, None)
         self.exchanges.pop(exchange.leaf_hash, None)
         exchange.messages = []
+        if exchange.flow is not None:
+            exchange.flow.outbox.drop()
+            exchange.call.resume()
         return exchange.call
 
     def _end(
@@ -622,6 +887,12 @@ class Consumer:
 
 
 _size_of: Final = attrgetter("size")
+
+
+def _messages_of(entry: VerifiedEntry, statement: Statement) -> Messages:
+    """The messages of a response, without its metadata."""
+    parts = entry.parts
+    return list(parts[statement.sequence == 0 : len(parts) - statement.final])
 
 
 def _retry_of(exchange: Exchange) -> Retry:

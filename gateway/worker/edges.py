@@ -15,12 +15,12 @@ import ssl
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from core.clock import Clock
 from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
-from gateway.worker.call import AdapterAnswer, Call, CallHandler
+from gateway.worker.call import AnswerHandler, Call, CallHandler
 from gateway.worker.http2 import (
     ClosedBecause,
     ErrorCode,
@@ -354,24 +354,6 @@ class AdapterLimits:
     backoff_longest_seconds: float = 1.0
 
 
-class AnswerHandler(Protocol):
-    """What comes back from the adapter for one call; ``on_end`` is called once and last."""
-
-    def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
-        """Its initial metadata. Left out if it answers with trailers only."""
-
-    def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
-        """One whole message."""
-
-    def on_end(
-        self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
-    ) -> None:
-        """Its status and trailing metadata, or why there is none.
-
-        ``ADAPTER_DOWN``: no byte of the call can have been acted on. ``ADAPTER_LOST``: it may have been.
-        """
-
-
 class AdapterCall:
     """A call under way at an adapter: one stream, or a place in the queue for one."""
 
@@ -387,6 +369,7 @@ class AdapterCall:
         "_reader",
         "_stream_id",
         "_unacknowledged",
+        "_watcher",
         "connection",
         "headers",
     )
@@ -400,6 +383,7 @@ class AdapterCall:
         self._handler = handler
         self._reader = MessageReader(max_message_bytes)
         self._queue: list[bytes] = []
+        self._watcher: tuple[int, Callable[[], None]] | None = None
         self._stream_id = 0
         self._opened_at = 0
         self._patient_until = 0.0
@@ -451,8 +435,10 @@ class AdapterCall:
         return self.connection.queued_bytes(self._stream_id)
 
     def when_below(self, size: int, callback: Callable[[], None]) -> None:
-        """Call back once fewer than ``size`` bytes are queued on the stream."""
-        if self.connection is not None:
+        """Call back once fewer than ``size`` bytes are queued on the stream; never once it has gone."""
+        if self.connection is None:
+            self._watcher = (size, callback)
+        else:
             self.connection.when_below(self._stream_id, size, callback)
 
     def hold(self) -> None:
@@ -484,6 +470,8 @@ class AdapterCall:
             connection.send(stream_id, queue[-1], end_stream=self._half_closed)
         elif self._half_closed:
             connection.end_stream(stream_id)
+        if self._watcher is not None:
+            connection.when_below(stream_id, *self._watcher)
         return True
 
     def fail(self, reason: Reason) -> None:
@@ -501,7 +489,7 @@ class AdapterCall:
     def _end(self, status: int | None, trailing: Metadata, failure: Reason | None) -> None:
         if not self._ended:
             self._ended = True
-            self._handler.on_end(self, status, trailing, failure)
+            self._handler.on_end(status, trailing, failure)
 
     # What the stream says
 
@@ -520,7 +508,7 @@ class AdapterCall:
                 self._conclude(headers)
                 return
             encoding = read_encoding(found.get(b"grpc-encoding", b"identity"))
-            self._handler.on_start(self, read_metadata(headers), encoding)
+            self._handler.on_start(read_metadata(headers), encoding)
         except ExchangeError:
             self._break_off()
 
@@ -534,7 +522,9 @@ class AdapterCall:
             return
         try:
             for flag, message in self._reader.feed(data):
-                self._handler.on_message(self, flag, message)
+                self._handler.on_message(flag, message)
+                if self._ended:
+                    return
         except ExchangeError as error:
             too_large = error.reason is Reason.MESSAGE_TOO_LARGE
             self._break_off(Reason.MESSAGE_TOO_LARGE if too_large else Reason.ADAPTER_PROTOCOL)
@@ -587,40 +577,6 @@ class AdapterCall:
         if self.connection is not None:
             self.connection.reset(self._stream_id, ErrorCode.CANCEL)
         self._end(None, (), reason)
-
-
-class _WholeAnswer:
-    """Gathers what an adapter answers to a unary call."""
-
-    __slots__ = ("_bytes", "_encoding", "_initial", "_limit", "_messages", "_on_answer")
-
-    def __init__(self, on_answer: Callable[[AdapterAnswer], None], limit: int) -> None:
-        self._on_answer = on_answer
-        self._initial: Metadata = ()
-        self._encoding = "identity"
-        self._messages: list[Message] = []
-        self._bytes = 0
-        self._limit = limit
-
-    def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
-        """Keep the initial metadata."""
-        self._initial = metadata
-        self._encoding = encoding
-
-    def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
-        """Keep the message, within the limit of one."""
-        self._bytes += len(data)
-        if self._bytes > self._limit or len(self._messages) >= 64:
-            raise ExchangeError(Reason.MESSAGE_TOO_LARGE)
-        self._messages.append((flag, data))
-
-    def on_end(
-        self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
-    ) -> None:
-        """Hand all of it up."""
-        self._on_answer(
-            AdapterAnswer(self._initial, self._messages, trailing, status, self._encoding, failure)
-        )
 
 
 class AdapterEdge:
@@ -676,27 +632,6 @@ class AdapterEdge:
         if self.is_up:
             return "silent" if self.unanswered >= self.limits.silent_after else "up"
         return "down" if self.last_error else "unknown"
-
-    def call(
-        self,
-        path: bytes,
-        metadata: Metadata,
-        encoding: str,
-        timeout_us: int | None,
-        messages: list[Message],
-        on_answer: Callable[[AdapterAnswer], None],
-    ) -> AdapterCall:
-        """Make a unary call; ``on_answer`` is called once, later, unless the call is cancelled."""
-        call = self.open(
-            path, metadata, encoding, timeout_us, _WholeAnswer(on_answer, self.limits.max_message_bytes)
-        )
-        for flag, data in messages[:-1]:
-            call.send(flag, data)
-        if messages:
-            call.send_last(*messages[-1])
-        else:
-            call.half_close()
-        return call
 
     def open(
         self, path: bytes, metadata: Metadata, encoding: str, timeout_us: int | None, handler: AnswerHandler
@@ -755,7 +690,9 @@ class AdapterEdge:
             loop.call_soon(call.fail, Reason.LIMIT_EXCEEDED)
         else:
             self._waiting.append(call)
-            if self._connecting is None and len(self._connections) < self.limits.max_connections:
+            # One that drains carries its open streams to their end, however long that takes: it is not counted.
+            open_now = sum(not one.draining for one in self._connections)
+            if self._connecting is None and open_now < self.limits.max_connections:
                 self._connecting = loop.create_task(self._connect(loop))
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -804,7 +741,7 @@ class AdapterEdge:
     def _failed(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
         self.counters["connections_failed"] += 1
         self.last_error = why
-        if self._connections:
+        if any(not one.draining for one in self._connections):
             return
         # Jitter, so that many gateways do not come back to a restarted adapter in step.
         self._closed_until = loop.time() + self._backoff * random.uniform(0.8, 1.2)  # noqa: S311
@@ -827,15 +764,14 @@ class AdapterTable:
         """Whether this gateway is the way in to ``subsystem``."""
         return subsystem in self.edges
 
-    def call(
+    def open(
         self,
         subsystem: str,
         path: bytes,
         metadata: Metadata,
         encoding: str,
         timeout_us: int | None,
-        messages: list[Message],
-        on_answer: Callable[[AdapterAnswer], None],
+        handler: AnswerHandler,
     ) -> AdapterCall:
-        """Deliver a request to the subsystem's adapter; ``on_answer`` is called once, later."""
-        return self.edges[subsystem].call(path, metadata, encoding, timeout_us, messages, on_answer)
+        """Begin a call at the subsystem's adapter; its messages follow."""
+        return self.edges[subsystem].open(path, metadata, encoding, timeout_us, handler)

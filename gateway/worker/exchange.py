@@ -30,19 +30,20 @@ from core.payloads import Metadata, encode_metadata, salted_payloads
 from core.reasons import Reason
 from core.statements import Statement
 from gateway.worker.budget import Backlog, Budget, EntryBudget
-from gateway.worker.call import AdapterAnswer
+from gateway.worker.call import AdapterAnswer, AnswerHandler
 from gateway.worker.callers import Caller, Callers
 from gateway.worker.context import Claims, has_personal_number
+from gateway.worker.flow import Flow
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.refusal import Ending, Refusals
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, TrustView
-from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT
+from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT, Message
 
 # What a gateway may have read at its edge: values, names of 128 bytes, and the lengths before both.
 MAX_METADATA_BLOB_BYTES: Final = MAX_METADATA_BYTES + MAX_METADATA_COUNT * (128 + 8)
 
-Messages = list[tuple[int, bytes]]  # gRPC compressed flag, bytes
+Messages = list[Message]
 
 
 class ProgramCall(Protocol):
@@ -54,9 +55,36 @@ class ProgramCall(Protocol):
     encoding: str
     peer_thumbprint: str
     program: str
+    messages: Messages
+    is_stated: bool
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the program has not taken yet."""
+
+    def expect_stream(self) -> None:
+        """Its request may take as long as the program likes."""
 
     def release(self, initial: Metadata, messages: Messages, ending: Ending) -> None:
-        """Give the program its answer; without effect once it is gone."""
+        """Give the program its whole answer; without effect once it is gone."""
+
+    def start(self, metadata: Metadata = ()) -> None:
+        """Give the program initial metadata."""
+
+    def deliver(self, flag: int, data: bytes) -> None:
+        """Give the program one message."""
+
+    def finish(self, status: int, message: str = "", metadata: Metadata = ()) -> None:
+        """End the call."""
+
+    def when_below(self, size: int, callback: Callable[[], None]) -> None:
+        """Call back once the program has all but ``size`` bytes."""
+
+    def hold(self) -> None:
+        """Let the program's window shut: no more than is on its way."""
+
+    def resume(self) -> None:
+        """Open it again."""
 
 
 class AdapterCall(Protocol):
@@ -65,6 +93,22 @@ class AdapterCall(Protocol):
     @property
     def has_left(self) -> bool:
         """Whether bytes of it may be at the adapter."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the adapter has not taken yet."""
+
+    def send(self, flag: int, data: bytes) -> None:
+        """Send one message."""
+
+    def send_last(self, flag: int, data: bytes) -> None:
+        """Send a message and half-close."""
+
+    def half_close(self) -> None:
+        """No more messages follow."""
+
+    def when_below(self, size: int, callback: Callable[[], None]) -> None:
+        """Call back once the adapter has all but ``size`` bytes."""
 
     def cancel(self) -> None:
         """Tell the adapter at once that nobody waits any more."""
@@ -82,17 +126,16 @@ class Adapters(Protocol):
     def serves(self, subsystem: str) -> bool:
         """Whether this gateway is the way in to ``subsystem``."""
 
-    def call(
+    def open(
         self,
         subsystem: str,
         path: bytes,
         metadata: Metadata,
         encoding: str,
         timeout_us: int | None,
-        messages: Messages,
-        on_answer: Callable[[AdapterAnswer], None],
+        handler: AnswerHandler,
     ) -> AdapterCall:
-        """Deliver a request; ``on_answer`` is called once, later."""
+        """Begin a call; its messages follow, ``handler`` gets what the adapter answers."""
 
 
 class Roads(Protocol):
@@ -144,6 +187,7 @@ class Exchange:
     leaf_hash: bytes = b""
     index: int = -1
     statement: Statement | None = None
+    flow: Flow | None = None  # unless one message goes each way
 
 
 @dataclass(slots=True, eq=False)
@@ -157,9 +201,18 @@ class Service:
     deadline_us: int | None
     phase: Phase = Phase.COMMITTING
     handle: AdapterCall | None = None
+    initial: Metadata = ()
+    encoding: str = "identity"
+    messages: Messages = field(default_factory=list)
     answer: AdapterAnswer | None = None
     answer_bytes: int = 0
     delivered: bool = False
+    flow: Flow | None = None  # unless one message goes each way
+    streams_answer: bool = False
+    is_started: bool = False
+    following: list[VerifiedEntry] = field(
+        default_factory=list
+    )  # segments that came before the adapter was called
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +253,10 @@ class Parts:
         return self.random(16).hex()
 
     def salted(
-        self, metadata: Metadata, messages: Messages, trailing: Metadata | None = None
+        self, metadata: Metadata | None, messages: Messages, trailing: Metadata | None = None
     ) -> tuple[bytes, list[str]]:
         """Initial metadata, messages, trailing metadata, each with a salt of its own, and their digests (M11)."""
-        parts = [(0, encode_metadata(metadata)), *messages]
+        parts = [*messages] if metadata is None else [(0, encode_metadata(metadata)), *messages]
         if trailing is not None:
             parts.append((0, encode_metadata(trailing)))
         return salted_payloads(parts, self.random)

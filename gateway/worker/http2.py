@@ -204,6 +204,7 @@ class Http2Connection(asyncio.Protocol):
         self._pinged_at: float | None = None
         self._paused_at: float | None = None
         self._draining_at: float | None = None
+        self._drains_here = False  # where the peer drains, it decides how long its open streams may take
         self._goaway_sent = False
         self._h2 = ngh2.Connection(
             ngh2.Role.CLIENT if accept is None else ngh2.Role.SERVER,
@@ -402,10 +403,10 @@ class Http2Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Take no new streams, let the open ones end, then close."""
-        if self.closed_because is not None or self._draining_at is not None:
+        if self.closed_because is not None or self._drains_here:
             return
         self._draining_at = self.loop.time()
-        self.draining = True
+        self.draining = self._drains_here = True
         if self._accept is not None and self._transport is not None:
             # RFC 9113, section 6.8: first a notice that excludes nothing, the true last stream a moment
             # later,
@@ -460,7 +461,9 @@ class Http2Connection(asyncio.Protocol):
             self._goaway_sent = True
             self._h2.send_goaway(ErrorCode.NO_ERROR)
             self.flush_soon()
-        elif waited > self.limits.drain_seconds or (not self.streams and waited > 2 * _GOAWAY_GRACE_SECONDS):
+        elif (self._drains_here and waited > self.limits.drain_seconds) or (
+            not self.streams and waited > 2 * _GOAWAY_GRACE_SECONDS
+        ):
             self.close(ClosedBecause.DRAINED)
 
     def _check_link(self, now: float) -> None:

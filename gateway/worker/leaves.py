@@ -27,6 +27,7 @@ class OwnLeaf(Entry):
         is_said: Whether it is a statement; else a record, which is the peer's receipt.
         role: Of a statement: whether it is part of a request or of a response.
         index: Where it stands in the log; known with its commit.
+        is_once: It goes out once at most: a segment in the middle of a stream, which ends with its road.
     """
 
     body: bytes = b""
@@ -35,6 +36,7 @@ class OwnLeaf(Entry):
     is_said: bool = False
     role: Role = "request"
     index: int = -1
+    is_once: bool = False
 
     @property
     def held_bytes(self) -> int:

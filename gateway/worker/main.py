@@ -50,7 +50,6 @@ from gateway.stopped import StoppedLog, read_stopped, still_stopped, verdict_on,
 from gateway.succession import finish_succession, is_successor_waiting
 from gateway.worker import tls
 from gateway.worker.budget import BudgetLimits
-from gateway.worker.call import Call
 from gateway.worker.dialling import PolicyDialler
 from gateway.worker.edges import (
     AdapterEdge,
@@ -58,7 +57,6 @@ from gateway.worker.edges import (
     AdapterTable,
     ProgramEdge,
     ProgramLimits,
-    WholeRequests,
 )
 from gateway.worker.http2 import Http2Limits
 from gateway.worker.link import ROAD_PORT_LIMITS, LinkDialler, LinkListener, RoadPortLimits
@@ -239,14 +237,7 @@ class Worker:
         """Take calls of programs and streams of peers."""
         settings, directory, consumer = self.settings, self.directory, self.station.pipeline.consumer
         self._programs = ProgramEdge(
-            WholeRequests(
-                consumer.on_request,
-                consumer.on_cancel,
-                self._malformed,
-                on_call=consumer.on_call,
-                max_messages=2,
-                max_request_bytes=settings.limits.message_bytes,
-            ),
+            consumer,
             clock=self._clock,
             limits=_program_limits(settings),
         )
@@ -517,9 +508,6 @@ class Worker:
             self._stopped.set()
         wait = BUSY_TICK_S if self.station.pipeline.in_flight else IDLE_TICK_S
         asyncio.get_running_loop().call_later(wait, self._tick)
-
-    def _malformed(self, call: Call, error: ExchangeError) -> None:
-        self.station.pipeline.consumer.on_malformed(call, error.reason)
 
     def _failed(self, error: BaseException) -> None:
         """The disk refused once: stop, so that a restart reads what it really holds."""

@@ -12,7 +12,7 @@ from gateway.worker.budget import Budget
 from gateway.worker.consumer import Consumer
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Parts
-from gateway.worker.frames import Outcome, UnverifiedFrame
+from gateway.worker.frames import Credit, Outcome, UnverifiedFrame
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.provider import Provider
 from gateway.worker.recovery import Unfinished
@@ -22,6 +22,7 @@ from gateway.worker.turn import Turn
 
 # What it takes to hold a question that waits, at most: 66 hashes and their objects.
 QUESTION_BYTES: Final = 8 * 1024
+RECHECK_US: Final = 1_000_000
 
 Accept = Callable[[Road, UnverifiedFrame], list[VerifiedEntry]]
 
@@ -44,6 +45,7 @@ class Pipeline:
         # Each with the microsecond at which it came: what it waits for its turn counts against its deadline.
         self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome, int]] = deque()
         self._startup: deque[Callable[[Turn], None]] = deque()
+        self._rechecked_us = parts.clock.monotonic_us()
         self.consumer = Consumer(parts, doubts)
         self.provider = Provider(parts)
 
@@ -57,6 +59,7 @@ class Pipeline:
         self._parts.trust = view
         self._parts.personal_number = re.compile(view.personal_number_pattern)
         self.consumer.doubts.readdress(view.speaker_of)
+        self._recheck()
         self.consumer.retry_waiting()
 
     def on_arrival(self, road: Road, arrived: UnverifiedFrame | Outcome) -> bool:
@@ -73,6 +76,12 @@ class Pipeline:
             self._arrivals.give_bytes(road.member, _size_of(arrived))
         self._arrived = deque([one for one in self._arrived if one[0] is not road])
         self.consumer.on_road_lost(road)
+        self.provider.on_road_lost(road)
+
+    def on_credit(self, road: Road, credit: Credit) -> None:
+        """The peer has room for more of an open stream; credit for what is none is void."""
+        self.consumer.on_credit(road, credit.leaf, credit.bytes)
+        self.provider.on_credit(road, credit.leaf, credit.bytes)
 
     def halt(self, reason: Reason) -> None:
         """The log takes no more entries: nothing begins, nothing is delivered, our programs are told."""
@@ -85,9 +94,18 @@ class Pipeline:
         self.provider.give_up()
 
     def on_tick(self, now_us: int) -> None:
-        """Deadlines. Called every few milliseconds."""
+        """Deadlines, and agreements that end. Called every few milliseconds."""
         self.consumer.on_tick(now_us)
         self.provider.on_tick(now_us)
+        if now_us - self._rechecked_us >= RECHECK_US:
+            self._recheck()
+
+    def _recheck(self) -> None:
+        """Judge every open stream again, also one on which nothing moves (PROTOCOL M16)."""
+        clock = self._parts.clock
+        self._rechecked_us = clock.monotonic_us()
+        self.consumer.recheck(clock.now_ms())
+        self.provider.recheck(clock.now_ms())
 
     def at_start(self, plan: Callable[[Turn], None]) -> None:
         """Let ``plan`` write into the next turn, before all else."""

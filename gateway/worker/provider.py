@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
 
 from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
-from core.reasons import MalformedError, Reason
-from core.statements import Kind, Statement
+from core.reasons import ExchangeError, MalformedError, Reason
+from core.statements import BOUND_FIELDS, Kind, Statement
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
-from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
+from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Messages, Parts, Phase, Service
+from gateway.worker.flow import LOW, Flow, cost_of
 from gateway.worker.frames import Outcome
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, refusal_of_terms
 from gateway.worker.turn import Turn
+from gateway.worker.wire import Message
 from ledger.failpoints import hit
 from ledger.heard import Record
+
+SEGMENTS_A_TURN: Final = 8  # of one stream
+
+
+class _Answering:
+    """What the adapter answers to one call, on its way to the provider's side."""
+
+    __slots__ = ("_provider", "_service")
+
+    def __init__(self, provider: Provider, service: Service) -> None:
+        self._provider = provider
+        self._service = service
+
+    def on_start(self, metadata: Metadata, encoding: str) -> None:
+        """Its initial metadata."""
+        self._provider.adapter_started(self._service, metadata, encoding)
+
+    def on_message(self, flag: int, data: bytes) -> None:
+        """One whole message."""
+        self._provider.adapter_said(self._service, flag, data)
+
+    def on_end(self, status: int | None, trailing: Metadata, failure: Reason | None) -> None:
+        """Its end."""
+        self._provider.adapter_ended(self._service, status, trailing, failure)
 
 
 class Provider:
@@ -31,6 +59,7 @@ class Provider:
         self._parts = parts
         self._committed: list[Service] = []  # requests that are durable, and not delivered yet
         self._answers: deque[Service] = deque()
+        self._flowing: list[Service] = []  # streams with a segment to say
         self._held: list[Service] = []  # answers whose road has too much to send
         self._paused: set[str] = set()  # members whose answers wait at the adapter
         self._is_halted = False
@@ -45,15 +74,20 @@ class Provider:
 
     def hear_requests(self, turn: Turn, road: Road, entries: list[VerifiedEntry], arrived_us: int) -> None:
         """7 Verify peer and request. 8 Authorise. 9 Plan the record; the commit comes before the adapter."""
-        reasons = [self._verify_request(road, one) for one in entries]
+        first = [one for one in entries if one.statement is not None and one.statement.sequence == 0]
+        reasons = [self._verify_request(road, one) for one in first]
         reasons = [
-            reason or self._authorise(turn, road, one) for reason, one in zip(reasons, entries, strict=True)
+            reason or self._authorise(turn, road, one) for reason, one in zip(reasons, first, strict=True)
         ]
         taken: list[tuple[VerifiedEntry, str]] = []
-        for entry, reason in zip(entries, reasons, strict=True):
+        for entry, reason in zip(first, reasons, strict=True):
             if self._is_taken(turn, road, entry, reason, arrived_us):
                 taken.append((entry, "taken"))
         turn.hear_all(road, "request", taken)
+        if len(first) < len(entries):
+            for entry in entries:
+                if entry.statement is not None and entry.statement.sequence:
+                    self._hear_segment(turn, road, entry, entry.statement)
 
     def _is_taken(
         self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None, arrived_us: int
@@ -64,6 +98,11 @@ class Provider:
         if reason is None and entry.leaf_hash in self.services:
             # Logged twice by the peer, while the first is open: its answer could not be told from the other's.
             reason = Reason.REPLAYED
+        flow, streams_answer = self._flow_of(statement) if reason is None else (None, False)
+        if flow is not None:
+            messages = entry.parts[1:]
+            size = cost_of(messages)
+            reason = None if flow.intake.admits(messages) else Reason.LIMIT_EXCEEDED
         if reason is None and not self._parts.budget.take_call(road.member, size):
             reason = Reason.LIMIT_EXCEEDED
         if reason is not None:
@@ -71,10 +110,28 @@ class Provider:
             return False
         left = statement.deadline_us
         # From its arrival on: what it waited for its turn here, the program waited too.
-        service = Service(road, entry, statement, size, None if left is None else arrived_us + left)
+        service = Service(
+            road,
+            entry,
+            statement,
+            size,
+            None if left is None else arrived_us + left,
+            flow=flow,
+            streams_answer=streams_answer,
+        )
         self.services[entry.leaf_hash] = service
         turn.once_durable(self._deliver_soon, service)
         return True
+
+    def _flow_of(self, statement: Statement) -> tuple[Flow | None, bool]:
+        """What keeps count of a stream, ``None`` for a unary call; and whether the answer is one."""
+        view = self._parts.trust
+        method = view.method(statement.service or "", statement.method or "") if view else None
+        if method is None or not (method.client_streaming or method.server_streaming):
+            return None, False
+        flow = Flow()
+        flow.heard, flow.is_final_heard = 1, statement.final
+        return flow, method.server_streaming
 
     def _verify_request(self, road: Road, entry: VerifiedEntry) -> Reason | None:
         statement = entry.statement
@@ -83,12 +140,11 @@ class Provider:
         reason = self._parts.objection_to(road, entry, statement)
         if reason is not None:
             return reason
-        if statement.sequence != 0 or not statement.final or len(entry.parts) != 2:
-            return Reason.CALL_KIND_NOT_SUPPORTED
-        (_, blob), (_, message) = entry.parts
-        if len(message) > self._parts.terms.max_message:
+        if not entry.parts:
+            return Reason.STATEMENT_INVALID
+        if self._is_too_large(entry.parts[1:]):
             return Reason.MESSAGE_TOO_LARGE
-        if len(blob) > MAX_METADATA_BLOB_BYTES:
+        if len(entry.parts[0][1]) > MAX_METADATA_BLOB_BYTES:
             # It would break the connection to the adapter, and with it the calls of all others.
             return Reason.LIMIT_EXCEEDED
         if statement.deadline_us == 0:
@@ -96,10 +152,21 @@ class Provider:
         return self._parts.may_start()
 
     def _authorise(self, turn: Turn, road: Road, entry: VerifiedEntry) -> Reason | None:
-        """8 By our own configuration: party, method, purpose, dossier, validity."""
-        view, statement = self._parts.trust, entry.statement
+        """8 By our own configuration: party, method, purpose, dossier, validity, and the kind of call."""
+        statement = entry.statement
         if statement is None:
             return Reason.STATEMENT_INVALID
+        reason = self._objection_to_terms(road, statement, turn.now_ms)
+        if reason is not None or (statement.final and len(entry.parts) == 2):
+            return reason
+        view = self._parts.trust
+        method = view.method(statement.service or "", statement.method or "") if view else None
+        takes_stream = method is not None and method.client_streaming
+        return None if takes_stream else Reason.CALL_KIND_NOT_SUPPORTED
+
+    def _objection_to_terms(self, road: Road, statement: Statement, now_ms: int) -> Reason | None:
+        """What our own configuration objects to now, in a call that begins or in a stream that is open."""
+        view = self._parts.trust
         client, provider, method, mark = (
             statement.client,
             statement.service,
@@ -108,7 +175,7 @@ class Provider:
         )
         if view is None or client is None or provider is None or method is None or mark is None:
             return Reason.CONFIG_MISSING if view is None else Reason.STATEMENT_INVALID
-        if view.freshness(turn.now_ms) == "expired":
+        if view.freshness(now_ms) == "expired":
             return Reason.CONFIG_EXPIRED
         gateway = view.by_log.get(road.peer.log)
         if gateway is None or gateway.member != client.rpartition("/")[0]:
@@ -116,7 +183,7 @@ class Provider:
         ours = provider.rpartition("/")[0] == self._parts.terms.member
         if not ours or not self._parts.adapters.serves(provider):
             return Reason.NO_AGREEMENT
-        found = view.find_named(client, provider, method, mark, turn.now_ms)
+        found = view.find_named(client, provider, method, mark, now_ms)
         if not isinstance(found, Grant):
             return found
         if not view.is_party(gateway, client, found.agreement.terms.consumer.member_key):
@@ -127,7 +194,7 @@ class Provider:
             issue=statement.issue,
             represented=statement.represented,
             caller=statement.caller or "loopback",
-            age_ms=turn.now_ms - view.fresh_at,
+            age_ms=now_ms - view.fresh_at,
         )
 
     def _refuse(
@@ -180,29 +247,96 @@ class Provider:
         statement, due_us = service.statement, service.deadline_us
         hit("adapter.call")
         service.phase = Phase.SENT
-        service.handle = self._parts.adapters.call(
+        service.handle = self._parts.adapters.open(
             statement.service or "",
             f"/{statement.method}".encode("ascii"),
             metadata,
             statement.encoding or "identity",
             None if due_us is None else due_us - now_us,
-            [service.request.parts[1]],
-            lambda answer: self._adapter_answered(service, answer),
+            _Answering(self, service),
         )
-        # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
-        service.request.payloads, service.request.parts = b"", ()
+        self._hand_on(service, service.request)
         hit("adapter.called")
         if service.road.member in self._paused:
             service.handle.hold()
+        following, service.following = service.following, []
+        for entry in following:
+            self._hand_on(service, entry)
 
-    def _adapter_answered(self, service: Service, answer: AdapterAnswer) -> None:
+    def _hand_on(self, service: Service, entry: VerifiedEntry) -> None:
+        """10 The messages of one segment, and the half-close behind the last."""
+        handle, statement, flow = service.handle, entry.statement, service.flow
+        if handle is None or statement is None:
+            return
+        messages = entry.parts[1:] if statement.sequence == 0 else entry.parts
+        for flag, data in messages[:-1] if statement.final else messages:
+            handle.send(flag, data)
+        if statement.final and messages:
+            handle.send_last(*messages[-1])
+        elif statement.final:
+            handle.half_close()
+        # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
+        entry.payloads, entry.parts = b"", ()
+        if flow is not None:
+            flow.handed_on = statement.sequence
+            if flow.intake.held:
+                handle.when_below(LOW, lambda: self._adapter_took(service))
+
+    def _adapter_took(self, service: Service) -> None:
+        """The adapter has room again: so has the consumer, for as much."""
+        flow, handle = service.flow, service.handle
+        if flow is None or handle is None or service.phase is not Phase.SENT:
+            return
+        gone = flow.intake.taken(handle.queued_bytes)
+        service.size -= gone
+        self._parts.budget.give_bytes(service.road.member, gone)
+        credit = flow.intake.due()
+        if credit:
+            service.road.give_credit(service.request.leaf_hash, credit)
+        if flow.intake.held:
+            handle.when_below(LOW if handle.queued_bytes >= LOW else 1, lambda: self._adapter_took(service))
+
+    def adapter_started(self, service: Service, metadata: Metadata, encoding: str) -> None:
+        """Initial metadata: it goes ahead of the messages where the answer is a stream."""
+        service.initial, service.encoding, service.is_started = metadata, encoding, True
+        if service.streams_answer:
+            self._queue(service)
+
+    def adapter_said(self, service: Service, flag: int, data: bytes) -> None:
+        """A message of the answer; raises ``ExchangeError`` if the method does not return as many."""
+        flow, member = service.flow, service.road.member
+        if service.phase is not Phase.SENT:
+            return
+        if not service.streams_answer:
+            if service.messages:
+                raise ExchangeError(Reason.ADAPTER_PROTOCOL, "a second message to a method that returns one")
+            service.messages.append((flag, data))
+        elif flow is not None and service.handle is not None:
+            flow.outbox.put(flag, data)
+            self._parts.answers.add(member, len(data))
+            # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
+            service.handle.hold()
+            self._queue(service)
+            self._pause_if_full(member)
+
+    def adapter_ended(
+        self, service: Service, status: int | None, trailing: Metadata, failure: Reason | None
+    ) -> None:
+        """Status and trailing metadata, or why there is none."""
         hit("adapter.answered")
-        if service.phase is Phase.SENT:
-            service.delivered = answer.failure not in _NOT_DELIVERED
-            service.answer_bytes = sum([len(data) for _, data in answer.messages])
-            self._parts.answers.add(service.road.member, service.answer_bytes)
-            self._answer_with(service, answer)
-            self._pause_if_full(service.road.member)
+        if service.phase is not Phase.SENT:
+            return
+        answer = AdapterAnswer(service.initial, service.messages, trailing, status, service.encoding, failure)
+        service.delivered = failure not in _NOT_DELIVERED
+        if service.streams_answer and service.flow is not None:
+            service.answer = answer
+            service.flow.outbox.is_ended = True
+            self._queue(service)
+            return
+        service.answer_bytes = sum([len(data) for _, data in answer.messages])
+        self._parts.answers.add(service.road.member, service.answer_bytes)
+        self._answer_with(service, answer)
+        self._pause_if_full(service.road.member)
 
     def _pause_if_full(self, member: str) -> None:
         """Answers wait for commits and for a peer that takes them slowly: past a bound the adapter waits, too.
@@ -221,7 +355,7 @@ class Provider:
         for member in [one for one in self._paused if not self._parts.answers.is_full(one)]:
             self._paused.discard(member)
             for one in self._services_of(member):
-                if one.handle is not None:
+                if one.handle is not None and not (one.flow and one.flow.outbox):
                     one.handle.resume()
 
     def _services_of(self, member: str) -> list[Service]:
@@ -235,6 +369,9 @@ class Provider:
         if handle is not None:
             service.delivered = handle.has_left
             handle.cancel()
+        if service.flow is not None:
+            self._parts.answers.remove(service.road.member, service.flow.outbox.waiting)
+            service.flow.outbox.drop()
         self._answer_with(service, AdapterAnswer((), [], (), None, failure=reason))
 
     def _answer_with(self, service: Service, answer: AdapterAnswer) -> None:
@@ -255,6 +392,8 @@ class Provider:
             self._answer_all(
                 turn, [(one, one.answer) for one in batch if one.answer is not None and not _must_wait(one)]
             )
+        if self._flowing:
+            self._say_segments(turn)
         if self._paused:
             self._resume()
 
@@ -263,22 +402,18 @@ class Provider:
         parts = self._parts
         good: list[tuple[Service, AdapterAnswer]] = []
         for service, answer in answered:
-            service.phase = Phase.CLOSED
-            self.services.pop(service.request.leaf_hash, None)
-            parts.budget.give_call(service.road.member, service.size)
+            self._close(service)
             parts.answers.remove(service.road.member, service.answer_bytes)
             reason = answer.failure or self._objection_to_answer(answer)
             if reason is None:
                 good.append((service, answer))
-                continue
-            delivery: Delivered = "delivered" if service.delivered else "not_sent"
-            request = service.request.leaf_hash
-            self._say_refusal(turn, service.road, request, service.statement, reason, delivery)
+            else:
+                self._say_failure(turn, service, reason)
         salted = [
             parts.salted(passed_on(one.initial), one.messages, passed_on(one.trailing)) for _, one in good
         ]
         responses = [
-            self._response(turn, one.statement, one.request.leaf_hash, "response", digests, answer)
+            self._response(turn, one.statement, one.request.leaf_hash, "response", digests, answer, one.flow)
             for (one, answer), (_, digests) in zip(good, salted, strict=True)
         ]
         turn.say_all(
@@ -289,12 +424,153 @@ class Provider:
         )
         parts.counters["exchanges_served"] += len(good)
 
+    def _close(self, service: Service) -> None:
+        """Take a peer's call out of every table."""
+        service.phase = Phase.CLOSED
+        self.services.pop(service.request.leaf_hash, None)
+        self._parts.budget.give_call(service.road.member, service.size)
+
+    def _say_failure(self, turn: Turn, service: Service, reason: Reason) -> None:
+        delivery: Delivered = "delivered" if service.delivered else "not_sent"
+        request = service.request.leaf_hash
+        self._say_refusal(turn, service.road, request, service.statement, reason, delivery, service.flow)
+
     def _objection_to_answer(self, answer: AdapterAnswer) -> Reason | None:
         if not _is_unary(answer):
             return Reason.ADAPTER_PROTOCOL
+        return Reason.MESSAGE_TOO_LARGE if self._is_too_large(answer.messages) else None
+
+    def _is_too_large(self, messages: Sequence[Message]) -> bool:
         limit = self._parts.terms.max_message
-        too_large = any(len(data) > limit for _, data in answer.messages)
-        return Reason.MESSAGE_TOO_LARGE if too_large else None
+        return any(len(data) > limit for _, data in messages)
+
+    # ------------------------------------------------------------------ 7 to 11 again, for what follows in a stream
+
+    def _hear_segment(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        """A later segment of a request: it belongs to an open stream of this peer, or comes too late."""
+        service = self.services.get(bytes.fromhex(statement.request or ""))
+        if service is None or service.road is not road or service.phase >= Phase.ANSWERED:
+            # The answer overtook it. Of nothing that we know of, it must not fill our log (PROTOCOL M17).
+            if self._parts.entries.take(road.member, turn.now_us):
+                turn.hear(road, entry, "request", "late")
+            return
+        reason = self._parts.objection_to(road, entry, statement) or self._count_in(service, entry, statement)
+        turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
+        if reason is not None:
+            self._end_service(service, reason)
+            return
+        self._parts.counters["segments_heard"] += 1
+        turn.once_durable(self._segments_heard, (service, entry))
+
+    def _count_in(self, service: Service, entry: VerifiedEntry, statement: Statement) -> Reason | None:
+        """What a later segment must be: the next of its stream, about the same call, within its credit and share."""
+        flow = service.flow
+        is_next = flow is not None and not flow.is_final_heard and statement.sequence == flow.heard
+        if flow is None or not is_next or _bound(statement) != _bound(service.statement):
+            return Reason.STATEMENT_INVALID
+        if self._is_too_large(entry.parts):
+            return Reason.MESSAGE_TOO_LARGE
+        size = cost_of(entry.parts)
+        if not flow.intake.admits(entry.parts) or not self._parts.budget.take_bytes(
+            service.road.member, size
+        ):
+            return Reason.LIMIT_EXCEEDED
+        flow.heard, flow.is_final_heard = flow.heard + 1, statement.final
+        service.size += size
+        return None
+
+    def _segments_heard(self, heard: list[tuple[Service, VerifiedEntry]]) -> None:
+        """Durable: the adapter gets them, behind what came before."""
+        for service, entry in heard:
+            if service.phase is Phase.COMMITTING:
+                service.following.append(entry)
+            elif service.phase is Phase.SENT and not self._is_halted:
+                self._hand_on(service, entry)
+
+    def _queue(self, service: Service) -> None:
+        """Let the stream say its next segment, if it has one that may go."""
+        flow = service.flow
+        if (
+            flow is None
+            or flow.is_queued
+            or service.phase is not Phase.SENT
+            or not _has_segment(service, flow)
+        ):
+            return
+        flow.is_queued = True
+        self._flowing.append(service)
+        self._parts.wake()
+
+    def _say_segments(self, turn: Turn) -> None:
+        """A few segments of each stream; what is left of it comes behind the others with the next turn."""
+        flowing, self._flowing = self._flowing, []
+        for service in flowing:
+            flow = service.flow
+            if flow is None:
+                continue
+            flow.is_queued = False
+            if service.phase is not Phase.SENT:
+                continue
+            if not turn.is_full and not service.road.is_backed_up:
+                self._say_segments_of(turn, service, flow)
+            if _has_segment(service, flow):
+                flow.is_queued = True
+                self._flowing.append(service)
+
+    def _say_segments_of(self, turn: Turn, service: Service, flow: Flow) -> None:
+        """11 for the next segments; the last one has the adapter's status, or a refusal stands behind it."""
+        member, handle, end = service.road.member, service.handle, service.answer
+        for _ in range(SEGMENTS_A_TURN):
+            if turn.is_full or not _has_segment(service, flow):
+                break
+            messages, sequence, is_last = flow.next_segment()
+            self._parts.answers.remove(member, sum([len(data) for _, data in messages]))
+            reason = Reason.ADAPTER_PROTOCOL if is_last and end is None else end.failure if end else None
+            if messages or not is_last or reason is None:
+                ending = end if is_last and reason is None else None
+                self._say_segment(turn, service, messages, sequence, ending)
+            if is_last:
+                self._close(service)
+                if reason is not None:
+                    self._say_failure(turn, service, reason)
+                else:
+                    self._parts.counters["exchanges_served"] += 1
+        if handle is not None and not flow.outbox and member not in self._paused:
+            handle.resume()
+
+    def _say_segment(
+        self, turn: Turn, service: Service, messages: Messages, sequence: int, end: AdapterAnswer | None
+    ) -> None:
+        initial = passed_on(service.initial) if sequence == 0 else None
+        trailing = passed_on(end.trailing) if end is not None else None
+        payloads, digests = self._parts.salted(initial, messages, trailing)
+        said = self._response(
+            turn, service.statement, service.request.leaf_hash, "response", digests, end, service.flow
+        )
+        said = _replace(said, sequence=sequence, final=end is not None, encoding=service.encoding)
+        turn.say(said, service.road, payloads)
+        self._parts.counters["segments_said"] += 1
+
+    def on_credit(self, road: Road, request: bytes, credit: int) -> None:
+        """The consumer's side has room for more of a stream."""
+        service = self.services.get(request)
+        if service is not None and service.road is road and service.flow is not None:
+            service.flow.outbox.give_back(credit)
+            self._queue(service)
+
+    def on_road_lost(self, road: Road) -> None:
+        """Nobody will take what follows of a stream, and nothing more of its request will come: its adapter is told."""
+        for service in list(self.services.values()):
+            if service.road is road and service.flow is not None:
+                self._end_service(service, Reason.PEER_LOST)
+
+    def recheck(self, turn_ms: int) -> None:
+        """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
+        for service in list(self.services.values()):
+            if service.flow is not None and service.phase < Phase.ANSWERED:
+                reason = self._objection_to_terms(service.road, service.statement, turn_ms)
+                if reason is not None:
+                    self._end_service(service, reason)
 
     def _say_refusal(
         self,
@@ -304,11 +580,12 @@ class Provider:
         asked: Statement,
         reason: Reason,
         delivery: Delivered,
+        flow: Flow | None = None,
     ) -> None:
         """A refusal is a signed, logged response too."""
         self._parts.counters[f"refused_{reason}"] += 1
         refused = _replace(
-            self._response(turn, asked, request, "refusal", [], None),
+            self._response(turn, asked, request, "refusal", [], None, flow),
             status=int(reason.entry.code),
             reason=str(reason),
             delivery=delivery,
@@ -323,6 +600,7 @@ class Provider:
         kind: Kind,
         payloads: list[str],
         answer: AdapterAnswer | None,
+        flow: Flow | None,
     ) -> Statement:
         view = self._parts.trust
         return _replace(
@@ -332,6 +610,7 @@ class Provider:
             to=asked.from_,
             previous=None,
             attempt=1,
+            final=True,
             configuration=view.mark if view else None,
             issued_at=turn.now_ms,
             deadline_us=None,
@@ -339,7 +618,7 @@ class Provider:
             payloads=payloads,
             nonce=self._parts.nonce(),
             request=request.hex(),
-            heard=0,
+            heard=(flow.handed_on if flow is not None else 0) or 0,
             status=answer.status if answer else None,
         )
 
@@ -362,6 +641,8 @@ class Provider:
 
     def on_tick(self, now_us: int) -> None:
         """End what is overdue at the adapter; take up answers whose road has room again."""
+        if self._flowing:
+            self._parts.wake()  # its road may have room again
         if self._held and not all(map(_must_wait, self._held)):
             self._answers.extend(self._held)
             self._held.clear()
@@ -459,6 +740,12 @@ _ENDS: Final = {
 # Of these the adapter has nothing: it was away, or the queue before it was full.
 _NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
 _replace = msgspec.structs.replace
+_bound: Final = attrgetter(*BOUND_FIELDS)
+
+
+def _has_segment(service: Service, flow: Flow) -> bool:
+    """Whether something may be said now: initial metadata goes ahead of the first message."""
+    return flow.has_segment or (service.is_started and flow.said == 0)
 
 
 def _must_wait(service: Service) -> bool:

@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol
 from core.frames import FrameRecord, ReceiptRecord
 from core.leaves import HEARD, SAID, Leaf, Role, parse_heard, parse_leaf
 from core.merkle import leaf_hash
-from core.statements import ANSWERS, Statement, parse_statement
+from core.statements import ANSWERS, Statement, is_within_stream, parse_statement
 from gateway.worker.doubts import MAX_IN_DOUBT
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import PeerLog
@@ -149,6 +149,8 @@ class _Reading:
 
     def _said(self, one: LeafSource, leaf: Leaf, statement: Statement) -> None:
         hashed = leaf_hash(one.leaf)
+        if is_within_stream(statement):
+            return  # a later segment, never sent again: its stream is known by what began it
         if statement.kind == "request":
             self._requests[hashed.hex()] = Unfinished("request", statement, hashed, one.index)
             return
@@ -175,6 +177,8 @@ class _Reading:
         if not statements:
             return
         statement = parse_statement(statements[0])
+        if is_within_stream(statement):
+            return
         if statement.kind == "request" and heard.verdict == "taken":
             found = Unfinished("taken", statement, bytes.fromhex(heard.leaf), heard.index)
             self._taken[heard.leaf] = found

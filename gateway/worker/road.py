@@ -163,7 +163,9 @@ class Road:
         self.sent_size = held_size
         again = {one.index: one for one in (*self.unreceipted.values(), *self.outgoing)}
         # What lies below counts as passed: only Outcome can tell what became of it (PROTOCOL M4).
-        self.outgoing = [again[index] for index in sorted(again) if index >= held_size][-MAX_RESENT:]
+        self.outgoing = [
+            again[index] for index in sorted(again) if index >= held_size and not again[index].is_once
+        ][-MAX_RESENT:]
 
     def lose(self, state: str) -> None:
         """Forget the stream. What it left unsent waits for the next one."""
@@ -230,6 +232,11 @@ class Road:
             runs[-1].entries.append(leaf)
             reached = index + 1
         frame = encode_frame(runs, log.cover(reached, size), head)
+        for leaf in leaves:
+            if leaf.is_once and not leaf.chunked and leaf.leaf_hash in self.unreceipted:
+                # Its bytes are in the frame, and never go out again.
+                self.unreceipted_bytes -= len(leaf.payloads)
+                leaf.payloads = b""
         self._expect_receipts(leaves, head_digest(head))
         self.sent_size = size
         self.receipt_due_us = None
@@ -315,11 +322,18 @@ class Road:
 
     # --- in ---
 
-    def on_credit(self, credit: Credit) -> None:
-        """The peer takes further bytes of one body; credit for a body that is not on its way is void."""
-        if credit.leaf in self._credits:
-            self._credits[credit.leaf] += min(credit.bytes, self._max_message)
-            self.pump()
+    def give_credit(self, request: bytes, credit: int) -> None:
+        """Tell the peer that our side of the stream ``request`` has room again for so much."""
+        if self.channel is not None:
+            self.channel.send_message(encode_credit(request, credit))
+
+    def on_credit(self, credit: Credit) -> bool:
+        """The peer takes further bytes of one body; false if no body of this name is on its way."""
+        if credit.leaf not in self._credits:
+            return False
+        self._credits[credit.leaf] += min(credit.bytes, self._max_message)
+        self.pump()
+        return True
 
     def on_chunk(self, chunk: Chunk) -> None:
         """Keep bytes of a body whose frame is still to come.

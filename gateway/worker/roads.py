@@ -125,6 +125,7 @@ class RoadTable:
         on_open: Callable[[Road], None],
         on_lost: Callable[[Road], None],
         on_arrival: Callable[[Road, UnverifiedFrame | Outcome], None],
+        on_credit: Callable[[Road, Credit], None],
         on_time: Callable[[bool], None],
         stop_log: Callable[[StoppedState, str, bytes], None],
         fetch_configuration: Callable[[int], None],
@@ -138,6 +139,7 @@ class RoadTable:
         self._on_open = on_open
         self._on_lost = on_lost
         self._on_arrival = on_arrival
+        self._on_credit = on_credit
         self._on_time = on_time
         self._stop_log = stop_log
         self._fetch_configuration = fetch_configuration
@@ -427,7 +429,8 @@ class RoadTable:
             case UnverifiedFrame() | Outcome():
                 self._on_arrival(road, message)
             case Credit():
-                road.on_credit(message)
+                if not road.on_credit(message):
+                    self._on_credit(road, message)
             case Chunk():
                 road.on_chunk(message)
             case Drain():

@@ -148,6 +148,7 @@ class Station:
             on_open=self._road_opened,
             on_lost=self._road_lost,
             on_arrival=self._arrived,
+            on_credit=lambda road, credit: self.pipeline.on_credit(road, credit),
             on_time=lambda is_ours: self.witnesses.tell_time(is_ours),
             stop_log=self._stop,
             fetch_configuration=fetch_configuration,

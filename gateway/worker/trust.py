@@ -127,6 +127,7 @@ class TrustView:
     suspended_members: frozenset[str]
     _provisions: Mapping[tuple[str, str], Provision]
     _providers: Mapping[str, tuple[str, ...]]
+    _streaming_paths: frozenset[bytes]
     _agreements: Mapping[tuple[str, str, str], tuple[HeldAgreement, ...]]
     _lineage: Mapping[str, frozenset[str]]
     _grants: dict[tuple[str, str | None, str], Grant | Reason] = field(default_factory=dict, repr=False)
@@ -143,6 +144,19 @@ class TrustView:
     def confirmed(self, fresh_at: int, expires_at: int) -> TrustView:
         """The same view, known to be in force at ``fresh_at``."""
         return replace(self, fresh_at=fresh_at, expires_at=expires_at)
+
+    def takes_stream(self, path: bytes) -> bool:
+        """Whether a method that somebody provides under this HTTP/2 ``:path`` takes more messages than one."""
+        return path in self._streaming_paths
+
+    def is_provided(self, path: bytes) -> bool:
+        """Whether somebody provides a method under this HTTP/2 ``:path``."""
+        return path.removeprefix(b"/").decode("ascii", "replace") in self._providers
+
+    def method(self, provider: str, method: str) -> ServiceMethod | None:
+        """The method as ``provider`` registered it."""
+        provision = self._provisions.get((provider, method))
+        return provision.method if provision else None
 
     def find_grant(self, client: str, provider: str | None, method: str, now_ms: int) -> Grant | Reason:
         """Steps 2 and 3: the agreement in force that lets ``client`` call ``method``, or why there is none.
@@ -330,6 +344,9 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),
         _provisions=provisions,
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},
+        _streaming_paths=frozenset(
+            f"/{name}".encode("ascii") for (_, name), one in provisions.items() if one.method.client_streaming
+        ),
         _agreements={key: tuple(found) for key, found in agreements.items()},
         _lineage=lineage,
     )

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from core.clock import Clock
 from core.leaves import Role
-from core.statements import ANSWERS, Statement, encode_statement
+from core.statements import ANSWERS, Statement, encode_statement, is_within_stream
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
@@ -94,6 +94,7 @@ class Turn:
                 payloads,
                 is_said=True,
                 role=role,
+                is_once=is_within_stream(statement),
             )
             self._plan(planned, road)
         return [leaf_hash for _, leaf_hash in leaves]

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -73,6 +73,8 @@ PROVIDER = "BJ/GOV/ANIP/RNPP"
 SERVICE = "bj.identity.v1.IdentityService"
 METHOD = f"/{SERVICE}/GetPerson"
 PURPOSES = ("P01", "P02")
+# Invented methods of each streaming kind: client streams, server streams.
+STREAMS = {"CollectPersons": (True, False), "WatchPersons": (False, True), "Converse": (True, True)}
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -159,6 +161,7 @@ class Member:
 
 
 Answer = Callable[[bytes, grpc.ServicerContext], bytes]
+Converse = Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[bytes]]
 
 
 class StockAdapter(grpc.GenericRpcHandler):
@@ -167,7 +170,9 @@ class StockAdapter(grpc.GenericRpcHandler):
     def __init__(self, member: Member, root: x509.Certificate) -> None:
         self.calls: list[tuple[str, bytes, dict[str, str | bytes]]] = []
         self.answer: Answer = lambda request, _: request
-        self._server = grpc.server(futures.ThreadPoolExecutor(16), handlers=[self])
+        self.converse: Converse = lambda requests, _: requests
+        """Serves every method of ``STREAMS``: all requests in, all answers out."""
+        self._server = grpc.server(futures.ThreadPoolExecutor(600), handlers=[self])
         own = issue("adapter", member.programs)
         credentials = grpc.ssl_server_credentials(
             [(key_pem(own.key), certificate_pem(own.certificate))],
@@ -185,14 +190,37 @@ class StockAdapter(grpc.GenericRpcHandler):
         self._server.stop(None).wait()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """One handler for every method."""
+        """One handler for every unary method, one for every stream."""
         metadata = dict(details.invocation_metadata or ())
+        kind = STREAMS.get(details.method.rpartition("/")[2])
+        if kind is not None:
+            return self._stream(details.method, metadata, *kind)
 
         def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
             self.calls.append((details.method, request, metadata))
             return self.answer(request, context)
 
         return grpc.unary_unary_rpc_method_handler(handle)
+
+    def _stream(
+        self, method: str, metadata: dict[str, str | bytes], takes_stream: bool, gives_stream: bool
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        self.calls.append((method, b"", metadata))
+
+        def converse(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            yield from self.converse(requests, context)
+
+        def answer_one(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            return b"".join(self.converse(requests, context))
+
+        def watch(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            yield from self.converse(iter([request]), context)
+
+        if not takes_stream:
+            return grpc.unary_stream_rpc_method_handler(watch)
+        if not gives_stream:
+            return grpc.stream_unary_rpc_method_handler(answer_one)
+        return grpc.stream_stream_rpc_method_handler(converse)
 
 
 class Federation:
@@ -276,7 +304,7 @@ class Federation:
             "consumer": Party(CLIENT, key_thumbprint(self.pns.key.public_key())),
             "provider": Party(PROVIDER, key_thumbprint(self.anip.key.public_key())),
             "service": SERVICE,
-            "methods": ["GetPerson", "VerifyPerson"],
+            "methods": ["GetPerson", "VerifyPerson", *STREAMS],
             "purposes": list(PURPOSES),
             "issue_required": True,
             "field_mask": None,
@@ -351,6 +379,7 @@ class Federation:
         methods = [
             ServiceMethod(name, False, False, True) for name in ("GetPerson", "VerifyPerson", "Unused")
         ]
+        methods += [ServiceMethod(name, *kind, False) for name, kind in STREAMS.items()]
         return MemberDocument(
             v=1,
             member=str(MemberId.parse(member.id)),

@@ -36,6 +36,7 @@ from ledger.reader import LogReader
 from pki.keys import certificate_pem
 from tests.support.calls import worker_of
 from tests.support.checker import Event, check
+from tests.support.edges import call_adapter
 from tests.support.federation import METHOD, Federation, Member, calling, metadata
 from tests.support.waiting import until
 
@@ -169,7 +170,8 @@ class Patient:
         entries = tuple((key.encode(), str(value).encode()) for key, value in metadata(x_road_id=name))
 
         async def begin() -> None:
-            self._edge.call(
+            call_adapter(
+                self._edge,
                 METHOD.encode(),
                 entries,
                 "identity",

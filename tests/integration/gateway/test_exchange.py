@@ -23,7 +23,6 @@ from core.leaves import HEARD, NOTE, SAID, parse_heard, parse_leaf
 from core.reasons import Reason
 from core.statements import parse_statement
 from gateway.settings import Limits
-from gateway.worker.call import AdapterAnswer
 from gateway.worker.edges import AdapterCall
 from gateway.worker.exchange import Parts
 from gateway.worker.peerlog import VerifiedEntry
@@ -360,10 +359,10 @@ def test_ok_without_a_message_is_the_adapters_fault(
     loop = federation._loop
 
     def answer_nothing(*arguments: Any) -> AdapterCall:
-        loop.call_soon(arguments[-1], AdapterAnswer((), [], (), 0))
+        loop.call_soon(arguments[-1].on_end, 0, (), None)
         return AdapterCall(edge, (), arguments[-1], 0)
 
-    monkeypatch.setattr(edge, "call", answer_nothing)
+    monkeypatch.setattr(edge, "open", answer_nothing)
 
     with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
         calling(channel)(b"", metadata=metadata(), timeout=10)

@@ -29,6 +29,7 @@ from gateway.worker.edges import (
 )
 from gateway.worker.http2 import Http2Limits
 from gateway.worker.wire import Message
+from tests.support.edges import call_adapter
 from tests.support.loopback import Authority, LoopThread, make_authority
 
 pytestmark = pytest.mark.unit
@@ -94,7 +95,8 @@ class Proxy:
         if call.deadline_us is not None:
             timeout_us = max(1, call.deadline_us - SystemClock().monotonic_us())
         metadata = tuple(one for one in call.metadata if not one[0].startswith(b"x-road-"))
-        call.owner = self.adapter.call(
+        call.owner = call_adapter(
+            self.adapter,
             call.path,
             metadata,
             call.encoding,
@@ -576,7 +578,9 @@ def ask(
     country: Country, edge: AdapterEdge, body: bytes = b"", timeout_us: int | None = None
 ) -> AdapterAnswer:
     answers: list[AdapterAnswer] = []
-    country.loop.do(lambda: edge.call(CALL.encode(), (), "identity", timeout_us, [(0, body)], answers.append))
+    country.loop.do(
+        lambda: call_adapter(edge, CALL.encode(), (), "identity", timeout_us, [(0, body)], answers.append)
+    )
     country.loop.until(lambda: len(answers) == 1)
     return answers[0]
 
@@ -636,7 +640,7 @@ def test_an_adapter_that_answers_no_call_is_told_as_silent(country: Country) -> 
         arrived = len(gates) + 3
         calls = country.loop.do(
             lambda: [
-                edge.call(CALL.encode(), (), "identity", None, [(0, b"hang")], lambda _: None)
+                call_adapter(edge, CALL.encode(), (), "identity", None, [(0, b"hang")], lambda _: None)
                 for _ in range(3)
             ]
         )
@@ -672,7 +676,9 @@ def test_an_adapter_that_dies_in_mid_call_may_have_acted(country: Country) -> No
     provider = country.provider(behaviour)
     edge = country.adapter(provider.port)
     answers: list[AdapterAnswer] = []
-    country.loop.do(lambda: edge.call(CALL.encode(), (), "identity", None, [(0, b"")], answers.append))
+    country.loop.do(
+        lambda: call_adapter(edge, CALL.encode(), (), "identity", None, [(0, b"")], answers.append)
+    )
     assert arrived.wait(10)
 
     country.loop.do(edge._connections[0].close)
@@ -720,7 +726,7 @@ def test_calls_beyond_the_queue_are_refused(country: Country) -> None:
 
     def call_all() -> None:
         for i in range(8):
-            edge.call(CALL.encode(), (), "identity", None, [(0, b"%d" % i)], answers.append)
+            call_adapter(edge, CALL.encode(), (), "identity", None, [(0, b"%d" % i)], answers.append)
 
     country.loop.do(call_all)
     country.loop.until(lambda: len(answers) == 5)
@@ -739,7 +745,7 @@ def test_a_waiting_call_can_be_withdrawn(country: Country, unused_port: int) -> 
     answers: list[AdapterAnswer] = []
 
     def call_and_cancel() -> None:
-        edge.call(CALL.encode(), (), "identity", None, [(0, b"")], answers.append).cancel()
+        call_adapter(edge, CALL.encode(), (), "identity", None, [(0, b"")], answers.append).cancel()
 
     country.loop.do(call_and_cancel)
     country.loop.until(lambda: edge.counters["connections_failed"] == 1)
@@ -766,8 +772,8 @@ def test_adapters_are_found_by_subsystem(country: Country) -> None:
     answers: list[AdapterAnswer] = []
 
     country.loop.do(
-        lambda: table.call(
-            "BJ/GOV/ANIP/RNPP", CALL.encode(), (), "identity", None, [(0, b"a")], answers.append
+        lambda: call_adapter(
+            table.edges["BJ/GOV/ANIP/RNPP"], CALL.encode(), (), "identity", None, [(0, b"a")], answers.append
         )
     )
     country.loop.until(lambda: len(answers) == 1)

@@ -22,6 +22,7 @@ from gateway.worker.edges import (
 )
 from gateway.worker.http2 import ErrorCode, Headers, Http2Limits
 from gateway.worker.wire import Message, frame_message, request_headers
+from tests.support.edges import call_adapter
 from tests.support.loopback import LoopThread
 from tests.unit.gateway_worker.test_http2 import RawClient
 
@@ -248,7 +249,9 @@ class Adapter:
     def ask(self, messages: list[Message] | None = None) -> AdapterAnswer:
         answers: list[AdapterAnswer] = []
         body = [(0, b"ask")] if messages is None else messages
-        self.loop.do(lambda: self.edge.call(b"/a.B/C", (), "identity", 1_000_000, body, answers.append))
+        self.loop.do(
+            lambda: call_adapter(self.edge, b"/a.B/C", (), "identity", 1_000_000, body, answers.append)
+        )
         self.loop.until(lambda: bool(answers))
         return answers[0]
 
@@ -356,7 +359,7 @@ def test_streams_above_a_goaway_were_not_processed(adapter: Callable[..., Adapte
     answer = one.ask()
     one.loop.until(lambda: not one.edge.is_up or one.edge._connections[0].draining)
     again: list[AdapterAnswer] = []
-    one.loop.do(lambda: one.edge.call(b"/a.B/C", (), "identity", None, [(0, b"")], again.append))
+    one.loop.do(lambda: call_adapter(one.edge, b"/a.B/C", (), "identity", None, [(0, b"")], again.append))
     one.loop.until(lambda: len(again) == 1)
 
     assert answer.failure is Reason.ADAPTER_DOWN
@@ -368,16 +371,12 @@ class Early:
         self.ended: list[tuple[int | None, Metadata, Reason | None]] = []
         self.started = 0
 
-    def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None:
+    def on_start(self, metadata: Metadata, encoding: str) -> None:
         self.started += 1
 
-    def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
-        call.hold()
-        call.resume()
+    def on_message(self, flag: int, data: bytes) -> None: ...
 
-    def on_end(
-        self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
-    ) -> None:
+    def on_end(self, status: int | None, trailing: Metadata, failure: Reason | None) -> None:
         self.ended.append((status, trailing, failure))
 
 
@@ -440,14 +439,12 @@ def test_messages_of_a_stream_go_out_as_they_come(adapter: Callable[..., Adapter
     got: list[bytes] = []
 
     class Counting:
-        def on_start(self, call: AdapterCall, metadata: Metadata, encoding: str) -> None: ...
+        def on_start(self, metadata: Metadata, encoding: str) -> None: ...
 
-        def on_message(self, call: AdapterCall, flag: int, data: bytes) -> None:
+        def on_message(self, flag: int, data: bytes) -> None:
             got.append(data)
 
-        def on_end(
-            self, call: AdapterCall, status: int | None, trailing: Metadata, failure: Reason | None
-        ) -> None:
+        def on_end(self, status: int | None, trailing: Metadata, failure: Reason | None) -> None:
             got.append(b"end")
 
     one = adapter(answering(RESPONSE, frame_message(0, b"a") + frame_message(0, b"b"), OK))
@@ -470,7 +467,9 @@ def test_a_cancelled_call_is_reset_and_not_answered(adapter: Callable[..., Adapt
     answers: list[AdapterAnswer] = []
     calls: list[AdapterCall] = []
     one.loop.do(
-        lambda: calls.append(one.edge.call(b"/a.B/C", (), "identity", None, [(0, b"")], answers.append))
+        lambda: calls.append(
+            call_adapter(one.edge, b"/a.B/C", (), "identity", None, [(0, b"")], answers.append)
+        )
     )
     one.loop.until(lambda: bool(one.protocols) and one.edge.is_up and bool(one.edge._connections[0].streams))
 
@@ -481,19 +480,12 @@ def test_a_cancelled_call_is_reset_and_not_answered(adapter: Callable[..., Adapt
     assert answers == []
 
 
-def test_too_many_messages_in_an_answer(adapter: Callable[..., Adapter]) -> None:
-    """A unary answer gathers within bounds."""
-    one = adapter(answering(RESPONSE, frame_message(0, b"") * 100, OK))
-
-    assert one.ask().failure is Reason.MESSAGE_TOO_LARGE
-
-
 def test_a_request_without_messages(adapter: Callable[..., Adapter]) -> None:
     """Half-closed at once."""
     one = adapter(answering(RESPONSE, frame_message(0, b"x"), OK))
     answers: list[AdapterAnswer] = []
     behaved: list[int] = []
-    one.loop.do(lambda: one.edge.call(b"/a.B/C", (), "identity", None, [], answers.append))
+    one.loop.do(lambda: call_adapter(one.edge, b"/a.B/C", (), "identity", None, [], answers.append))
     one.loop.until(lambda: bool(one.protocols))
 
     def answer() -> bool:
@@ -522,7 +514,7 @@ def test_the_connection_that_dies_before_a_byte_left_delivered_nothing(
     answers: list[AdapterAnswer] = []
 
     def call_and_lose() -> None:
-        one.edge.call(b"/a.B/C", (), "identity", None, [(0, b"")], answers.append)
+        call_adapter(one.edge, b"/a.B/C", (), "identity", None, [(0, b"")], answers.append)
         one.edge._connections[0].connection_lost(None)
 
     one.loop.do(call_and_lose)

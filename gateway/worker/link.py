@@ -68,6 +68,8 @@ class LinkChannel:
         self._is_server = is_server
         self._reader = MessageReader(MAX_FRAME_MESSAGE_BYTES)
         self._open = True
+        self._held = False
+        self._unacknowledged = 0
         self._broken = False
         self._why = ""
 
@@ -92,6 +94,17 @@ class LinkChannel:
         """Call back once fewer than ``size`` bytes are queued."""
         self._connection.when_below(self.stream_id, size, callback)
 
+    def hold(self) -> None:
+        """Let the peer's window shut: at most one window of bytes still arrives."""
+        self._held = True
+
+    def resume(self) -> None:
+        """Open the peer's window again."""
+        self._held = False
+        if self._unacknowledged:
+            size, self._unacknowledged = self._unacknowledged, 0
+            self._connection.acknowledge(self.stream_id, size)
+
     def close(self, reason: str) -> None:
         """End the stream, telling the peer why. ``on_closed`` is not called."""
         if not self._open:
@@ -114,8 +127,10 @@ class LinkChannel:
             self._refused(headers)
 
     def on_data(self, data: bytes, end_stream: bool) -> None:
-        """Bytes of the road are taken in at once: credits bound them, not the window (DESIGN section 5)."""
-        if data:
+        """Bytes of the road are taken in at once: credits bound them (DESIGN section 5), and our commits their pace."""
+        if self._held:
+            self._unacknowledged += len(data)
+        elif data:
             self._connection.acknowledge(self.stream_id, len(data))
         if self._broken:
             return
@@ -144,6 +159,8 @@ class LinkChannel:
 
     def on_closed_stream(self, error_code: int) -> None:
         """The stream is gone."""
+        if self._unacknowledged:
+            self.resume()
         if self._open:
             self._open = False
             lost = error_code == ErrorCode.CONNECTION_LOST

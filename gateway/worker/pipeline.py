@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from core.reasons import Reason
-from gateway.worker.budget import Budget
+from gateway.worker.budget import Backlog
 from gateway.worker.consumer import Consumer
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import Parts
@@ -32,18 +32,19 @@ class Pipeline:
 
     Args:
         parts: What both sides are built with.
-        arrivals: Bounds the frames that wait while a commit takes its time, apart from the calls they may begin: a
-            member that calls as much as it may must not lose its stream for that.
+        arrivals: Counts the frames that wait while a commit takes its time, apart from the calls they may begin: past
+            the bound of a member no more is read of its roads until a turn has taken them.
         accept: The one that believes frames.
         doubts: Requests of ours whose end nobody knows here.
     """
 
-    def __init__(self, parts: Parts, arrivals: Budget, accept: Accept, doubts: Doubts) -> None:
+    def __init__(self, parts: Parts, arrivals: Backlog, accept: Accept, doubts: Doubts) -> None:
         self._parts = parts
         self._arrivals = arrivals
         self._accept = accept
         # Each with the microsecond at which it came: what it waits for its turn counts against its deadline.
         self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome, int]] = deque()
+        self._held: dict[Road, None] = {}
         self._startup: deque[Callable[[Turn], None]] = deque()
         self._rechecked_us = parts.clock.monotonic_us()
         self.consumer = Consumer(parts, doubts)
@@ -62,18 +63,20 @@ class Pipeline:
         self._recheck()
         self.consumer.retry_waiting()
 
-    def on_arrival(self, road: Road, arrived: UnverifiedFrame | Outcome) -> bool:
-        """Keep a frame, or a question behind it, for the next turn; false if its member has too much waiting here."""
-        if not self._arrivals.take_bytes(road.member, _size_of(arrived)):
-            return False
+    def on_arrival(self, road: Road, arrived: UnverifiedFrame | Outcome) -> None:
+        """Keep a frame, or a question behind it, for the next turn; if much waits, let the peer wait, too."""
+        self._arrivals.add(road.member, _size_of(arrived))
         self._arrived.append((road, arrived, self._parts.clock.monotonic_us()))
+        if self._arrivals.is_full(road.member):
+            self._held[road] = None
+            road.hold()
         self._parts.wake()
-        return True
 
     def on_road_lost(self, road: Road) -> None:
         """What is not heard yet was not: the next Hello tells the peer where to begin again."""
         for _, arrived, _ in [one for one in self._arrived if one[0] is road]:
-            self._arrivals.give_bytes(road.member, _size_of(arrived))
+            self._arrivals.remove(road.member, _size_of(arrived))
+        self._held.pop(road, None)
         self._arrived = deque([one for one in self._arrived if one[0] is not road])
         self.consumer.on_road_lost(road)
         self.provider.on_road_lost(road)
@@ -125,11 +128,14 @@ class Pipeline:
             self._startup.popleft()(turn)
         while self._arrived and not turn.is_full:
             road, arrived, arrived_us = self._arrived.popleft()
-            self._arrivals.give_bytes(road.member, _size_of(arrived))
+            self._arrivals.remove(road.member, _size_of(arrived))
             if isinstance(arrived, Outcome):
                 self.provider.answer_question(turn, road, arrived)
             else:
                 self._hear(turn, road, self._accept(road, arrived), arrived_us)
+        for road in [one for one in self._held if not self._arrivals.is_full(one.member)]:
+            del self._held[road]
+            road.resume()
         self.provider.plan(turn)
         self.consumer.plan(turn)
 

@@ -55,8 +55,18 @@ class RoadLimits:
 class Channel(Protocol):
     """One gRPC stream between two gateways; ``edges`` provides it."""
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the peer has not made room for yet."""
+
     def send_message(self, message: bytes) -> None:
         """Queue one message; it goes out with the turn's write."""
+
+    def hold(self) -> None:
+        """Let the peer's window shut."""
+
+    def resume(self) -> None:
+        """Open it again."""
 
     def close(self, reason: str) -> None:
         """End the stream, telling the peer why."""
@@ -130,6 +140,7 @@ class Road:
         self._credits: dict[bytes, int] = {}
         self._sending: deque[_Sending] = deque()
         self._sending_bytes = 0
+        self._queued = 0  # what the channel held when it was asked last
         self._taken = 0  # messages that the stream took, to see whether it still does
         self._watched = (0, 0)
         self._assemblies: dict[bytes, _Assembly] = {}
@@ -147,7 +158,22 @@ class Road:
     @property
     def is_backed_up(self) -> bool:
         """Whether so much waits to be sent that nothing long should be added: no new exchange, no answer."""
-        return len(self.outgoing) >= MAX_BACKLOG or self._sending_bytes > self.limits.sending_bytes
+        waiting = self._sending_bytes + self._queued
+        return len(self.outgoing) >= MAX_BACKLOG or waiting > self.limits.sending_bytes
+
+    def hold(self) -> None:
+        """Frames of this peer wait for our commits: it is to send no more for now."""
+        if self.channel is not None:
+            self.channel.hold()
+
+    def resume(self) -> None:
+        """They have had their turn."""
+        if self.channel is not None:
+            self.channel.resume()
+
+    def look(self) -> None:
+        """See how much the peer has not made room for; called every few milliseconds, asking costs a little."""
+        self._queued = self.channel.queued_bytes if self.channel is not None else 0
 
     @property
     def proven_size(self) -> int | None:
@@ -174,7 +200,7 @@ class Road:
         unsent = [leaf for sending in self._sending for leaf in sending.leaves]
         self.outgoing = unsent + self.outgoing
         self._sending.clear()
-        self._sending_bytes = 0
+        self._sending_bytes = self._queued = 0
         self._credits.clear()
         self.expected.clear()
         for assembly in self._assemblies.values():
@@ -246,6 +272,7 @@ class Road:
         # From here on bytes may leave, chunks first: whoever asks is told that it may have been sent.
         self._on_sent(leaves)
         self.pump()
+        self.look()
 
     def _expect_receipts(self, leaves: list[OwnLeaf], head: str) -> None:
         """A receipt says nothing that we do not know: note the bytes that it will have when all goes well."""

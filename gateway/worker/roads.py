@@ -65,8 +65,18 @@ class RoadChannel(Protocol):
     on_message: Callable[[bytes], None]
     on_closed: Callable[[str], None]
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that the peer has not made room for yet."""
+
     def send_message(self, message: bytes) -> None:
         """Queue one message."""
+
+    def hold(self) -> None:
+        """Let the peer's window shut."""
+
+    def resume(self) -> None:
+        """Open it again."""
 
     def close(self, reason: str) -> None:
         """End the stream, telling the peer why."""

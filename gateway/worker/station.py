@@ -179,7 +179,7 @@ class Station:
             counters=self.counters,
         )
         self._doubts = Doubts(clock, partial(inclusion_proof, log.node))
-        self.pipeline = Pipeline(parts, Budget(limits.budget), self._accept, self._doubts)
+        self.pipeline = Pipeline(parts, Backlog(limits.budget), self._accept, self._doubts)
         self.turns = Turns(
             call_soon=call_soon,
             commit=commit,
@@ -252,6 +252,7 @@ class Station:
         if self.roads.trust is not None:
             self.witnesses.on_tick(now_us)
         for road in list(self.roads.roads.values()):
+            road.look()
             if road.is_open and road.is_stalled(now_us):
                 text = "the peer gives no credit for what waits to be sent"
                 self.roads.end_with(road, FrameRefusedError(Reason.PEER_UNREACHABLE, text))
@@ -377,9 +378,7 @@ class Station:
             except MalformedError as error:
                 self.roads.end_with(road, FrameRefusedError(error.reason, str(error)))
                 return
-        if not self.pipeline.on_arrival(road, arrived):
-            text = "frames wait here that hold as much as one member may"
-            self.roads.end_with(road, FrameRefusedError(Reason.LIMIT_EXCEEDED, text))
+        self.pipeline.on_arrival(road, arrived)
 
     def _accept(self, road: Road, frame: UnverifiedFrame) -> list[VerifiedEntry]:
         """Step 7 and 12, first half: believe a frame or end its stream; receipts are kept beside what they are about."""

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import msgspec
@@ -18,10 +17,11 @@ from core.statements import Statement, parse_statement
 from gateway.settings import Limits
 from gateway.worker.budget import Backlog, BudgetLimits, EntryBudget
 from gateway.worker.exchange import Phase
+from gateway.worker.link import LinkChannel
 from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.road import Road
-from gateway.worker.turn import Turn
+from gateway.worker.turn import Turn, Turns
 from tests.support.calls import leaves, refused
 from tests.support.federation import PROVIDER, Federation, calling, metadata
 from tests.support.waiting import until
@@ -113,26 +113,38 @@ def test_an_answer_that_settles_a_doubt_is_heard_in_any_case(federation: Federat
 def test_frames_that_wait_for_a_turn_are_bounded_per_member(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a commit takes its time; the stream ends by name, and what it held is given back."""
+    """While a commit takes its time no more is read of the peer's road; then all goes on."""
     station = provider(federation).station
     pipeline = station.pipeline
     monkeypatch.setattr(pipeline._arrivals, "_limits", BudgetLimits(4_000, 4_000, 10, 10))
     monkeypatch.setattr(station.turns, "_run", lambda: None)  # a commit that takes its time
 
     with federation.channel() as channel:
-        first = calling(channel).future(b"1", metadata=metadata(), timeout=10)
+        first = calling(channel).future(b"1", metadata=metadata(), timeout=20)
         until(lambda: pipeline._arrivals.held_bytes > 0)
-        second = calling(channel).future(b"x" * 4_000, metadata=metadata(), timeout=10)
+        (road,) = station.roads.roads.values()
+        second = calling(channel).future(b"x" * 4_000, metadata=metadata(), timeout=20)
+        until(lambda: list(pipeline._held) == [road])
+        before = road.channel
+        assert held(before)
+        monkeypatch.undo()
+        federation.do(again(station.turns))
 
-        assert [refusal(one) for one in (first, second)] == ["PEER_LOST", "PEER_LOST"]
+        assert [first.result(), second.result()] == [b"1", b"x" * 4_000]
 
+    assert road.channel is before
+    assert not held(before)
     assert pipeline._arrivals.held_bytes == 0
 
 
-def refusal(call: Any) -> str:
-    with pytest.raises(grpc.RpcError) as error:
-        call.result()
-    return str(refused(error)[1].reason)
+def held(channel: object) -> bool:
+    assert isinstance(channel, LinkChannel)
+    return channel._held
+
+
+async def again(turns: Turns) -> None:
+    turns._scheduled = False
+    turns.wake()
 
 
 def test_a_frame_of_refused_requests_ends_the_stream_once(

@@ -85,7 +85,8 @@ class Deaf:
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
-        self.close = channel.close
+        self.queued_bytes = 0
+        self.close, self.hold, self.resume = channel.close, channel.hold, channel.resume
 
     def send_message(self, message: bytes) -> None:
         """Lost."""

@@ -10,16 +10,14 @@ from typing import Any
 import grpc
 import pytest
 
-from core.leaves import HEARD, SAID, parse_heard, parse_leaf
+from core.leaves import SAID, parse_leaf
 from core.statements import Statement, parse_statement
 from gateway.settings import Limits
 from gateway.worker.flow import CREDIT
 from ledger.reader import LogReader
-from tests.support.calls import worker_of
-from tests.support.federation import SERVICE, Federation, Member, calling, metadata
+from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.streams import at_rest, collect, converse, watch
 from tests.support.waiting import until
-
-COLLECT, WATCH, CONVERSE = (f"/{SERVICE}/{name}" for name in ("CollectPersons", "WatchPersons", "Converse"))
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +41,6 @@ def channel(federation: Federation) -> Iterator[grpc.Channel]:
         yield found
 
 
-def collect(channel: grpc.Channel) -> grpc.StreamUnaryMultiCallable[bytes, bytes]:
-    return channel.stream_unary(COLLECT, None, None)
-
-
-def watch(channel: grpc.Channel) -> grpc.UnaryStreamMultiCallable[bytes, bytes]:
-    return channel.unary_stream(WATCH, None, None)
-
-
-def converse(channel: grpc.Channel) -> grpc.StreamStreamMultiCallable[bytes, bytes]:
-    return channel.stream_stream(CONVERSE, None, None)
-
-
 def statements(member: Member, exchange: str) -> list[Statement]:
     """What the log of ``member`` says of an exchange, in order."""
     reader = LogReader(member.directory.log(0))
@@ -64,25 +50,8 @@ def statements(member: Member, exchange: str) -> list[Statement]:
     return [one for one in found if one.exchange == exchange]
 
 
-def verdicts(member: Member) -> list[str]:
-    """How the log of ``member`` judged what it heard, in order."""
-    reader = LogReader(member.directory.log(0))
-    reader.read_all()
-    leaves = [parse_leaf(one.leaf) for one in reader]
-    return [parse_heard(one.body).verdict for one in leaves if one.label == HEARD]
-
-
 def exchange_of(call: Any) -> str:
     return str(dict(call.trailing_metadata())["x-road-exchange-id"])
-
-
-def at_rest(federation: Federation) -> bool:
-    """Nothing is open at either gateway, and nothing is held for anyone."""
-    stations = [worker_of(one).station for one in (federation.pns, federation.anip)]
-    return all(
-        not one.pipeline.in_flight and not one.pipeline.consumer.doubts and not one.budget.held_bytes
-        for one in stations
-    )
 
 
 # --- what passes ---

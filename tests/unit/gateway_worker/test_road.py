@@ -38,6 +38,14 @@ class Channel:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.closed = ""
+        self.queued_bytes = 0
+        self.held: list[bool] = []
+
+    def hold(self) -> None:
+        self.held.append(True)
+
+    def resume(self) -> None:
+        self.held.append(False)
 
     def send_message(self, message: bytes) -> None:
         self.sent.append(message)
@@ -506,4 +514,17 @@ def test_a_road_with_too_much_to_send_takes_no_new_exchange(
 
     made.send_frame(own, own.size, own.head())
 
+    assert not made.is_backed_up
+
+
+def test_a_channel_that_takes_nothing_backs_the_road_up(own: WrittenLog, budget: Budget) -> None:
+    """What the peer has not made room for counts like what waits for its credit."""
+    made, channel = road(own, budget)
+
+    channel.queued_bytes = made.limits.sending_bytes + 1
+    before = made.is_backed_up
+    made.look()
+
+    assert (before, made.is_backed_up) == (False, True)
+    made.lose("lost")
     assert not made.is_backed_up

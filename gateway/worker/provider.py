@@ -257,7 +257,7 @@ class Provider:
         )
         self._hand_on(service, service.request)
         hit("adapter.called")
-        if service.road.member in self._paused:
+        if service.road.member in self._paused and not service.streams_answer:
             service.handle.hold()
         following, service.following = service.following, []
         for entry in following:
@@ -312,12 +312,14 @@ class Provider:
                 raise ExchangeError(Reason.ADAPTER_PROTOCOL, "a second message to a method that returns one")
             service.messages.append((flag, data))
         elif flow is not None and service.handle is not None:
+            if not self._parts.budget.take_bytes(member, len(data)):
+                self._end_service(service, Reason.LIMIT_EXCEEDED)
+                return
+            service.size += len(data)
             flow.outbox.put(flag, data)
-            self._parts.answers.add(member, len(data))
             # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
             service.handle.hold()
             self._queue(service)
-            self._pause_if_full(member)
 
     def adapter_ended(
         self, service: Service, status: int | None, trailing: Metadata, failure: Reason | None
@@ -355,11 +357,12 @@ class Provider:
         for member in [one for one in self._paused if not self._parts.answers.is_full(one)]:
             self._paused.discard(member)
             for one in self._services_of(member):
-                if one.handle is not None and not (one.flow and one.flow.outbox):
+                if one.handle is not None:
                     one.handle.resume()
 
     def _services_of(self, member: str) -> list[Service]:
-        return [one for one in self.services.values() if one.road.member == member]
+        """Those whose whole answer is gathered here; a stream has its own bound."""
+        return [one for one in self.services.values() if one.road.member == member and not one.streams_answer]
 
     def _end_service(self, service: Service, reason: Reason) -> None:
         """End a peer's call before the adapter did: it learns at once, the statement follows."""
@@ -370,7 +373,6 @@ class Provider:
             service.delivered = handle.has_left
             handle.cancel()
         if service.flow is not None:
-            self._parts.answers.remove(service.road.member, service.flow.outbox.waiting)
             service.flow.outbox.drop()
         self._answer_with(service, AdapterAnswer((), [], (), None, failure=reason))
 
@@ -524,7 +526,9 @@ class Provider:
             if turn.is_full or not _has_segment(service, flow):
                 break
             messages, sequence, is_last = flow.next_segment()
-            self._parts.answers.remove(member, sum([len(data) for _, data in messages]))
+            size = sum([len(data) for _, data in messages])
+            service.size -= size
+            self._parts.budget.give_bytes(member, size)
             reason = Reason.ADAPTER_PROTOCOL if is_last and end is None else end.failure if end else None
             if messages or not is_last or reason is None:
                 ending = end if is_last and reason is None else None
@@ -535,7 +539,7 @@ class Provider:
                     self._say_failure(turn, service, reason)
                 else:
                     self._parts.counters["exchanges_served"] += 1
-        if handle is not None and not flow.outbox and member not in self._paused:
+        if handle is not None and not flow.outbox:
             handle.resume()
 
     def _say_segment(

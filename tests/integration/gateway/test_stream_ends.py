@@ -379,7 +379,7 @@ def test_a_member_past_its_share_is_refused_and_others_go_on(tmp_path: Path) -> 
     limits = msgspec.structs.replace(LIMITS, message_bytes=512 * 1024, member_bytes=1024 * 1024)
     with Federation(tmp_path, limits=limits) as federation, federation.channel() as channel:
         calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
-        federation.adapter.converse = lambda requests, _: (b"x" * 64 * 1024 for _ in range(200))
+        federation.adapter.converse = lambda requests, _: (b"x" * 32 * 1024 for _ in range(60))
         calls = [watch(channel)(b"", metadata=metadata(), timeout=60) for _ in range(12)]
         refused = worker_of(federation.pns).station.counters
         until(lambda: refused["refused_LIMIT_EXCEEDED"] > 0)
@@ -387,7 +387,7 @@ def test_a_member_past_its_share_is_refused_and_others_go_on(tmp_path: Path) -> 
         ends = [end_of(call) for call in calls]
 
         assert {code for code, _ in ends} == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert {count for code, count in ends if code is grpc.StatusCode.OK} == {200}
+        assert {count for code, count in ends if code is grpc.StatusCode.OK} == {60}
         until(lambda: at_rest(federation))
         assert calling(channel)(b"x", metadata=metadata(), timeout=10) == b"x"
 

@@ -10,6 +10,7 @@ ledger knows SQL: workers never import it.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.frames import MalformedFrameRecordError, ReceiptRecord
@@ -457,34 +459,70 @@ class ExchangeIndex:
 
     So is one of another schema, as an earlier or later version of this program left it. A disk that does not take the
     file now may take it later: whoever runs a gateway must not fail for its index. Every method raises
-    ``SQLAlchemyError`` until then.
+    ``SQLAlchemyError`` until then, and of a file that SQLite found malformed until ``renew``.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._is_ready = False
+        self._is_ready = self._is_malformed = False
+        # One thread adds, others search: a connection is always to the file as it is named now, or was.
+        self._opening = threading.Lock()
+        self._numbers: dict[str, int] = {}
         self._engine: Engine = create_engine(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _tune)
-        with suppress(SQLAlchemyError):
-            self._ready()
-        self._numbers: dict[str, int] = {}
+        event.listen(self._engine, "handle_error", self._on_error)
         self._statements = [(sql, itemgetter(*names)) for sql, names in statements_for(self._engine.dialect)]
+        with suppress(SQLAlchemyError):
+            self._connect().close()
 
-    def _ready(self) -> Engine:
-        if not self._is_ready:
+    def _connect(self) -> Connection:
+        with self._opening:
+            if not self._is_ready:
+                try:
+                    _remove_other_schema(self._path)
+                except (OSError, sqlite3.Error) as error:
+                    raise SQLAlchemyError(f"the index cannot be opened: {error}") from error
+                _metadata.create_all(self._engine)
+                with self._engine.begin() as connection:
+                    connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+                self._is_ready = True
+            return self._engine.connect()
+
+    def _on_error(self, context: ExceptionContext) -> None:
+        # What Python itself raises has no code.
+        code = getattr(context.original_exception, "sqlite_errorcode", 0)
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self._is_malformed = True
+
+    @property
+    def is_malformed(self) -> bool:
+        """Whether SQLite, asked to write or to search, found that the file is not one of its own."""
+        return self._is_malformed
+
+    def renew(self) -> bool:
+        """Put an empty file in the place of one that is malformed; true if so: all that was added is to be added again.
+
+        Whoever adds calls it, in between: a new file that got later leaves only would never be complete. A search
+        under way ends with the file it began with.
+
+        Raises:
+            SQLAlchemyError: The file cannot be removed.
+        """
+        if not self._is_malformed:
+            return False
+        with self._opening:
+            self._engine.dispose()
             try:
-                _remove_other_schema(self._path)
-            except (OSError, sqlite3.Error) as error:
-                raise SQLAlchemyError(f"the index cannot be opened: {error}") from error
-            _metadata.create_all(self._engine)
-            with self._engine.begin() as connection:
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-            self._is_ready = True
-        return self._engine
+                _remove(self._path)
+            except OSError as error:
+                raise SQLAlchemyError(f"the malformed index cannot be removed: {error}") from error
+            self._numbers.clear()
+            self._is_ready = self._is_malformed = False
+        return True
 
     def size(self, log: str) -> int:
         """How many leaves of ``log`` the index has taken in."""
-        with self._ready().connect() as connection:
+        with self._connect() as connection:
             found = connection.execute(select(_CURSORS.c.size).where(_CURSORS.c.log == log)).scalar()
         return int(found or 0)
 
@@ -501,7 +539,7 @@ class ExchangeIndex:
         if not size:
             return self.size(log)
         rows = [*batch.rows.values(), *batch.resolving]
-        with self._ready().begin() as connection:
+        with self._connect() as connection, connection.begin():
             names = {log, *filter(None, (row.get("peer") for row in rows))}
             numbers = {
                 name: self._numbers[name] if name in self._numbers else _take_number(connection, name)
@@ -539,7 +577,7 @@ class ExchangeIndex:
         if wanted.after is not None:
             conditions.append(place < wanted.after)
         query = _rows().where(*conditions).order_by(*(column.desc() for column in place.clauses))
-        with self._ready().connect() as connection:
+        with self._connect() as connection:
             rows = connection.execute(query.limit(min(wanted.limit, MAX_ROWS))).mappings()
             return [dict(row) for row in rows]
 
@@ -552,7 +590,7 @@ class ExchangeIndex:
         begins = case((columns.role == "consumer", columns.said), else_=columns.heard)
         query = _rows().where(columns.exchange == exchange).order_by(begins, columns.log).limit(limit)
         count = select(func.count()).select_from(EXCHANGES).where(columns.exchange == exchange)
-        with self._ready().connect() as connection:
+        with self._connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
             return rows, connection.execute(count).scalar_one()
 
@@ -650,8 +688,12 @@ def _remove_other_schema(path: Path) -> None:
         except sqlite3.DatabaseError:
             schema = None  # damaged
     if schema != SCHEMA:
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _tune(connection: Any, _record: object) -> None:

@@ -1,7 +1,7 @@
 """Builds the SQL index behind the traffic: one thread, in batches, no further than what is durable.
 
-The index can be rebuilt from the segments at any time. When it cannot be written, or a segment cannot be
-read, the exchanges go on; the fault is an event, and the index tries again.
+The index can be rebuilt from the segments at any time, and is when SQLite calls it malformed. When it cannot be
+written, or a segment cannot be read, the exchanges go on; the fault is an event, and the index tries again.
 """
 
 import threading
@@ -36,6 +36,7 @@ class Indexer:
         self._index = index
         self._durable: dict[int, tuple[str, int]] = {}
         self._indexed: dict[str, int] = {}
+        self._read_out: set[str] = set()
         self._work = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="index", daemon=True)
@@ -61,7 +62,7 @@ class Indexer:
         """Take note of what a worker says is durable."""
         self._book.of(worker, report.log).take_head(report.head)
         durable = (report.log, report.sequence)
-        if self._durable.get(worker) != durable:
+        if self._durable.get(worker) != durable or self._index.is_malformed:
             self._durable[worker] = durable
             self._work.set()
 
@@ -72,6 +73,10 @@ class Indexer:
             ExchangeError: A log cannot be read.
             SQLAlchemyError: The index cannot be written.
         """
+        if self._index.renew():
+            _log.warning("index_built_anew", reason="malformed")
+            self._indexed.clear()
+            self._read_out.clear()
         for log in self._book.closed:
             self._follow_closed(log)
         for worker, (_, sequence) in list(self._durable.items()):
@@ -90,12 +95,14 @@ class Indexer:
 
     def _follow_closed(self, log: WorkerLog) -> None:
         """Nothing is added to a closed log: it is read once; damage, for which it may have been closed, ends it."""
-        if log.log_id:
+        if log.log_id in self._read_out:
             return
         try:
             self._follow(log, None)
         except ExchangeError as error:
             _log.warning("closed_log_not_read_on", log=log.log_id, error=str(error))
+        if log.log_id and not self._stopping.is_set():
+            self._read_out.add(log.log_id)
 
     def _follow(self, log: WorkerLog, sequence: int | None) -> None:
         # First what was read before and could not be written then.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from core.heads import ConfigurationMark, TreeHead, b64url, encode_head, head_header
 from core.leaves import (
@@ -31,11 +31,13 @@ from gateway.control.logbook import LogBook, Proof
 from gateway.layout import GatewayDirectory
 from gateway.succession import finish_succession
 from ledger.commit import Entry, GroupCommit
-from ledger.index import ExchangeIndex
+from ledger.index import ExchangeIndex, Filter
 from ledger.log import Log, create_log
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from passerelle.gateway.v1 import log_pb2
+from tests.support.spoiled import spoil
+from tests.support.waiting import until
 
 EXCHANGE = "0192f1a0-0000-7000-8000-00000000000"
 PEER = "cd" * 32
@@ -145,10 +147,16 @@ class OneLog:
         self.indexer.on_report(0, report)
         self.indexer.catch_up()
 
-    def close(self) -> None:
-        """Let go of the log, as a worker that ends does."""
+    def succeed(self, root: Path) -> str:
+        """Let go of the log, as a worker that ends does, and close it; returns the id of the one that goes on."""
+        directory, size = GatewayDirectory(root), self._log.size
+        succession = Succession(self.id, size, "cd" * 32, "lost")
+        leaf = genesis_leaf(Genesis(1, "BJ/GOV/PNS/gw1", 0, 1_795_000_000_001, "00" * 16, succession))
+        create_log(directory.next_log(0), leaf)
         self._commit.close()
         self._log.close()
+        assert finish_succession(directory, 0)
+        return log_id_of(leaf)
 
     def search(self, **fields: object) -> log_pb2.SearchResponse:
         return self.servicer.Search(log_pb2.SearchRequest(**fields), _context())  # type: ignore[arg-type]
@@ -423,6 +431,62 @@ def test_an_index_that_cannot_be_written_tries_again(log: OneLog, monkeypatch: p
     assert log.indexer.indexed == {log.id: 2}
 
 
+@pytest.mark.parametrize("finder", ["search", "indexer"])
+def test_an_index_damaged_in_use_is_complete_again(log: OneLog, tmp_path: Path, finder: str) -> None:
+    """Closed logs included; nobody has to start anything again, nor does it need another exchange."""
+    for number in range(1, 4):
+        log.say("request", number)
+    log.hear("response", 1, status=0)
+    log.report()
+    successor = log.succeed(tmp_path)
+    report = WorkerReport(state="ready", log=successor, sequence=1)
+    log.indexer.on_report(0, report)
+    log.indexer.catch_up()
+    rows, indexed = log.index.search(Filter()), log.indexer.indexed
+    spoil(tmp_path / "index.sqlite")
+
+    if finder == "search":
+        with pytest.raises(DatabaseError, match="malformed"):
+            log.search()
+    else:
+        with pytest.raises(DatabaseError, match="malformed"):
+            log.index.add(successor, [log.book.logs[0].at(0)])
+    log.indexer.start()
+    log.indexer.on_report(0, report)
+    until(lambda: log.indexer.indexed == indexed and not log.index.is_malformed)
+
+    assert sorted(log.index.search(Filter()), key=str) == sorted(rows, key=str)
+    assert len(rows) == 3
+    assert sorted(indexed.values()) == [1, 5]
+    log.indexer.stop()
+
+
+def test_a_closed_log_that_could_not_be_indexed_is_indexed_later(
+    log: OneLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read once, and not done with before the index has it."""
+    log.say("request", 1)
+    log.report()
+    log.say("request", 2)
+    before, successor = log.id, log.succeed(tmp_path)
+    log.indexer.on_report(0, WorkerReport(state="ready", log=successor, sequence=1))
+    original, refusals = log.index.add, [1]
+
+    def add(log_id: str, leaves: Iterable[StoredLeaf]) -> int:
+        taken = list(leaves)
+        if refusals and refusals.pop():
+            raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+        return original(log_id, taken)
+
+    monkeypatch.setattr(log.index, "add", add)
+    with pytest.raises(OperationalError):
+        log.indexer.catch_up()
+    log.indexer.catch_up()
+
+    assert log.indexer.indexed == {before: 3, successor: 1}
+    assert len(log.search().exchanges) == 2
+
+
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])
 def test_leaves_that_were_read_and_could_not_be_indexed_are_indexed_later(
     log: OneLog, monkeypatch: pytest.MonkeyPatch, batch: int
@@ -470,18 +534,12 @@ def test_what_a_closed_log_holds_is_still_found_and_proved(log: OneLog, tmp_path
     log.say("request", 1)
     log.hear("response", 1, status=0)
     log.report()
-    before, directory = log.id, GatewayDirectory(tmp_path)
-    genesis = Genesis(
-        1, "BJ/GOV/PNS/gw1", 0, 1_795_000_000_001, "00" * 16, Succession(before, 3, "cd" * 32, "lost")
-    )
-    create_log(directory.next_log(0), genesis_leaf(genesis))
-    log.close()
-    assert finish_succession(directory, 0)
+    before, successor = log.id, log.succeed(tmp_path)
 
-    log.indexer.on_report(0, WorkerReport(state="ready", log=log_id_of(genesis_leaf(genesis)), sequence=1))
+    log.indexer.on_report(0, WorkerReport(state="ready", log=successor, sequence=1))
     log.indexer.catch_up()
 
-    assert log.indexer.indexed == {before: 3, log_id_of(genesis_leaf(genesis)): 1}
+    assert log.indexer.indexed == {before: 3, successor: 1}
     shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
     assert [entry.index for entry in shown.entries if not entry.from_peer] == [1, 2]
     assert log.book.require(before).prove_inclusion(1, 3).size == 3

@@ -20,6 +20,7 @@ from core.statements import AgreementMark, Statement, User, encode_statement
 from ledger.index import MAX_ROWS, SCHEMA, ExchangeIndex, Filter, Row, place_of, row_of, statements_for
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
+from tests.support.spoiled import spoil
 
 MINE = "ab" * 32
 PEER = "cd" * 32
@@ -494,6 +495,52 @@ def test_a_damaged_index_is_built_anew(tmp_path: Path) -> None:
     path.write_bytes(b"SQLite format 3\x00" + b"\xff" * 4096)
 
     assert ExchangeIndex(path).size("ab" * 32) == 0
+
+
+@pytest.mark.parametrize("use", ["add", "search", "size"])
+def test_an_index_that_is_damaged_in_use_is_built_anew(tmp_path: Path, use: str) -> None:
+    """Whatever finds it; only whoever adds renews it, and adds all of it again."""
+    index = ExchangeIndex(tmp_path / "index.sqlite")
+    index.add(PEER, [said(1, "request", 3)])
+    index.add(MINE, LEAVES)
+    before = index.search(Filter())
+    assert not index.renew()
+    spoil(tmp_path / "index.sqlite")
+
+    uses: dict[str, Callable[[], object]] = {
+        "add": lambda: index.add(MINE, LEAVES),
+        "search": lambda: index.search(Filter()),
+        "size": lambda: index.size(MINE),
+    }
+    for _ in range(2):
+        with pytest.raises(SQLAlchemyError, match="malformed"):
+            uses[use]()
+        assert index.is_malformed
+
+    assert index.renew()
+    assert not index.is_malformed
+    assert (index.size(MINE), index.size(PEER)) == (0, 0)
+    # In another order: a log's number in the file that is gone is nothing to the new one.
+    index.add(MINE, LEAVES)
+    index.add(PEER, [said(1, "request", 3)])
+    assert {(row["log"], row["request"]) for row in index.search(Filter())} == {
+        (row["log"], row["request"]) for row in before
+    }
+    assert len(before) == 9
+
+
+def test_what_the_disk_refuses_is_not_damage(tmp_path: Path) -> None:
+    """A lock, a full disk or a constraint says nothing against the file: it is kept."""
+    index = ExchangeIndex(tmp_path / "index.sqlite")
+    index.add(MINE, LEAVES)
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as connection:
+        connection.execute("DROP TABLE exchanges")
+
+    with pytest.raises(SQLAlchemyError, match="no such table"):
+        index.search(Filter())
+
+    assert not index.renew()
+    assert index.size(MINE) == 17
 
 
 def test_an_index_that_the_disk_does_not_take_is_taken_later(tmp_path: Path) -> None:

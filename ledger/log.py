@@ -372,11 +372,13 @@ class Log:
             path.unlink()  # begun, and spoilt before its first commit was synced
             sync_directory(self.directory)
             return len(data)
-        # It holds all leaves from its first on: earlier copies of them are superseded.
-        tail[:] = [one for one in tail if _index_of(one) < header.first_leaf]
         self.sequence = header.first_sequence - 1
         at = HEADER_BYTES
         while (commit := self.writer.read_commit(data, at)) is not None:
+            if at == HEADER_BYTES:
+                # It holds all leaves from its first on: earlier copies of them are superseded. Not by its header: a
+                # start that died before this commit wrote nothing again.
+                tail[:] = [one for one in tail if _index_of(one) < header.first_leaf]
             self._replay(path, commit, tail)
             at = commit.end
         ending = self.writer.ending(data, at, self.sequence)

@@ -6,11 +6,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from core.heads import parse_head
 from core.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from core.reasons import ExchangeError
 from ledger.commit import Entry, GroupCommit, RecordingFailedError
 from ledger.log import Log, create_log, segments
 from ledger.reader import LogReader
@@ -82,6 +85,24 @@ class CrashingLog(RuleBasedStateMachine):
     def kill_and_start_again(self) -> None:
         self._leave()
         self._open()
+
+    @rule(calls=st.lists(st.integers(1, 4), min_size=1, max_size=2))
+    def start_dies_and_start_again(self, calls: list[int]) -> None:
+        """Before the header, the first commit, what is written ahead of it, or the sync; once, or twice on end."""
+        self._leave()
+        for call in calls:
+            disk = FailingDisk()
+            if call < 4:
+                disk.fail_write_in = call
+            else:
+                disk.fail_sync_in = 1
+            with pytest.raises(ExchangeError):
+                Log.open(self.directory, disk=disk, segment_bytes=2500)
+        self._open()
+        # Whatever no head covers is in this process's segment, too: its sync before may never have happened.
+        head = self.log.last_head
+        least = self.log.size - parse_head(head).unverified.size if head is not None else 1
+        assert self.log.recovery.rewritten >= least
 
     @rule()
     def close_and_open(self) -> None:

@@ -235,6 +235,43 @@ def test_segment_with_a_header_and_no_commit_is_taken_up(directory: Path) -> Non
         log.close()
 
 
+@pytest.mark.parametrize("signs", [False, True])
+@pytest.mark.parametrize("fails", ["the first record", "what follows it", "its sync"])
+def test_a_start_that_was_cut_short_does_not_supersede_what_it_was_to_write_again(
+    directory: Path, signs: bool, fails: str
+) -> None:
+    """Leaves stand in the new segment once its first commit does; before, the segment that it follows has them only."""
+    log = Log.open(directory)
+    commit = GroupCommit(log, run_now, fail_loudly)
+    commit.commit_now([entry(log.log_id, 1)])
+    commit.commit_now([entry(log.log_id, 2)], head=unsigned_head(log, 2) if signs else None)
+    commit.close()
+    log.close()
+    disk = FailingDisk()
+    if fails == "its sync":
+        disk.fail_sync_in = 1
+    else:
+        disk.fail_write_in = 2 if fails == "the first record" else 3
+    with pytest.raises(ExchangeError) as refused:
+        Log.open(directory, disk=disk)
+    assert refused.value.reason is Reason.LOG_WRITE_FAILED
+
+    again = Log.open(directory)
+    assert (again.size, again.recovery.rewritten) == (3, 1)
+    commit = GroupCommit(again, run_now, fail_loudly)
+    commit.commit_now([entry(log.log_id, 3)])
+    root = again.root()
+    commit.close()
+    again.close()
+    after = Log.open(directory)
+
+    assert (after.size, after.root()) == (4, root)
+    after.close()
+    reader = LogReader(directory)
+    reader.read_all()
+    assert reader.tree.root() == root
+
+
 def test_damaged_header_before_whole_records_is_refused(directory: Path) -> None:
     filled(directory, 3)
     path = segments(directory)[-1]

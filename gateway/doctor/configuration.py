@@ -8,6 +8,7 @@ from typing import Final
 from core.language import Text
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
+from gateway.doctor.probes import RegistryProbe
 from gateway.doctor.words import day, duration, moment, since
 from pki.keys import load_crl
 from rpc.names import issuer_of
@@ -153,7 +154,6 @@ def check_registration(case: Case) -> Iterator[Finding]:
 def check_registry(case: Case) -> Iterator[Finding]:
     """Four different faults: name, port, TLS, identity; and a registry that answers with a refusal."""
     probe, address = case.registry, case.settings.registry.address
-    host, _, port = address.rpartition(":")
     if not probe.stage:
         yield good(
             "REGISTRY_UNREACHABLE", f"le registre répond ({address})", f"the registry answers ({address})"
@@ -171,81 +171,7 @@ def check_registry(case: Case) -> Iterator[Finding]:
             {"stage": "key"},
         )
         return
-    shown = f" ({probe.address})" if probe.address and probe.address != host else ""
-    refused = probe.detail == "ECONNREFUSED"
-    texts = {
-        "dns": (
-            Text(
-                f"{host} : nom introuvable ({probe.detail})",
-                f"{host}: name not found ({probe.detail})",
-            ),
-            Text(
-                f"`getent hosts {host}` ; corriger le serveur DNS (`resolvectl status`) ou registry.address dans "
-                "gateway.toml",
-                f"`getent hosts {host}`; correct the DNS server (`resolvectl status`) or registry.address in "
-                "gateway.toml",
-            ),
-        ),
-        "tcp": (
-            Text(
-                f"{host} : nom trouvé{shown}, port {port} "
-                + (
-                    "fermé (connexion refusée)"
-                    if refused
-                    else f"injoignable d'ici ({probe.detail}, délai 3 s)"
-                ),
-                f"{host}: name found{shown}, port {port} "
-                + (
-                    "closed (connection refused)"
-                    if refused
-                    else f"cannot be reached from here ({probe.detail}, 3 s)"
-                ),
-            ),
-            Text(
-                f"ouvrir la sortie TCP {port} vers {probe.address} (pare-feu) ; si elle est ouverte, appeler l'ASIN",
-                f"open outbound TCP {port} to {probe.address} (firewall); if it is open, call ASIN",
-            ),
-        ),
-        "tls": (
-            Text(
-                f"{address} : connecté, mais TLS échoue ({probe.detail}) : un boîtier intercepte la liaison, une horloge "
-                "est fausse, ou un certificat est refusé",
-                f"{address}: connected, but TLS fails ({probe.detail}): a box intercepts the link, a clock is wrong, or "
-                "a certificate is refused",
-            ),
-            Text(
-                "`passerelle doctor CLOCK_SKEW CERT_EXPIRED`, puis exempter cette adresse de l'inspection TLS",
-                "`passerelle doctor CLOCK_SKEW CERT_EXPIRED`, then exempt this address from TLS inspection",
-            ),
-        ),
-        "identity": (
-            Text(
-                f"{address} : TLS est établi, mais le certificat est celui de {probe.detail}, pas de "
-                f"{case.settings.registry.id}",
-                f"{address}: TLS is up, but the certificate is that of {probe.detail}, not of "
-                f"{case.settings.registry.id}",
-            ),
-            Text(
-                "corriger registry.address et registry.id dans gateway.toml ; s'ils sont justes, appeler l'ASIN : c'est "
-                "une alarme",
-                "correct registry.address and registry.id in gateway.toml; if they are right, call ASIN: it is an alarm",
-            ),
-        ),
-        "answer": (
-            Text(
-                f"{address} : le registre est là, mais refuse de répondre ({probe.detail})",
-                f"{address}: the registry is there, but refuses to answer ({probe.detail})",
-            ),
-            Text(
-                "`passerelle doctor GATEWAY_SUSPENDED CERT_EXPIRED` ; sinon appeler l'ASIN",
-                "`passerelle doctor GATEWAY_SUSPENDED CERT_EXPIRED`; otherwise call ASIN",
-            ),
-        ),
-    }
-    if probe.stage == "tls" and probe.detail == "ETIMEDOUT":
-        text, remedy = _silent_registry(address)
-    else:
-        text, remedy = texts[probe.stage]
+    text, remedy = _registry_fault(case)
     goes_on = _goes_on(case)
     yield Finding(
         "REGISTRY_UNREACHABLE",
@@ -256,17 +182,99 @@ def check_registry(case: Case) -> Iterator[Finding]:
     )
 
 
-def _silent_registry(address: str) -> tuple[Text, Text]:
+def _registry_fault(case: Case) -> tuple[Text, Text]:
+    """What is wrong at the stage that the probe reached, and what to do about it."""
+    probe, address = case.registry, case.settings.registry.address
+    host, _, port = address.rpartition(":")
+    match probe.stage:
+        case "dns":
+            return (
+                Text(
+                    f"{host} : nom introuvable ({probe.detail})",
+                    f"{host}: name not found ({probe.detail})",
+                ),
+                Text(
+                    f"`getent hosts {host}` ; corriger le serveur DNS (`resolvectl status`) ou registry.address dans "
+                    "gateway.toml",
+                    f"`getent hosts {host}`; correct the DNS server (`resolvectl status`) or registry.address in "
+                    "gateway.toml",
+                ),
+            )
+        case "tcp":
+            return _closed_port(probe, host, port)
+        case "tls" if probe.detail == "ETIMEDOUT":
+            return (
+                Text(
+                    f"{address} : connecté, aucune réponse en 3 s : le registre est figé ou surchargé, ou un boîtier a "
+                    "pris la connexion à sa place",
+                    f"{address}: connected, no answer in 3 s: the registry hangs or is overloaded, or a box took the "
+                    "connection in its place",
+                ),
+                Text(
+                    "appeler l'ASIN ; si le registre répond à d'autres, vérifier le pare-feu d'ici",
+                    "call ASIN; if the registry answers others, check the firewall here",
+                ),
+            )
+        case "tls":
+            return (
+                Text(
+                    f"{address} : connecté, mais TLS échoue ({probe.detail}) : un boîtier intercepte la liaison, une "
+                    "horloge est fausse, ou un certificat est refusé",
+                    f"{address}: connected, but TLS fails ({probe.detail}): a box intercepts the link, a clock is "
+                    "wrong, or a certificate is refused",
+                ),
+                Text(
+                    "`passerelle doctor CLOCK_SKEW CERT_EXPIRED`, puis exempter cette adresse de l'inspection TLS",
+                    "`passerelle doctor CLOCK_SKEW CERT_EXPIRED`, then exempt this address from TLS inspection",
+                ),
+            )
+        case "identity":
+            return (
+                Text(
+                    f"{address} : TLS est établi, mais le certificat est celui de {probe.detail}, pas de "
+                    f"{case.settings.registry.id}",
+                    f"{address}: TLS is up, but the certificate is that of {probe.detail}, not of "
+                    f"{case.settings.registry.id}",
+                ),
+                Text(
+                    "corriger registry.address et registry.id dans gateway.toml ; s'ils sont justes, appeler l'ASIN : "
+                    "c'est une alarme",
+                    "correct registry.address and registry.id in gateway.toml; if they are right, call ASIN: it is an "
+                    "alarm",
+                ),
+            )
+        case "answer":
+            return (
+                Text(
+                    f"{address} : le registre est là, mais refuse de répondre ({probe.detail})",
+                    f"{address}: the registry is there, but refuses to answer ({probe.detail})",
+                ),
+                Text(
+                    "`passerelle doctor GATEWAY_SUSPENDED CERT_EXPIRED` ; sinon appeler l'ASIN",
+                    "`passerelle doctor GATEWAY_SUSPENDED CERT_EXPIRED`; otherwise call ASIN",
+                ),
+            )
+        case "" | "key":
+            raise ValueError("the registry was not found at fault")
+
+
+def _closed_port(probe: RegistryProbe, host: str, port: str) -> tuple[Text, Text]:
+    shown = f" ({probe.address})" if probe.address and probe.address != host else ""
+    if probe.detail == "ECONNREFUSED":
+        state = Text("fermé (connexion refusée)", "closed (connection refused)")
+    else:
+        state = Text(
+            f"injoignable d'ici ({probe.detail}, délai 3 s)",
+            f"cannot be reached from here ({probe.detail}, 3 s)",
+        )
     return (
         Text(
-            f"{address} : connecté, aucune réponse en 3 s : le registre est figé ou surchargé, ou un boîtier a pris la "
-            "connexion à sa place",
-            f"{address}: connected, no answer in 3 s: the registry hangs or is overloaded, or a box took the connection "
-            "in its place",
+            f"{host} : nom trouvé{shown}, port {port} {state.fr}",
+            f"{host}: name found{shown}, port {port} {state.en}",
         ),
         Text(
-            "appeler l'ASIN ; si le registre répond à d'autres, vérifier le pare-feu d'ici",
-            "call ASIN; if the registry answers others, check the firewall here",
+            f"ouvrir la sortie TCP {port} vers {probe.address} (pare-feu) ; si elle est ouverte, appeler l'ASIN",
+            f"open outbound TCP {port} to {probe.address} (firewall); if it is open, call ASIN",
         ),
     )
 

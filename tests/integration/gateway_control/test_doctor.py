@@ -60,7 +60,7 @@ from pki.profiles import Profile, issue, read_csr
 from rpc.credentials import server_credentials
 from rpc.settings import load_settings
 from tests.integration.gateway_control.conftest import Country, Start
-from tests.support.programs import end_without, require_program
+from tests.support.programs import end_without, require_program, require_strace
 from tests.support.published_country import PublishedCountry
 from tests.support.tuf_repository import TufRepository
 from tests.support.waiting import until
@@ -458,7 +458,7 @@ def test_5_a_disk_of_the_logs_own_has_nothing_outside_the_log_to_free(
 
 def test_6_log_write_failed_on_a_real_disk_error(patient: Patient) -> None:
     """The system refuses fdatasync to a real worker; what it was is known with the process dead."""
-    strace = require_program("strace")
+    strace = require_strace()
     inject = [
         strace,
         "-f",

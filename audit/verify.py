@@ -70,7 +70,7 @@ from pki.keys import (
     public_key_pem,
 )
 from pki.profiles import Profile
-from rpc.names import UNREADABLE
+from rpc.names import UNREADABLE, issuer_of, subject_of
 
 _TITLES: Final = (
     Text("conteneur", "container"),
@@ -496,7 +496,7 @@ def _remark_missing_lists(case: _Case, authorities: Sequence[x509.Certificate]) 
     listed = {crl.issuer for crl in case.crls}
     for authority in authorities:
         if authority.subject not in listed:
-            name = f"{authority.subject.rfc4514_string()[:80]!a}"
+            name = f"'{subject_of(authority)}'"
             case.remarks.append(
                 Text(
                     f"aucune liste de révocation de l'autorité {name} n'est là",
@@ -552,8 +552,8 @@ def _require_lists(
             for crl in case.crls
         )
         if not fresh:
-            issuer = certificate.issuer.rfc4514_string()[:80]
-            raise _StepError(f"{path}: no revocation list of {issuer!a} for that time", is_open=True)
+            issuer = issuer_of(certificate)
+            raise _StepError(f"{path}: no revocation list of '{issuer}' for that time", is_open=True)
 
 
 def _lists(crl: x509.CertificateRevocationList, certificate: x509.Certificate) -> bool:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from audit.report import Report, StepVerdict, Verdict
 from audit.verify import verify_evidence
 from core.configuration import CommonDocument, CurrentConfiguration, encode_current
-from core.documents import decode_strict, encode
+from core.documents import decode_strict, digest, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
@@ -22,9 +28,10 @@ from ledger.evidence import gather_evidence, require_bodies_allowed
 from ledger.places import LogPlace
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.documents import sign_document
-from pki.keys import generate_key
-from pki.profiles import Profile
+from pki.keys import chain_pem, generate_key
+from pki.profiles import Profile, utc
 from tests.support.evidence import EvidenceCountry, Side
+from tests.support.published_country import PublishedCountry
 
 
 @pytest.fixture
@@ -303,6 +310,57 @@ def test_an_authority_left_out_with_its_list_is_missed(country: EvidenceCountry)
 
     assert valid
     assert all("no revocation list" in one.remarks[0].en for one in valid)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_an_authority_with_an_odd_name_is_told(country: EvidenceCountry, is_readable: bool) -> None:
+    """Only the root can give one such a name; still the verdict is ours, and what is shown printable and bounded."""
+    wanted = country.exchange()
+    parts = gather_evidence(country.pns.directory, wanted.id)
+    odd = _authority_made_of_bits(country.country, is_readable=is_readable)
+
+    report = verified(country, parts | {f"certificates/ca-{digest(odd)[:16]}.pem": odd})
+
+    if is_readable:
+        assert report.verdict is Verdict.VALID
+        shown = f"2.5.4.45=#{'00' * 100}"[:80]
+        assert report.remarks[0].en == f"no revocation list of the authority '{shown}' is there"
+    else:
+        assert report.verdict is Verdict.INVALID
+        assert failed(report) == [6]
+
+
+def _authority_made_of_bits(country: PublishedCountry, *, is_readable: bool) -> bytes:
+    """Signed by the root; unreadable where a common name is made of bits, which the library refuses to build."""
+    bits = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, bytes(100), _ASN1Type.BitString)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([bits]))
+        .issuer_name(country.root.certificate.subject)
+        .public_key(country.root.certificate.public_key())
+        .serial_number(5)
+        .not_valid_before(utc(country.now_ms))
+        .not_valid_after(utc(country.now_ms) + timedelta(days=1))
+    )
+    made = builder.sign(country.root.key, hashes.SHA256())
+    if not is_readable:
+        to_be_signed = made.tbs_certificate_bytes.replace(
+            bytes.fromhex("060355042d"), bytes.fromhex("0603550403")
+        )
+        signature = country.root.key.sign(to_be_signed, ec.ECDSA(hashes.SHA256()))
+        algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+        made = x509.load_der_x509_certificate(
+            _der(0x30, to_be_signed + algorithm + _der(0x03, b"\0" + signature))
+        )
+    return chain_pem([made])
+
+
+def _der(tag: int, data: bytes) -> bytes:
+    return (
+        bytes([tag, 0x82]) + len(data).to_bytes(2, "big") + data
+        if len(data) > 127
+        else bytes([tag, len(data)]) + data
+    )
 
 
 def test_a_version_of_which_nothing_is_there_is_told(country: EvidenceCountry) -> None:

@@ -7,7 +7,6 @@ cell is what the log, or the configuration that a statement names, says; what ne
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from core.reasons import Code, MalformedError
 from core.registrations import Registration, parse_registration
 from core.succession import Gap
 from ledger.places import log_places
+from rpc.figures import local_time
 
 COLUMNS: Final = {
     "time": Text("heure", "time"),
@@ -375,9 +375,3 @@ def _registration(jws: str) -> Registration | None:
         return parse_registration(parse_document(DocumentKind.REGISTRATION, jws).unverified_payload)
     except MalformedError:
         return None
-
-
-def local_time(at_ms: int) -> str:
-    """Local time with its offset, ``Z`` in UTC as everywhere: an auditor reads it beside other files of the case."""
-    local = datetime.fromtimestamp(at_ms / 1000).astimezone()
-    return local.isoformat(" ", "seconds").replace("+00:00", "Z")

@@ -55,6 +55,7 @@ from core.merkle import Edge, Node, leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.statements import parse_statement
 from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
+from core.times import format_time_ms
 from ledger.headfile import read_head_file
 from ledger.places import LogPlace, log_places
 from ledger.published import PublishedConfigurations
@@ -706,7 +707,7 @@ def _findings(one: LogReport) -> Iterator[Text]:
         f"{one.size} leaves in {one.segments} segment(s), root {one.root}",
     )
     if one.newest is not None:
-        at = datetime.fromtimestamp(one.newest.iat, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = format_time_ms(one.newest.iat * 1000)
         yield Text(
             f"tête signée la plus récente : {one.newest.size} feuilles, {at}",
             f"newest signed head: {one.newest.size} leaves, {at}",

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from google.protobuf.json_format import MessageToDict
@@ -17,6 +16,7 @@ from gateway.control.forecast import FORESEEN_DAYS
 from gateway.remains import GATEWAY_DOWN
 from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
+from rpc.figures import duration, utc_time
 from rpc.words import Coded, coded
 
 _STATES: Final = {
@@ -262,7 +262,7 @@ def doubts_screen(found: log_pb2.SearchResponse, gateways: Mapping[str, str], no
     rows = [
         (
             one.exchange_id,
-            f"{_time(one.in_doubt_since)} ({_ago(now_ms - one.in_doubt_since.ToMilliseconds())})",
+            _doubted(one.in_doubt_since, now_ms),
             gateways.get(one.peer, one.peer[:16]),
             one.service,
             one.method,
@@ -302,6 +302,11 @@ def _about_doubts(count: int) -> list[Text]:
     ]
 
 
+def _doubted(since: Timestamp, now_ms: int) -> Coded:
+    at, age = _time(since), _lasting(now_ms - since.ToMilliseconds())
+    return Coded(at, Text(f"{at} ({age.fr})", f"{at} ({age.en})"))
+
+
 def _known(one: log_pb2.Exchange) -> Coded:
     """What the log holds of an exchange in doubt beside the request itself."""
     if one.receipt == "taken":
@@ -322,14 +327,15 @@ def configuration_screen(
     current: CurrentConfiguration, left_out: Sequence[status_pb2.LeftOut], now_ms: int
 ) -> Screen:
     """``passerelle config show``."""
+    age, left = _lasting(now_ms - current.fresh_at), _lasting(current.expires_at - now_ms)
     lines = [
         Text(
             f"configuration v{current.version} · {current.digest}",
             f"configuration v{current.version} · {current.digest}",
         ),
         Text(
-            f"confirmée il y a {_ago(now_ms - current.fresh_at)} · arrêt dans {_ago(current.expires_at - now_ms)}",
-            f"confirmed {_ago(now_ms - current.fresh_at)} ago · stops in {_ago(current.expires_at - now_ms)}",
+            f"confirmée il y a {age.fr} · arrêt dans {left.fr}",
+            f"confirmed {age.en} ago · stops in {left.en}",
         ),
     ]
     members = [
@@ -379,20 +385,20 @@ def _configuration_line(status: status_pb2.GetStatusResponse, now_ms: int) -> Te
     if not status.HasField("configuration"):
         return Text("aucune configuration", "no configuration")
     found = status.configuration
-    ago = _ago(now_ms - found.fetched_at.ToMilliseconds())
+    age = _lasting(now_ms - found.fetched_at.ToMilliseconds())
     countdown = _countdown(found, now_ms)
     return Text(
-        f"configuration v{found.version} (il y a {ago}){countdown.fr}",
-        f"configuration v{found.version} ({ago} ago){countdown.en}",
+        f"configuration v{found.version} (il y a {age.fr}){countdown.fr}",
+        f"configuration v{found.version} ({age.en} ago){countdown.en}",
     )
 
 
 def _countdown(found: status_pb2.ConfigurationStatus, now_ms: int) -> Text:
     """How old a configuration may still become; nothing while it is fresh."""
-    left = _ago(found.expires_at.ToMilliseconds() - now_ms)
+    left = _lasting(found.expires_at.ToMilliseconds() - now_ms)
     match found.freshness:
         case status_pb2.FRESHNESS_STALE:
-            return Text(f", ancienne : arrêt dans {left}", f", stale: stops in {left}")
+            return Text(f", ancienne : arrêt dans {left.fr}", f", stale: stops in {left.en}")
         case status_pb2.FRESHNESS_EXPIRED:
             return Text(", expirée : tout échange est refusé", ", expired: every exchange is refused")
         case _:
@@ -464,23 +470,18 @@ def _adapters(status: status_pb2.GetStatusResponse) -> list[Table]:
 
 def _since(
     status: status_pb2.GetStatusResponse, part: status_pb2.PeerStatus | status_pb2.AdapterStatus
-) -> str:
+) -> str | Coded:
     """How long a part has been in its state."""
     if not part.HasField("since") or not status.HasField("as_of"):
         return "–"
-    return _ago(status.as_of.ToMilliseconds() - part.since.ToMilliseconds())
+    found = _lasting(status.as_of.ToMilliseconds() - part.since.ToMilliseconds())
+    return Coded(found.en, found)
 
 
-def _ago(ms: int) -> str:
-    seconds = max(0, ms) // 1000
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+def _lasting(ms: int) -> Text:
+    """A clock that was set back makes no time negative."""
+    return duration(max(0, ms))
 
 
 def _time(moment: Timestamp) -> str:
-    return (
-        datetime.fromtimestamp(moment.ToMilliseconds() / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        + "Z"
-    )
+    return utc_time(moment.ToMilliseconds(), "milliseconds")

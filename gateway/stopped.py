@@ -18,6 +18,7 @@ from core.heads import TreeHead, parse_head
 from core.language import Text
 from core.reasons import ExchangeError, Reason
 from core.succession import OWN_STATE, REGISTRY, WitnessedHead
+from rpc.figures import number
 from rpc.files import replace_file
 
 StoppedState = Literal["FORKED", "LOG_BEHIND_PEERS"]
@@ -161,13 +162,13 @@ def in_words(state: str, here: int, there: int, witness: str) -> Text:
 
 def what_and_remedy(state: str, here: int, there: int, witness: str) -> tuple[Text, Text]:
     """The same apart: what is so, and what to do."""
-    where = held_by(witness)
+    where, mine, theirs = held_by(witness), number(here), number(there)
     if state == "FORKED":
         return (
             Text(
-                f"Journal bifurqué : {_fr(here)} entrées ici ; une autre racine sur {_fr(there)} entrées {where.fr}. "
+                f"Journal bifurqué : {mine.fr} entrées ici ; une autre racine sur {theirs.fr} entrées {where.fr}. "
                 "Cause : deux processus ont écrit la même copie",
-                f"Forked log: {_en(here)} entries here; another root over {_en(there)} entries {where.en}. "
+                f"Forked log: {mine.en} entries here; another root over {theirs.en} entries {where.en}. "
                 "Cause: two processes wrote the same copy",
             ),
             Text(
@@ -179,9 +180,9 @@ def what_and_remedy(state: str, here: int, there: int, witness: str) -> tuple[Te
         )
     return (
         Text(
-            f"Journal ancien : taille {_fr(here)} ici, {_fr(there)} {where.fr}. Cause : sauvegarde ou "
+            f"Journal ancien : taille {mine.fr} ici, {theirs.fr} {where.fr}. Cause : sauvegarde ou "
             "instantané restauré",
-            f"Old log: {_en(here)} here, {_en(there)} {where.en}. Cause: restored backup or snapshot",
+            f"Old log: {mine.en} here, {theirs.en} {where.en}. Cause: restored backup or snapshot",
         ),
         Text(
             "remettre le disque d'origine ; sinon, après accord du responsable, "
@@ -190,11 +191,3 @@ def what_and_remedy(state: str, here: int, there: int, witness: str) -> tuple[Te
             "'passerelle log succeed --reason \"…\"'",
         ),
     )
-
-
-def _fr(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
-
-
-def _en(number: int) -> str:
-    return f"{number:,}"

@@ -4,7 +4,6 @@ No script, no form, no file from elsewhere; every value is escaped. It holds no 
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
@@ -12,6 +11,7 @@ from core.language import Language, Text
 from gateway.channel import PeerState
 from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState
 from gateway.stopped import in_words
+from rpc.figures import utc_time
 
 # The one style sheet of the page, allowed by its hash.
 STYLE: Final = """
@@ -86,7 +86,7 @@ def render_page(state: GatewayState, language: Language) -> str:
     body = [
         f"<h1>{_say(_TITLE, language)} <code>{escape(state.gateway)}</code></h1>",
         f'<p><span class="state {state.condition}">{_say(_CONDITIONS[state.condition], language)}</span> '
-        f'· {_time(state.now_ms)} · <a href="/etat?lang={other}" lang="{other}">'
+        f'· {utc_time(state.now_ms)} · <a href="/etat?lang={other}" lang="{other}">'
         f"{escape(_OTHER[language].in_(language))}</a></p>",
         _section(_FAULTS, language, _faults(state, language)),
         _section(_CONFIGURATION, language, _configuration(state, language)),
@@ -150,8 +150,8 @@ def _configuration_table(configuration: ConfigurationState, freshness: Freshness
             (
                 str(configuration.version),
                 _FRESHNESS[freshness].in_(language),
-                _time(configuration.fresh_at),
-                _time(configuration.expires_at),
+                utc_time(configuration.fresh_at),
+                utc_time(configuration.expires_at),
                 str(configuration.members),
             )
         ],
@@ -235,7 +235,3 @@ def _table(header: Iterable[Text], rows: Iterable[Iterable[str]], language: Lang
 
 def _say(text: Text, language: Language) -> str:
     return escape(text.in_(language))
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

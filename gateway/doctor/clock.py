@@ -8,7 +8,7 @@ from typing import Final
 from core.language import Text
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
-from gateway.doctor.words import duration
+from rpc.figures import duration
 
 # PROTOCOL M19; heads of peers are up to 30 s old, the registry's clock is told within a round trip.
 MAX_SKEW_S: Final = 60

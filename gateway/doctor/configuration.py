@@ -9,8 +9,8 @@ from core.language import Text
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.probes import RegistryProbe
-from gateway.doctor.words import day, duration, moment, since
 from pki.keys import load_crl
+from rpc.figures import day, duration, moment, since
 from rpc.names import issuer_of
 
 _LIST_ENDING_MS: Final = 14 * 86_400_000

@@ -14,10 +14,10 @@ from gateway.channel import WriteFailure
 from gateway.control.forecast import FORESEEN_DAYS
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, Value, good
-from gateway.doctor.words import at_moment, number, size
 from gateway.remains import LogOnDisk
 from gateway.stopped import what_and_remedy
 from ledger.glance import older_damage
+from rpc.figures import at_moment, number, size
 
 _REMEMBERED_MS: Final = 7 * 86_400_000
 _INDEX_BEHIND: Final = 10_000

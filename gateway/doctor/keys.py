@@ -12,10 +12,10 @@ from core.language import Text
 from core.reasons import ExchangeError
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, Value, good
-from gateway.doctor.words import day, duration, moment
 from gateway.layout import KeyFiles
 from pki.anchor import Anchor, spoken
 from pki.keys import certificate_key, load_chain, public_key_der, read_key
+from rpc.figures import day, duration, moment
 from rpc.files import read_private
 
 _EXPIRING_MS: Final = 30 * 86_400_000

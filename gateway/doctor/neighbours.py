@@ -10,8 +10,8 @@ from core.reasons import Reason
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.probes import PeerProbe
-from gateway.doctor.words import number, since
 from passerelle.gateway.v1 import status_pb2
+from rpc.figures import number, since
 
 
 def check_peers(case: Case) -> Iterator[Finding]:

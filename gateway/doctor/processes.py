@@ -9,7 +9,7 @@ from core.language import Text
 from core.reasons import ExchangeError
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
-from gateway.doctor.words import moment
+from rpc.figures import moment
 from rpc.ports import require_free
 
 _SILENT: Final = ("WORKER_DOWN", "WORKER_SILENT")

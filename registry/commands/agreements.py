@@ -20,9 +20,9 @@ from registry.commands.asking import (
     shows,
     state_name,
     submits,
-    when,
 )
 from rpc.commandline import Row, lang_option
+from rpc.figures import utc_time
 from rpc.files import replace_file
 from rpc.words import coded
 
@@ -140,6 +140,6 @@ def _row(found: agreements_pb2.Agreement) -> Row:
         "service": found.service,
         "methods": list(found.methods),
         "purposes": list(found.purposes),
-        "changed_at": when(found.changed_at_ms),
+        "changed_at": utc_time(found.changed_at_ms),
         "reason": found.reason,
     }

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -191,11 +190,6 @@ def _told(row: Row, lang: Language) -> Row:
 def say(text: Text, lang: Language) -> None:
     """Print a sentence."""
     click.echo(text.in_(lang))
-
-
-def when(milliseconds: int) -> str:
-    """A moment in UTC, as tables show it."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def state_name(number: int) -> str:

@@ -9,8 +9,9 @@ import click
 
 from core.clock import SystemClock
 from core.language import Language, Text
-from registry.commands.asking import DIRECTORY, FILE, NEW_FILE, say, shows, when
+from registry.commands.asking import DIRECTORY, FILE, NEW_FILE, say, shows
 from rpc.commandline import Row, lang_option
+from rpc.figures import utc_time
 
 if TYPE_CHECKING:
     from registry.client import RegistryClient
@@ -120,7 +121,7 @@ def status(client: RegistryClient) -> Row:
         "registry": found.registry,
         "version": found.version,
         "digest": found.digest,
-        "expires_at": when(found.expires_at_ms),
+        "expires_at": utc_time(found.expires_at_ms),
         "log_id": found.log_id,
         "log_size": parse_head(found.head).unverified.size,
         "members": found.members,
@@ -159,7 +160,7 @@ def alarms(client: RegistryClient) -> list[Row]:
     }
     return [
         {
-            "at": when(one.at_ms),
+            "at": utc_time(one.at_ms),
             "gateway": one.gateway,
             "log": one.log,
             "kind": kinds.get(one.kind, Text("?", "?")),

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from core.language import Language, Text
-from registry.commands.asking import Connection, connected, reason_option, say, shows, when
+from registry.commands.asking import Connection, connected, reason_option, say, shows
 from rpc.commandline import Row, lang_option
+from rpc.figures import utc_time
 from rpc.words import coded
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _row(found: requests_pb2.Request) -> Row:
         "subject": found.subject,
         "state": coded(state.lower()),
         "submitted_by": found.submitted_by,
-        "submitted_at": when(found.submitted_at_ms),
+        "submitted_at": utc_time(found.submitted_at_ms),
         "given": len(found.approvals),
         "needed": found.approvals_needed,
         "approvals": [one.operator for one in found.approvals],

@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit.commands import audit
-from audit.listing import local_time
 from core.agreements import Bilingual
 from core.clock import SystemClock
 from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, Purpose, encode_current
@@ -44,6 +43,7 @@ from ledger.reader import LogReader
 from ledger.records import AttachmentKind
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.anchor import Anchor, spoken
+from rpc.figures import local_time
 from tests.support.evidence import NOW_MS, EvidenceCountry, Side
 
 

@@ -107,7 +107,7 @@ def test_people_are_told_both_sizes_and_who_holds_what() -> None:
     behind = in_words("LOG_BEHIND_PEERS", 90_210, 90_877, "BJ/GOV/ANIP/gw1")
     forked = in_words("FORKED", 12, 9, "registry")
 
-    assert "taille 90 210 ici, 90 877 chez BJ/GOV/ANIP/gw1" in behind.fr
+    assert "taille 90\N{NO-BREAK SPACE}210 ici, 90\N{NO-BREAK SPACE}877 chez BJ/GOV/ANIP/gw1" in behind.fr
     assert "90,210 here, 90,877 at BJ/GOV/ANIP/gw1" in behind.en
     assert "au registre" in forked.fr
     assert "at the registry" in forked.en

@@ -1,16 +1,15 @@
-"""Times, durations and numbers as an administrator reads them."""
+"""Times, durations and numbers as people read them."""
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
 
-from gateway.doctor.probes import in_parallel
-from gateway.doctor.words import duration, moment, number, size
+from rpc.figures import at_moment, duration, local_time, moment, number, since, size, utc_time
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+NOW = 1_795_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -49,15 +48,32 @@ def test_numbers_and_sizes() -> None:
     assert size(1_500_000) == ("1,5 Mo", "1.5 MB")
 
 
-def test_what_hangs_is_not_waited_for() -> None:
-    """Its place keeps what was said for it beforehand; the others have their results, in order."""
-    never = threading.Event()
+def test_today_is_told_without_an_article() -> None:
+    """Whatever the time zone."""
+    assert since(NOW, NOW).fr.startswith("depuis ")
+    assert since(NOW, NOW).fr.count(" ") == 1
+    assert at_moment(NOW, NOW).fr.startswith("à ")
+    assert at_moment(NOW, NOW).en.startswith("at ")
 
-    def hang() -> str:
-        never.wait()
-        return "late"
 
-    found = in_parallel([(lambda: "first", ""), (hang, "hangs"), (lambda: "last", "")], 0.2)
+def test_another_day_has_the_article_of_a_date() -> None:
+    """« depuis le », « le »."""
+    long_ago = NOW - 40 * DAY
 
-    assert found == ["first", "hangs", "last"]
-    never.set()
+    assert since(long_ago, NOW).fr.startswith("depuis le ")
+    assert "/20" in since(long_ago, NOW).fr
+    assert at_moment(long_ago, NOW).fr.startswith("le ")
+    assert at_moment(long_ago, NOW).en.startswith("on ")
+
+
+def test_moments_of_several_machines_are_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the zone of the one who reads; what an auditor files has the offset of his own."""
+    monkeypatch.setenv("TZ", "Africa/Porto-Novo")
+    time.tzset()
+
+    assert utc_time(NOW + 7) == "2026-11-18 11:06:40Z"
+    assert utc_time(NOW + 7, "milliseconds") == "2026-11-18 11:06:40.007Z"
+    assert utc_time(NOW, "milliseconds") == "2026-11-18 11:06:40.000Z"
+    assert local_time(NOW + 7) == "2026-11-18 12:06:40+01:00"
+    monkeypatch.undo()
+    time.tzset()

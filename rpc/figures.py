@@ -1,9 +1,10 @@
-"""Times, durations and numbers as an administrator reads them."""
+"""Times, durations and numbers as people read them: one way of writing each, for commands, pages and doctor."""
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 from core.language import Text
 
@@ -59,6 +60,20 @@ def day(ms: int) -> Text:
     """The day alone."""
     then = time.localtime(ms / 1000)
     return Text(time.strftime("%d/%m/%Y", then), _day(then))
+
+
+def utc_time(ms: int, precision: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """``2026-11-23 09:14:07Z``, where moments from several machines stand side by side."""
+    return _iso(datetime.fromtimestamp(ms / 1000, UTC), precision)
+
+
+def local_time(ms: int) -> str:
+    """Local time with its offset, ``Z`` in UTC as everywhere: an auditor reads it beside other files of the case."""
+    return _iso(datetime.fromtimestamp(ms / 1000).astimezone(), "seconds")
+
+
+def _iso(at: datetime, precision: str) -> str:
+    return at.isoformat(" ", precision).replace("+00:00", "Z")
 
 
 def number(value: int) -> Text:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -10,7 +12,24 @@ from core.leaves import parse_leaf
 from gateway.worker.main import Worker
 from ledger.reader import LogReader
 from tests.support.checker import Event, Verdict, check
-from tests.support.federation import Federation, Member
+from tests.support.federation import Federation, Member, calling, metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What a program has after a call: the answer, and the exchange's id."""
+
+    answer: bytes
+    id: str
+
+
+def call(federation: Federation, message: bytes = b"question", *, timeout: float | None = 20) -> Exchanged:
+    """One call of the portal on a channel of its own, as soon as its gateway listens."""
+    with federation.channel() as channel:
+        answer, ended = calling(channel).with_call(
+            message, metadata=metadata(), timeout=timeout, wait_for_ready=True
+        )
+    return Exchanged(answer, str(dict(ended.trailing_metadata() or ())["x-road-exchange-id"]))
 
 
 def refused(

@@ -1,4 +1,4 @@
-"""What hostile tests ask of a federation again and again."""
+"""What tests ask of a federation again and again: how calls end, what stands in its logs."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def reason_of(channel: grpc.Channel, path: str = METHOD, **changes: str | None) 
     return str(info_of(error.value).reason)
 
 
-def said(member: Member) -> list[Statement]:
-    """Every statement in a member's log."""
-    return [parse_statement(body) for label, body in leaves(member) if label == SAID]
+def said(member: Member, kind: str = "") -> list[Statement]:
+    """Every statement in a member's log, or those of one kind."""
+    found = [parse_statement(body) for label, body in leaves(member) if label == SAID]
+    return [one for one in found if kind in ("", one.kind)]
 
 
 def heard(member: Member, worker: int = 0) -> list[Heard]:

@@ -18,6 +18,7 @@ from audit.wholelog import verify_logs
 from core.evidence import MANIFEST, Parts, parse_manifest
 from core.reasons import ExchangeError, Reason
 from ledger.evidence import gather_evidence
+from tests.support.calls import call
 from tests.support.federation import Federation, Member, calling, metadata
 
 # Their certificates are simple ones without revocation lists: chains (step 6) are another test's.
@@ -28,12 +29,6 @@ EXCHANGE_ID = "x-road-exchange-id"
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     with Federation(tmp_path_factory.mktemp("federation")) as running:
         yield running
-
-
-def call(federation: Federation) -> str:
-    with federation.channel() as channel:
-        _, ended = calling(channel).with_call(b"question", metadata=metadata(), timeout=10)
-    return next(str(value) for name, value in ended.trailing_metadata() if name == EXCHANGE_ID)
 
 
 def gathered(member: Member, exchange: str, leaves: int) -> Parts:
@@ -59,14 +54,14 @@ def good(federation: Federation, parts: Parts) -> set[int]:
 
 def test_the_consumer_s_gateway_holds_evidence(federation: Federation) -> None:
     """Request, answer, own record, and the provider's receipt."""
-    *_, exchange = (call(federation) for _ in range(3))
+    *_, exchange = (call(federation).id for _ in range(3))
 
     assert {1, 2, 3, 4, 5, 7, 8} <= good(federation, gathered(federation.pns, exchange, 4))
 
 
 def test_the_provider_s_gateway_holds_evidence(federation: Federation) -> None:
     """Request, own record, answer; the consumer's receipt comes with its next frame and the next commit."""
-    exchange = call(federation)
+    exchange = call(federation).id
     call(federation)
 
     assert {1, 2, 3, 4, 5, 7, 8} <= good(federation, gathered(federation.anip, exchange, 3))
@@ -74,7 +69,7 @@ def test_the_provider_s_gateway_holds_evidence(federation: Federation) -> None:
 
 def test_a_running_gateway_s_log_is_listed_without_gap(federation: Federation) -> None:
     """Read beside its writer: the head that it shows is covered by the leaves, and the row is in both logs."""
-    exchange = call(federation)
+    exchange = call(federation).id
     gathered(federation.pns, exchange, 4)
 
     with closing(Listing(federation.pns.directory.root, Wanted(exchange=exchange))) as listing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -22,8 +23,9 @@ from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn, Turns
-from tests.support.calls import leaves, refused
+from tests.support.calls import call, leaves, refused
 from tests.support.federation import PROVIDER, Federation, calling, metadata
+from tests.support.hostile import outcome_of
 from tests.support.waiting import until
 from tests.support.worker_country import statement
 
@@ -40,12 +42,6 @@ def provider(federation: Federation) -> Worker:
     return worker
 
 
-def reason_of(federation: Federation) -> str:
-    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
-        calling(channel)(b"", metadata=metadata(), timeout=10)
-    return str(refused(error)[1].reason)
-
-
 def test_refused_requests_of_a_peer_are_logged_within_its_budget_then_summed(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +50,8 @@ def test_refused_requests_of_a_peer_are_logged_within_its_budget_then_summed(
     may_start = parts.may_start
     monkeypatch.setattr(parts, "may_start", lambda: Reason.SHUTTING_DOWN)
 
-    assert [reason_of(federation) for _ in range(3)] == ["SHUTTING_DOWN", "SHUTTING_DOWN", "PEER_LOST"]
+    reasons = [outcome_of(partial(call, federation, timeout=10)) for _ in range(3)]
+    assert reasons == ["SHUTTING_DOWN", "SHUTTING_DOWN", "PEER_LOST"]
 
     def notes() -> list[Note]:
         found = [

@@ -23,8 +23,6 @@ from bj.identity.v1.identity_pb2 import GetPersonResponse
 from core.configuration import ProgramEntry
 from core.heads import b64url
 from core.jws import DocumentKind
-from core.leaves import SAID
-from core.statements import Statement, parse_statement
 from gateway.hints import ProgramHints
 from gateway.settings import Limits
 from gateway.worker.callers import Callers
@@ -44,6 +42,7 @@ from tests.support.federation import (
     issue,
     metadata,
 )
+from tests.support.hostile import said
 
 PROGRAM = f"{CLIENT}/web"
 GATEWAY = "BJ/GOV/PNS/gw1"
@@ -123,11 +122,7 @@ def bearing(*tokens: str, **changes: str | None) -> tuple[tuple[str, str | bytes
     return (*metadata(**changes), *(("authorization", f"Bearer {token}") for token in tokens))
 
 
-def said(member: Member) -> list[Statement]:
-    return [parse_statement(body) for label, body in leaves(member) if label == SAID]
-
-
-def reason_of(federation: Federation, token: str, program: Issued | None = None) -> str:
+def reason_at_the_door(federation: Federation, token: str, program: Issued | None = None) -> str:
     """Why a call with ``token`` is refused at the door, where it must leave nothing behind."""
     before = len(leaves(federation.pns))
     opened = federation.channel(program) if program else anonymous(federation)
@@ -254,14 +249,14 @@ HOSTILE: dict[str, Callable[[Signer], str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_token_admits_nobody(federation: Federation, web: Signer, name: str) -> None:
     """One word for all of them, so that a stranger learns nothing; nothing is logged."""
-    assert reason_of(federation, HOSTILE[name](web)) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, HOSTILE[name](web)) == "TOKEN_INVALID"
 
 
 def test_hostile_tokens_are_counted_by_what_is_wrong(federation: Federation, web: Signer) -> None:
     """The administrator sees what the caller is not told."""
     before = counted(federation, "token_refused_audience")
 
-    reason_of(federation, web.token(aud="BJ/GOV/ANIP/gw1"))
+    reason_at_the_door(federation, web.token(aud="BJ/GOV/ANIP/gw1"))
 
     # Twice looked at or once: a call that is refused by its headers is looked at no more.
     assert counted(federation, "token_refused_audience") == before + 1
@@ -272,8 +267,8 @@ def test_an_expired_token_is_told_as_such_to_its_signer_only(federation: Federat
     over = int(time.time()) - 1
     times = {"iat": over - 200, "nbf": over - 200, "exp": over}
 
-    assert reason_of(federation, web.token(**times)) == "TOKEN_EXPIRED"
-    assert reason_of(federation, Signer(PROGRAM, generate_key()).token(**times)) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, web.token(**times)) == "TOKEN_EXPIRED"
+    assert reason_at_the_door(federation, Signer(PROGRAM, generate_key()).token(**times)) == "TOKEN_INVALID"
 
 
 def test_a_bearer_of_two_tokens_is_refused(federation: Federation, web: Signer) -> None:
@@ -313,8 +308,8 @@ def test_a_token_beside_the_certificate_of_another_program_is_refused(
     """Stolen by another program of the ministry, even one that was admitted once and is no more."""
     unpinned = issue(PROGRAM, federation.pns.programs)
 
-    assert reason_of(federation, web.token(), federation.stats) == "TOKEN_INVALID"
-    assert reason_of(federation, web.token(), unpinned) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, web.token(), federation.stats) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, web.token(), unpinned) == "TOKEN_INVALID"
 
 
 def test_a_bound_token_is_worth_nothing_on_another_connection(federation: Federation, web: Signer) -> None:
@@ -327,8 +322,8 @@ def test_a_bound_token_is_worth_nothing_on_another_connection(federation: Federa
         calling(channel)(b"", metadata=bearing(token), timeout=10)
     federation.adapter.calls.clear()
 
-    assert reason_of(federation, token) == "TOKEN_INVALID"
-    assert reason_of(federation, token, other) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, token) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, token, other) == "TOKEN_INVALID"
 
 
 def test_a_token_does_not_lend_another_subsystem(federation: Federation, web: Signer) -> None:
@@ -432,7 +427,7 @@ def test_a_key_that_is_registered_twice_over_admits_its_own_program_only(federat
     signer = register(federation.pns, f"{STRANGER}/web")
     federation.publish()
 
-    assert reason_of(federation, Signer(PROGRAM, signer.key).token()) == "TOKEN_INVALID"
+    assert reason_at_the_door(federation, Signer(PROGRAM, signer.key).token()) == "TOKEN_INVALID"
 
 
 def test_the_example_calls_with_a_token(federation: Federation, web: Signer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -14,8 +15,9 @@ from core.heads import parse_head
 from core.leaves import NOTE, SAID
 from gateway.settings import Limits
 from ledger.log import Log
-from tests.support.calls import leaves, refused
+from tests.support.calls import call, leaves
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.hostile import outcome_of
 from tests.support.waiting import until
 
 MINUTES = timedelta(minutes=10)
@@ -26,19 +28,6 @@ DAYS = timedelta(days=2)
 def federation(tmp_path: Path) -> Iterator[Federation]:
     with Federation(tmp_path, limits=Limits(peer_wait_ms=800)) as found:
         yield found
-
-
-def call(federation: Federation, body: bytes = b"x", timeout: float | None = 20) -> bytes:
-    """One call of the portal on a channel of its own."""
-    with federation.channel() as channel:
-        return calling(channel)(body, metadata=metadata(), timeout=timeout, wait_for_ready=True)
-
-
-def reason_of(federation: Federation, timeout: float | None = 20) -> str:
-    """Why a call is refused now."""
-    with pytest.raises(grpc.RpcError) as error:
-        call(federation, timeout=timeout)
-    return str(refused(error)[1].reason)
 
 
 def peer_state(member: Member) -> tuple[str, int]:
@@ -57,14 +46,14 @@ def test_a_clock_set_wrong_is_refused_by_name_and_heals_with_the_clock(
     """Set while calls pass, by either side, forward or back: nothing gets through, and all goes on once it is right."""
     member = federation.pns if who == "pns" else federation.anip
     other = federation.anip if who == "pns" else federation.pns
-    assert call(federation) == b"x"
+    assert call(federation).answer == b"question"
     federation.adapter.calls.clear()
 
     member.clock.step(by)
     until(lambda: peer_state(member)[0] != "open")
     # The first ones may find the road just lost, before either side has said why.
-    until(lambda: reason_of(federation) == "CLOCK_SKEW")
-    assert {reason_of(federation) for _ in range(2)} == {"CLOCK_SKEW"}
+    until(lambda: outcome_of(partial(call, federation)) == "CLOCK_SKEW")
+    assert {outcome_of(partial(call, federation)) for _ in range(2)} == {"CLOCK_SKEW"}
 
     assert federation.adapter.calls == []
     until(lambda: peer_state(member)[0] == "CLOCK_SKEW")
@@ -82,7 +71,7 @@ def test_a_clock_set_wrong_is_refused_by_name_and_heals_with_the_clock(
 
 def _passes(federation: Federation) -> bool:
     try:
-        return call(federation) == b"x"
+        return call(federation).answer == b"question"
     except grpc.RpcError:
         return False
 
@@ -138,7 +127,10 @@ def test_a_clock_that_lies_behind_the_last_head_signs_nothing_and_ends_what_was_
     ahead = station.heads._iat + 600
     federation.do(_set_iat(station.heads, ahead))
 
-    first, then = reason_of(federation, timeout=None), reason_of(federation, timeout=None)
+    first, then = (
+        outcome_of(partial(call, federation, timeout=None)),
+        outcome_of(partial(call, federation, timeout=None)),
+    )
 
     # The first was durable before it was known that it could not be signed for.
     assert {first, then} <= {"CLOCK_SKEW", "PEER_UNREACHABLE"}

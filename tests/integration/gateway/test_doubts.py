@@ -28,6 +28,7 @@ from ledger.reader import LogReader
 from ledger.records import AttachmentKind
 from tests.support.calls import refused, worker_of
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.hostile import said
 from tests.support.waiting import until
 
 
@@ -57,17 +58,7 @@ def doubts(federation: Federation) -> Doubts:
     return worker_of(federation.pns).station.pipeline.consumer.doubts
 
 
-def said(member: Member) -> list[Statement]:
-    """Every statement of a member's log, in order."""
-    reader = LogReader(member.directory.log(0))
-    return [
-        parse_statement(leaf.body)
-        for leaf in (parse_leaf(one.leaf) for one in reader.follow())
-        if leaf.label == SAID
-    ]
-
-
-def heard(member: Member) -> list[tuple[str, str, str]]:
+def verdicts(member: Member) -> list[tuple[str, str, str]]:
     """Kind, verdict and delivery of every statement that a member heard."""
     found: list[tuple[str, str, str]] = []
     for one in LogReader(member.directory.log(0)).follow():
@@ -133,11 +124,11 @@ def test_a_request_that_never_arrived_is_found_so(federation: Federation) -> Non
         calling(channel)(b"next", metadata=metadata(), timeout=10)
     until(lambda: not len(doubts(federation)))
 
-    (lost,) = [one for one in said(federation.pns) if one.kind == "abandon"]
-    (outcome,) = [one for one in said(federation.anip) if one.kind == "outcome"]
+    (lost,) = said(federation.pns, "abandon")
+    (outcome,) = said(federation.anip, "outcome")
     assert (outcome.request, outcome.delivery) == (lost.request, "not_sent")
     until(lambda: listed(federation.pns)[lost.request] == "not_taken")
-    until(lambda: ("outcome", "taken", "not_sent") in heard(federation.pns))
+    until(lambda: ("outcome", "taken", "not_sent") in verdicts(federation.pns))
     assert [request for _, request, _ in federation.adapter.calls] == [b"next"]
     until(lambda: not road_of(federation.anip).outgoing)
 
@@ -156,7 +147,7 @@ def test_a_doubt_outlives_a_restart_and_is_resolved_without_any_call(federation:
     federation.start(federation.pns)
 
     until(lambda: not len(doubts(federation)))
-    until(lambda: ("outcome", "taken", "not_sent") in heard(federation.pns))
+    until(lambda: ("outcome", "taken", "not_sent") in verdicts(federation.pns))
     assert federation.adapter.calls == []
 
 
@@ -185,7 +176,7 @@ def test_an_answer_that_was_committed_and_not_sent_goes_out_after_the_restart(fe
     federation.start(federation.anip)
 
     until(lambda: not len(doubts(federation)))
-    until(lambda: ("response", "late", "") in heard(federation.pns))
+    until(lambda: ("response", "late", "") in verdicts(federation.pns))
     assert [request for _, request, _ in federation.adapter.calls] == [b"asked"]
     reader = LogReader(federation.pns.directory.log(0))
     (late,) = [one for one in reader.follow() if b'"verdict":"late"' in one.leaf]
@@ -216,7 +207,7 @@ def test_a_request_that_the_restart_cut_is_answered_and_no_longer_in_doubt(feder
     hold.set_result(True)
 
     until(lambda: not len(doubts(federation)))
-    until(lambda: ("refusal", "late", "unknown") in heard(federation.pns))
+    until(lambda: ("refusal", "late", "unknown") in verdicts(federation.pns))
     assert [request for _, request, _ in federation.adapter.calls] == [b"cut"]
 
 
@@ -228,9 +219,9 @@ def test_a_statement_that_was_taken_is_never_called_passed(federation: Federatio
     done(federation, lambda: road.ask(_question(federation, request[0], request[2])))
 
     until(lambda: any(one.kind == "outcome" for one in said(federation.anip)))
-    (outcome,) = [one for one in said(federation.anip) if one.kind == "outcome"]
+    (outcome,) = said(federation.anip, "outcome")
     assert (outcome.request, outcome.delivery) == (request[2].hex(), "unknown")
-    until(lambda: ("outcome", "late", "unknown") in heard(federation.pns))
+    until(lambda: ("outcome", "late", "unknown") in verdicts(federation.pns))
 
 
 def _places(member: Member) -> list[tuple[int, Statement, bytes]]:

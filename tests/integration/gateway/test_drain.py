@@ -8,12 +8,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from core.leaves import SAID
-from core.statements import Statement, parse_statement
 from gateway.settings import Limits
-from tests.support.calls import judge, leaves, reason_in, request_hash, worker_of
+from tests.support.calls import judge, reason_in, request_hash, worker_of
 from tests.support.checker import read
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.hostile import said
 from tests.support.slow_disks import slow_down
 from tests.support.waiting import until
 
@@ -111,11 +110,6 @@ def federation(tmp_path: Path, hanging: threading.Event) -> Federation:
 
     found.adapter.answer = hang
     return found
-
-
-def said(member: Member, kind: str) -> list[Statement]:
-    statements = [parse_statement(body) for label, body in leaves(member) if label == SAID]
-    return [one for one in statements if one.kind == kind]
 
 
 def test_what_an_adapter_does_not_answer_in_time_is_ended_by_name_at_the_provider(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
 
 from gateway.settings import Limits
 from gateway.worker.consumer import Consumer
 from gateway.worker.main import Worker
-from tests.support.calls import refused
 from tests.support.federation import Federation, calling, metadata
+from tests.support.hostile import outcome_of
 from tests.support.waiting import until
 
 
@@ -27,12 +26,6 @@ def consuming(federation: Federation) -> tuple[Worker, Consumer]:
     worker = federation.pns.worker
     assert worker is not None
     return worker, worker.station.pipeline.consumer
-
-
-def reason_of(call: Any) -> str:
-    with pytest.raises(grpc.RpcError) as error:
-        call.result(10)
-    return str(refused(error)[1].reason)
 
 
 async def _retry(consumer: Consumer) -> None:
@@ -55,7 +48,7 @@ def test_a_call_whose_time_is_up_between_two_turns_ends(
         worker.station.turns._scheduled = False
         federation.do(_wake(worker))
 
-        assert reason_of(call) == "PEER_UNREACHABLE"
+        assert outcome_of(partial(call.result, 10)) == "PEER_UNREACHABLE"
     assert consumer.in_flight == 0
 
 
@@ -80,7 +73,7 @@ def test_a_call_whose_road_is_lost_while_it_commits_ends(
         monkeypatch.setattr(consumer, "_requests_committed", lost_first)
         call = calling(channel).future(b"", metadata=metadata())
 
-        assert reason_of(call) == "PEER_UNREACHABLE"
+        assert outcome_of(partial(call.result, 10)) == "PEER_UNREACHABLE"
     assert consumer.in_flight == 0
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from core.reasons import ExchangeError
 from ledger.reader import LogReader
-from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.calls import call
+from tests.support.federation import Federation, Member
 
 FLIPS = 200
 
@@ -21,13 +22,8 @@ FLIPS = 200
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     with Federation(tmp_path_factory.mktemp("flips")) as found:
-        call(found)
+        call(found, b"x" * 5000)
         yield found
-
-
-def call(federation: Federation) -> None:
-    with federation.channel() as channel:
-        calling(channel)(b"x" * 5000, metadata=metadata(), timeout=10)
 
 
 def leaves(directory: Path) -> list[bytes]:
@@ -83,7 +79,7 @@ def test_no_flipped_bit_is_ever_believed(federation: Federation, tmp_path: Path,
         shutil.copytree(kept, root)
         federation.start(member)
 
-    call(federation)
+    call(federation, b"x" * 5000)
     print(dict(told))
     assert {one.partition(":")[0] for one in told} == set(kinds)
 
@@ -97,8 +93,8 @@ def test_a_flipped_configuration_is_not_used(federation: Federation) -> None:
     federation.start(member)
 
     with pytest.raises(grpc.RpcError, match="CONFIG_MISSING"):
-        call(federation)
+        call(federation, b"x" * 5000)
 
     member.directory.current.write_bytes(good)
     federation.publish()
-    call(federation)
+    call(federation, b"x" * 5000)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -15,8 +16,9 @@ from core.leaves import NOTE, SAID
 from core.statements import parse_statement
 from gateway.settings import LogSettings
 from ledger.log import SystemDisk
-from tests.support.calls import judge, leaves, reason_in, request_hash
+from tests.support.calls import judge, leaves, request_hash
 from tests.support.federation import Federation, Member, calling, metadata
+from tests.support.hostile import outcome_of
 from tests.support.processes import ProcessFederation
 from tests.support.programs import end_without
 from tests.support.waiting import until
@@ -56,13 +58,6 @@ def empty(member: Member) -> None:
     member.worker._commit.log.disk = ReportedDisk()
 
 
-def reason_of(call: object) -> str:
-    """Why a call is refused."""
-    with pytest.raises(grpc.RpcError) as error:
-        call(b"new", metadata=metadata(), timeout=20)  # type: ignore[operator]  # a stock callable
-    return str(reason_in(error.value)[1].reason)
-
-
 @pytest.mark.parametrize("who", ["pns", "anip"])
 def test_at_the_reserve_new_exchanges_are_refused_and_those_under_way_finish(
     federation: Federation, who: str
@@ -82,12 +77,12 @@ def test_at_the_reserve_new_exchanges_are_refused_and_those_under_way_finish(
         assert inside.wait(20)
 
         fill(federation.pns if who == "pns" else federation.anip)
-        refused = reason_of(call)
+        refused = outcome_of(partial(call, b"new", metadata=metadata(), timeout=20))
         gate.set()
 
         assert under_way.result(timeout=20) == b"under way"
         assert refused == "DISK_RESERVE"
-        assert reason_of(call) == "DISK_RESERVE"
+        assert outcome_of(partial(call, b"new", metadata=metadata(), timeout=20)) == "DISK_RESERVE"
         empty(federation.pns if who == "pns" else federation.anip)
         until(lambda: _passes(call))
     assert {request for _, request, _ in federation.adapter.calls} == {b"under way", b"again"}
@@ -107,7 +102,7 @@ def test_programs_that_try_again_do_not_fill_the_reserve(federation: Federation)
         call(b"", metadata=metadata(), timeout=20, wait_for_ready=True)
         fill(federation.pns)
         for _ in range(50):
-            assert reason_of(call) == "DISK_RESERVE"
+            assert outcome_of(partial(call, b"new", metadata=metadata(), timeout=20)) == "DISK_RESERVE"
 
         until(
             lambda: any(

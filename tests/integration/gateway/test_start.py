@@ -13,7 +13,7 @@ import pytest
 from core.reasons import Reason
 from gateway.worker.exchange import Phase, Service
 from gateway.worker.main import LOG_UNCONFIRMED, Worker
-from tests.support.calls import worker_of
+from tests.support.calls import call, worker_of
 from tests.support.federation import Federation, calling, metadata
 from tests.support.waiting import until
 from tests.support.worker_country import statement
@@ -26,11 +26,6 @@ def federation(tmp_path: Path) -> Iterator[Federation]:
         yield found
 
 
-def call(federation: Federation, message: bytes) -> None:
-    with federation.channel() as channel:
-        assert calling(channel)(message, metadata=metadata(), timeout=10) == message
-
-
 async def _sign(worker: Worker) -> bytes | None:
     return worker.station._sign()
 
@@ -41,7 +36,7 @@ def test_a_restored_older_log_signs_nothing(federation: Federation, tmp_path: Pa
     federation.stop(federation.pns)
     shutil.copytree(root, kept)
     federation.start(federation.pns)
-    call(federation, b"second")
+    assert call(federation, b"second").answer == b"second"
     until(lambda: worker_of(federation.anip).station.peer_states()[0].size > 3)
     federation.stop(federation.pns)
     shutil.rmtree(root)
@@ -75,7 +70,7 @@ def test_a_log_that_nobody_confirms_goes_on_and_says_so(
     until(lambda: worker.station.heads.size == worker.station.durable_size)
     assert worker.station.state == "ready"
     federation.start(federation.anip)
-    call(federation, b"again")
+    assert call(federation, b"again").answer == b"again"
     assert LOG_UNCONFIRMED not in worker.report().faults
 
 
@@ -109,7 +104,7 @@ def test_a_peer_answers_though_it_is_asking_itself(federation: Federation) -> No
     federation.start(federation.anip)
     federation.start(federation.pns)
 
-    call(federation, b"both")
+    assert call(federation, b"both").answer == b"both"
     assert worker_of(federation.pns).station.witnesses.is_confirmed
     assert worker_of(federation.anip).station.witnesses.is_confirmed
 
@@ -128,7 +123,7 @@ def test_a_log_without_a_configuration_signs_nothing(federation: Federation) -> 
     assert (worker.station.heads.newest, worker.station.durable_size) == (stored, size)
     federation.pns.directory.current.write_bytes(kept)
     federation.publish()
-    call(federation, b"again")
+    assert call(federation, b"again").answer == b"again"
 
 
 def test_a_stopped_log_delivers_nothing_and_ends_its_roads(federation: Federation) -> None:

@@ -41,24 +41,15 @@ from ledger.reader import LogReader
 from rpc.remote import RemoteError
 from rpc.status import error_from_rpc
 from tests.integration.gateway.test_doubts import lose_a_request
-from tests.support.calls import worker_of
+from tests.support.calls import call, worker_of
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.waiting import until
-
-EXCHANGE_ID = "x-road-exchange-id"
 
 
 @pytest.fixture
 def federation(tmp_path: Path) -> Iterator[Federation]:
     with Federation(tmp_path / "country") as found:
         yield found
-
-
-def call(federation: Federation, message: bytes = b"question") -> str:
-    """One exchange of the portal; returns its id."""
-    with federation.channel() as channel:
-        _, ended = calling(channel).with_call(message, metadata=metadata(), timeout=20, wait_for_ready=True)
-    return next(str(value) for name, value in ended.trailing_metadata() if name == EXCHANGE_ID)
 
 
 def refusal(federation: Federation, **changes: str | None) -> RemoteError:
@@ -99,11 +90,11 @@ def stopped(member: Member) -> StoppedLog:
 
 def restored(federation: Federation, tmp_path: Path) -> tuple[str, str, Path]:
     """PNS runs on a copy that one exchange is missing of; ids of the exchanges before and in the gap, the original."""
-    before = call(federation, b"before")
+    before = call(federation, b"before").id
     station = worker_of(federation.pns).station
     until(lambda: station.heads.size == station.durable_size)
     snapshot(federation, federation.pns, tmp_path / "copy")
-    in_gap = call(federation, b"in the gap")
+    in_gap = call(federation, b"in the gap").id
     until(lambda: worker_of(federation.anip).station.peer_states()[0].size > 3)
     original = put_back(federation, federation.pns, tmp_path / "copy")
     federation.start(federation.pns)
@@ -171,7 +162,7 @@ def test_the_original_log_put_back_goes_on_by_itself(federation: Federation, tmp
     federation.start(federation.pns)
 
     assert not federation.pns.directory.stopped(0).exists()
-    assert call(federation) > in_gap
+    assert call(federation).id > in_gap
 
 
 def test_a_fork_is_not_forgotten_over_a_restart(federation: Federation, tmp_path: Path) -> None:
@@ -323,7 +314,7 @@ def test_exchanges_flow_again_once_the_successor_is_registered(
     old_log, old_size = worker_of(pns).station.log_id, worker_of(pns).station.durable_size
 
     made = succeed(federation, pns)
-    after = call(federation, b"after")
+    after = call(federation, b"after").id
     # Nobody held a head of it when the link opened; a peer that took what it says holds one.
     until(lambda: LOG_UNCONFIRMED not in worker_of(pns).report().faults)
 
@@ -344,7 +335,7 @@ def test_an_auditor_sees_the_gap_that_was_declared(federation: Federation, tmp_p
     """Both logs of one worker are listed, one after the other, and what is missing between them by number."""
     before, in_gap, _ = restored(federation, tmp_path)
     made = succeed(federation, federation.pns)
-    after = call(federation)
+    after = call(federation).id
 
     found, told = listed(federation.pns)
 
@@ -480,7 +471,7 @@ def test_a_lost_log_is_succeeded_by_what_the_registration_says(federation: Feder
 
 def test_a_damaged_log_is_succeeded_by_what_can_be_read(federation: Federation) -> None:
     """The worker cannot open it; what stands before the damage stays evidence."""
-    first = call(federation)
+    first = call(federation).id
     for _ in range(3):
         call(federation)
     pns = federation.pns
@@ -496,7 +487,7 @@ def test_a_damaged_log_is_succeeded_by_what_can_be_read(federation: Federation) 
 
     assert 0 < made.before.size < made.gap.end
     assert not made.gap.is_certain
-    assert call(federation) > first
+    assert call(federation).id > first
 
 
 # --- what the log before left open ---

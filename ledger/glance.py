@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ledger.log import LogDamagedError, segments
@@ -57,15 +57,23 @@ def glance(directory: Path) -> Glance:
         raise LogDamagedError(f"no log in {directory}")
     used = sum(path.stat().st_blocks * 512 for path in found)
     # The newest may have been begun a moment ago, or spoilt before its first commit was synced.
+    seen: Glance | None = None
     for path in reversed(found[-2:]):
         data = path.read_bytes()
         try:
             header = SegmentHeader.decode(data)
         except MalformedSegmentError:
             continue
-        size, damage = _read_through(path.name, header, data)
-        return Glance(header.log, size, len(found), used, path.name, damage)
-    raise LogDamagedError(f"{found[-1].name} has no header")
+        size, commits, damage = _read_through(path.name, header, data)
+        if seen is None:
+            seen = Glance(header.log, size, len(found), used, path.name, damage)
+        else:
+            seen = replace(seen, size=max(seen.size, size))
+        if commits or damage:
+            break
+    if seen is None:
+        raise LogDamagedError(f"{found[-1].name} has no header")
+    return seen
 
 
 def older_damage(directory: Path, *, within_s: float) -> str:
@@ -91,19 +99,20 @@ def older_damage(directory: Path, *, within_s: float) -> str:
     return ""
 
 
-def _read_through(name: str, header: SegmentHeader, data: bytes) -> tuple[int, str]:
-    """Leaves up to the last whole commit, and what is wrong behind it."""
-    size = header.first_leaf
+def _read_through(name: str, header: SegmentHeader, data: bytes) -> tuple[int, int, str]:
+    """Leaves up to the last whole commit, whole commits, and what is wrong behind them."""
+    size, commits = header.first_leaf, 0
 
     def count(commit: CommitRecords) -> bool:
-        nonlocal size
+        nonlocal size, commits
+        commits += 1
         for record in commit.records:
             if record.type is RecordType.LEAF:
                 size = max(size, split_leaf(record.data)[0] + 1)
         return True
 
     damage = _walk(name, header, data, count)
-    return size, damage
+    return size, commits, damage
 
 
 def _walk(name: str, header: SegmentHeader, data: bytes, goes_on: Callable[[CommitRecords], bool]) -> str:

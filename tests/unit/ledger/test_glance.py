@@ -8,9 +8,11 @@ import pytest
 
 from core.leaves import Genesis, Note, genesis_leaf, note_leaf
 from core.merkle import leaf_hash
+from core.reasons import ExchangeError
 from ledger.commit import Entry, GroupCommit
 from ledger.glance import glance, older_damage
 from ledger.log import Log, LogDamagedError, create_log, segments
+from tests.unit.ledger.conftest import FailingDisk
 
 
 def grown(directory: Path, *, sittings: int, leaves: int) -> str:
@@ -37,6 +39,20 @@ def test_the_size_is_that_of_the_whole_log(tmp_path: Path) -> None:
     assert found.segments == len(segments(tmp_path)) > 1
     assert found.newest == segments(tmp_path)[-1].name
     assert found.used_bytes >= found.segments * 512
+
+
+def test_a_start_that_was_cut_short_hides_no_leaves(tmp_path: Path) -> None:
+    """Its segment begins at the first leaf that it was to write again; those leaves stand in the one before."""
+    grown(tmp_path, sittings=2, leaves=3)
+    disk = FailingDisk()
+    disk.fail_write_in = 2
+    with pytest.raises(ExchangeError):
+        Log.open(tmp_path, disk=disk)
+
+    found = glance(tmp_path)
+
+    assert found.newest == segments(tmp_path)[-1].name
+    assert (found.size, found.segments, found.damage) == (7, 4, "")
 
 
 def test_nothing_is_changed_or_held(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ test-integration: $(STAMP)
 test-e2e: $(STAMP)
 	$(BIN)/pytest tests/e2e
 
-# As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, 1,000 deaths.
+# As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, fifty writes and syncs, 1,000 deaths.
 # power: 200 cuts. fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000
 # exchanges through real workers. mutations: 10,000 mutated logs.
 $(LONG): test-%: $(STAMP)

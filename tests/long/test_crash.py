@@ -20,6 +20,9 @@ ACTIONS = ("kill", "EIO", "ENOSPC", "delay=40")
 ROUND = 50
 # An error here ends one connection, or concerns a file for people only: the process goes on.
 GOES_ON = {"headfile.rename", "socket.written", "adapter.answered"}
+# What a commit asks of the disk: before its write, between write and sync, after the sync.
+DISK = ("commit.write", "commit.sync", "commit.synced")
+TIMES = 50
 
 
 @pytest.fixture
@@ -61,6 +64,26 @@ def _sides(country: CrashingCountry, point: str) -> tuple[Member, ...]:
     if point in CONSUMER:
         return (country.pns,)
     return (country.anip,) if point in PROVIDER else (country.pns, country.anip)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("point", DISK)
+def test_a_death_at_each_of_fifty_writes_and_syncs(country: CrashingCountry, point: str) -> None:
+    """Counted from the start of the process, so that the commits of its recovery are among them; on each side."""
+    deaths = Counter[str]()
+    for nth in range(1, TIMES + 1):
+        for member in (country.pns, country.anip):
+            country.kill(member)
+            country.arm(member, f"{point}:kill:{nth}")
+            assert country.until_dead(member, 60), f"{member.id} never came to {point} for time {nth}"
+            deaths[member.id] += 1
+            country.spawn(member)
+            country.until_progress(2)
+
+    verdict = country.settle()
+
+    print(f"{point}: {dict(deaths)} {country.told.counts} {country.delivered.counts}")
+    assert verdict.is_clean, verdict
 
 
 @pytest.mark.timeout(3600)

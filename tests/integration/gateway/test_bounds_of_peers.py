@@ -23,7 +23,7 @@ from gateway.worker.main import Worker
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn, Turns
-from tests.support.calls import call, leaves, refused
+from tests.support.calls import call, leaves
 from tests.support.federation import PROVIDER, Federation, calling, metadata
 from tests.support.hostile import outcome_of
 from tests.support.waiting import until

@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId
+from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId, require_handle, require_purpose
 from rpc.limits import Limits as AdminLimits
 
 KIB = 1024
@@ -26,6 +26,14 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # The same in every JWS header: SHA-256, base64url, unpadded (PROTOCOL M8).
 _THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}")
+
+# A route's name stands in statements as their ``door`` (docs/protocol/statement.md); these two are doors of all gateways.
+_ROUTE_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_OTHER_DOORS = frozenset({"grpc", "json"})
+MAX_ROUTES = 32
+
+# Whole names and whole parts only: ``bj.identity.v1`` without its dot would open ``bj.identity.v10``, too.
+_METHOD_PREFIX = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*(?:\.|/[A-Za-z_][A-Za-z0-9_]*|/)")
 
 # Never dialled unless ``allowed_networks`` names them: a registered address must not turn a gateway into a
 # way to its own machine, to the cloud's metadata service or to the local link (RELIABILITY, threat "SSRF").
@@ -61,6 +69,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_loopback_address(host: str) -> bool:
+    """The same without names: what a name stands for is decided elsewhere, and may change."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _parse_network(text: str) -> IPNetwork:
@@ -140,6 +156,11 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         if not is_loopback(host):
             raise SettingsError(f"listen.http serves without authentication and must be loopback, not {host}")
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.programs, *self.road, self.admin, self.http
+
 
 class Adapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The one way in to a subsystem of this member.
@@ -160,6 +181,67 @@ class Adapter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     def subsystem_id(self) -> SubsystemId:
         """``subsystem``, parsed."""
         return SubsystemId.parse(self.subsystem)
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A fixed route (PROTOCOL M14): a port for programs that cannot add metadata; it fills in what it names.
+
+    It never replaces authentication: on its port, too, a program shows its certificate or a caller token, and ``client``
+    must be its own. The one exception is said aloud, by ``allow_unauthenticated_loopback``.
+
+    Attributes:
+        name: Stands in statements as their ``door``.
+        listen: ``host:port`` of its own, shared by all workers.
+        allow_unauthenticated_loopback: Nobody is asked who calls: plain HTTP/2, on a loopback address only, always as
+            ``client``; statements say ``caller: loopback``, which agreements refuse unless they allow it.
+        methods: What may be called through it: ``bj.identity.v1.``, ``bj.identity.v1.IdentityService/`` or a whole
+            method; anything if empty.
+        client: ``x-road-client``.
+        service: ``x-road-service``.
+        purpose: ``x-road-purpose``.
+        issue: ``x-road-issue``.
+        userid: ``x-road-userid``.
+        represented_party: ``x-road-represented-party``.
+    """
+
+    name: str
+    listen: str
+    allow_unauthenticated_loopback: bool = False
+    methods: tuple[str, ...] = ()
+    client: str | None = None
+    service: str | None = None
+    purpose: str | None = None
+    issue: str | None = None
+    userid: str | None = None
+    represented_party: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _ROUTE_NAME.fullmatch(self.name) or self.name in _OTHER_DOORS:
+            raise SettingsError(
+                f"routes: a name is written {_ROUTE_NAME.pattern}, other than grpc and json, not {self.name!r}"
+            )
+        host = HostPort.parse(self.listen).host
+        if self.allow_unauthenticated_loopback and not _is_loopback_address(host):
+            raise SettingsError(
+                f"route {self.name}: allow_unauthenticated_loopback asks nobody who calls and demands a loopback "
+                f"address, 127.0.0.1 or [::1], not {host}"
+            )
+        if self.allow_unauthenticated_loopback and self.client is None:
+            raise SettingsError(f"route {self.name}: allow_unauthenticated_loopback demands a client")
+        for prefix in self.methods:
+            if not _METHOD_PREFIX.fullmatch(prefix):
+                raise SettingsError(
+                    f"route {self.name}: methods are written package., package.Service/ or package.Service/Method, "
+                    f"not {prefix!r}"
+                )
+        for subsystem in (self.client, self.service):
+            if subsystem is not None:
+                SubsystemId.parse(subsystem)
+        if self.purpose is not None:
+            require_purpose(self.purpose)
+        for handle in (self.issue, self.userid, self.represented_party):
+            if handle is not None:
+                require_handle(handle)
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -306,6 +388,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         registry: Where the global configuration comes from.
         listen: What this gateway listens on.
         adapter: Subsystems of this member that provide services.
+        routes: Further ports for programs, each filling in metadata.
         limits: Bounds of the data plane.
         log: The log and the bodies.
         configuration: Ages of the global configuration.
@@ -321,6 +404,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     allowed_networks: tuple[str, ...] = ()
     listen: Listen = Listen()
     adapter: tuple[Adapter, ...] = ()
+    routes: tuple[Route, ...] = ()
     limits: Limits = Limits()
     log: LogSettings = LogSettings()
     configuration: Configuration = Configuration()
@@ -346,6 +430,25 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
                 raise SettingsError(f"adapter {subsystem} does not belong to {self.member}")
         if len(set(subsystems)) != len(subsystems):
             raise SettingsError("adapter: a subsystem is named twice")
+        self._require_routes()
+
+    def _require_routes(self) -> None:
+        if len(self.routes) > MAX_ROUTES:
+            raise SettingsError(f"there are at most {MAX_ROUTES} routes, not {len(self.routes)}")
+        if len({route.name for route in self.routes}) != len(self.routes):
+            raise SettingsError("routes: a name is given twice")
+        ports = [HostPort.parse(address).port for address in self.listen.addresses]
+        for route in self.routes:
+            port = HostPort.parse(route.listen).port
+            if port and port in ports:
+                raise SettingsError(
+                    f"route {route.name}: port {port} is taken by another address of this gateway"
+                )
+            ports.append(port)
+            if route.client is not None and SubsystemId.parse(route.client).member != self.member:
+                raise SettingsError(
+                    f"route {route.name}: client {route.client} does not belong to {self.member}"
+                )
 
     @property
     def gateway_id(self) -> GatewayId:

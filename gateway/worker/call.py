@@ -13,6 +13,7 @@ from typing import Protocol
 from core.payloads import Metadata
 from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.worker.http2 import ErrorCode, Headers, Http2Connection
+from gateway.worker.routes import PROGRAMS, Door
 from gateway.worker.wire import (
     Message,
     MessageReader,
@@ -89,11 +90,13 @@ class Call:
 
     Attributes:
         path: ``/package.Service/Method`` as received.
-        metadata: All metadata in the order received, ``-bin`` decoded, reserved names included.
+        metadata: All metadata in the order received, ``-bin`` decoded, reserved names included; with what its door
+            fills in.
         deadline_us: When the caller stops waiting, on the clock's monotonic time; ``None`` if it waits for
         ever.
         encoding: ``grpc-encoding`` of its messages.
         peer_thumbprint: x5t#S256 of the program's certificate; empty without one.
+        door: Where it came in.
         program: Whose share of the bytes under assembly it uses: the certificate's, until it is known who calls.
         cancelled: The program is gone; nothing sent will be read.
         finished: Its status was sent (or it was given up).
@@ -114,6 +117,7 @@ class Call:
         "_unacknowledged",
         "cancelled",
         "deadline_us",
+        "door",
         "encoding",
         "finished",
         "is_stated",
@@ -134,9 +138,11 @@ class Call:
         handler: CallHandler,
         assembly: Assembly,
         max_message_bytes: int,
+        door: Door = PROGRAMS,
     ) -> None:
         self.path = head.path
-        self.metadata = head.metadata
+        self.metadata = door.fill_in(head.metadata)
+        self.door = door
         self.deadline_us = deadline_us
         self.encoding = head.encoding
         self.peer_thumbprint = self.program = connection.peer_thumbprint or ""

@@ -19,6 +19,9 @@ from core.reasons import Reason
 from gateway.worker.trust import TrustView
 from pki.tokens import MAX_TOKEN_BYTES, CallerToken, ProgramKey, TokenError, TokenFault, verify_token
 
+# ``caller`` of statements behind which no certificate and no key stands (docs/protocol/statement.md).
+LOOPBACK: Final = "loopback"
+
 _AUTHORIZATION: Final = b"authorization"
 _SCHEME: Final = b"bearer "  # RFC 6750; schemes are compared without case (RFC 9110, section 11.1)
 
@@ -29,7 +32,8 @@ class Caller:
 
     Attributes:
         program: ``BJ/GOV/PNS/PORTAIL/web``.
-        credential: How it was authenticated, as ``caller`` of its statements: ``mtls:…`` or ``jwt:…``.
+        credential: How it was authenticated, as ``caller`` of its statements: ``mtls:…``, ``jwt:…``, or ``loopback``
+            where nobody was asked (PROTOCOL M14).
     """
 
     program: str
@@ -37,8 +41,13 @@ class Caller:
 
 
 def is_admitted(view: TrustView, caller: Caller) -> bool:
-    """Whether the credential that a stream began with is still registered for its program; a token may have expired."""
+    """Whether the credential that a stream began with is still registered for its program; a token may have expired.
+
+    Behind a loopback route there is none: the settings admitted it, and they last as long as this process.
+    """
     kind, _, name = caller.credential.partition(":")
+    if kind == LOOPBACK:
+        return True
     if kind == "mtls":
         return view.programs.get(name) == caller.program
     key = view.program_keys.get(name)
@@ -63,18 +72,23 @@ class Callers:
         # By digest, so that what is remembered cannot be shown to anyone.
         self._verified: OrderedDict[bytes, CallerToken] = OrderedDict()
 
-    def identify(self, view: TrustView | None, metadata: Metadata, certificate: str) -> Caller | Reason:
+    def identify(
+        self, view: TrustView | None, metadata: Metadata, certificate: str, unasked: Caller | None = None
+    ) -> Caller | Reason:
         """The program behind a call, or why it is refused; asked again for every call.
 
         Args:
             view: The configuration in force.
             metadata: All metadata of the call.
             certificate: x5t#S256 of the client certificate that TLS verified; empty without one.
+            unasked: Who it is where the door asks nobody: a loopback route. A token that is shown there counts.
         """
         if view is None:
             return Reason.CONFIG_MISSING
         shown = [value for name, value in metadata if name == _AUTHORIZATION]
         program = view.programs.get(certificate)
+        if not shown and unasked is not None:
+            return unasked
         if not shown:
             return Caller(program, f"mtls:{certificate}") if program else Reason.PROGRAM_UNKNOWN
         try:

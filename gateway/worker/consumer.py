@@ -31,7 +31,7 @@ from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
-from gateway.worker.trust import method_name, refusal_of_terms
+from gateway.worker.trust import refusal_of_terms
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
@@ -154,7 +154,7 @@ class Consumer:
     def _identify(self, call: ProgramCall) -> Caller | None:
         """The program that calls; ends the call if there is none."""
         parts = self._parts
-        found = parts.callers.identify(parts.trust, call.metadata, call.peer_thumbprint)
+        found = parts.callers.identify(parts.trust, call.metadata, call.peer_thumbprint, call.door.unasked)
         if isinstance(found, Caller):
             return found
         # Strangers are counted, not logged: nobody we do not know may make us write (PROTOCOL M17).
@@ -182,7 +182,7 @@ class Consumer:
             exchange.claims = read_claims(exchange.call.metadata, pattern)
         for exchange in arrivals:
             exchange.id = new_exchange_id(turn.now_ms, self._random(10))
-            exchange.method = method_name(exchange.call.path)
+            exchange.method = exchange.call.door.method_of(exchange.call.path)
         for exchange in arrivals:
             claims = exchange.claims
             objection = exchange.objection or claims.objection
@@ -305,7 +305,7 @@ class Consumer:
             issue=claims.issue,
             user=claims.user,
             caller=exchange.caller.credential,
-            door="grpc",
+            door=exchange.call.door.name,
             agreement=grant.agreement.mark if grant else None,
             configuration=view.mark if view else None,
             descriptors=grant.provision.descriptors if grant else None,

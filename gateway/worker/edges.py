@@ -15,6 +15,7 @@ import ssl
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from core.clock import Clock
@@ -31,6 +32,7 @@ from gateway.worker.http2 import (
     Sweep,
 )
 from gateway.worker.listener import Listener
+from gateway.worker.routes import PROGRAMS, Door
 from gateway.worker.wire import (
     DEFAULT_MAX_MESSAGE_BYTES,
     Message,
@@ -74,7 +76,7 @@ class ProgramLimits:
 
 
 class ProgramEdge:
-    """The port that programs call.
+    """The ports that programs call, within one set of bounds.
 
     Args:
         handler: Receives the calls.
@@ -92,7 +94,7 @@ class ProgramEdge:
         self._handler = handler
         self._clock = clock
         self._sweep = Sweep()
-        self._listener: Listener | None = None
+        self._listeners: list[Listener] = []
         self._by_holder: Counter[str] = Counter()
         self._anonymous = 0
         self._assembling = 0
@@ -102,17 +104,24 @@ class ProgramEdge:
         self._watch: asyncio.TimerHandle | None = None
 
     async def serve(
-        self, host: str, port: int, tls: ssl.SSLContext | None, *, reuse_port: bool = False
+        self,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        *,
+        reuse_port: bool = False,
+        door: Door = PROGRAMS,
     ) -> tuple[str, int]:
-        """Listen; returns the address bound to. Several workers share one port with ``reuse_port``."""
+        """Listen, once per door; returns the address bound to. Several workers share one port with ``reuse_port``."""
         loop = asyncio.get_running_loop()
-        self._listener = Listener(
-            lambda: self._new_connection(loop),
+        listener = Listener(
+            lambda: self._new_connection(loop, door),
             self.counters,
             handshakes=self.limits.max_handshakes,
             handshake_seconds=self.limits.http2.silence_seconds,
         )
-        return self._listener.listen(host, port, tls, reuse_port=reuse_port)
+        self._listeners.append(listener)
+        return listener.listen(host, port, tls, reuse_port=reuse_port)
 
     @property
     def connections(self) -> set[Http2Connection]:
@@ -121,8 +130,8 @@ class ProgramEdge:
 
     def drain(self) -> None:
         """Stop listening, say GOAWAY on every connection; open calls may end."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in tuple(self.connections):
             connection.drain()
 
@@ -130,8 +139,8 @@ class ProgramEdge:
         """Stop at once; open calls see their connection go."""
         if self._watch is not None:
             self._watch.cancel()
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for connection in tuple(self.connections):
             connection.close()
 
@@ -143,12 +152,12 @@ class ProgramEdge:
 
     # Inside
 
-    def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Http2Connection:
+    def _new_connection(self, loop: asyncio.AbstractEventLoop, door: Door) -> Http2Connection:
         return Http2Connection(
             loop,
             self.limits.http2,
             self._sweep,
-            accept=self._accept,
+            accept=partial(self._accept, door),
             on_ready=self._admit,
             on_closed=self._forget,
         )
@@ -181,7 +190,7 @@ class ProgramEdge:
         self.counters[f"closed_{connection.closed_because}".replace(" ", "_")] += 1
 
     def _accept(
-        self, connection: Http2Connection, stream_id: int, headers: Headers, end_stream: bool
+        self, door: Door, connection: Http2Connection, stream_id: int, headers: Headers, end_stream: bool
     ) -> StreamSink:
         self.counters["calls_started"] += 1
         refusal: ExchangeError | None = None
@@ -194,7 +203,7 @@ class ProgramEdge:
         if head.timeout_us is not None:
             deadline_us = self._clock.monotonic_us() + min(head.timeout_us, MAX_DEADLINE_US)
         call = Call(
-            connection, stream_id, head, deadline_us, self._handler, self, self.limits.max_message_bytes
+            connection, stream_id, head, deadline_us, self._handler, self, self.limits.max_message_bytes, door
         )
         connection.streams[stream_id] = call
         if refusal is None and not end_stream and not self._await_request(call, connection.loop):

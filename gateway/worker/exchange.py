@@ -37,6 +37,7 @@ from gateway.worker.flow import Flow
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.refusal import Ending, Refusals
 from gateway.worker.road import Road
+from gateway.worker.routes import Door
 from gateway.worker.trust import Grant, TrustView
 from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT, Message
 
@@ -54,6 +55,7 @@ class ProgramCall(Protocol):
     deadline_us: int | None
     encoding: str
     peer_thumbprint: str
+    door: Door
     program: str
     messages: Messages
     is_stated: bool

@@ -65,6 +65,7 @@ from gateway.worker.randomness import RandomPool
 from gateway.worker.recovery import Recovered, recover
 from gateway.worker.road import RoadLimits
 from gateway.worker.roads import MAX_WHY
+from gateway.worker.routes import PROGRAMS, Door, door_of
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
 from ledger.commit import GroupCommit
@@ -99,6 +100,7 @@ class Started:
 
     programs: tuple[str, int]
     road: tuple[str, int]
+    routes: dict[str, tuple[str, int]]
 
 
 @dataclass(slots=True)
@@ -243,13 +245,18 @@ class Worker:
         )
         self._listener = LinkListener(self.station.roads.accept, limits=_road_port_limits(settings))
         road = HostPort.parse(settings.listen.road[self.number])
-        programs = HostPort.parse(settings.listen.programs)
         return Started(
             road=await self._listener.serve(road.host, road.port, tls.road_port(directory)),
-            programs=await self._programs.serve(
-                programs.host, programs.port, tls.programs_port(directory), reuse_port=settings.workers > 1
-            ),
+            programs=await self._open(PROGRAMS, settings.listen.programs),
+            routes={route.name: await self._open(door_of(route), route.listen) for route in settings.routes},
         )
+
+    async def _open(self, door: Door, address: str) -> tuple[str, int]:
+        """Let programs in; only where the settings say that nobody is asked, without TLS."""
+        where = HostPort.parse(address)
+        context = tls.programs_port(self.directory) if door.unasked is None else None
+        shared = self.settings.workers > 1
+        return await self._programs.serve(where.host, where.port, context, reuse_port=shared, door=door)
 
     async def run(self) -> int:
         """Serve until ``stop``; returns the exit code."""

@@ -96,6 +96,76 @@ def test_a_wrong_value_is_refused_when_it_is_read(wrong: str) -> None:
         settings(wrong)
 
 
+ROUTE = """
+[[routes]]
+name = "guichet"
+listen = "127.0.0.1:8501"
+client = "BJ/GOV/ANIP/RNPP"
+"""
+OPEN = ROUTE + "allow_unauthenticated_loopback = true\n"
+
+
+def test_routes_can_be_written() -> None:
+    """One that asks for certificates and names all it can, one that asks nobody."""
+    found = settings(
+        MINIMAL
+        + ROUTE
+        + """
+methods = ["bj.identity.v1.", "bj.land.v1.LandService/", "bj.land.v1.LandService/GetParcel"]
+service = "BJ/GOV/ANDF/CADASTRE"
+purpose = "P01"
+issue = "ACT-1"
+userid = "self"
+represented_party = "entreprise:RB-1"
+"""
+        + OPEN.replace("guichet", "local").replace("127.0.0.1:8501", "[::1]:8502")
+    )
+
+    assert [route.name for route in found.routes] == ["guichet", "local"]
+    assert [route.allow_unauthenticated_loopback for route in found.routes] == [False, True]
+    assert settings().routes == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (OPEN.replace("127.0.0.1", "0.0.0.0"), "loopback address, 127.0.0.1 or [::1], not 0.0.0.0"),
+        (OPEN.replace("127.0.0.1", "localhost"), "loopback address, 127.0.0.1 or [::1], not localhost"),
+        (OPEN.replace("127.0.0.1", "[::ffff:127.0.0.1]"), "loopback address"),
+        (OPEN.replace('client = "BJ/GOV/ANIP/RNPP"\n', ""), "demands a client"),
+        (ROUTE.replace("BJ/GOV/ANIP/RNPP", "BJ/GOV/PNS/PORTAIL"), "does not belong to BJ/GOV/ANIP"),
+        (ROUTE.replace("guichet", "grpc"), "other than grpc and json"),
+        (ROUTE.replace("guichet", "json"), "other than grpc and json"),
+        (ROUTE.replace("guichet", "Guichet"), "a name is written"),
+        (ROUTE.replace("guichet", "g" * 33), "a name is written"),
+        (2 * ROUTE, "a name is given twice"),
+        (ROUTE + ROUTE.replace("guichet", "other"), "port 8501 is taken by another address"),
+        (ROUTE.replace("8501", "8443"), "port 8443 is taken by another address"),
+        (ROUTE.replace("127.0.0.1:8501", "8501"), "host:port"),
+        (ROUTE + 'methods = ["bj.identity.v1"]\n', "methods are written"),
+        (ROUTE + 'methods = ["/bj.identity.v1.IdentityService/GetPerson"]\n', "methods are written"),
+        (ROUTE + 'methods = [""]\n', "methods are written"),
+        (ROUTE + 'purpose = "1"\n', "purpose"),
+        (ROUTE + 'issue = "two words"\n', "opaque handle"),
+        (ROUTE + 'service = "nonsense"\n', "nonsense"),
+        (ROUTE + 'puprose = "P01"\n', "unknown field"),
+        (
+            "".join(
+                ROUTE.replace("guichet", f"r{number}").replace("8501", f"{9000 + number}")
+                for number in range(33)
+            ),
+            "at most 32 routes",
+        ),
+    ],
+)
+def test_a_wrong_route_is_refused_when_it_is_read(wrong: str, told: str) -> None:
+    """By a text that names what is wrong: nobody is let in by mistake."""
+    with pytest.raises(msgspec.ValidationError) as error:
+        settings(MINIMAL + wrong)
+
+    assert told in str(error.value)
+
+
 @pytest.mark.parametrize("text", ["127.0.0.1:8443", "[::1]:0", "registre.asin.bj:65535"])
 def test_an_address_is_written_as_it_was_read(text: str) -> None:
     """One written form."""

@@ -81,7 +81,7 @@ def status_screen(status: status_pb2.GetStatusResponse, now_ms: int) -> Screen:
     if status.registry.problem:
         problem = f"{status.registry.address} : {status.registry.problem}"
         lines.append(Text(f"Registre {problem}", f"Registry {problem}"))
-    return Screen(lines, [_workers(status), *_peers(status), *_adapters(status)])
+    return Screen(lines, [_workers(status), *_peers(status), *_adapters(status), *_routes(status)])
 
 
 def stopped_lines(status: status_pb2.GetStatusResponse) -> list[Text]:
@@ -466,6 +466,17 @@ def _adapters(status: status_pb2.GetStatusResponse) -> list[Table]:
         for one in status.adapters
     ]
     return [Table(Text("Adaptateurs", "Adapters"), header, rows)]
+
+
+def _routes(status: status_pb2.GetStatusResponse) -> list[Table]:
+    if not status.routes:
+        return []
+    header = (Text("route", "route"), Text("adresse", "address"), Text("qui appelle", "who calls"))
+    rows = [
+        (route.name, route.address, coded("unauthenticated" if route.unauthenticated else "authenticated"))
+        for route in status.routes
+    ]
+    return [Table(Text("Routes fixes", "Fixed routes"), header, rows)]
 
 
 def _since(

@@ -49,6 +49,8 @@ _FRENCH: Final[Mapping[str, str]] = {
     "up": "répond",
     "down": "ne répond pas",
     "unknown": "inconnu",
+    "authenticated": "authentifié",
+    "unauthenticated": "non authentifié",
     # Leaves of a log: labels, kinds of statements, verdicts of records
     "said": "dit",
     "heard": "entendu",

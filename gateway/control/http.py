@@ -136,6 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             "freshness": state.freshness,
             "expires_in_s": state.expires_in_s,
             "faults": state.faults,
+            "unauthenticated_routes": state.unauthenticated_routes,
         }
         status = HTTPStatus.OK if state.is_serving else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", json.dumps(document).encode() + b"\n")

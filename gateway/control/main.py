@@ -27,7 +27,7 @@ from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook
 from gateway.control.registry import GrpcRegistry
 from gateway.control.services import status_of
-from gateway.control.state import AdapterState, Freshness, GatewayState
+from gateway.control.state import AdapterState, Freshness, GatewayState, RouteState
 from gateway.control.supervisor import Supervisor, WorkerState, worker_command
 from gateway.control.verification import Judge
 from gateway.layout import GatewayDirectory
@@ -192,6 +192,10 @@ class Control:
             low_days=self.settings.log.low_days,
             since=self._chronicle.since,
             refused=self._chronicle.refused,
+            routes=tuple(
+                RouteState(one.name, one.listen, one.allow_unauthenticated_loopback)
+                for one in self.settings.routes
+            ),
         )
 
     def _tell(self, message: ToWorker) -> None:

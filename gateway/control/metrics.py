@@ -55,6 +55,14 @@ class _GatewayCollector(Collector):
         for code in self._state.faults:
             faults.add_metric([code], 1)
         yield faults
+        unasked = GaugeMetricFamily(
+            "passerelle_unauthenticated_route",
+            "1 for each fixed route that asks nobody who calls.",
+            labels=["route"],
+        )
+        for name in self._state.unauthenticated_routes:
+            unasked.add_metric([name], 1)
+        yield unasked
 
     def _configuration(self) -> Iterator[Metric]:
         configuration = self._state.configuration

@@ -66,6 +66,9 @@ _WORKERS = Text("Processus et journaux", "Processes and logs")
 _PEERS = Text("Liaisons", "Links")
 _ADAPTERS = Text("Adaptateurs", "Adapters")
 _REGISTRY = Text("Registre", "Registry")
+_ROUTES = Text("Routes fixes", "Fixed routes")
+_ASKED = Text("certificat ou jeton", "certificate or token")
+_UNASKED = Text("PERSONNE N'EST AUTHENTIFIÉ", "NOBODY IS AUTHENTICATED")
 
 
 def _part_state(code: str) -> Text:
@@ -93,6 +96,7 @@ def render_page(state: GatewayState, language: Language) -> str:
         _section(_WORKERS, language, _workers(state, language)),
         _section(_PEERS, language, _peers(state, language)),
         _section(_ADAPTERS, language, _adapters(state, language)),
+        _section(_ROUTES, language, _routes(state, language)) if state.routes else "",
     ]
     return (
         f'<!doctype html>\n<html lang="{language}"><head><meta charset="utf-8">'
@@ -221,6 +225,15 @@ def _adapters(state: GatewayState, language: Language) -> str:
     ]
     header = (Text("sous-système", "subsystem"), Text("adresse", "address"), Text("état", "state"))
     return _table(header, rows, language) if rows else f"<p>{_say(_NO_ADAPTER, language)}</p>"
+
+
+def _routes(state: GatewayState, language: Language) -> str:
+    rows = [
+        (route.name, route.address, (_UNASKED if route.is_unauthenticated else _ASKED).in_(language))
+        for route in state.routes
+    ]
+    header = (Text("route", "route"), Text("adresse", "address"), Text("qui appelle", "who calls"))
+    return _table(header, rows, language)
 
 
 def _section(title: Text, language: Language, content: str) -> str:

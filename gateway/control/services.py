@@ -159,6 +159,10 @@ def status_of(state: GatewayState) -> status_pb2.GetStatusResponse:
             )
             for one in state.adapters
         ],
+        routes=[
+            status_pb2.RouteStatus(name=one.name, address=one.address, unauthenticated=one.is_unauthenticated)
+            for one in state.routes
+        ],
         registry=status_pb2.RegistryStatus(
             address=state.registry.address,
             reachable=not state.registry.problem,

@@ -94,6 +94,21 @@ class AdapterState:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteState:
+    """A fixed route, as the settings open it (PROTOCOL M14).
+
+    Attributes:
+        name: ``door`` of its statements.
+        address: Where it listens.
+        is_unauthenticated: Nobody is asked who calls.
+    """
+
+    name: str
+    address: str
+    is_unauthenticated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Since:
     """How long a part has been in its state.
 
@@ -139,6 +154,7 @@ class GatewayState:
         registry: The registry.
         workers: In order of number.
         adapters: In the order of the settings.
+        routes: The same.
         indexed: Entries that the index has read, by log id.
         days_left: Days until the disk of the log reaches its reserve; ``None`` if nothing is foreseen.
         low_days: Fewer than these need attention.
@@ -159,6 +175,7 @@ class GatewayState:
     low_days: int = 0
     since: Mapping[str, Since] = field(default_factory=dict)
     refused: int = 0
+    routes: tuple[RouteState, ...] = ()
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -187,6 +204,11 @@ class GatewayState:
     def is_serving(self) -> bool:
         """Whether exchanges are carried at all."""
         return self.condition in (Condition.READY, Condition.DEGRADED)
+
+    @property
+    def unauthenticated_routes(self) -> tuple[str, ...]:
+        """Names of the routes that ask nobody who calls: decided, no fault, and to be seen by whoever looks."""
+        return tuple(route.name for route in self.routes if route.is_unauthenticated)
 
     def _faults(self) -> Iterator[str]:
         if self.configuration is None:

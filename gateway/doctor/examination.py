@@ -24,7 +24,7 @@ from gateway.doctor.disk import check_disk, check_index, check_log, check_write_
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.keys import check_anchor, check_certificates, check_keys, check_wrapping_key
 from gateway.doctor.neighbours import check_adapters, check_peers
-from gateway.doctor.processes import check_ports, check_processes
+from gateway.doctor.processes import check_ports, check_processes, check_routes
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 from passerelle.gateway.v1 import status_pb2
@@ -55,6 +55,7 @@ CHECKS: Final = (
     Check(check_keys, ("KEY_UNREADABLE",)),
     Check(check_anchor, ("ANCHOR_MISMATCH",)),
     Check(check_ports, ("PORT_IN_USE",)),
+    Check(check_routes, ("UNAUTHENTICATED_ROUTE",)),
     Check(check_index, ("INDEX_BEHIND",)),
     Check(check_wrapping_key, ("WRAPPING_KEY_BESIDE_LOG",)),
 )

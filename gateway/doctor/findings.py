@@ -150,6 +150,10 @@ CODES: Final[Mapping[str, Text]] = {
         "un port de cette passerelle est tenu par un autre processus",
         "a port of this gateway is held by another process",
     ),
+    "UNAUTHENTICATED_ROUTE": Text(
+        "une route fixe ne demande pas qui appelle : tout ce qui tourne sur cette machine peut s'en servir",
+        "a fixed route asks nobody who calls: whatever runs on this machine may use it",
+    ),
     "CONFIG_FILE_INVALID": Text(
         "gateway.toml ne peut pas être lu ; le texte nomme la ligne ou la clé",
         "gateway.toml cannot be read; the text names the line or the key",

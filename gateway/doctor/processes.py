@@ -88,13 +88,41 @@ def _until_expiry(case: Case) -> Text:
     )
 
 
+def check_routes(case: Case) -> Iterator[Finding]:
+    """Whether anybody on this machine may call without saying who."""
+    open_ones = [route for route in case.settings.routes if route.allow_unauthenticated_loopback]
+    if not open_ones:
+        yield good(
+            "UNAUTHENTICATED_ROUTE",
+            "tout programme qui appelle est authentifié",
+            "every program that calls is authenticated",
+        )
+    for route in open_ones:
+        yield Finding(
+            "UNAUTHENTICATED_ROUTE",
+            Level.WARNING,
+            Text(
+                f"La route {route.name} ({route.listen}) ne demande pas qui appelle : tout ce qui tourne sur cette "
+                f"machine y appelle au nom de {route.client}",
+                f"The route {route.name} ({route.listen}) asks nobody who calls: whatever runs on this machine calls "
+                f"there as {route.client}",
+            ),
+            Text(
+                "donner un certificat au programme (`passerelle program add`) et ôter allow_unauthenticated_loopback de "
+                "cette route dans gateway.toml",
+                "give the program a certificate (`passerelle program add`) and take allow_unauthenticated_loopback off "
+                "this route in gateway.toml",
+            ),
+            {"route": route.name, "address": route.listen, "client": str(route.client)},
+        )
+
+
 def check_ports(case: Case) -> Iterator[Finding]:
     """Whether a gateway that does not run could take its ports."""
     if case.is_live or case.living:
         return
-    listen = case.settings.listen
     busy = False
-    for address in (listen.programs, *listen.road, listen.admin, listen.http):
+    for address in (*case.settings.listen.addresses, *(route.listen for route in case.settings.routes)):
         try:
             require_free(address)
         except ExchangeError as error:

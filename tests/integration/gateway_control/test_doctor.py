@@ -1099,6 +1099,36 @@ def test_a_healthy_gateway_is_told_in_a_line_for_each_check(provider: Patient, t
     assert csv.splitlines()[0] == "code,level,text,remedy"
 
 
+def test_a_route_that_asks_nobody_is_warned_of(patient: Patient) -> None:
+    """Which, where, and as whom it calls; one that asks for certificates is nothing to tell of."""
+    assert patient.findings("UNAUTHENTICATED_ROUTE") == []
+    with patient.directory.settings.open("a", encoding="utf-8") as settings:
+        for name, more in (("guichet", ""), ("local", "allow_unauthenticated_loopback = true")):
+            address = f"127.0.0.1:{_free_port()}"
+            settings.write(
+                f'\n[[routes]]\nname = "{name}"\nlisten = "{address}"\nclient = "BJ/GOV/PNS/PORTAIL"\n{more}\n'
+            )
+
+    found = patient.fault("UNAUTHENTICATED_ROUTE", Level.WARNING)
+
+    assert found.values["route"] == "local"
+    assert (
+        "asks nobody who calls: whatever runs on this machine calls there as BJ/GOV/PNS/PORTAIL"
+        in found.text.en
+    )
+    assert "passerelle program add" in remedy(found).fr
+
+
+def test_a_busy_port_of_a_route_is_named(patient: Patient) -> None:
+    """While the gateway does not run, as its other ports are."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        with patient.directory.settings.open("a", encoding="utf-8") as settings:
+            settings.write(f'\n[[routes]]\nname = "guichet"\nlisten = "{address}"\n')
+
+        assert patient.fault("PORT_IN_USE").values["address"] == address
+
+
 def test_a_code_that_doctor_does_not_know_is_a_mistake_of_usage(patient: Patient) -> None:
     """Exit 2, with those that it knows."""
     near = doctor(patient, "CLOCK_SKEWED", code=2).stderr

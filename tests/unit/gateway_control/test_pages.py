@@ -20,6 +20,7 @@ from gateway.control.state import (
     GatewayState,
     LeftOut,
     RegistryState,
+    RouteState,
 )
 from gateway.control.supervisor import WorkerState
 from gateway.settings import HostPort
@@ -102,6 +103,7 @@ def test_a_gateway_that_serves_is_healthy_and_ready(pages: StatusPages) -> None:
         "freshness": "fresh",
         "expires_in_s": 72 * 3600,
         "faults": [],
+        "unauthenticated_routes": [],
     }
 
 
@@ -196,6 +198,28 @@ def test_what_needs_attention_is_named_while_exchanges_go_on(
     assert status == 200
     assert json.loads(body)["state"] == "degraded"
     assert json.loads(body)["faults"] == [fault]
+
+
+def test_a_route_that_asks_nobody_is_shown_and_stops_nothing(pages: StatusPages, shown: Shown) -> None:
+    """It was decided; whoever looks at the gateway's health sees it."""
+    shown.state = replace(
+        HEALTHY,
+        routes=(
+            RouteState("guichet", "10.0.0.7:8501", is_unauthenticated=False),
+            RouteState("local", "127.0.0.1:8502", is_unauthenticated=True),
+        ),
+    )
+
+    status, _, readiness = get(pages, "/readyz")
+    page = get(pages, "/etat?lang=fr")[2]
+
+    assert (status, json.loads(readiness)["unauthenticated_routes"]) == (200, ["local"])
+    assert json.loads(readiness)["state"] == Condition.READY
+    assert "PERSONNE N&#x27;EST AUTHENTIFIÉ" in page
+    assert "127.0.0.1:8502" in page
+    assert 'passerelle_unauthenticated_route{route="local"} 1.0' in get(pages, "/metrics")[2]
+    shown.state = HEALTHY
+    assert "Routes fixes" not in get(pages, "/etat?lang=fr")[2]
 
 
 def test_a_peer_whose_clock_differs_needs_attention(pages: StatusPages, shown: Shown) -> None:

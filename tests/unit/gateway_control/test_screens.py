@@ -73,6 +73,20 @@ def test_the_status_screen_tells_what_to_attend_to() -> None:
     assert "BJ/GOV/ANIP/RNPP | 127.0.0.1:9101 | down" in english
 
 
+def test_the_status_screen_shows_who_is_not_asked() -> None:
+    """Each route, and whether its callers are authenticated."""
+    found = status()
+    assert "Routes fixes" not in text(status_screen(found, NOW), "fr")
+    found.routes.add(name="guichet", address="10.0.0.7:8501")
+    found.routes.add(name="local", address="127.0.0.1:8502", unauthenticated=True)
+
+    french, english = text(status_screen(found, NOW), "fr"), text(status_screen(found, NOW), "en")
+
+    assert "non authentifié (unauthenticated)" in french
+    assert "Fixed routes" in english
+    assert "127.0.0.1:8502" in english
+
+
 def test_the_status_screen_of_a_gateway_that_waits() -> None:
     """No configuration, no worker yet: no table is missing its words."""
     waiting = status_pb2.GetStatusResponse(gateway="BJ/GOV/ANIP/gw1", state=status_pb2.STATE_WAITING)

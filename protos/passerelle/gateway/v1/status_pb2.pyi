@@ -114,6 +114,7 @@ class GetStatusResponse(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     DAYS_LEFT_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    ROUTES_FIELD_NUMBER: _builtins.int
     gateway: _builtins.str
     """This gateway, `BJ/GOV/ANIP/gw1`."""
     state: Global___State.ValueType
@@ -156,6 +157,10 @@ class GetStatusResponse(_message.Message):
         run any more.
         """
 
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStatus]:
+        """Fixed routes, in the order of `gateway.toml`."""
+
     def __init__(
         self,
         *,
@@ -170,10 +175,11 @@ class GetStatusResponse(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         days_left: _builtins.float | None = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        routes: _abc.Iterable[Global___RouteStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "as_of", b"as_of", "configuration", b"configuration", "days_left", b"days_left", "registry", b"registry", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "adapters", b"adapters", "as_of", b"as_of", "configuration", b"configuration", "days_left", b"days_left", "faults", b"faults", "gateway", b"gateway", "peers", b"peers", "registry", b"registry", "started_at", b"started_at", "state", b"state", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_left", b"_days_left", "adapters", b"adapters", "as_of", b"as_of", "configuration", b"configuration", "days_left", b"days_left", "faults", b"faults", "gateway", b"gateway", "peers", b"peers", "registry", b"registry", "routes", b"routes", "started_at", b"started_at", "state", b"state", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_left: _TypeAlias = _typing.Literal["days_left"]  # noqa: Y015
     _WhichOneofArgType__days_left: _TypeAlias = _typing.Literal["_days_left", b"_days_left"]  # noqa: Y015
@@ -564,6 +570,36 @@ class AdapterStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdapterStatus: _TypeAlias = AdapterStatus  # noqa: Y015
+
+@_typing.final
+class RouteStatus(_message.Message):
+    """One fixed route: a port for programs that fills in metadata."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    UNAUTHENTICATED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, which statements carry as their `door`."""
+    address: _builtins.str
+    """Where it listens."""
+    unauthenticated: _builtins.bool
+    """Nobody is asked who calls: whatever runs on this machine may. Statements say `caller: loopback`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        address: _builtins.str = ...,
+        unauthenticated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name", "unauthenticated", b"unauthenticated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteStatus: _TypeAlias = RouteStatus  # noqa: Y015
 
 @_typing.final
 class RegistryStatus(_message.Message):

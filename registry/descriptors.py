@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,8 +30,10 @@ class DescribedMethod:
     idempotent: bool
 
 
-def described_services(data: bytes, wanted: list[str]) -> dict[ServiceName, list[DescribedMethod]]:
-    """The services of a descriptor set, or those ``wanted`` of it.
+def described_services(
+    data: bytes, wanted: list[str], allowed: Sequence[str] = ()
+) -> dict[ServiceName, list[DescribedMethod]]:
+    """The services of a descriptor set, or those ``wanted`` of it; reserved packages only if they are ``allowed``.
 
     Raises:
         ExchangeError: It cannot be read or linked, lacks an import or a wanted service, or names a reserved one.
@@ -50,7 +53,7 @@ def described_services(data: bytes, wanted: list[str]) -> dict[ServiceName, list
     if not named:
         raise ExchangeError(Reason.DOCUMENT_INVALID, "the descriptor set has no service")
     for service, methods in named.items():
-        require_service_name(service)
+        require_service_name(service, allowed)
         for method in methods:
             MethodName.parse(f"{service}/{method.name}")
     return named

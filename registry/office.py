@@ -394,7 +394,7 @@ class Office:
         self, actor: Actor, subsystem: str, data: bytes, wanted: list[str], *, dry_run: bool = False
     ) -> list[str]:
         """Publish services of a subsystem; an operator or the member's own gateway. Returns their names."""
-        services = described_services(data, wanted)
+        services = described_services(data, wanted, self.settings.allowed_packages)
         digest = hashlib.sha256(data).hexdigest()
         with self._writing(actor, dry_run=dry_run) as writing:
             row = writing.session.get(models.Subsystem, str(SubsystemId.parse(subsystem)))

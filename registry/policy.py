@@ -25,6 +25,14 @@ _SEPARATORS = re.compile(r"[-_.]")
 
 # Packages that belong to the layer and to gRPC itself (RELIABILITY 3h: X-Road let users register such codes).
 _RESERVED_PACKAGES: Final = ("passerelle.", "grpc.", "google.")
+# What servers of gRPC have beside their own services: each subsystem its own, to those with an agreement over it.
+_STANDARD_SERVICES: Final = frozenset(
+    {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+)
 
 # Cloud metadata services that are not link-local: Alibaba's, and AWS's over IPv6.
 _METADATA: Final = (ipaddress.ip_network("100.100.100.200/32"), ipaddress.ip_network("fd00:ec2::/32"))
@@ -49,9 +57,17 @@ def require_member_name(member: MemberId, instance: str) -> None:
         raise ExchangeError(Reason.IDENTIFIER_INVALID, f"{member} has a reserved code")
 
 
-def require_service_name(service: ServiceName) -> None:
-    """Refuse services of the layer itself; raises ``ExchangeError``."""
-    if str(service).startswith(_RESERVED_PACKAGES):
+def require_service_name(service: ServiceName, allowed: Sequence[str] = ()) -> None:
+    """Refuse services of the layer and of gRPC; raises ``ExchangeError``.
+
+    Args:
+        service: ``bj.identity.v1.IdentityService``; health and reflection of a subsystem are let through.
+        allowed: Packages that this country allows nevertheless.
+    """
+    name = str(service)
+    if name in _STANDARD_SERVICES or name.rpartition(".")[0] in allowed:
+        return
+    if name.startswith(_RESERVED_PACKAGES):
         raise ExchangeError(Reason.IDENTIFIER_INVALID, f"{service} is in a reserved package")
 
 

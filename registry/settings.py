@@ -27,6 +27,8 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         personal_number_pattern: What looks like a personal number and must not stand in metadata (PROTOCOL M13).
         allowed_networks: Networks whose addresses may be registered although peers would not dial them, such as
             ``127.0.0.0/8`` for a country in a box.
+        allowed_packages: Packages whose services may be published although they belong to gRPC, such as ``grpc.testing``
+            in a sandbox where gRPC's own cases are to run.
         approvals: How many different operators must approve what a request starts; at least two.
         gateway_changes_per_hour: How many changes and requests one gateway may hand in.
         expires_h: Life of ``timestamp.json`` and ``snapshot.json``.
@@ -41,6 +43,7 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     authorities: str = "authorities"
     personal_number_pattern: str = "[0-9]{10}"
     allowed_networks: tuple[str, ...] = ()
+    allowed_packages: tuple[str, ...] = ()
     approvals: int = 2
     gateway_changes_per_hour: int = 120
     expires_h: int = 72
@@ -51,6 +54,10 @@ class RegistrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         RegistryId.parse(self.registry)
         for network in self.allowed_networks:
             ipaddress.ip_network(network)
+        if any(
+            package == "passerelle" or package.startswith("passerelle.") for package in self.allowed_packages
+        ):
+            raise ValueError("allowed_packages: packages of the layer itself cannot be allowed")
         if self.approvals < 2:
             raise ValueError("approvals must be at least 2: starting something takes two operators")
         if self.gateway_changes_per_hour < 1:

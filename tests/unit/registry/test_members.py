@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import grpc_health.v1.health_pb2  # noqa: F401  # its descriptors are looked up by name
+import msgspec
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
@@ -13,6 +15,7 @@ from core.documents import decode_strict, digest
 from core.reasons import ExchangeError, Reason
 from registry import models
 from registry.office import MemberDocument
+from registry.settings import RegistrySettings
 from tests.support.registry_country import ANIP, IDENTITY_SERVICE, PNS, RNPP, RegistryCountry
 
 
@@ -224,6 +227,7 @@ def lonely_set(package: str, *, dependency: str = "") -> bytes:
         (lonely_set("bj.x.v1", dependency="missing.proto"), Reason.DOCUMENT_INVALID),
         (lonely_set("passerelle.gateway.v1"), Reason.IDENTIFIER_INVALID),
         (lonely_set("grpc.health.v1"), Reason.IDENTIFIER_INVALID),
+        (lonely_set("grpc.testing"), Reason.IDENTIFIER_INVALID),
         (FileDescriptorSet().SerializeToString(), Reason.DOCUMENT_INVALID),
     ],
 )
@@ -233,3 +237,26 @@ def test_hostile_descriptors_are_refused(populated: RegistryCountry, data: bytes
         populated.office.publish_services(populated.operator(), RNPP, data, [])
 
     assert refused.value.reason is reason
+
+
+def test_a_subsystem_may_publish_the_health_and_reflection_of_its_server(populated: RegistryCountry) -> None:
+    """They are its own, beside its services; whoever has no agreement over them learns nothing."""
+    names = populated.office.publish_services(
+        populated.operator(), RNPP, descriptor_set("grpc.health.v1.Health"), []
+    )
+
+    assert names == ["grpc.health.v1.Health"]
+
+
+def test_packages_of_grpc_are_published_where_the_settings_name_them(populated: RegistryCountry) -> None:
+    """In a sandbox, for gRPC's own cases; those of the layer nowhere."""
+    office, operator = populated.office, populated.operator()
+    office.settings = msgspec.structs.replace(office.settings, allowed_packages=("grpc.testing",))
+
+    assert office.publish_services(operator, RNPP, lonely_set("grpc.testing"), []) == [
+        "grpc.testing.XService"
+    ]
+    with pytest.raises(ExchangeError):
+        office.publish_services(operator, RNPP, lonely_set("grpc.testing.more"), [])
+    with pytest.raises(ValueError, match="cannot be allowed"):
+        RegistrySettings(registry="BJ/GOV/ASIN/registre", allowed_packages=("passerelle.gateway.v1",))

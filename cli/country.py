@@ -164,7 +164,7 @@ class Founder:
                 hosts=(LOOPBACK, "localhost"),
                 listen=Listen(
                     programs=port(number, 1),
-                    road=(port(number, 2),),
+                    road=self.ports.roads(number, member.workers),
                     admin=port(number, 3),
                     http=port(number, 4),
                 ),

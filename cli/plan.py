@@ -8,9 +8,12 @@ import msgspec
 
 from core.identifiers import GatewayId, MemberId, SubsystemId
 from core.language import DEFAULT_LANGUAGE, Language
+from gateway.settings import HostPort, road_of
 from rpc.settings import load_settings
 
 LOOPBACK = "127.0.0.1"
+# A gateway has ten ports of the country: those that its road ports leave are taken.
+MAX_WORKERS = 5
 
 
 class PurposePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,7 +33,7 @@ class AdapterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class MemberPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A member with one gateway, its subsystems, programs and at most one adapter."""
+    """A member with one gateway of one or more workers, its subsystems, programs and at most one adapter."""
 
     id: str
     fr: str
@@ -39,6 +42,11 @@ class MemberPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     subsystems: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     adapter: AdapterPlan | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise ValueError(f"workers must be 1 to {MAX_WORKERS}, not {self.workers}")
 
     @property
     def member_id(self) -> MemberId:
@@ -118,6 +126,11 @@ class Ports:
     def gateway(self, number: int, offset: int) -> str:
         """Gateway ``number`` (from 1, in order of founding): +1 programs, +2 road, +3 admin, +4 HTTP, +5 adapter."""
         return f"{LOOPBACK}:{self.base + 10 * number + offset}"
+
+    def roads(self, number: int, workers: int) -> tuple[str, ...]:
+        """Road ports of gateway ``number``: +2 for worker 0, +6 to +9 for the others."""
+        first = HostPort.parse(self.gateway(number, 2))
+        return tuple(str(road_of(first, worker)) for worker in range(workers))
 
 
 class Layout:

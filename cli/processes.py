@@ -148,7 +148,8 @@ class Country:
     def _addresses(self) -> Iterator[str]:
         yield self._ports.registry
         for number, member in enumerate(self._plan.member, 1):
-            for offset in (1, 2, 3, 4, *((5,) if member.adapter else ())):
+            yield from self._ports.roads(number, member.workers)
+            for offset in (1, 3, 4, *((5,) if member.adapter else ())):
                 yield self._ports.gateway(number, offset)
 
     def _start(self, name: str, arguments: list[str]) -> None:
@@ -184,7 +185,7 @@ class Country:
 def free_base() -> int:
     """A base whose ports are free now, away from those of ``make up`` and from the kernel's own choices."""
     for base in range(20_000, 30_000, 100):
-        if all(_is_free(base + offset) for offset in (0, *range(11, 17), *range(21, 27), *range(31, 37))):
+        if all(_is_free(base + offset) for offset in (0, *range(11, 20), *range(21, 30), *range(31, 40))):
             return base
     raise ExchangeError(Reason.PORT_IN_USE, "no free block of ports was found")
 

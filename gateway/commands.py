@@ -18,7 +18,7 @@ from core.clock import SystemClock
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId
 from core.language import Language, Text
 from gateway.layout import GatewayDirectory
-from gateway.settings import GatewaySettings, HostPort, Listen
+from gateway.settings import GatewaySettings, HostPort, Listen, road_of
 from rpc.commandline import (
     FAULT,
     GOOD,
@@ -133,7 +133,12 @@ def init(
         registry=RegistryId.parse(registry_id),
         registry_address=HostPort.parse(registry),
         hosts=hosts or ("127.0.0.1",),
-        listen=Listen(programs=programs, road=_roads(road, workers), admin=admin, http=http),
+        listen=Listen(
+            programs=programs,
+            road=tuple(str(road_of(HostPort.parse(road), worker)) for worker in range(workers)),
+            admin=admin,
+            http=http,
+        ),
         adapters=dict(map(_adapter, adapters)),
         allowed_networks=networks,
         lang=lang,
@@ -161,13 +166,6 @@ def init(
         output,
         lang,
     )
-
-
-def _roads(first: str, workers: int) -> tuple[str, ...]:
-    address = HostPort.parse(first)
-    # Worker 0 has the road port itself, the others follow at +4 (DESIGN section 3: +2, then +6 to +9).
-    ports = [address.port, *(address.port + 3 + number for number in range(1, workers))]
-    return tuple(str(HostPort(address.host, port)) for port in ports)
 
 
 def _adapter(text: str) -> tuple[SubsystemId, HostPort]:

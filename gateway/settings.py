@@ -112,6 +112,11 @@ class HostPort(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def road_of(first: HostPort, worker: int) -> HostPort:
+    """Where a worker's road port is by default: the first at ``first``, the others from +4 on (DESIGN section 3)."""
+    return HostPort(first.host, first.port + (worker + 3 if worker else 0))
+
+
 class Registry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the global configuration comes from.
 

@@ -19,6 +19,7 @@ from cli.commands import clear, country, found_country, in_use, wrapper_of, writ
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 from rpc.files import replace_file
+from rpc.settings import SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -310,3 +311,21 @@ def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
     assert [member.id for member in plan.member] == ["BJ/GOV/PNS", "BJ/GOV/ANIP"]
     assert plan.member_of(plan.agreement[0].provider).id == "BJ/GOV/ANIP"
     assert Ports(42000).gateway(2, 5) == "127.0.0.1:42025"
+
+
+def test_a_member_of_the_plan_may_have_up_to_five_workers(tmp_path: Path) -> None:
+    """Their road ports stand beside those that the gateway has anyway; a sixth would be the next gateway's."""
+    (tmp_path / "country.toml").write_text(
+        DEFAULT_PLAN.replace('id = "BJ/GOV/ANIP"', 'id = "BJ/GOV/ANIP"\nworkers = 5'), encoding="utf-8"
+    )
+    (tmp_path / "six.toml").write_text(
+        DEFAULT_PLAN.replace('id = "BJ/GOV/ANIP"', 'id = "BJ/GOV/ANIP"\nworkers = 6'), encoding="utf-8"
+    )
+
+    plan = load_plan(tmp_path / "country.toml")
+
+    assert [member.workers for member in plan.member] == [1, 5]
+    roads = Ports(42000).roads(2, 5)
+    assert roads == tuple(f"127.0.0.1:420{port}" for port in (22, 26, 27, 28, 29))
+    with pytest.raises(SettingsError, match="workers must be 1 to 5, not 6"):
+        load_plan(tmp_path / "six.toml")

@@ -156,7 +156,7 @@ class RoadTable:
         self._dialling: dict[str, _Dialling] = {}
         self._objections: dict[str, tuple[Reason, int]] = {}
         self._sessions: dict[int, _Session] = {}
-        self._next = 0
+        self._turns: dict[str, int] = {}
         self._closed_for: Reason | None = None
         self.trust: TrustView | None = None
         self.holds_back = False
@@ -165,9 +165,10 @@ class RoadTable:
     # --- use ---
 
     def to(self, grant: Grant) -> Road | None:
-        """An open road to the grant's provider, each gateway in turn; else dial those that are not open.
+        """An open road to the grant's provider, each of its workers in turn; those that are not open are dialled.
 
-        A peer that drains is dialled once its stream has gone: a second one would end what is under way on the first.
+        So a worker that was away has its share again soon after it came back, although others were there all the time. A
+        peer that drains is dialled once its stream has gone: a second one would end what is under way on the first.
         """
         view = self.trust
         if view is None:
@@ -179,12 +180,13 @@ class RoadTable:
                 away.append((gateway, log))
             elif not road.is_backed_up:
                 ready.append(road)
-        if ready:
-            self._next += 1
-            return ready[self._next % len(ready)]
         for gateway, log in away:
             self.dial(gateway, log)
-        return None
+        if not ready:
+            return None
+        # In turn for each provider: calls that alternate between two would else go to one worker of each.
+        turn = self._turns[grant.provider] = (self._turns.get(grant.provider, -1) + 1) % len(ready)
+        return ready[turn]
 
     def why_not(self, grant: Grant) -> Reason:
         """Why there is no road to the grant's provider: what its gateway, or ours, objected to, if it was that."""

@@ -31,7 +31,9 @@ from gateway.control.state import AdapterState, Freshness, GatewayState, RouteSt
 from gateway.control.supervisor import Supervisor, WorkerState, worker_command
 from gateway.control.verification import Judge
 from gateway.layout import GatewayDirectory
+from gateway.remains import living_workers
 from gateway.settings import GatewaySettings, HostPort
+from gateway.shared_port import SharedPort
 from ledger.index import ExchangeIndex
 from pki.anchor import Anchor
 from pki.keys import certificate_pem
@@ -40,6 +42,7 @@ from rpc.health import OVERALL
 from rpc.identity import Identity
 from rpc.lifeline import stop_event
 from rpc.logs import configure_logs
+from rpc.ports import require_free
 from rpc.server import RpcServer
 from rpc.settings import load_settings
 
@@ -91,8 +94,11 @@ class Control:
         self._indexer = Indexer(book, index)
         self._growth = GrowthKeeper(self.directory)
         self._chronicle = Chronicle(self.directory.status)
+        self._port = self._shared_port()
+        handed = self._port.descriptors if self._port is not None else ()
+        told = self._port.arguments if self._port is not None else ()
         self._supervisor = Supervisor(
-            command or partial(worker_command, settings_file.resolve(), lifeline),
+            command or partial(worker_command, settings_file.resolve(), lifeline, told),
             self.settings.workers,
             self.directory.worker_pid,
             drain_s=self.settings.limits.drain_ms / 1000 + _LAST_WORDS_S,
@@ -100,13 +106,42 @@ class Control:
             on_report=self._on_report,
             on_fetch=self._keeper.ask_again,
             on_start=self._heads.on_start,
-            inherited=() if lifeline is None else (lifeline,),
+            on_end=self._on_end,
+            # With the last worker that drains nobody holds the port, and programs go elsewhere.
+            on_stop=self._port.close if self._port is not None else lambda: None,
+            prepare=self._take_port,
+            inherited=(*handed, *(() if lifeline is None else (lifeline,))),
         )
         gather = EvidenceOfGateway(self.directory, self.settings, self._clock)
         served = Served(self._keeper, self.state, book, index, self._indexer, gather, self._clock)
         self._pages = StatusPages(HostPort.parse(self.settings.listen.http), self.state, self.settings.lang)
         self._admin, self.admin_port = tls_door(served, self.settings, self.directory, anchor.certificate)
         self._local = local_door(served, self.directory, self.settings.lang)
+
+    def _shared_port(self) -> SharedPort | None:
+        """The programs' port, if several workers accept from it; one alone binds its own.
+
+        Raises:
+            ExchangeError: ``PORT_IN_USE``: a port of the workers is another program's. Those that live on from a control
+                process before this one still have theirs.
+        """
+        settings = self.settings
+        programs = HostPort.parse(settings.listen.programs)
+        if not living_workers(self.directory):
+            for address in (settings.listen.programs, *settings.listen.road):
+                require_free(address)
+        return SharedPort(programs, settings.workers) if settings.workers > 1 else None
+
+    def _take_port(self) -> None:
+        if self._port is not None:
+            self._port.bind()
+
+    def _on_end(self, worker: int, others_live: bool) -> None:
+        if self._port is None:
+            return
+        self._port.loads.withdraw(worker)
+        if not others_live:
+            self._port.hang_up()
 
     @property
     def http_port(self) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import structlog
 
+from core.reasons import ExchangeError
 from gateway.channel import (
     MAX_LINE_BYTES,
     ConfigurationChanged,
@@ -90,13 +91,15 @@ class WorkerState:
         return "silent" if self.is_silent else self.report.state
 
 
-def worker_command(settings_file: Path, lifeline: int | None, worker: int, channel: int) -> list[str]:
+def worker_command(
+    settings_file: Path, lifeline: int | None, more: Sequence[str], worker: int, channel: int
+) -> list[str]:
     """The command line of a worker, whose end of the channel is the file descriptor ``channel``."""
     command = [sys.executable, "-m", "gateway.worker", "--config", str(settings_file)]
     command += ["--worker", str(worker), "--channel", str(channel)]
     if lifeline is not None:
         command += ["--lifeline", str(lifeline)]
-    return command
+    return command + list(more)
 
 
 class Supervisor:
@@ -111,6 +114,10 @@ class Supervisor:
         on_report: Called on the worker's thread with each report.
         on_fetch: Called when a worker asks for a newer configuration.
         on_start: Called when a worker was started and greeted; returns at once.
+        on_end: Called when a worker's process has ended, with whether another one lives; none starts meanwhile.
+        on_stop: Called when no worker is started any more, before those that run are told to stop.
+        prepare: Called once, when no worker of before is left and none was started: takes what they need together.
+            Refused, it is tried again; every worker tells why it did not start.
         inherited: More file descriptors that workers inherit: the lifeline.
         silence_s: A worker that reported once and then says nothing for so long is killed and started again. What
             it had promised is on its disk, as after any other death; before its first report it may be reading a
@@ -128,12 +135,21 @@ class Supervisor:
         on_report: Callable[[int, WorkerReport], None],
         on_fetch: Callable[[], None],
         on_start: Callable[[int], None] = lambda worker: None,
+        on_end: Callable[[int, bool], None] = lambda worker, others: None,
+        on_stop: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None] = lambda: None,
         inherited: tuple[int, ...] = (),
         silence_s: float = _SILENCE_S,
     ) -> None:
         self._greeting = greeting
         self._silence_s = silence_s
         self._on_start = on_start
+        self._on_end = on_end
+        self._on_stop = on_stop
+        self._prepare = prepare
+        self._is_prepared = threading.Event()
+        self._with_leftover = workers
+        self._lock = threading.Lock()
         self._on_report = on_report
         self._on_fetch = on_fetch
         self._drain_s = drain_s
@@ -164,7 +180,11 @@ class Supervisor:
 
     def stop(self) -> None:
         """Drain every worker, wait until all are gone, kill those that take too long."""
-        self._stopping.set()
+        with self._lock:
+            # No process starts from here on.
+            self._stopping.set()
+        self._is_prepared.set()
+        self._on_stop()
         for slot in self._slots:
             slot.signal(signal.SIGTERM)
         deadline = time.monotonic() + self._drain_s
@@ -177,12 +197,15 @@ class Supervisor:
 
     def _run(self, slot: "_Slot") -> None:
         slot.end_leftover(self._drain_s)
+        self._until_prepared()
         delay = _FIRST_DELAY_S
         while not self._stopping.is_set():
             started = time.monotonic()
             code = self._live(slot)
             if self._stopping.is_set():
                 break
+            with self._lock:
+                self._on_end(slot.number, any(one.pid for one in self._slots))
             lived = time.monotonic() - started
             is_healthy = lived > _HEALTHY_S
             slot.short_lives = 0 if is_healthy else slot.short_lives + 1
@@ -193,13 +216,30 @@ class Supervisor:
             self._stopping.wait(delay)
             slot.restarts += 1
 
+    def _until_prepared(self) -> None:
+        """The last one to find no leftover of before prepares for all."""
+        with self._lock:
+            self._with_leftover -= 1
+            is_last = self._with_leftover == 0
+        while is_last and not self._is_prepared.is_set():
+            try:
+                self._prepare()
+                self._is_prepared.set()
+            except ExchangeError as error:
+                _log.error("workers_not_prepared", reason=str(error.reason), error=str(error))
+                failed = FailedStart(reason=str(error.reason), why=str(error))
+                for slot in self._slots:
+                    slot.fail(failed)
+                self._stopping.wait(_LONGEST_DELAY_S)
+        self._is_prepared.wait()
+
     def _live(self, slot: "_Slot") -> int:
         """One life of a worker; returns its exit code."""
         try:
-            slot.spawn()
-            # A stop that came while the process started did not reach it.
-            if self._stopping.is_set():
-                slot.signal(signal.SIGTERM)
+            with self._lock:
+                if self._stopping.is_set():
+                    return 0
+                slot.spawn()
             _log.info("worker_started", worker=slot.number, pid=slot.pid)
             for message in self._greeting():
                 slot.send(message)
@@ -276,6 +316,9 @@ class _Slot:
         self.report, self._heard_at = report, time.monotonic()
         self._write_failure = report.write_failure or self._write_failure
         self._failed_start = report.failed_start
+
+    def fail(self, failed: FailedStart) -> None:
+        self._failed_start = failed
 
     def spawn(self) -> None:
         ours, theirs = socket.socketpair()

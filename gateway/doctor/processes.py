@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from core.language import Text
-from core.reasons import ExchangeError
+from core.reasons import ExchangeError, Reason
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from rpc.figures import moment
@@ -118,8 +118,21 @@ def check_routes(case: Case) -> Iterator[Finding]:
 
 
 def check_ports(case: Case) -> Iterator[Finding]:
-    """Whether a gateway that does not run could take its ports."""
-    if case.is_live or case.living:
+    """Whether a gateway that does not run could take its ports, or what its workers say who could not."""
+    remedy = Text(
+        "arrêter ce processus (`ss -ltnp` le nomme), ou changer l'adresse dans gateway.toml",
+        "stop that process (`ss -ltnp` names it), or change the address in gateway.toml",
+    )
+    if case.is_live:
+        for worker in case.status.workers if case.status is not None else ():
+            if worker.failed_start.reason == Reason.PORT_IN_USE:
+                text = Text(
+                    f"Le worker {worker.worker} ne démarre pas, un port est déjà pris ({worker.failed_start.why})",
+                    f"Worker {worker.worker} does not start, a port is in use ({worker.failed_start.why})",
+                )
+                yield Finding("PORT_IN_USE", Level.FAULT, text, remedy, {"worker": worker.worker})
+        return
+    if case.living:
         return
     busy = False
     for address in (*case.settings.listen.addresses, *(route.listen for route in case.settings.routes)):
@@ -127,15 +140,7 @@ def check_ports(case: Case) -> Iterator[Finding]:
             require_free(address)
         except ExchangeError as error:
             busy = True
-            yield Finding(
-                "PORT_IN_USE",
-                Level.FAULT,
-                Text(f"{address} est déjà pris ({error})", f"{address} is in use ({error})"),
-                Text(
-                    "arrêter ce processus (`ss -ltnp` le nomme), ou changer l'adresse dans gateway.toml",
-                    "stop that process (`ss -ltnp` names it), or change the address in gateway.toml",
-                ),
-                {"address": address},
-            )
+            text = Text(f"{address} est déjà pris ({error})", f"{address} is in use ({error})")
+            yield Finding("PORT_IN_USE", Level.FAULT, text, remedy, {"address": address})
     if not busy:
         yield good("PORT_IN_USE", "les ports de la passerelle sont libres", "the gateway's ports are free")

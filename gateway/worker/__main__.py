@@ -24,13 +24,21 @@ def main() -> int:
     parser.add_argument("--worker", type=int, required=True)
     parser.add_argument("--channel", type=int, default=-1)
     parser.add_argument("--lifeline", type=int, default=None)
+    parser.add_argument("--shared-port", default="")
     arguments = parser.parse_args()
     configure_logs("gateway-worker")
     try:
         settings = load_settings(arguments.config, GatewaySettings)
         directory = GatewayDirectory.of(arguments.config)
         return asyncio.run(
-            serve(settings, directory, arguments.worker, arguments.channel, arguments.lifeline)
+            serve(
+                settings,
+                directory,
+                arguments.worker,
+                arguments.channel,
+                arguments.lifeline,
+                [int(one) for one in arguments.shared_port.split(",") if one],
+            )
         )
     except ExchangeError as error:
         structlog.get_logger("gateway.worker").error(

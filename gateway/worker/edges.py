@@ -21,6 +21,7 @@ from typing import Final
 from core.clock import Clock
 from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
+from gateway.shared_port import Share
 from gateway.worker.call import AnswerHandler, Call, CallHandler
 from gateway.worker.http2 import (
     ClosedBecause,
@@ -109,10 +110,10 @@ class ProgramEdge:
         port: int,
         tls: ssl.SSLContext | None,
         *,
-        reuse_port: bool = False,
+        share: Share | None = None,
         door: Door = PROGRAMS,
     ) -> tuple[str, int]:
-        """Listen, once per door; returns the address bound to. Several workers share one port with ``reuse_port``."""
+        """Listen, once per door; returns the address bound to. Several workers ``share`` the port that control bound."""
         loop = asyncio.get_running_loop()
         listener = Listener(
             lambda: self._new_connection(loop, door),
@@ -121,7 +122,7 @@ class ProgramEdge:
             handshake_seconds=self.limits.http2.silence_seconds,
         )
         self._listeners.append(listener)
-        return listener.listen(host, port, tls, reuse_port=reuse_port)
+        return listener.listen(host, port, tls) if share is None else listener.listen_together(share, tls)
 
     @property
     def connections(self) -> set[Http2Connection]:

@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
+from gateway.shared_port import BACKLOG, LEFT_TO_OTHERS_S, Share
+
 ACCEPTED_AT_ONCE: Final = 64
-BACKLOG: Final = 512
 # Out of descriptors or memory: those that are served give some back sooner or later, the port comes back by itself.
 PAUSE_SECONDS: Final = 0.1
 _SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -48,6 +49,7 @@ class Listener:
         self._handshake_seconds = handshake_seconds
         self._pending: dict[asyncio.Task[None], None] = {}
         self._socket: socket.socket | None = None
+        self._share: Share | None = None
         self._tls: ssl.SSLContext | None = None
 
     @property
@@ -55,16 +57,26 @@ class Listener:
         """Connections that have not finished their handshake."""
         return len(self._pending)
 
-    def listen(
-        self, host: str, port: int, tls: ssl.SSLContext | None, *, reuse_port: bool = False
-    ) -> tuple[str, int]:
+    def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> tuple[str, int]:
         """Bind and accept; returns the address bound to.
 
         Raises:
             OSError: The address cannot be bound.
         """
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+        return self._begin_on(socket.create_server((host, port), family=family, backlog=BACKLOG), tls)
+
+    def listen_together(self, share: Share, tls: ssl.SSLContext | None) -> tuple[str, int]:
+        """Accept, in turn with other workers, from the socket that control bound; returns the address.
+
+        Raises:
+            OSError: Another program listens there.
+        """
+        share.listening.listen(BACKLOG)
+        self._share = share
+        return self._begin_on(share.listening, tls)
+
+    def _begin_on(self, listening: socket.socket, tls: ssl.SSLContext | None) -> tuple[str, int]:
         listening.setblocking(False)
         self._socket, self._tls = listening, tls
         self._watch()
@@ -74,6 +86,8 @@ class Listener:
     def close(self) -> None:
         """Accept nothing more; handshakes under way are given up."""
         listening, self._socket = self._socket, None
+        if self._share is not None:
+            self._share.close()
         if listening is not None:
             asyncio.get_running_loop().remove_reader(listening)
             listening.close()
@@ -87,7 +101,26 @@ class Listener:
             asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTED_AT_ONCE):
+        if self._share is None:
+            self._accept_some(ACCEPTED_AT_ONCE)
+        elif self._share.is_first:
+            # One at a time: what comes at once is for all of us.
+            self._accept_some(1)
+        elif self._socket is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            loop.call_later(LEFT_TO_OTHERS_S, self._accept_what_is_left)
+
+    def _accept_what_is_left(self) -> None:
+        """Whoever had fewer was given a moment; what still waits is taken here, if anything is to be taken here."""
+        if self._socket is None or self._share is None:
+            return
+        self._watch()
+        if self._share.is_open or not self._share.has_others:
+            self._accept_some(1)
+
+    def _accept_some(self, count: int) -> None:
+        for _ in range(count):
             if self._socket is None:
                 return
             try:
@@ -99,6 +132,8 @@ class Listener:
                     raise
                 self._pause(self._socket)
                 return
+            if self._share is not None:
+                self._share.took()
             accepted.setblocking(False)
             self._begin(accepted)
 
@@ -150,6 +185,8 @@ class Listener:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._pending.pop(task, None)
+        if self._share is not None:
+            self._share.settled()
 
 
 async def _first_byte(accepted: socket.socket) -> None:

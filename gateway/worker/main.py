@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import resource
 import signal
 import socket
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -46,6 +48,7 @@ from gateway.channel import (
 )
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, HostPort
+from gateway.shared_port import Share
 from gateway.stopped import StoppedLog, read_stopped, still_stopped, verdict_on, write_stopped
 from gateway.succession import finish_succession, is_successor_waiting
 from gateway.worker import tls
@@ -78,6 +81,7 @@ from ledger.vault import BodyVault, read_wrapping_key
 from pki.heads import HeadSigner
 from pki.keys import load_chain, read_key
 from rpc.files import replace_file
+from rpc.ports import require_free
 
 BUSY_TICK_S: Final = 0.02
 IDLE_TICK_S: Final = 0.2
@@ -111,6 +115,7 @@ class Worker:
     directory: GatewayDirectory
     number: int
     channel: socket.socket | None = None
+    share: Share | None = None
     station: Station = field(init=False)
     started: Started | None = field(init=False, default=None)
     _clock: Clock = field(init=False, default_factory=SystemClock)
@@ -245,18 +250,25 @@ class Worker:
         )
         self._listener = LinkListener(self.station.roads.accept, limits=_road_port_limits(settings))
         road = HostPort.parse(settings.listen.road[self.number])
+        with _named(road):
+            bound = await self._listener.serve(road.host, road.port, tls.road_port(directory))
         return Started(
-            road=await self._listener.serve(road.host, road.port, tls.road_port(directory)),
-            programs=await self._open(PROGRAMS, settings.listen.programs),
-            routes={route.name: await self._open(door_of(route), route.listen) for route in settings.routes},
+            road=bound,
+            programs=await self._open(PROGRAMS, settings.listen.programs, self.share),
+            # Each by one worker: what they share is the port of programs.
+            routes={
+                route.name: await self._open(door_of(route), route.listen)
+                for number, route in enumerate(settings.routes)
+                if number % settings.workers == self.number
+            },
         )
 
-    async def _open(self, door: Door, address: str) -> tuple[str, int]:
+    async def _open(self, door: Door, address: str, share: Share | None = None) -> tuple[str, int]:
         """Let programs in; only where the settings say that nobody is asked, without TLS."""
         where = HostPort.parse(address)
         context = tls.programs_port(self.directory) if door.unasked is None else None
-        shared = self.settings.workers > 1
-        return await self._programs.serve(where.host, where.port, context, reuse_port=shared, door=door)
+        with _named(where):
+            return await self._programs.serve(where.host, where.port, context, share=share, door=door)
 
     async def run(self) -> int:
         """Serve until ``stop``; returns the exit code."""
@@ -348,6 +360,25 @@ class Worker:
         return AdapterEdge(where.host, where.port, tls_of_adapter, limits=_adapter_limits(self.settings))
 
     # --- configuration ---
+
+    def _share_out(self) -> None:
+        """Tell the other workers how many connections there are here, and whether it may be more.
+
+        A worker that cannot carry exchanges leaves programs to those that can, those that it has as well.
+        """
+        share = self.share
+        if share is None:
+            return
+        was_open, share.is_open = share.is_open, self._carries_exchanges
+        share.say(len(self._programs.connections))
+        if was_open and not share.is_open and share.has_others:
+            for connection in tuple(self._programs.connections):
+                connection.drain()
+
+    @property
+    def _carries_exchanges(self) -> bool:
+        view, station = self._view, self.station
+        return view is not None and station.may_start is None and station.log_id in view.by_log
 
     def _load_configuration(self) -> None:
         """Swap in the configuration that control verified and renamed into place."""
@@ -504,6 +535,7 @@ class Worker:
             return
         try:
             self.station.tick()
+            self._share_out()
             self._vault.prepare()
             if self._commit.written_bytes - self._reported_bytes >= REPORT_BYTES:
                 self._tell_control()
@@ -523,6 +555,20 @@ class Worker:
         self._tell_control()
         self._exit_code = 1
         self._stopped.set()
+
+
+@contextlib.contextmanager
+def _named(address: HostPort) -> Iterator[None]:
+    """A port that cannot be had is told with who holds it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES):
+            require_free(str(address))
+            raise ExchangeError(
+                Reason.PORT_IN_USE, f"cannot listen on {address}: {error.strerror}"
+            ) from error
+        raise
 
 
 def _stopped_report(stopped: StoppedLog | None, here: int) -> StoppedReport | None:
@@ -614,12 +660,23 @@ def _allow_open_files() -> None:
 
 
 async def serve(
-    settings: GatewaySettings, directory: GatewayDirectory, number: int, channel: int, lifeline: int | None
+    settings: GatewaySettings,
+    directory: GatewayDirectory,
+    number: int,
+    channel: int,
+    lifeline: int | None,
+    shared_port: Sequence[int] = (),
 ) -> int:
     """Run one worker until a signal, the lifeline or control ends it; returns the exit code."""
     _allow_open_files()
     loop = asyncio.get_running_loop()
-    worker = Worker(settings, directory, number, socket.socket(fileno=channel) if channel >= 0 else None)
+    worker = Worker(
+        settings,
+        directory,
+        number,
+        socket.socket(fileno=channel) if channel >= 0 else None,
+        Share.inherited(shared_port, settings.workers, number) if shared_port else None,
+    )
     try:
         await worker.start()
     except (ExchangeError, OSError) as error:

@@ -173,7 +173,7 @@ class Station:
             adapters=adapters,
             refusals=Refusals(language, self._count),
             are_predecessors_whole=are_predecessors_whole,
-            may_start=self._may_start,
+            may_start=lambda: self.may_start,
             wake=self._wake,
             fetch_configuration=fetch_configuration,
             counters=self.counters,
@@ -330,8 +330,9 @@ class Station:
     def _count(self, name: str) -> None:
         self.counters[name] += 1
 
-    def _may_start(self) -> Reason | None:
-        """Whether new exchanges may begin; those under way are finished in any case."""
+    @property
+    def may_start(self) -> Reason | None:
+        """Why no new exchange may begin, ``None`` if one may; those under way are finished in any case."""
         if self.state == "ready":
             return self.fault or (Reason.DISK_RESERVE if self._is_reserve_reached() else None)
         if self.state in ("FORKED", "LOG_BEHIND_PEERS"):
@@ -369,7 +370,7 @@ class Station:
     def _arrived(self, road: Road, arrived: UnverifiedFrame | Outcome) -> None:
         if self.turns.stopped:
             # No turn will ever take it: the peer learns so at once, and nothing heaps up here.
-            why = self._may_start() or Reason.RECORDING_FAILED
+            why = self.may_start or Reason.RECORDING_FAILED
             self.roads.end_with(road, FrameRefusedError(why))
             return
         if isinstance(arrived, UnverifiedFrame):

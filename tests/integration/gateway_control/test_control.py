@@ -2,6 +2,9 @@
 
 import http.client
 import json
+import os
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,14 +19,16 @@ import msgspec
 import pytest
 from grpc_health.v1 import health_pb2
 
+from cli.processes import listens
 from cli.program import Program
 from core.configuration import AgreementEntry, CurrentConfiguration, RegistrationEntry, decode_current
 from core.identifiers import MethodName, urn
-from core.reasons import Reason
+from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredLog
 from gateway.control.main import Control
 from gateway.control.programs import PinnedPrograms
 from gateway.control.state import Condition
+from gateway.control.supervisor import worker_command
 from gateway.founding import InitResult
 from gateway.hints import ProgramHints
 from passerelle.gateway.v1 import (
@@ -456,3 +461,72 @@ def serves(made: InitResult) -> bool:
         except grpc.RpcError:
             return False
     return found.state == status_pb2.STATE_READY
+
+
+@pytest.mark.parametrize("key", ["programs", "road"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_that_another_program_holds_is_refused_by_name_at_the_start(
+    country: Country, start: Start, workers: int, key: str
+) -> None:
+    """Even one that would share it with us: two workers, or a second gateway, must not slip in beside it."""
+    made = country.found(country.pns, workers=workers)
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as stranger:
+        settings = made.directory.settings.read_text(encoding="utf-8")
+        line = next(one for one in settings.splitlines() if one.startswith(f"{key} = "))
+        taken = line.replace(":0", f":{stranger.getsockname()[1]}", 1)
+        made.directory.settings.write_text(settings.replace(line, taken), encoding="utf-8")
+
+        with pytest.raises(ExchangeError) as refused:
+            start(made)
+
+    assert refused.value.reason is Reason.PORT_IN_USE
+    assert f"(pid {os.getpid()})" in str(refused.value)
+
+
+def test_a_worker_whose_port_was_taken_meanwhile_says_by_whom(country: Country, start: Start) -> None:
+    """A real worker, that finds its road port listened on; it is told in health, and tried again until it is free."""
+    made = country.found(country.pns)
+    stranger = socket.create_server(("127.0.0.1", 0))
+    settings = made.directory.settings.read_text(encoding="utf-8")
+    taken = settings.replace('road = ["127.0.0.1:0"]', f'road = ["127.0.0.1:{stranger.getsockname()[1]}"]')
+    other = made.directory.settings.with_name("taken.toml")
+    other.write_text(taken, encoding="utf-8")
+
+    control = start(made, command=partial(worker_command, other, None, ()))
+    until(lambda: control.state().workers[0].failed_start is not None)
+    failed = control.state().workers[0].failed_start
+    faults = control.state().faults
+    stranger.close()
+    until(lambda: control.state().workers[0].state in ("starting", "ready", "closed"))
+    until(
+        lambda: (
+            control.state().workers[0].failed_start is None and control.state().workers[0].report is not None
+        )
+    )
+
+    assert failed is not None
+    assert failed.reason == "PORT_IN_USE"
+    assert f"(pid {os.getpid()})" in failed.why
+    assert "PORT_IN_USE" in faults
+
+
+def test_two_workers_serve_programs_on_one_port_and_one_alone_when_the_other_dies(country: Country) -> None:
+    """Real workers, under control: the port is open as long as one of them lives."""
+    made = country.found(country.pns, workers=2)
+    country.publish()
+    control = Control(made.directory.settings)
+    assert control._port is not None
+    control.start()
+    try:
+        until(lambda: all(one.state == "ready" for one in control.state().workers))
+        address = f"127.0.0.1:{control._port.port}"
+        assert listens(address)
+        os.kill(control.state().workers[0].pid, signal.SIGKILL)
+        until(lambda: control.state().workers[0].restarts == 1)
+        assert listens(address)
+        until(lambda: all(one.state == "ready" for one in control.state().workers))
+    finally:
+        control.stop()
+
+    assert [one.pid for one in control.state().workers] == [0, 0]
+    assert not listens(address)

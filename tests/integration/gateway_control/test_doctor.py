@@ -894,7 +894,7 @@ def test_a_worker_that_cannot_open_its_log_is_explained_alive_and_dead(patient: 
     settings = patient.directory.settings
 
     control = patient.start(
-        patient.made, command=lambda number, channel: worker_command(settings, None, number, channel)
+        patient.made, command=lambda number, channel: worker_command(settings, None, (), number, channel)
     )
     until(lambda: control.state().workers[0].failed_start is not None)
     until(lambda: "LOG_DAMAGED" in control.state().faults)
@@ -906,6 +906,23 @@ def test_a_worker_that_cannot_open_its_log_is_explained_alive_and_dead(patient: 
     for found in (alive, dead):
         assert f"{damaged.name}: byte" in found.text.fr
         assert "cannot open it" in found.text.en
+
+
+def test_a_port_that_a_worker_cannot_take_is_named_with_its_holder(patient: Patient) -> None:
+    """Its road port was free when control started, and is another program's now."""
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        address = f"127.0.0.1:{stranger.getsockname()[1]}"
+        told = {
+            "reason": "PORT_IN_USE",
+            "why": f"cannot listen on {address}: Address in use, held by nginx (pid 7)",
+        }
+        patient.run(command=speaking(state="closed", failed_start=told))
+
+        found = patient.fault("PORT_IN_USE")
+
+    assert address in found.text.fr
+    assert "nginx (pid 7)" in found.text.en
+    assert found.values == {"worker": 0}
 
 
 def test_what_a_worker_said_of_its_log_is_told_where_a_short_look_sees_nothing(patient: Patient) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from core.reasons import ExchangeError, Reason
 from gateway.channel import (
     ConfigurationChanged,
     ConfigurationConfirmed,
@@ -22,6 +23,7 @@ from gateway.channel import (
     WorkerReport,
 )
 from gateway.control.supervisor import Supervisor, worker_command
+from tests.support.waiting import until
 
 # Says what a worker says; "gateway.worker" on its command line makes it recognisable, as a real one is.
 _WORKER = """
@@ -99,6 +101,7 @@ def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor
         workers: int = 1,
         greeting: tuple[ToWorker, ...] = (),
         silence_s: float = 60.0,
+        **more: Callable[..., None],
     ) -> Supervisor:
         supervisor = Supervisor(
             partial(_command, mode),
@@ -110,6 +113,7 @@ def supervise(tmp_path: Path, heard: Heard) -> Iterator[Callable[..., Supervisor
             on_fetch=heard.fetch,
             on_start=heard.start,
             silence_s=silence_s,
+            **more,  # type: ignore[arg-type]  # by name
         )
         supervisor.start()
         started.append(supervisor)
@@ -358,7 +362,7 @@ def test_a_stale_pid_file_harms_nobody(
 
 def test_the_command_line_of_a_worker() -> None:
     """As the worker's own main reads it."""
-    command = worker_command(Path("/g/gateway.toml"), 7, 1, 9)
+    command = worker_command(Path("/g/gateway.toml"), 7, (), 1, 9)
 
     assert command[1:3] == ["-m", "gateway.worker"]
     assert command[3:] == [
@@ -367,4 +371,63 @@ def test_the_command_line_of_a_worker() -> None:
         *("--channel", "9"),
         *("--lifeline", "7"),
     ]
-    assert "--lifeline" not in worker_command(Path("/g/gateway.toml"), None, 0, 9)
+    assert "--lifeline" not in worker_command(Path("/g/gateway.toml"), None, (), 0, 9)
+
+
+def test_what_workers_need_together_is_taken_when_no_old_one_is_left(
+    supervise: Callable[..., Supervisor], heard: Heard, tmp_path: Path
+) -> None:
+    """Once, before the first of them starts: only then is a port of theirs free."""
+    left = subprocess.Popen(_command("stubborn", 1, 0), stdin=subprocess.DEVNULL)
+    (tmp_path / "worker-1.pid").write_text(str(left.pid), encoding="ascii")
+    seen: list[tuple[int | None, list[int]]] = []
+
+    supervise(workers=2, prepare=lambda: seen.append((left.poll(), list(heard.started))))
+    threading.Thread(target=left.wait, daemon=True).start()  # as init does for an orphan
+    heard.wait_for(lambda: sorted(heard.started) == [0, 1])
+
+    assert seen == [(left.returncode, [])]
+    assert left.returncode is not None
+
+
+def test_workers_that_cannot_have_what_they_need_say_why_and_try_again(
+    supervise: Callable[..., Supervisor], heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port that another program holds: told of every worker until it is free."""
+    monkeypatch.setattr("gateway.control.supervisor._LONGEST_DELAY_S", 0.05)
+    refused, free = threading.Event(), threading.Event()
+
+    def prepare() -> None:
+        if not free.is_set():
+            refused.set()
+            raise ExchangeError(Reason.PORT_IN_USE, "held by nginx (pid 1)")
+
+    supervisor = supervise(workers=2, prepare=prepare)
+    assert refused.wait(20)
+    until(lambda: all(one.failed_start is not None for one in supervisor.states()))
+    told = [one.failed_start for one in supervisor.states()]
+    free.set()
+    heard.wait_for(lambda: len(heard.reports) == 2)
+
+    assert {(one.reason, one.why) for one in told if one} == {("PORT_IN_USE", "held by nginx (pid 1)")}
+    assert all(one.failed_start is None for one in supervisor.states())
+
+
+def test_the_end_of_a_worker_is_told_with_whether_another_one_lives(
+    supervise: Callable[..., Supervisor], heard: Heard
+) -> None:
+    """And that they are to stop, before they are told; what they share is let go of first."""
+    told: list[object] = []
+    supervisor: Supervisor = supervise(
+        workers=2, on_end=lambda *what: told.append(what), on_stop=lambda: told.append(supervisor.states())
+    )
+    heard.wait_for(lambda: len(heard.reports) == 2)
+
+    os.kill(supervisor.states()[1].pid, signal.SIGKILL)
+    heard.wait_for(lambda: len(heard.reports) == 3)
+    supervisor.stop()
+
+    ended, at_stop = told
+    assert ended == (1, True)
+    assert isinstance(at_stop, list)
+    assert all(one.pid for one in at_stop)

@@ -7,12 +7,15 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import ngh2
 import pytest
 
 from core.clock import SystemClock
 from core.reasons import ExchangeError
+from gateway.settings import HostPort
+from gateway.shared_port import Share, SharedPort
 from gateway.worker.call import Call
 from gateway.worker.edges import ProgramEdge, ProgramLimits, WholeRequests
 from gateway.worker.http2 import Http2Limits
@@ -238,3 +241,76 @@ def test_a_peer_that_opens_no_stream_is_sent_home(loop: LoopThread, authority: A
         loop.until(lambda: listener.counters["closed_idle"] == 1)
     assert RoadPortLimits().http2.idle_seconds is not None
     loop.do(listener.close)
+
+
+@contextmanager
+def two_workers(
+    loop: LoopThread, authority: Authority
+) -> Iterator[tuple[SharedPort, list[Share], list[Echo]]]:
+    """Two edges that accept from one port, as two workers do."""
+    port = SharedPort(HostPort("127.0.0.1", 0), 2)
+    port.bind()
+    shares, workers = [], []
+    for number in range(2):
+        share = Share.inherited([os.dup(one) for one in port.descriptors], 2, number)
+        share.is_open = True
+        share.say(0)
+        echo = Echo.__new__(Echo)
+        echo.loop, echo.authority, echo.malformed, echo.port = loop, authority, [], port.port
+        handler = WholeRequests(lambda *_: None, lambda call: None, echo._malformed)
+        echo.edge = ProgramEdge(handler, clock=SystemClock(), limits=ProgramLimits())
+        loop.run(echo.edge.serve("", 0, authority.tls(server=True), share=share))
+        shares.append(share)
+        workers.append(echo)
+    yield port, shares, workers
+    for worker in workers:
+        loop.do(worker.edge.close)
+    port.close()
+
+
+def _count(edge: ProgramEdge) -> int:
+    return len(edge.connections)
+
+
+def held(loop: LoopThread, workers: list[Echo]) -> list[int]:
+    return [loop.do(partial(_count, one.edge)) for one in workers]
+
+
+def test_connections_spread_evenly_over_workers(loop: LoopThread, authority: Authority) -> None:
+    """Programs keep few connections for long: none of the workers gets more of them than another, give or take one."""
+    with two_workers(loop, authority) as (port, _, workers), ExitStack() as clients:
+        for number in range(1, 9):
+            raw = clients.enter_context(connected(port.port))
+            tls = clients.enter_context(
+                authority.tls(server=False).wrap_socket(raw, server_hostname="localhost")
+            )
+            tls.settimeout(10)
+            assert tls.recv(1)
+            assert sum(held(loop, workers)) == number
+
+        assert held(loop, workers) == [4, 4]
+
+
+def test_a_worker_that_carries_no_exchanges_takes_no_connection(
+    loop: LoopThread, authority: Authority
+) -> None:
+    """Unless none does: then a program is told why, instead of waiting."""
+    with two_workers(loop, authority) as (_, shares, workers):
+        shares[0].is_open = False
+        loop.do(lambda: shares[0].say(0))
+        assert all(workers[0].is_served() for _ in range(3))
+        taken = [one.edge.counters["connections_opened"] for one in workers]
+        shares[1].is_open = False
+        loop.do(lambda: shares[1].say(0))
+
+        assert workers[0].is_served()
+        assert taken == [0, 3]
+
+
+def test_a_worker_that_drains_leaves_the_port_to_the_others(loop: LoopThread, authority: Authority) -> None:
+    """It closes its own end only."""
+    with two_workers(loop, authority) as (_, _, workers):
+        loop.do(workers[0].edge.drain)
+
+        assert all(workers[0].is_served() for _ in range(3))
+        assert workers[1].edge.counters["connections_opened"] == 3

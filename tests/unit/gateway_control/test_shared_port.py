@@ -1,0 +1,160 @@
+"""One port for several workers: nobody else gets a share of it, and who has the fewest connections takes the next."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from core.reasons import ExchangeError, Reason
+from gateway.settings import HostPort
+from gateway.shared_port import Share, SharedPort
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def port() -> Iterator[SharedPort]:
+    found = SharedPort(HostPort("127.0.0.1", 0), 2)
+    found.bind()
+    yield found
+    found.close()
+
+
+def share_of(port: SharedPort, worker: int) -> Share:
+    """As a worker inherits it."""
+    return Share.inherited([os.dup(one) for one in port.descriptors], 2, worker)
+
+
+def can_connect(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
+def test_whoever_comes_second_is_refused_even_with_so_reuseport(port: SharedPort) -> None:
+    """A grpcio server of the same user, which asks to share its port by default, gets none of our connections."""
+    worker = share_of(port, 0)
+    worker.listening.listen()
+
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port.port))
+    worker.listening.close()
+
+
+def test_a_port_that_another_program_shares_out_is_refused_by_its_name() -> None:
+    """The stranger came first, and would have let us in."""
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as stranger:
+        ours = SharedPort(HostPort("127.0.0.1", stranger.getsockname()[1]), 2)
+
+        with pytest.raises(ExchangeError) as refused:
+            ours.bind()
+
+        assert refused.value.reason is Reason.PORT_IN_USE
+        assert f"(pid {os.getpid()})" in str(refused.value)
+        ours.close()
+
+
+def test_a_second_gateway_of_the_same_user_is_refused(port: SharedPort) -> None:
+    """Whatever the order in which its workers and ours start to listen."""
+    second = SharedPort(HostPort("127.0.0.1", port.port), 2)
+    worker = share_of(port, 0)
+    worker.listening.listen()
+
+    with pytest.raises(ExchangeError) as refused:
+        second.bind()
+
+    assert refused.value.reason is Reason.PORT_IN_USE
+    worker.listening.close()
+    second.close()
+
+
+def test_workers_keep_the_port_when_control_is_gone(port: SharedPort) -> None:
+    """They have the socket itself: programs are served on, and control comes back to a port that is taken."""
+    worker = share_of(port, 0)
+    worker.listening.listen()
+    number = port.port
+    again = SharedPort(HostPort("127.0.0.1", number), 2)
+    port._socket.close()
+
+    assert can_connect(number)
+    with pytest.raises(ExchangeError):
+        again.bind()
+    worker.listening.close()
+    again.bind()
+    again.close()
+
+
+def test_programs_are_told_at_once_that_no_worker_runs(port: SharedPort) -> None:
+    """Refused, not left waiting; the next worker listens on the same port."""
+    worker = share_of(port, 0)
+    worker.listening.listen()
+    worker.listening.close()
+    assert can_connect(port.port)
+
+    port.hang_up()
+    refused = not can_connect(port.port)
+    worker = share_of(port, 1)
+    worker.listening.listen()
+
+    assert refused
+    assert can_connect(port.port)
+    worker.listening.close()
+    port.hang_up()
+    port.hang_up()
+
+
+def test_the_memory_is_seen_by_another_process(port: SharedPort) -> None:
+    """Workers are processes: what one writes the others read."""
+    code = "import sys; from gateway.shared_port import Loads; Loads(int(sys.argv[1]), 2).say(1, 7)"
+    memory = port.descriptors[1]
+
+    subprocess.run([sys.executable, "-c", code, str(memory)], pass_fds=(memory,), check=True, timeout=30)
+
+    assert port.loads.of(1) == 7
+    assert port.loads.of(0) is None
+
+
+def test_who_has_the_fewest_connections_is_first(port: SharedPort) -> None:
+    """Connections in their handshake count, and one that ended counts until its worker says so."""
+    one, two = share_of(port, 0), share_of(port, 1)
+    one.is_open = two.is_open = True
+    one.say(0)
+    two.say(0)
+    assert (one.is_first, two.is_first) == (True, True)
+
+    one.took()
+    assert (one.is_first, two.is_first) == (False, True)
+    one.settled()
+    assert (one.is_first, two.is_first) == (False, True)
+    two.say(2)
+
+    assert (one.is_first, two.is_first) == (True, False)
+    one.listening.close()
+    two.listening.close()
+
+
+def test_a_worker_that_carries_no_exchanges_leaves_programs_to_the_others(port: SharedPort) -> None:
+    """Its log is not registered, or was stopped. Where none of them can, it takes them: somebody must say why."""
+    one, two = share_of(port, 0), share_of(port, 1)
+    two.is_open = True
+    one.say(0)
+    two.say(50)
+
+    assert (one.is_first, two.is_first) == (False, True)
+    assert one.has_others
+    two.close()
+
+    assert one.is_first
+    assert not one.has_others
+    one.listening.close()
+    two.listening.close()

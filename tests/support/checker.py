@@ -8,8 +8,9 @@ synced line by line by the program or the adapter that keeps it::
     {"event": "ended", "reference": "p0-17", "reason": "PEER_LOST", "delivery": "unknown"}
     {"event": "delivered", "reference": "p0-17", "request": "<leaf hash>", "digest": "…"}
 
-``python -m tests.support.checker CONSUMER-LOG PROVIDER-LOG PROGRAM-JOURNAL ADAPTER-JOURNAL`` prints what was violated and
-exits 1 if anything was.
+A gateway with several workers has several logs. ``python -m tests.support.checker CONSUMER-LOG PROVIDER-LOG
+PROGRAM-JOURNAL ADAPTER-JOURNAL`` (several logs of one side joined by commas) prints what was violated and exits 1 if
+anything was.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -33,16 +35,27 @@ Event = dict[str, Any]
 
 
 @dataclass(slots=True)
-class Found:
-    """What one log holds, by request leaf hash."""
+class Held:
+    """What one side's logs hold, by request leaf hash."""
 
-    reader: LogReader
     said: dict[str, Statement] = field(default_factory=dict)
     taken: dict[str, Statement] = field(default_factory=dict)
     answered: dict[str, Statement] = field(default_factory=dict)
     ended: dict[str, Statement] = field(default_factory=dict)
     heard: dict[str, Statement] = field(default_factory=dict)
     outcomes: dict[str, Statement] = field(default_factory=dict)
+
+    def take(self, other: Held) -> None:
+        """What another log of the same side holds, too; each request is in one of them only."""
+        for one in fields(Held):
+            getattr(self, one.name).update(getattr(other, one.name))
+
+
+@dataclass(slots=True)
+class Found(Held):
+    """What one log holds."""
+
+    reader: LogReader = field(kw_only=True)
     versions: list[int] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
     peer_heads: list[bytes] = field(default_factory=list)
@@ -55,7 +68,7 @@ class Found:
 
 def read(directory: Path) -> Found:
     """Read one log; raises if it is damaged."""
-    found = Found(LogReader(directory))
+    found = Found(reader=LogReader(directory))
     for stored in found.reader.follow():
         leaf = parse_leaf(stored.leaf)
         statements = []
@@ -131,31 +144,46 @@ def read_journal(path: Path) -> list[Event]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def check(consumer: Path, provider: Path, told: list[Event], delivered: list[Event]) -> Verdict:
+def check(
+    consumer: Path | Sequence[Path],
+    provider: Path | Sequence[Path],
+    told: list[Event],
+    delivered: list[Event],
+) -> Verdict:
     """Evaluate invariants 1 to 4.
 
     Args:
-        consumer: Log directory of the consumer's gateway.
-        provider: Log directory of the provider's gateway.
+        consumer: Log directory of the consumer's gateway, or those of its workers.
+        provider: Log directory of the provider's gateway, or those of its workers.
         told: Journal of what programs sent and were told.
         delivered: Journal of what the adapter was given.
     """
-    mine, theirs, verdict = read(consumer), read(provider), Verdict()
+    verdict = Verdict()
+    sides = [[read(one) for one in ([at] if isinstance(at, Path) else at)] for at in (consumer, provider)]
+    mine, theirs = map(_held, sides)
     sent = {one["reference"]: one["digest"] for one in told if one["event"] == "sent"}
     _acknowledged(verdict, mine, theirs, told, sent)
     _delivered(verdict, mine, theirs, told, delivered)
     # After the last restart every request that was taken has an answer, be it that it was interrupted.
     verdict.taken_and_never_answered = [one for one in theirs.taken if one not in theirs.answered]
     verdict.unresolved = [one for one in mine.said if not _is_resolved(mine, one)]
-    for own, other in ((mine, theirs), (theirs, mine)):
-        _heads(verdict, own, other)
-        if own.versions != sorted(own.versions):
-            verdict.configurations_that_went_back.append(own.log)
+    for own_logs, others in (sides, reversed(sides)):
+        for own in own_logs:
+            _heads(verdict, own, others)
+            if own.versions != sorted(own.versions):
+                verdict.configurations_that_went_back.append(own.log)
     return verdict
 
 
+def _held(logs: list[Found]) -> Held:
+    held = Held()
+    for one in logs:
+        held.take(one)
+    return held
+
+
 def _acknowledged(
-    verdict: Verdict, mine: Found, theirs: Found, told: list[Event], sent: dict[str, str]
+    verdict: Verdict, mine: Held, theirs: Held, told: list[Event], sent: dict[str, str]
 ) -> None:
     """1, 2: what a program was told is durable at both gateways, and is the answer to what it sent."""
     for one in told:
@@ -176,8 +204,8 @@ def _acknowledged(
 
 def _delivered(
     verdict: Verdict,
-    mine: Found,
-    theirs: Found,
+    mine: Held,
+    theirs: Held,
     told: list[Event],
     delivered: list[Event],
 ) -> None:
@@ -199,12 +227,12 @@ def _delivered(
     ]
 
 
-def _is_resolved(mine: Found, request: str) -> bool:
+def _is_resolved(mine: Held, request: str) -> bool:
     ended = mine.ended.get(request)
     return request in mine.heard or (ended is not None and ended.delivery == "not_sent")
 
 
-def _heads(verdict: Verdict, own: Found, other: Found) -> None:
+def _heads(verdict: Verdict, own: Found, others: list[Found]) -> None:
     """4: every head that the log signed, wherever it is kept, is one that the log as it stands now extends."""
     size = time = 0
     for jws in own.heads:
@@ -212,7 +240,7 @@ def _heads(verdict: Verdict, own: Found, other: Found) -> None:
         if head.size < size or head.iat < time:
             verdict.heads_that_do_not_extend.append(f"{own.log}: a head over {head.size} went back")
         size, time = head.size, head.iat
-    for jws in (*own.heads, *other.peer_heads):
+    for jws in (*own.heads, *(head for other in others for head in other.peer_heads)):
         head = parse_head(jws).unverified
         if head.log != own.log:
             continue
@@ -221,7 +249,7 @@ def _heads(verdict: Verdict, own: Found, other: Found) -> None:
 
 
 if __name__ == "__main__":
-    consumer, provider, program, adapter = map(Path, sys.argv[1:5])
-    found = check(consumer, provider, read_journal(program), read_journal(adapter))
+    consumer, provider = ([Path(one) for one in logs.split(",")] for logs in sys.argv[1:3])
+    found = check(consumer, provider, *(read_journal(Path(one)) for one in sys.argv[3:5]))
     print(found)
     sys.exit(0 if found.is_clean else 1)

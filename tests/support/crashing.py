@@ -106,8 +106,8 @@ def _told(error: grpc.RpcError) -> dict[str, str]:
 class CrashingCountry(ProcessFederation):
     """Programs call while the test kills and restarts workers; ``settle`` ends it, ``verdict`` judges it."""
 
-    def __init__(self, root: Path, *, programs: int = 4) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, *, programs: int = 4, workers: int = 1) -> None:
+        super().__init__(root, workers=workers)
         self.told, self.delivered = Journal(root / "program.journal"), Journal(root / "adapter.journal")
         self.stopping = threading.Event()
         self._programs = [Program(self, f"p{number}") for number in range(programs)]
@@ -180,4 +180,4 @@ class CrashingCountry(ProcessFederation):
     def verdict(self) -> Verdict:
         """What the independent checker says now."""
         journals = read_journal(self.told.path), read_journal(self.delivered.path)
-        return check(self.pns.directory.log(0), self.anip.directory.log(0), *journals)
+        return check(self.logs(self.pns), self.logs(self.anip), *journals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from cli.processes import listens
-from gateway.settings import Limits, LogSettings
+from core.clock import SystemClock
+from core.leaves import Genesis, genesis_leaf
+from core.registrations import RegisteredLog
+from gateway.settings import HostPort, Limits, LogSettings
+from gateway.shared_port import SharedPort
+from ledger.log import create_log
 from tests.support.federation import PROVIDER, Federation, Member
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,20 +34,39 @@ def free_port() -> int:
 
 
 class ProcessFederation(Federation):
-    """PNS and ANIP as real worker processes without control: the test kills and restarts them."""
+    """PNS and ANIP as real worker processes without control: the test kills and restarts them.
 
-    def __init__(self, root: Path, *, limits: Limits | None = None, log: LogSettings | None = None) -> None:
+    ``running`` has worker 0 of a member under the member's id, the others under ``BJ/GOV/ANIP#1``.
+    """
+
+    def __init__(
+        self, root: Path, *, limits: Limits | None = None, log: LogSettings | None = None, workers: int = 1
+    ) -> None:
         super().__init__(root, limits=limits, log=log)
+        self.workers = workers
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.environment: dict[str, str] = {}
+        self._shared: dict[str, SharedPort] = {}
         for member in (self.pns, self.anip):
             member.road_port, member.programs_port = free_port(), free_port()
+            for number in range(1, workers):
+                member.more_logs.append(_more_log(member, number))
+            if workers > 1:
+                shared = self._shared[member.id] = SharedPort(
+                    HostPort("127.0.0.1", member.programs_port), workers
+                )
+                shared.bind()
             self._write_settings(member)
+
+    def logs(self, member: Member) -> list[Path]:
+        """The logs of a member's workers."""
+        return [member.directory.log(number) for number in range(self.workers)]
 
     def _write_settings(self, member: Member) -> None:
         lines = [
             f'gateway = "{member.gateway}"',
             f'member_key = "{member.settings.member_key}"',
+            f"workers = {self.workers}",
             'lang = "en"',
             'allowed_networks = ["127.0.0.0/8"]',
             "[registry]",
@@ -49,7 +74,7 @@ class ProcessFederation(Federation):
             'address = "127.0.0.1:1"',
             "[listen]",
             f'programs = "127.0.0.1:{member.programs_port}"',
-            f'road = ["127.0.0.1:{member.road_port}"]',
+            f"road = {json.dumps(_roads(member))}",
             "[log]",
             "reserve_bytes = 0",
             "[limits]",
@@ -67,7 +92,8 @@ class ProcessFederation(Federation):
         self.adapter.start()
         self.publish()
         for member in (self.anip, self.pns):
-            self.spawn(member)
+            for worker in range(self.workers):
+                self.spawn(member, worker)
         return self
 
     def __exit__(
@@ -77,38 +103,36 @@ class ProcessFederation(Federation):
             process.terminate()
         for process in self.running.values():
             process.wait(15)
+        for shared in self._shared.values():
+            shared.close()
         self.adapter.stop()
         self._loop.close()
 
-    def spawn(self, member: Member) -> None:
+    def spawn(self, member: Member, worker: int = 0) -> None:
         """Start a member's worker and wait until it listens."""
-        self.launch(member)
-        self.until_listening(member)
+        self.launch(member, worker)
+        self.until_listening(member, worker)
 
-    def until_listening(self, member: Member) -> None:
+    def until_listening(self, member: Member, worker: int = 0) -> None:
         """Wait until a worker that was started listens."""
-        until_listening(member.programs_port, self.running[member.id])
+        port = int(_roads(member)[worker].rpartition(":")[2]) if self._shared else member.programs_port
+        until_listening(port, self.running[_key(member, worker)])
 
-    def launch(self, member: Member) -> subprocess.Popen[bytes]:
+    def launch(self, member: Member, worker: int = 0) -> subprocess.Popen[bytes]:
         """Start a member's worker."""
-        command = [
-            sys.executable,
-            "-m",
-            "gateway.worker",
-            "--config",
-            str(member.directory.settings),
-            "--worker",
-            "0",
-        ]
+        command = [sys.executable, "-m", "gateway.worker", "--config", str(member.directory.settings)]
+        command += ["--worker", str(worker)]
+        shared = self._shared.get(member.id)
         with (member.directory.root / "worker.err").open("ab") as errors:
             process = subprocess.Popen(
-                command,
+                command + (shared.arguments if shared is not None else []),
                 cwd=ROOT,
                 stderr=errors,
                 stdin=subprocess.DEVNULL,
                 env=os.environ | self.environment,
+                pass_fds=shared.descriptors if shared is not None else (),
             )
-        self.running[member.id] = process
+        self.running[_key(member, worker)] = process
         return process
 
     def memory_kib(self, member: Member) -> int:
@@ -116,11 +140,28 @@ class ProcessFederation(Federation):
         status = Path(f"/proc/{self.running[member.id].pid}/status").read_text(encoding="ascii")
         return int(status.partition("VmRSS:")[2].split()[0])
 
-    def kill(self, member: Member) -> None:
+    def kill(self, member: Member, worker: int = 0) -> None:
         """SIGKILL, now."""
-        process = self.running[member.id]
+        process = self.running[_key(member, worker)]
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        if member.id in self._shared:
+            self._shared[member.id].loads.withdraw(worker)
+
+
+def _key(member: Member, worker: int) -> str:
+    return f"{member.id}#{worker}" if worker else member.id
+
+
+def _more_log(member: Member, worker: int) -> RegisteredLog:
+    """A further worker's log, with a road port that is free now."""
+    genesis = Genesis(1, member.gateway, worker, SystemClock().now_ms(), os.urandom(16).hex(), None)
+    log = create_log(member.directory.log(worker), genesis_leaf(genesis))
+    return RegisteredLog(log, worker, f"127.0.0.1:{free_port()}")
+
+
+def _roads(member: Member) -> list[str]:
+    return [f"127.0.0.1:{member.road_port}", *(one.address for one in member.more_logs)]
 
 
 def until_listening(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

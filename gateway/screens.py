@@ -434,12 +434,24 @@ def _peers(status: status_pb2.GetStatusResponse) -> list[Table]:
     if not status.peers:
         return []
     header = (
+        Text("n°", "no."),
         Text("passerelle", "gateway"),
+        Text("journal", "log"),
         Text("état", "state"),
         Text("depuis", "since"),
         Text("taille vérifiée", "verified size"),
     )
-    rows = [(peer.gateway, coded(peer.state), _since(status, peer), str(peer.size)) for peer in status.peers]
+    rows = [
+        (
+            str(peer.worker),
+            peer.gateway,
+            f"{peer.log[:16]}…",
+            coded(peer.state),
+            _since(status, peer),
+            str(peer.size),
+        )
+        for peer in status.peers
+    ]
     return [Table(Text("Liaisons", "Links"), header, rows)]
 
 

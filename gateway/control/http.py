@@ -137,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             "expires_in_s": state.expires_in_s,
             "faults": state.faults,
             "unauthenticated_routes": state.unauthenticated_routes,
+            "workers": [{"worker": one.number, "state": one.state} for one in state.workers],
         }
         status = HTTPStatus.OK if state.is_serving else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", json.dumps(document).encode() + b"\n")

@@ -205,13 +205,20 @@ def _forecast(days_left: float | None, language: Language) -> str:
 
 def _peers(state: GatewayState, language: Language) -> str:
     rows = [
-        (peer.gateway, str(worker.number), _peer_state(peer).in_(language), str(peer.size))
+        (
+            peer.gateway,
+            str(worker.number),
+            f"{peer.log[:16]}…",
+            _peer_state(peer).in_(language),
+            str(peer.size),
+        )
         for worker in state.workers
         for peer in (worker.report.peers if worker.report else ())
     ]
     header = (
         Text("passerelle", "gateway"),
         Text("processus", "process"),
+        Text("journal", "log"),
         Text("état", "state"),
         Text("taille vérifiée", "verified size"),
     )

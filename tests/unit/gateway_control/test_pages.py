@@ -104,7 +104,26 @@ def test_a_gateway_that_serves_is_healthy_and_ready(pages: StatusPages) -> None:
         "expires_in_s": 72 * 3600,
         "faults": [],
         "unauthenticated_routes": [],
+        "workers": [{"worker": 0, "state": "ready"}],
     }
+
+
+def test_each_of_several_workers_is_told_and_one_that_carries_exchanges_is_enough(
+    pages: StatusPages, shown: Shown
+) -> None:
+    """Readiness says 200, and what is wrong with the other; metrics have each under its number."""
+    away = replace(WORKER, number=1, pid=0, report=None, is_failing=True)
+    shown.state = replace(HEALTHY, workers=(WORKER, away))
+
+    status, _, body = get(pages, "/readyz")
+    page, metrics = get(pages, "/etat")[2], get(pages, "/metrics")[2].splitlines()
+
+    assert (status, json.loads(body)["state"]) == (200, "degraded")
+    assert json.loads(body)["workers"] == [{"worker": 0, "state": "ready"}, {"worker": 1, "state": "stopped"}]
+    assert json.loads(body)["faults"] == ["WORKER_DOWN"]
+    assert "WORKER_DOWN" in page
+    assert 'passerelle_worker_up{worker="0"} 1.0' in metrics
+    assert 'passerelle_worker_up{worker="1"} 0.0' in metrics
 
 
 def test_a_stale_configuration_is_counted_down(pages: StatusPages, shown: Shown) -> None:

@@ -48,7 +48,7 @@ def status() -> status_pb2.GetStatusResponse:
                 worker=0, pid=42, state="ready", log=LOG, size=7, free_bytes=41_000_000_000
             )
         ],
-        peers=[status_pb2.PeerStatus(gateway="BJ/GOV/PNS/gw1", state="open", size=9)],
+        peers=[status_pb2.PeerStatus(gateway="BJ/GOV/PNS/gw1", log="cd" * 32, state="open", size=9)],
         adapters=[
             status_pb2.AdapterStatus(subsystem="BJ/GOV/ANIP/RNPP", address="127.0.0.1:9101", state="down")
         ],
@@ -67,7 +67,7 @@ def test_the_status_screen_tells_what_to_attend_to() -> None:
     assert "NEEDS ATTENTION · configuration v812 (5 h ago)" in english
     assert "À traiter (passerelle doctor) : CONFIG_STALE, ADAPTER_DOWN" in french
     assert "Registre registre.asin.bj:7443 : connection refused" in french
-    assert "BJ/GOV/PNS/gw1 | ouverte (open) | 2 h | 9" in french
+    assert "0 | BJ/GOV/PNS/gw1 | cdcdcdcdcdcdcdcd… | ouverte (open) | 2 h | 9" in french
     assert "0 | 42 | en service (ready) |" in french
     assert "0 | 42 | ready |" in english
     assert "BJ/GOV/ANIP/RNPP | 127.0.0.1:9101 | down" in english

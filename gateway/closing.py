@@ -18,7 +18,9 @@ from core.succession import REGISTRY
 from gateway.founding import newest_at_registry
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
-from gateway.succession import OldLog, finish_succession, registration_in_force
+from gateway.stopped import read_stopped
+from gateway.succession import OldLog, finish_succession, is_successor_waiting, registration_in_force
+from ledger.glance import glance
 from ledger.log import hold_log
 from ledger.reader import LogReader
 from pki.heads import verify_head
@@ -54,6 +56,36 @@ def _own_seals(directory: GatewayDirectory, settings: GatewaySettings) -> dict[s
         return {one.thumbprint: load_chain(one.chain)[0] for one in registered.seal}
     own = load_chain(directory.seal.certificate.read_bytes())[0]
     return {certificate_thumbprint(own): own}
+
+
+def worker_to_succeed(directory: GatewayDirectory, settings: GatewaySettings) -> int:
+    """The worker whose log is meant where none is named: the only one, or the only one whose log cannot go on.
+
+    Raises:
+        ExchangeError: ``STATE_CONFLICT``: none of several logs was stopped, or more than one.
+    """
+    if settings.workers == 1:
+        return 0
+    meant = [one for one in range(settings.workers) if _is_meant(directory, one)]
+    if len(meant) != 1:
+        numbers = ", ".join(map(str, meant or range(settings.workers)))
+        raise ExchangeError(
+            Reason.STATE_CONFLICT,
+            f"{'several' if meant else 'none'} of the logs of {settings.workers} workers cannot go on",
+            remedy=Text(f"nommer le worker : --worker {numbers}", f"name the worker: --worker {numbers}"),
+        )
+    return meant[0]
+
+
+def _is_meant(directory: GatewayDirectory, worker: int) -> bool:
+    """Whether a log was stopped, is damaged or gone, or its successor waits already, as far as a look at it tells."""
+    if is_successor_waiting(directory, worker):
+        return True
+    try:
+        seen = glance(directory.log(worker))
+        return bool(seen.damage) or read_stopped(directory.stopped(worker), seen.log) is not None
+    except (ExchangeError, OSError):
+        return True
 
 
 def require_stopped(directory: GatewayDirectory, worker: int, old: OldLog) -> None:

@@ -477,18 +477,25 @@ def log_status(config: Path, output: Output, lang: Language) -> None:
 
 @log.command("succeed")
 @click.option("--reason", required=True, help="pourquoi ; écrit dans le journal / why; written into the log")
-@click.option("--worker", type=click.IntRange(0, 63), default=0, show_default=True)
+@click.option(
+    "--worker",
+    type=click.IntRange(0, 63),
+    default=None,
+    help="s'il y en a plusieurs ; défaut : celui qui s'est arrêté / default: the one that stopped",
+)
 @_config_option
 @dry_run_option
 @yes_option
 @lang_option
-def succeed(reason: str, worker: int, config: Path, dry_run: bool, yes: bool, lang: Language) -> None:
+def succeed(reason: str, worker: int | None, config: Path, dry_run: bool, yes: bool, lang: Language) -> None:
     """Clore un journal et en ouvrir un successeur / close a log and open its successor."""
-    from gateway.closing import ask_registry, require_stopped, switch
+    from gateway.closing import ask_registry, require_stopped, switch, worker_to_succeed
     from gateway.succession import is_successor_waiting, open_successor, read_old_log
 
     opened = Gateway.open(config)
     directory, settings = opened.directory, opened.settings
+    if worker is None:
+        worker = worker_to_succeed(directory, settings)
     if is_successor_waiting(directory, worker):
         # Cut off in between, by a crash or by a process that held the log: only the switch is left to do.
         switch(directory, worker)

@@ -239,6 +239,46 @@ def register(
         )
 
 
+@gateway.command("add-worker")
+@click.option(
+    "--road", default=None, help="127.0.0.1:7448 ; défaut : le port suivant / default: the next port"
+)
+@_config_option
+@dry_run_option
+@lang_option
+def add_worker(road: str | None, config: Path, dry_run: bool, lang: Language) -> None:
+    """Ajouter un worker : son journal, sa ligne dans gateway.toml / add a worker: its log, its line in gateway.toml."""
+    from gateway.enlarging import add_worker as add
+    from gateway.enlarging import enlarged, worker_without_log
+
+    opened = Gateway.open(config)
+    directory, settings = opened.directory, opened.settings
+    worker, larger = worker_without_log(directory, settings), settings
+    if worker is None:
+        worker, larger = settings.workers, enlarged(settings, HostPort.parse(road) if road else None)
+    listen = larger.listen.road[worker]
+    if dry_run:
+        _say(
+            Text(
+                f"Worker {worker}, route {listen}. Rien n'a été changé.",
+                f"Worker {worker}, road {listen}. Nothing was changed.",
+            ),
+            lang,
+        )
+        return
+    made = add(directory, settings, larger, worker, SystemClock())
+    register = f"passerelle gateway register --config {quote(str(config))} --member-key-file"
+    _say(
+        Text(
+            f"Worker {worker} : journal {made.id}, route {listen}. Aucun échange n'y passe avant son enregistrement : "
+            f"{register} CLÉ, puis l'avis de deux opérateurs. Il démarre quand la passerelle est relancée.",
+            f"Worker {worker}: log {made.id}, road {listen}. No exchange passes through it before it is registered: "
+            f"{register} KEY, then the approval of two operators. It starts when the gateway is started again.",
+        ),
+        lang,
+    )
+
+
 @gateway.command("adapter")
 @click.argument("subsystem")
 @click.option("--host", "hosts", multiple=True, required=True)

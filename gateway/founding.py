@@ -136,7 +136,7 @@ def init_gateway(
     }
     _found_programs_ca(directory, plan, clock, programs_ca)
     for worker in range(len(plan.listen.road)):
-        create_log(directory.log(worker), genesis_leaf(_genesis(plan.gateway, worker, clock)))
+        create_log(directory.log(worker), new_genesis_leaf(plan.gateway, worker, clock))
     # Settings come last: a directory without them is not yet a gateway, and init may be run again on a new
     # one.
     replace_file(directory.settings, settings_text(plan).encode())
@@ -147,6 +147,19 @@ def init_gateway(
     return InitResult(
         directory, settings, requests, registered_logs(directory, settings), read_anchor.fingerprint
     )
+
+
+def new_genesis_leaf(gateway: GatewayId, worker: int, clock: Clock) -> bytes:
+    """The first leaf of a new log, that succeeds no other."""
+    genesis = Genesis(
+        v=1,
+        gateway=str(gateway),
+        worker=worker,
+        time=clock.now_ms(),
+        random=secrets.token_hex(16),
+        succeeds=None,
+    )
+    return genesis_leaf(genesis)
 
 
 def install_certificates(
@@ -429,17 +442,6 @@ def _issue_identity(
 
 def _reached(settings: GatewaySettings, listen: str) -> HostPort:
     return HostPort(settings.hosts[0], HostPort.parse(listen).port)
-
-
-def _genesis(gateway: GatewayId, worker: int, clock: Clock) -> Genesis:
-    return Genesis(
-        v=1,
-        gateway=str(gateway),
-        worker=worker,
-        time=clock.now_ms(),
-        random=secrets.token_hex(16),
-        succeeds=None,
-    )
 
 
 def _registered(files: KeyFiles) -> RegisteredCertificate:

@@ -15,7 +15,7 @@ from cli.processes import free_base
 from tests.support.programs import require_program
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
-IN_ORDER = ("founding.md", "member.md", "agreement.md", "recovery.md", "revocation.md")
+IN_ORDER = ("founding.md", "member.md", "agreement.md", "recovery.md", "workers.md", "revocation.md")
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 PAGES_PORT = re.compile(r"\b430(\d\d)\b")
 
@@ -62,7 +62,7 @@ def run(tmp_path: Path, *pages: str) -> str:
 
 @pytest.mark.timeout(420)
 def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: Path) -> None:
-    """From certification authorities to a person's record, over a lost disk, to a refusal, as documented."""
+    """From certification authorities to a person's record, over a lost disk and a second worker, to a refusal."""
     require_program("openssl")
     printed = run(tmp_path, *IN_ORDER)
 
@@ -71,6 +71,8 @@ def test_documented_commands_found_a_country_and_revoke_an_agreement(tmp_path: P
     assert re.search(
         r"succède au journal .*Disque perdu, copie du matin restauree.* lacune déclarée : feuilles", printed
     )
+    assert re.search(r"Worker 1 : journal [0-9a-f]{64}, route 127\.0\.0\.1:\d+", printed)
+    assert re.search(r"^ 1 +\d+ +en service \(ready\)", printed, re.MULTILINE)
     assert "NO_AGREEMENT" in printed.rpartition("ADJOVI")[2]
     assert printed.rstrip().endswith("l'appel est refusé")
 

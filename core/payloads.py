@@ -10,6 +10,7 @@ from typing import Final
 from core.reasons import MalformedError, Reason
 
 SALT_BYTES: Final = 16
+PAYLOAD_OVERHEAD: Final = 4 + SALT_BYTES + 1  # what a body adds to the bytes of each payload
 MAX_PAYLOADS: Final = 66  # 64 messages of a segment, initial and trailing metadata
 
 _sha256 = hashlib.sha256

@@ -54,14 +54,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.frames import MalformedFrameRecordError, ReceiptRecord
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
+from core.payloads import PAYLOAD_OVERHEAD
 from core.statements import Kind
+from core.streams import count_messages
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
+from ledger.vault import BODY_OVERHEAD
 
 MAX_ROWS: Final = 10_000
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 
 _metadata = MetaData()
 
@@ -88,6 +91,15 @@ EXCHANGES: Final = Table(
     Column("said", BigInteger),  # index of our own statement of the exchange: request or response
     Column("heard", BigInteger),  # index of our record of the peer's
     Column("peer", Integer),  # number in ``cursors`` of the log that was asked, or that asked
+    # What was said or taken here of each direction: segments, their messages, bytes of payloads with their metadata.
+    *(
+        Column(f"{way}_{what}", BigInteger, nullable=False)
+        for way in ("asked", "answered")
+        for what in ("segments", "messages", "bytes")
+    ),
+    # Segments that were handed to the adapter, and to the program; null as long as nobody has said so.
+    Column("asked_handed", BigInteger),
+    Column("answered_handed", BigInteger),
     sqlite_with_rowid=False,
 )
 # What a peer recorded of a request of ours whose answer took longer than a second: ``taken`` or ``refused:REASON``.
@@ -139,9 +151,20 @@ OUTCOMES: Final = (
 # Values of one request by column. A row that begins one has all columns but ``log``, one that goes on with it has
 # ``request``, ``exchange`` and what its end brings; if it was refused as an answer, what it says of its exchange is
 # nobody's word, and is left out. A late answer has a ``peer`` beside, who must be the one that was asked. What a peer
-# says became of a request in doubt has no ``exchange``: it names the request alone.
+# says became of a request in doubt has no ``exchange``: it names the request alone. A segment of a stream that neither
+# begins nor ends it has no ``outcome``: it only counts.
 Row = dict[str, Any]
 _PLACES: Final = ("said", "heard")
+COUNTS: Final = (
+    "asked_segments",
+    "asked_messages",
+    "asked_bytes",
+    "answered_segments",
+    "answered_messages",
+    "answered_bytes",
+)
+HANDED: Final = ("asked_handed", "answered_handed")
+_NO_COUNTS: Final[Row] = dict.fromkeys(COUNTS, 0) | dict.fromkeys(HANDED)
 _END: Final = ("ended_ms", "outcome", "reason", "status")
 # What the provider's program answered stays: a peer that logs the same request twice cannot cover it (ADR 0013).
 _RANK: Final = {"error": 1, "granted": 2}
@@ -173,6 +196,9 @@ class _Statement(msgspec.Struct, frozen=True):
     reason: str | None
     heard: int | None
     delivery: str | None
+    sequence: int
+    final: bool
+    payloads: list[msgspec.Raw]
     from_: str = msgspec.field(name="from")
 
 
@@ -206,7 +232,7 @@ def row_of(stored: StoredLeaf) -> Row | None:
             heard = _records.decode(body)
             for kind, data in stored.attachments:
                 if kind is AttachmentKind.STATEMENT:
-                    return _heard(stored.index, heard, _statements.decode(data))
+                    return _heard(stored, heard, _statements.decode(data))
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedLeafError(f"leaf {stored.index}: {str(error)[:120]!a}") from None
     return None
@@ -217,39 +243,74 @@ def _said(stored: StoredLeaf, s: _Statement) -> Row | None:
         return None
     index = stored.index
     if s.kind == "request":
-        return _begun(leaf_hash(stored.leaf), s, "consumer", "open", said=index)
+        counts = _counts("asked", s, stored.body)
+        if s.request is not None:
+            return _progress(s, counts)
+        return _begun(leaf_hash(stored.leaf), s, "consumer", "open", counts, said=index)
     if s.kind == "refusal" and s.to is None:
-        return _begun(leaf_hash(stored.leaf), s, "consumer", "refused", ended_ms=s.issued_at, said=index)
+        return _begun(leaf_hash(stored.leaf), s, "consumer", "refused", {}, ended_ms=s.issued_at, said=index)
     if s.request is None or s.kind == "outcome":
         return None  # the latter of a request that this log never heard: there is no row of it here
-    request = bytes.fromhex(s.request)
-    if s.kind in ("response", "refusal"):
-        return _ended(request, s, _outcome(s), said=index)
-    return _ended(request, s, "in_doubt" if s.kind == "abandon" else "cancelled")
+    if s.kind == "response":
+        return _answered(s, _counts("answered", s, stored.body), said=index)
+    if s.kind == "refusal":
+        return _ended(s, _outcome(s), _handed_on("asked", s), said=index)
+    return _ended(s, "in_doubt" if s.kind == "abandon" else "cancelled", _handed_on("answered", s))
 
 
-def _heard(index: int, heard: _Heard, s: _Statement) -> Row | None:
+def _heard(stored: StoredLeaf, heard: _Heard, s: _Statement) -> Row | None:
+    index, is_taken = stored.index, heard.verdict == "taken"
     if s.kind == "outcome" and s.request is not None:
         # ``taken``: the worker asked this very question of this very peer, or of the log that succeeded its.
-        return _settled(bytes.fromhex(s.request), s, index) if heard.verdict == "taken" else None
+        return _settled(bytes.fromhex(s.request), s, index) if is_taken else None
     if s.exchange is None:
         return None
     if s.kind == "request":
-        outcome = "open" if heard.verdict == "taken" else "refused"
-        return _begun(bytes.fromhex(heard.leaf), s, "provider", outcome, heard=index)
-    if heard.role != "response" or s.request is None:
+        counts = _counts("asked", s, stored.body) if is_taken else {}
+        if s.request is not None:
+            return _progress(s, counts) if is_taken else None
+        begun = _begun(bytes.fromhex(heard.leaf), s, "provider", "open", counts, heard=index)
+        return begun if is_taken else begun | {"outcome": "refused"}
+    if s.request is None:
         return None
+    if heard.role != "response":
+        # The consumer's gateway ended it: how much of the answer its program has is its word alone.
+        return _progress(s, _handed_on("answered", s)) if is_taken else None
     # Ours to answer: the worker judges only answers of the very peer that was asked, all others come ``late``.
-    request = bytes.fromhex(s.request)
     if heard.verdict == "late":
-        return _ended(request, s, _outcome(s), heard=index) | {"peer": heard.log}
-    if heard.verdict == "taken":
-        return _ended(request, s, _outcome(s), heard=index)
+        if s.kind == "response" and not s.final:
+            return None
+        return _ended(s, _outcome(s), _handed_on("asked", s), heard=index) | {"peer": heard.log}
+    if is_taken and s.kind == "response":
+        return _answered(s, _counts("answered", s, stored.body), heard=index)
+    if is_taken:
+        return _ended(s, _outcome(s), _handed_on("asked", s), heard=index)
     if heard.verdict.startswith("refused:"):
-        row = dict.fromkeys((*_END, *_PLACES))
+        row = dict.fromkeys((*_END, *_PLACES)) | _NO_COUNTS
         reason = heard.verdict.partition(":")[2]
-        return row | {"request": request, "outcome": "invalid", "reason": reason, "heard": index}
+        return row | {
+            "request": bytes.fromhex(s.request),
+            "outcome": "invalid",
+            "reason": reason,
+            "heard": index,
+        }
     return None
+
+
+def _counts(way: str, s: _Statement, body: bytes | None) -> Row:
+    """What a segment that was said or taken here adds to its direction."""
+    messages = count_messages(s.kind, s.sequence, len(s.payloads), final=s.final)
+    kept = len(body) - BODY_OVERHEAD - PAYLOAD_OVERHEAD * len(s.payloads) if body is not None else 0
+    return {f"{way}_segments": 1, f"{way}_messages": messages, f"{way}_bytes": max(0, kept)}
+
+
+def _handed_on(way: str, s: _Statement) -> Row:
+    """How many segments of the other direction were handed on, as an answer, a refusal or an ending says."""
+    if s.heard is not None:
+        return {f"{way}_handed": s.heard + 1}
+    # What was never delivered, and an ending that names nothing: not one. A refusal may not know.
+    is_none = s.delivery == "not_sent" or s.kind in ("cancel", "deadline", "abandon")
+    return {f"{way}_handed": 0} if is_none else {}
 
 
 def _begun(
@@ -257,6 +318,7 @@ def _begun(
     s: _Statement,
     role: str,
     outcome: str,
+    counts: Row,
     *,
     ended_ms: int | None = None,
     said: int | None = None,
@@ -281,14 +343,35 @@ def _begun(
         "said": said,
         "heard": heard,
         "peer": s.to if role == "consumer" else s.from_,
+        **_NO_COUNTS,
+        **counts,
+    }
+
+
+def _answered(s: _Statement, counts: Row, *, said: int | None = None, heard: int | None = None) -> Row:
+    """A segment of the answer: the final one ends the call, the others leave it open."""
+    counts = counts | _handed_on("asked", s)
+    if s.final:
+        return _ended(s, _outcome(s), counts, said=said, heard=heard)
+    return _progress(s, counts) | {"said": said, "heard": heard}
+
+
+def _progress(s: _Statement, counts: Row) -> Row:
+    return {
+        "request": bytes.fromhex(s.request or ""),
+        "exchange": s.exchange,
+        "said": None,
+        "heard": None,
+        **_NO_COUNTS,
+        **counts,
     }
 
 
 def _ended(
-    request: bytes, s: _Statement, outcome: str, *, said: int | None = None, heard: int | None = None
+    s: _Statement, outcome: str, counts: Row, *, said: int | None = None, heard: int | None = None
 ) -> Row:
     return {
-        "request": request,
+        "request": bytes.fromhex(s.request or ""),
         "exchange": s.exchange,
         "ended_ms": s.issued_at,
         "outcome": outcome,
@@ -296,6 +379,8 @@ def _ended(
         "status": s.status,
         "said": said,
         "heard": heard,
+        **_NO_COUNTS,
+        **counts,
     }
 
 
@@ -303,7 +388,7 @@ def _settled(request: bytes, s: _Statement, heard: int) -> Row:
     """What a peer says became of a request in doubt; it is final (PROTOCOL M4)."""
     # Taken: it answered, and the answer went astray. Lost: it misses the leaves that would tell.
     outcome = "not_taken" if s.delivery == "not_sent" else "lost" if s.heard is None else "taken"
-    row: Row = dict.fromkeys((*_END, *_PLACES))
+    row: Row = dict.fromkeys((*_END, *_PLACES)) | _NO_COUNTS
     return row | {"request": request, "ended_ms": s.issued_at, "outcome": outcome, "heard": heard}
 
 
@@ -318,16 +403,16 @@ def tell(row: Row, told: Row) -> None:
 
     The later end wins, but what the provider's program answered stays; so does the leaf at which a request stands first.
     A doubt covers nothing that is known, and only the very peer that was asked resolves one. An answer that was refused
-    ends what was open and nothing else.
+    ends what was open and nothing else. What was said or taken counts, whatever the end.
     """
-    if _RANK.get(told["outcome"], 0) < _RANK.get(row["outcome"], 0):
+    if is_progress(told):
+        _count(row, told)
+        row["said"], row["heard"] = _later(told["said"], row["said"]), _later(told["heard"], row["heard"])
         return
-    is_doubt, resolves = told["outcome"] == "in_doubt", _resolves(told)
-    if (is_doubt or resolves) and row["outcome"] not in _UNKNOWN_END:
-        return
-    if told["outcome"] == "invalid" and row["outcome"] != "open":
-        return
-    if "peer" in told and resolves and row.get("peer") != told["peer"]:
+    resolves = _resolves(told)
+    if not _is_told(row, told, resolves=resolves):
+        if not resolves:
+            _count(row, told)
         return
     is_begin = "role" in told
     for name in _PLACES:
@@ -335,7 +420,38 @@ def tell(row: Row, told: Row) -> None:
             told[name] = row[name]
     if "exchange" in row:
         told["exchange"] = row["exchange"]
+    _count(told, row)
     row.update(told)
+
+
+def _is_told(row: Row, told: Row, *, resolves: bool) -> bool:
+    """Whether ``told`` changes the end of a row."""
+    if _RANK.get(told["outcome"], 0) < _RANK.get(row["outcome"], 0):
+        return False
+    if (resolves or told["outcome"] == "in_doubt") and row["outcome"] not in _UNKNOWN_END:
+        return False
+    if told["outcome"] == "invalid" and row["outcome"] != "open":
+        return False
+    return not (resolves and "peer" in told and row.get("peer") != told["peer"])
+
+
+def _later(told: int | None, before: int | None) -> int | None:
+    return before if told is None else told
+
+
+def is_progress(told: Row) -> bool:
+    """Whether a leaf tells of a segment that neither begins nor ends its call, or how far one was handed on."""
+    return "outcome" not in told
+
+
+def _count(row: Row, other: Row) -> None:
+    """Add what ``other`` counts. What was handed on only rises: whichever says more was said later."""
+    for name in COUNTS:
+        if other[name]:
+            row[name] += other[name]
+    for name in HANDED:
+        if other[name] is not None and (row[name] is None or other[name] > row[name]):
+            row[name] = other[name]
 
 
 def _resolves(told: Row) -> bool:
@@ -393,22 +509,49 @@ def _place(name: str, begins: ColumnElement[bool]) -> ColumnElement[int]:
     return case((begins, func.coalesce(old, new)), else_=func.coalesce(new, old))
 
 
+def _if_it_yields(outcome: ColumnElement[str], new: dict[str, Any]) -> dict[str, ColumnElement[Any]]:
+    return {name: case((_yields(outcome), value), else_=EXCHANGES.c[name]) for name, value in new.items()}
+
+
+def _more(name: str, new: ColumnElement[int]) -> ColumnElement[int]:
+    """The greater, of which either may be null."""
+    old = EXCHANGES.c[name]
+    return case((or_(new.is_(None), new < old), old), else_=new)
+
+
 _BEGIN: Final = _insert.on_conflict_do_update(
     index_elements=[EXCHANGES.c.begun_ms, EXCHANGES.c.request, EXCHANGES.c.log],
-    set_={name: _insert.excluded[name] for name in _END}
-    | {"said": _place("said", _is_consumer), "heard": _place("heard", not_(_is_consumer))},
-    where=_yields(_insert.excluded.outcome),
+    set_=_if_it_yields(
+        _insert.excluded.outcome,
+        {name: _insert.excluded[name] for name in _END}
+        | {"said": _place("said", _is_consumer), "heard": _place("heard", not_(_is_consumer))},
+    )
+    | {name: EXCHANGES.c[name] + _insert.excluded[name] for name in COUNTS}
+    | {name: _more(name, _insert.excluded[name]) for name in HANDED},
 )
+_is_row = and_(
+    EXCHANGES.c.exchange == bindparam("exchange"),
+    EXCHANGES.c.request == bindparam("request"),
+    EXCHANGES.c.log == bindparam("log"),
+)
+_new_places: dict[str, ColumnElement[Any]] = {
+    name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _PLACES
+}
+_new_counts: dict[str, ColumnElement[Any]] = {
+    name: EXCHANGES.c[name] + bindparam(name) for name in COUNTS
+} | {name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in HANDED}
+# Segments that end nothing, before what ends their call.
+_COUNT: Final = update(EXCHANGES).where(_is_row).values(_new_counts | _new_places)
 _CHANGE: Final = (
     update(EXCHANGES)
-    .where(
-        EXCHANGES.c.exchange == bindparam("exchange"),
-        EXCHANGES.c.request == bindparam("request"),
-        EXCHANGES.c.log == bindparam("log"),
-        _yields(bindparam("outcome", type_=String)),
+    .where(_is_row)
+    .values(
+        _if_it_yields(
+            bindparam("outcome", type_=String),
+            {name: bindparam(name, type_=EXCHANGES.c[name].type) for name in _END} | _new_places,
+        )
+        | _new_counts
     )
-    .values({name: bindparam(name) for name in _END})
-    .values({name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in _PLACES})
 )
 # An answer that was refused ends what was open and nothing else. A partial index is used only where its own condition
 # stands, so that of ``exchanges_unknown`` stands here beside the narrower one.
@@ -418,18 +561,14 @@ _REFUSE: Final = (
         EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _IS_UNKNOWN, _OPEN
     )
     .values({name: bindparam(name) for name in ("outcome", "reason", "heard")})
+    .values(_new_counts)
 )
 # What comes when nobody waits any more ends a doubt, if it comes from the peer that was asked.
 _RESOLVE: Final = (
     update(EXCHANGES)
-    .where(
-        EXCHANGES.c.exchange == bindparam("exchange"),
-        EXCHANGES.c.request == bindparam("request"),
-        EXCHANGES.c.log == bindparam("log"),
-        EXCHANGES.c.peer == bindparam("peer"),
-        _IS_UNKNOWN,
-    )
+    .where(_is_row, EXCHANGES.c.peer == bindparam("peer"), _IS_UNKNOWN)
     .values({name: bindparam(name) for name in (*_END, "heard")})
+    .values(asked_handed=_new_counts["asked_handed"])
 )
 _SETTLE: Final = (
     update(EXCHANGES)
@@ -443,13 +582,14 @@ _RECEIPT: Final = _receipt.on_conflict_do_update(
 
 
 def statements_for(dialect: Dialect) -> list[tuple[str, Sequence[str]]]:
-    """What begins a row, changes one, ends one by a refused answer; ends a doubt by a late answer, by the peer's word.
+    """What counts, begins a row, changes one, ends one by a refused answer; ends a doubt late, or by the peer's word.
 
     Each with its values' names in order. For a driver that takes values by place. It gets a batch of rows at once:
     SQLAlchemy would copy each for longer than SQLite takes to store it.
     """
     compiled = [
-        statement.compile(dialect=dialect) for statement in (_BEGIN, _CHANGE, _REFUSE, _RESOLVE, _SETTLE)
+        statement.compile(dialect=dialect)
+        for statement in (_COUNT, _BEGIN, _CHANGE, _REFUSE, _RESOLVE, _SETTLE)
     ]
     return [(str(one), one.positiontup or ()) for one in compiled]
 
@@ -529,16 +669,17 @@ class ExchangeIndex:
     def add(self, log: str, leaves: Iterable[StoredLeaf]) -> int:
         """Take in further leaves of ``log``, in order, as one transaction; returns how many there are now.
 
-        Keeps their rows until then, not the leaves.
+        Keeps their rows until then, not the leaves. What was taken in before is not counted again.
         """
         batch = _Batch()
-        size = 0
+        size = known = self.size(log)
         for stored in leaves:
-            batch.take(stored)
-            size = stored.index + 1
-        if not size:
-            return self.size(log)
-        rows = [*batch.rows.values(), *batch.resolving]
+            if stored.index >= known:
+                batch.take(stored)
+                size = stored.index + 1
+        if size == known:
+            return known
+        rows = [*batch.counted.values(), *batch.rows.values(), *batch.resolving]
         with self._connect() as connection, connection.begin():
             names = {log, *filter(None, (row.get("peer") for row in rows))}
             numbers = {
@@ -548,7 +689,8 @@ class ExchangeIndex:
             for row in rows:
                 row["log"], row["peer"] = numbers[log], numbers.get(row.get("peer") or "")
             *changing, resolve, settle = self._statements
-            for (sql, values), some in zip(changing, _by_kind(batch.rows.values()), strict=True):
+            kinds = (list(batch.counted.values()), *_by_kind(batch.rows.values()))
+            for (sql, values), some in zip(changing, kinds, strict=True):
                 if some:
                     connection.exec_driver_sql(sql, list(map(values, some)))
             # In their order: of a late answer and the peer's word, the first counts.
@@ -604,6 +746,8 @@ class _Batch:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Row] = {}
+        # Segments of streams that began in an earlier batch, and that end nothing.
+        self.counted: dict[bytes, Row] = {}
         # Late answers to requests whose peer stands in the file only, and what peers say became of such requests.
         self.resolving: list[Row] = []
         self.receipts: list[dict[str, int | str]] = []
@@ -617,7 +761,16 @@ class _Batch:
         if told is None:
             return
         row = self.rows.get(told["request"])
-        if _resolves(told) and (row is None or "role" not in row):
+        if is_progress(told) and (row is None or "role" not in row):
+            counted = self.counted.get(told["request"])
+            if counted is None:
+                self.counted[told["request"]] = told
+            else:
+                tell(counted, told)
+            return
+        if is_progress(told) and row is not None:
+            tell(row, told)
+        elif _resolves(told) and (row is None or "role" not in row):
             self.resolving.append(told)
         elif row is None:
             self.rows[told["request"]] = told

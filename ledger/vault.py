@@ -33,6 +33,9 @@ SLOTS_AHEAD: Final = 65_536
 KEY_BYTES: Final = 32
 _INFO: Final = b"passerelle/1/body"
 _HEADER = struct.Struct("<QBII")  # leaf index, part, slot, day key number
+BODY_OVERHEAD: Final = (
+    _HEADER.size + 16
+)  # what a BODY record adds to a body: its header, and the tag of AES-GCM
 _NONCE: Final = b"\x00" * 12  # each key encrypts exactly one body
 _PURGE = struct.Struct("<BQIQ")  # kind, leaf index, slot or day key number, UTC milliseconds
 _DAY_KEYS_MAX_BYTES: Final = 1 << 28

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.heads import ConfigurationMark
 from core.leaves import Heard, MalformedLeafError, Note, Role, heard_leaf, note_leaf, said_leaf
 from core.merkle import leaf_hash
-from core.statements import AgreementMark, Statement, User, encode_statement
+from core.payloads import encode_payloads
+from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
 from ledger.index import MAX_ROWS, SCHEMA, ExchangeIndex, Filter, Row, place_of, row_of, statements_for
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
@@ -72,7 +73,7 @@ def said(index: int, kind: str, number: int, **changed: object) -> StoredLeaf:
 def heard(index: int, kind: str, number: int, verdict: str = "taken", **changed: object) -> StoredLeaf:
     """A leaf about a peer's statement, which lies beside it."""
     data = statement(kind, number, from_=PEER, to=MINE, **changed)
-    role: Role = "request" if kind == "request" else "response"
+    role: Role = "response" if kind in ANSWERS else "request"
     hashed = leaf_hash(said_leaf(PEER, data)).hex()
     leaf = heard_leaf(MINE, Heard(1, role, PEER, 7, hashed, "ab" * 32, verdict, None))
     return StoredLeaf(index, leaf, ((AttachmentKind.STATEMENT, data),), None)
@@ -383,6 +384,7 @@ def test_a_batch_and_the_file_follow_one_rule(tmp_path: Path, number: int, kinds
     asked: list[StoredLeaf] = []
     first: list[StoredLeaf] = []
     second: list[StoredLeaf] = []
+    among = len(kinds) ** 2
     # Nobody waits for a request that was resolved: a worker says no more of it, but for a doubt that it had planned.
     pairs = [
         (one, other)
@@ -392,10 +394,10 @@ def test_a_batch_and_the_file_follow_one_rule(tmp_path: Path, number: int, kinds
     for at, (one, other) in enumerate(pairs):
         mark = {"exchange": f"01936f00-0000-7000-8000-{at:012d}"}
         of = mark | {"request": request_hash(number, **mark)}
-        begins = said(10 * at, "request", 1, **mark) if number == 1 else heard(10 * at, "request", 2, **mark)
+        begins = said(at, "request", 1, **mark) if number == 1 else heard(at, "request", 2, **mark)
         asked.append(begins)
-        first.append(kinds[one](10 * at + 1, of | {"issued_at": 2000}))
-        second.append(kinds[other](10 * at + 2, of | {"issued_at": 3000}))
+        first.append(kinds[one](among + at, of | {"issued_at": 2000}))
+        second.append(kinds[other](2 * among + at, of | {"issued_at": 3000}))
 
     cuts: dict[str, list[list[StoredLeaf]]] = {
         "one": [asked + first + second],
@@ -414,6 +416,101 @@ def test_a_batch_and_the_file_follow_one_rule(tmp_path: Path, number: int, kinds
     assert [len(rows) for rows in told.values()] == [len(pairs)] * 4
     differ = [pair for pair, *rows in zip(pairs, *told.values(), strict=True) if rows != [rows[0]] * 4]
     assert differ == []
+
+
+# --- streams ---
+
+
+def segments_of(number: int, *, broken: bool) -> list[StoredLeaf]:
+    """A call of three segments each way, as its consumer (1) or its provider (2) logs it, to its end or cut."""
+    first: dict[str, Any] = {"final": False, "payloads": ["ee" * 32] * 3}
+    name = request_hash(number, **first)
+    ask, answer = (said, heard) if number == 1 else (heard, said)
+    later: dict[str, Any] = {"request": name, "final": False}
+    leaves = [
+        ask(1, "request", number, **first),
+        ask(2, "request", number, sequence=1, payloads=["ee" * 32] * 4, **later),
+        answer(3, "response", number, heard=0, status=None, payloads=["ee" * 32] * 2, **later),
+        ask(4, "request", number, sequence=2, payloads=[], request=name),
+        answer(5, "response", number, sequence=1, heard=1, status=None, payloads=["ee" * 32], **later),
+    ]
+    if not broken:
+        final: dict[str, Any] = {"sequence": 2, "heard": 2, "request": name, "payloads": ["ee" * 32] * 3}
+        return [*leaves, answer(6, "response", number, **final)]
+    if number == 1:
+        return [*leaves, said(6, "abandon", 1, heard=0, request=name, reason="PEER_LOST")]
+    return [
+        *leaves,
+        heard(6, "cancel", 2, heard=0, request=name),
+        said(7, "refusal", 2, heard=1, request=name, reason="INTERRUPTED", status=14),
+    ]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_stream_is_one_row_that_its_final_segment_ends(
+    index: ExchangeIndex, number: int, batch: int
+) -> None:
+    """Whatever came before counts, and leaves it open."""
+    leaves = segments_of(number, broken=False)
+
+    (open_row,) = taken_in(index, leaves[:-1], batch)
+    (row,) = taken_in(index, leaves[-1:], batch)
+
+    assert (open_row["outcome"], open_row["status"], open_row["ended_ms"]) == ("open", None, None)
+    assert (row["outcome"], row["status"]) == ("granted", 0)
+    assert [row[name] for name in ("asked_segments", "asked_messages", "asked_handed")] == [3, 6, 3]
+    assert [row[name] for name in ("answered_segments", "answered_messages")] == [3, 4]
+    assert (row["said"], row["heard"]) == ((1, 6) if number == 1 else (6, 1))
+    assert row["begun_ms"] == 1000 + number
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 100])
+@pytest.mark.parametrize(
+    ("number", "told"), [(1, ("in_doubt", 3, 2, 2, 1)), (2, ("refused", 3, 2, 2, 1))], ids=["asked", "served"]
+)
+def test_a_broken_stream_tells_what_was_delivered(
+    index: ExchangeIndex, number: int, told: tuple[object, ...], batch: int
+) -> None:
+    """What was said or taken here, and what was handed on as those say who did it."""
+    (row,) = taken_in(index, segments_of(number, broken=True), batch)
+
+    names = ("outcome", "asked_segments", "asked_handed", "answered_segments", "answered_handed")
+    assert tuple(row[name] for name in names) == told
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_segments_that_nobody_took_count_for_nothing(index: ExchangeIndex, batch: int) -> None:
+    """A repetition was refused, what came late was handed to nobody; only what ends the call late ends a doubt."""
+    name = request_hash(1)
+    late: dict[str, Any] = {"request": name, "final": False, "status": None}
+    leaves = [
+        said(1, "request", 1),
+        said(2, "abandon", 1, reason="PEER_LOST"),
+        heard(3, "response", 1, "late", **late),
+        heard(4, "request", 2),
+        heard(5, "request", 2, "refused:STATEMENT_INVALID", sequence=1, request=request_hash(2)),
+        heard(6, "request", 2, "late", sequence=1, request=request_hash(2)),
+    ]
+
+    doubt, served = taken_in(index, leaves, batch)
+    resolved, _ = taken_in(index, [heard(7, "response", 1, "late", sequence=1, request=name)], batch)
+
+    assert (doubt["outcome"], doubt["answered_segments"]) == ("in_doubt", 0)
+    assert (served["outcome"], served["asked_segments"]) == ("open", 1)
+    assert resolved["outcome"] == "granted"
+
+
+def test_bytes_are_those_of_the_payloads(index: ExchangeIndex) -> None:
+    """Counted from the sealed body, whose key may be gone; what was not kept counts nothing."""
+    payloads = ((bytes(16), 0, b"metadata"), (bytes(16), 0, b"a message"))
+    sealed = bytes(17) + encode_payloads(payloads) + bytes(16)
+    asked = said(1, "request", 1, payloads=["ee" * 32] * 2)
+
+    index.add(MINE, [StoredLeaf(1, asked.leaf, (), sealed), heard(2, "response", 1)])
+
+    (row,) = index.search(Filter())
+    assert (row["asked_bytes"], row["answered_bytes"]) == (len(b"metadataa message"), 0)
 
 
 def test_leaves_about_no_exchange_change_nothing() -> None:

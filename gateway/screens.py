@@ -37,6 +37,12 @@ _OUTCOMES: Final = {
     log_pb2.EXCHANGE_OUTCOME_TAKEN: Text("prise, réponse perdue", "taken, answer lost"),
     log_pb2.EXCHANGE_OUTCOME_LOST: Text("sans trace chez le pair", "no trace at the peer"),
 }
+# The program has its status.
+_ANSWERED: Final = (
+    log_pb2.EXCHANGE_OUTCOME_GRANTED,
+    log_pb2.EXCHANGE_OUTCOME_ERROR,
+    log_pb2.EXCHANGE_OUTCOME_REFUSED,
+)
 _SIDES: Final = {
     log_pb2.SIDE_CONSUMER: Text("consommateur", "consumer"),
     log_pb2.SIDE_PROVIDER: Text("fournisseur", "provider"),
@@ -185,6 +191,7 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
                 f"agreement {one.agreement or '–'} v{one.agreement_version}",
             )
         )
+        lines += _directions(one)
     if found.further:
         lines.append(
             Text(
@@ -198,6 +205,7 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
             "↔" if entry.from_peer else "·",
             coded(entry.label),
             coded(entry.kind),
+            str(entry.sequence) if entry.HasField("sequence") else "–",
             str(entry.index),
             f"{entry.log[:16]}…",
             f"{entry.leaf_hash[:16]}…" if entry.leaf_hash else "–",
@@ -210,12 +218,63 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
         Text("pair", "peer"),
         Text("feuille", "leaf"),
         Text("genre", "kind"),
+        Text("segment", "segment"),
         Text("rang", "index"),
         Text("journal", "log"),
         Text("empreinte", "leaf hash"),
         Text("écrit à", "written at"),
     )
     return Screen(lines, [Table(Text("Feuilles", "Leaves"), header, rows)])
+
+
+def _directions(one: log_pb2.Exchange) -> list[Text]:
+    """What went each way; nothing for a call that was one segment each way and is over."""
+    is_whole = one.outcome in _ANSWERED or not one.answered.segments
+    if max(one.asked.segments, one.answered.segments) <= 1 and is_whole:
+        return []
+    is_ours = one.side == log_pb2.SIDE_CONSUMER
+    asked, answered = _counted(one.asked), _counted(one.answered)
+    said, taken = Text("dits ici", "said here"), Text("pris ici", "taken here")
+    here = (said, taken) if is_ours else (taken, said)
+    # What was taken before the end is released before the end (docs/protocol/stream.md).
+    is_released = is_ours and not one.answered.HasField("handed") and one.outcome in _ANSWERED
+    to_adapter = _handed(one.asked, Text("à l'adaptateur", "to the adapter"), is_ours=not is_ours)
+    to_program = _handed(
+        log_pb2.Direction(handed=one.answered.segments) if is_released else one.answered,
+        Text("au programme", "to the program"),
+        is_ours=is_ours,
+    )
+    return [
+        Text(
+            f"demandé : {asked.fr} {here[0].fr}, {to_adapter.fr}",
+            f"asked: {asked.en} {here[0].en}, {to_adapter.en}",
+        ),
+        Text(
+            f"répondu : {answered.fr} {here[1].fr}, {to_program.fr}",
+            f"answered: {answered.en} {here[1].en}, {to_program.en}",
+        ),
+    ]
+
+
+def _counted(way: log_pb2.Direction) -> Text:
+    return Text(
+        f"{way.messages} message(s), {way.bytes} octets, en {way.segments} segment(s)",
+        f"{way.messages} message(s), {way.bytes} bytes, in {way.segments} segment(s)",
+    )
+
+
+def _handed(way: log_pb2.Direction, to_whom: Text, *, is_ours: bool) -> Text:
+    """How much of it reached a program, as the gateway beside that program says."""
+    if not way.HasField("handed") and is_ours:
+        return Text(f"remis {to_whom.fr} : pas encore noté", f"handed {to_whom.en}: not on record yet")
+    if not way.HasField("handed"):
+        return Text(
+            f"remis {to_whom.fr} : seule sa passerelle le sait",
+            f"handed {to_whom.en}: known to its gateway alone",
+        )
+    return Text(
+        f"remis {to_whom.fr} : {way.handed} segment(s)", f"handed {to_whom.en}: {way.handed} segment(s)"
+    )
 
 
 def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
@@ -230,6 +289,7 @@ def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
             one.purpose,
             Coded(log_pb2.ExchangeOutcome.Name(one.outcome), _OUTCOMES.get(one.outcome, Text("?", "?"))),
             one.reason,
+            f"{one.asked.messages} / {one.answered.messages}",
         )
         for one in found.exchanges
     ]
@@ -242,6 +302,7 @@ def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
         Text("finalité", "purpose"),
         Text("issue", "outcome"),
         Text("motif", "reason"),
+        Text("messages (demandés / répondus)", "messages (asked / answered)"),
     )
     nothing = [] if rows else [Text("Aucun échange trouvé.", "No exchange was found.")]
     return Screen(nothing, [Table(Text("Échanges", "Exchanges"), header, rows)])

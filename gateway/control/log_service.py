@@ -14,6 +14,7 @@ from core.identifiers import require_exchange_id
 from core.leaves import HEARD, parse_heard, parse_leaf
 from core.reasons import ExchangeError, Reason
 from core.statements import parse_statement
+from core.streams import is_segment
 from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook, Proof, SignedHead, WorkerLog
 from gateway.control.services import RoleCheck, timestamp
@@ -201,6 +202,17 @@ def _exchange(row: Row) -> log_pb2.Exchange:
         peer=row["peer"] or "",
         receipt=row["receipt"] or "",
         in_doubt_since=ended if is_in_doubt else None,
+        asked=_direction(row, "asked"),
+        answered=_direction(row, "answered"),
+    )
+
+
+def _direction(row: Row, way: str) -> log_pb2.Direction:
+    return log_pb2.Direction(
+        segments=row[f"{way}_segments"],
+        messages=row[f"{way}_messages"],
+        bytes=row[f"{way}_bytes"],
+        handed=row[f"{way}_handed"],
     )
 
 
@@ -219,6 +231,8 @@ def _entries(log: WorkerLog, row: Row) -> Iterator[log_pb2.ExchangeEntry]:
             statement = parse_statement(leaf.body)
             entry.label, entry.kind = "said", statement.kind
             entry.issued_at.CopyFrom(timestamp(statement.issued_at))
+            if is_segment(statement):
+                entry.sequence = statement.sequence
             yield entry
             if statement.to is not None:
                 yield from _receipt(log, index, statement.to)
@@ -236,6 +250,7 @@ def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iter
                 leaf_hash=leaf,
                 from_peer=True,
                 issued_at=timestamp(statement.issued_at),
+                sequence=statement.sequence if is_segment(statement) else None,
             )
 
 

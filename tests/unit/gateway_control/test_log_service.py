@@ -100,7 +100,7 @@ class OneLog:
         leaf = said_leaf(self.id, encode_statement(statement(kind, number, self.id, **fields)))
         hashed = leaf_hash(leaf)
         self._commit.commit_now([Entry(leaf, hashed)])
-        if kind == "request":
+        if kind == "request" and not fields.get("sequence"):
             self.requests[number] = hashed.hex()
 
     def hear(self, kind: str, number: int, verdict: str = "taken", **fields: object) -> None:
@@ -322,6 +322,28 @@ def test_an_unknown_exchange_is_refused(exchange_id: str, log: OneLog) -> None:
     """Malformed or not here."""
     with pytest.raises(ExchangeError):
         log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=exchange_id), _context())
+
+
+def test_a_stream_is_shown_by_its_first_and_its_newest_segment(log: OneLog) -> None:
+    """However many there are between them: what they amount to stands in the row."""
+    log.say("request", 1, final=False, payloads=["ee" * 32] * 3)
+    for sequence in range(1, 40):
+        log.say("request", 1, sequence=sequence, final=False, request=log.requests[1])
+        log.hear("response", 1, sequence=sequence - 1, final=False, status=None, heard=sequence)
+    log.report()
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    (row,) = shown.exchanges
+    assert row.outcome == log_pb2.EXCHANGE_OUTCOME_OPEN
+    assert (row.asked.segments, row.asked.messages, row.asked.handed) == (40, 41, 40)
+    assert (row.answered.segments, row.answered.messages) == (39, 38)
+    assert not row.answered.HasField("handed")
+    assert [(one.label, one.kind, one.sequence) for one in shown.entries] == [
+        ("said", "request", 0),
+        ("heard", "taken", 0),
+        ("said", "response", 38),
+    ]
 
 
 def test_proofs_lead_from_leaves_to_the_signed_root(log: OneLog) -> None:

@@ -1,5 +1,7 @@
 """What status, log, exchange and config put on a screen."""
 
+from typing import Any
+
 import pytest
 
 from core.agreements import Bilingual
@@ -179,9 +181,75 @@ def test_the_exchange_screen_shows_both_sides() -> None:
     assert "? → ? bj.land.v1.LandService/GetTitle" in french
     assert "finalité – · dossier – · convention – v0" in french
     assert (
-        "1 | · | dit (said) | refus (refusal) | 3 | abababababababab… | efefefefefefefef… | 2026-" in french
+        "1 | · | dit (said) | refus (refusal) | – | 3 | abababababababab… | efefefefefefefef… | 2026-"
+        in french
     )
-    assert "1 | ↔ | entendu (heard) | reçu (taken) | 4 | abababababababab… | – | –" in french
+    assert "1 | ↔ | entendu (heard) | reçu (taken) | – | 4 | abababababababab… | – | –" in french
+
+
+@pytest.mark.parametrize(
+    ("side", "outcome", "handed", "english"),
+    [
+        (
+            log_pb2.SIDE_CONSUMER,
+            log_pb2.EXCHANGE_OUTCOME_IN_DOUBT,
+            (2, 1),
+            [
+                "asked: 740 message(s), 90000 bytes, in 12 segment(s) said here, handed to the adapter: 2 segment(s)",
+                "answered: 3 message(s), 400 bytes, in 2 segment(s) taken here, handed to the program: 1 segment(s)",
+            ],
+        ),
+        (
+            log_pb2.SIDE_CONSUMER,
+            log_pb2.EXCHANGE_OUTCOME_GRANTED,
+            (12, None),
+            [
+                "asked: 740 message(s), 90000 bytes, in 12 segment(s) said here, handed to the adapter: 12 segment(s)",
+                "answered: 3 message(s), 400 bytes, in 2 segment(s) taken here, handed to the program: 2 segment(s)",
+            ],
+        ),
+        (
+            log_pb2.SIDE_PROVIDER,
+            log_pb2.EXCHANGE_OUTCOME_OPEN,
+            (None, None),
+            [
+                "asked: 740 message(s), 90000 bytes, in 12 segment(s) taken here, "
+                "handed to the adapter: not on record yet",
+                "answered: 3 message(s), 400 bytes, in 2 segment(s) said here, "
+                "handed to the program: known to its gateway alone",
+            ],
+        ),
+    ],
+    ids=["broken", "whole", "open"],
+)
+def test_a_stream_is_told_in_two_lines(
+    side: Any, outcome: Any, handed: tuple[int | None, int | None], english: list[str]
+) -> None:
+    """However many segments it has; how far each way got, as the gateway beside the program says."""
+    one = log_pb2.Exchange(
+        exchange_id="0192f1a0",
+        side=side,
+        outcome=outcome,
+        asked=log_pb2.Direction(segments=12, messages=740, bytes=90_000, handed=handed[0]),
+        answered=log_pb2.Direction(segments=2, messages=3, bytes=400, handed=handed[1]),
+    )
+    found = log_pb2.GetExchangeResponse(exchanges=[one])
+    before = found.SerializeToString(deterministic=True)
+
+    lines = text(exchange_screen(found), "en").splitlines()
+    french = text(exchange_screen(found), "fr")
+
+    assert [line for line in lines if line.startswith(("asked", "answered"))] == english
+    assert "demandé : 740 message(s), 90000 octets, en 12 segment(s)" in french
+    assert found.SerializeToString(deterministic=True) == before
+
+
+def test_a_call_of_one_message_each_way_has_no_such_lines() -> None:
+    """Its leaves say it all."""
+    way = log_pb2.Direction(segments=1, messages=1)
+    one = log_pb2.Exchange(outcome=log_pb2.EXCHANGE_OUTCOME_GRANTED, asked=way, answered=way)
+
+    assert "asked" not in text(exchange_screen(log_pb2.GetExchangeResponse(exchanges=[one])), "en")
 
 
 def test_requests_under_one_exchange_id_stand_apart() -> None:

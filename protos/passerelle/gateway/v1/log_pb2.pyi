@@ -251,6 +251,8 @@ class Exchange(_message.Message):
     PEER_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     IN_DOUBT_SINCE_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """UUIDv7, minted by the consumer's gateway. Another request may carry the same: `request_hash` tells them apart."""
     side: Global___Side.ValueType
@@ -299,6 +301,14 @@ class Exchange(_message.Message):
     def in_doubt_since(self) -> _timestamp_pb2.Timestamp:
         """When the request was given up; only while the outcome is IN_DOUBT."""
 
+    @_builtins.property
+    def asked(self) -> Global___Direction:
+        """What was asked: said here by the consumer's gateway, taken here by the provider's."""
+
+    @_builtins.property
+    def answered(self) -> Global___Direction:
+        """What was answered: said here by the provider's gateway, taken here by the consumer's."""
+
     def __init__(
         self,
         *,
@@ -322,14 +332,54 @@ class Exchange(_message.Message):
         peer: _builtins.str = ...,
         receipt: _builtins.str = ...,
         in_doubt_since: _timestamp_pb2.Timestamp | None = ...,
+        asked: Global___Direction | None = ...,
+        answered: Global___Direction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "in_doubt_since", b"in_doubt_since", "requested_at", b"requested_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "answered_at", b"answered_at", "asked", b"asked", "in_doubt_since", b"in_doubt_since", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered_at", b"answered_at", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "in_doubt_since", b"in_doubt_since", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "peer", b"peer", "purpose", b"purpose", "reason", b"reason", "receipt", b"receipt", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered", b"answered", "answered_at", b"answered_at", "asked", b"asked", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "in_doubt_since", b"in_doubt_since", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "peer", b"peer", "purpose", b"purpose", "reason", b"reason", "receipt", b"receipt", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Exchange: _TypeAlias = Exchange  # noqa: Y015
+
+@_typing.final
+class Direction(_message.Message):
+    """One direction of a call as this gateway's log holds it. A call with one message each way is one segment each way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    HANDED_FIELD_NUMBER: _builtins.int
+    segments: _builtins.int
+    """Signed segments."""
+    messages: _builtins.int
+    """Messages in them."""
+    bytes: _builtins.int
+    """Bytes of the messages and the metadata as they travelled; 0 where bodies are not kept."""
+    handed: _builtins.int
+    """How many segments were handed to the provider's program (of what was asked) or to the consumer's (of what was
+    answered); absent as long as nobody has said so.
+    """
+    def __init__(
+        self,
+        *,
+        segments: _builtins.int = ...,
+        messages: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        handed: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_handed", b"_handed", "handed", b"handed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_handed", b"_handed", "bytes", b"bytes", "handed", b"handed", "messages", b"messages", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__handed: _TypeAlias = _typing.Literal["handed"]  # noqa: Y015
+    _WhichOneofArgType__handed: _TypeAlias = _typing.Literal["_handed", b"_handed"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__handed) -> _WhichOneofReturnType__handed | None: ...
+
+Global___Direction: _TypeAlias = Direction  # noqa: Y015
 
 @_typing.final
 class GetExchangeRequest(_message.Message):
@@ -401,6 +451,7 @@ class ExchangeEntry(_message.Message):
     FROM_PEER_FIELD_NUMBER: _builtins.int
     ISSUED_AT_FIELD_NUMBER: _builtins.int
     ROW_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """Log that holds the leaf, 64 lower-case hex digits."""
     index: _builtins.int
@@ -415,6 +466,10 @@ class ExchangeEntry(_message.Message):
     """The leaf belongs to the peer's log; this gateway holds it as a statement or receipt received."""
     row: _builtins.int
     """Which of `exchanges` it belongs to, from 0."""
+    sequence: _builtins.int
+    """Number of the segment in its direction, from 0; absent for what is no segment. Of a stream, only the first segment
+    asked and the newest answered are shown.
+    """
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp:
         """When the statement says it was written; absent for heard leaves."""
@@ -430,12 +485,15 @@ class ExchangeEntry(_message.Message):
         from_peer: _builtins.bool = ...,
         issued_at: _timestamp_pb2.Timestamp | None = ...,
         row: _builtins.int = ...,
+        sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["issued_at", b"issued_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "issued_at", b"issued_at", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_peer", b"from_peer", "index", b"index", "issued_at", b"issued_at", "kind", b"kind", "label", b"label", "leaf_hash", b"leaf_hash", "log", b"log", "row", b"row"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "from_peer", b"from_peer", "index", b"index", "issued_at", b"issued_at", "kind", b"kind", "label", b"label", "leaf_hash", b"leaf_hash", "log", b"log", "row", b"row", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___ExchangeEntry: _TypeAlias = ExchangeEntry  # noqa: Y015
 

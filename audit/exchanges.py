@@ -37,7 +37,7 @@ from core.statements import AgreementMark, Statement, parse_statement
 from core.succession import Gap, read_gap
 from core.times import MAX_TIME_MS
 from ledger.headfile import read_head_file
-from ledger.index import row_of, tell
+from ledger.index import COUNTS, HANDED, row_of, tell
 from ledger.places import LogPlace
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
@@ -104,13 +104,15 @@ class Found(msgspec.Struct):
         begins_here: Whether the statement that begins it is in this log.
         last: Highest index of its leaves here.
         awaits_ms: When the statement was said whose receipt is due.
-        question_receipt: Whether the peer's receipt of our question is here.
-        answer_receipt: Whether the peer's receipt of our answer is here.
-        is_answered: Whether an answer was said or heard.
+        asked_segments: Segments of the question that were said or taken here; so for messages, bytes of payloads, and
+            for the answer, as ``ledger.index`` counts them.
+        asked_handed: Segments of it that were handed to the adapter; of the answer, to the program; ``None``: unknown.
+        receipts_due: Segments of our question, or of our answer with its end, whose receipt is not here.
+        receipts: Those whose receipt is.
+        is_answered: Whether the end of an answer was said or heard.
         is_late: Whether the answer came too late.
         stays_here: Whether nothing of it was sent.
-        bodies: What became of each of its bodies; ``none`` for one that was not kept.
-        destroyed: What opened those that are destroyed.
+        bodies: What became of its bodies, each state once; ``none`` for one that was not kept.
         destroyed_ms: When the last of these was, as the log says; ``None`` if it does not say so of each.
     """
 
@@ -139,13 +141,20 @@ class Found(msgspec.Struct):
     heard: int | None = None
     last: int = 0
     awaits_ms: int | None = None
-    question_receipt: bool = False
-    answer_receipt: bool = False
+    asked_segments: int = 0
+    asked_messages: int = 0
+    asked_bytes: int = 0
+    asked_handed: int | None = None
+    answered_segments: int = 0
+    answered_messages: int = 0
+    answered_bytes: int = 0
+    answered_handed: int | None = None
+    receipts_due: int = 0
+    receipts: int = 0
     is_answered: bool = False
     is_late: bool = False
     stays_here: bool = False
-    bodies: list[BodyState | Literal["none"]] = []
-    destroyed: list[BodyKeys] = []
+    bodies: set[BodyState | Literal["none"]] = set()
     destroyed_ms: int | None = None
     response: Response | None = None
 
@@ -168,9 +177,12 @@ class Found(msgspec.Struct):
     def _standing(self, log: ReadLog) -> Proof:
         if self.stays_here:
             return "own_log"
-        if self.answer_receipt or (self.role == "consumer" and self.is_answered):
+        has_all_receipts = self.receipts > 0 and not self.receipts_due
+        if self.is_answered and (self.role == "consumer" or has_all_receipts):
             return "both_logs"
-        if self.question_receipt or (self.role == "provider" and not self.is_answered):
+        if (has_all_receipts and self.role == "consumer") or (
+            self.role == "provider" and not self.is_answered
+        ):
             return "question_in_both_logs"
         # What a peer's receipt says becomes durable with the next leaf that concerns this peer.
         seen = log.seen_ms.get(self.peer or "", 0)
@@ -236,6 +248,8 @@ class Exchanges:
                 WITHOUT ROWID;
             CREATE TABLE purged (log INTEGER, kind INTEGER, number INTEGER, time INTEGER,
                 PRIMARY KEY (log, kind, number)) WITHOUT ROWID;
+            CREATE TABLE destroyed (request BLOB, log INTEGER, slot INTEGER, day_key INTEGER,
+                PRIMARY KEY (request, log, slot, day_key)) WITHOUT ROWID;
             BEGIN;
             """
         )
@@ -262,13 +276,23 @@ class Exchanges:
 
     def rows(self, wanted: Wanted) -> Iterator[Found]:
         """Those that are wanted, oldest first."""
-        query = f"SELECT data FROM rows {_PERIOD} ORDER BY time, exchange, log"  # noqa: S608  # a constant
-        for (data,) in self._db.execute(query, _period(wanted)):
+        query = f"SELECT request, data FROM rows {_PERIOD} ORDER BY time, exchange, log"  # noqa: S608  # a constant
+        for request, data in self._db.execute(query, _period(wanted)):
             found = msgspec.msgpack.decode(data, type=Found)
-            times = [self._purged_ms(found.log, one) for one in found.destroyed]
-            known = [one for one in times if one is not None]
-            found.destroyed_ms = max(known) if known and len(known) == len(times) else None
+            if "destroyed" in found.bodies:
+                found.destroyed_ms = self._destroyed_ms(request, found.log)
             yield found
+
+    def _destroyed_ms(self, request: bytes, log: int) -> int | None:
+        """When the last body of a request was destroyed, if the log says so of each."""
+        query = "SELECT slot, day_key FROM destroyed WHERE request = ? AND log = ?"
+        last = None
+        for slot, day_key in self._db.execute(query, (request, log)):
+            time_ms = self._purged_ms(log, BodyKeys(slot, day_key))
+            if time_ms is None:
+                return None
+            last = time_ms if last is None else max(last, time_ms)
+        return last
 
     def _take_purge(self, log: int, record: bytes) -> None:
         """What is erased again was gone before: the first time counts."""
@@ -392,10 +416,12 @@ class _Reading:
         found.last = max(found.last, stored.index)
         if statement.payloads:
             state = "none" if stored.body is None else self._bodies.state(stored.body)
-            found.bodies.append(state)
+            found.bodies.add(state)
             if state == "destroyed" and stored.body is not None:
-                found.destroyed.append(keys_of(stored.body))
-        if is_said:
+                destroyed = (request, self._number, *keys_of(stored.body))
+                self._db.execute("INSERT OR IGNORE INTO destroyed VALUES (?, ?, ?, ?)", destroyed)
+        if is_said and statement.to is not None and statement.kind in _RECEIPTED:
+            found.receipts_due += 1
             values = (self._number, stored.index, request, statement.kind)
             self._db.execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", values)
         self._store(request, found)
@@ -405,15 +431,14 @@ class _Reading:
         index = int.from_bytes(data[:8], "little")
         if index >= at:
             return  # a receipt stands beside a later leaf than the one it is about
-        query = "SELECT request, kind FROM said WHERE log = ? AND leaf = ?"
+        query = "DELETE FROM said WHERE log = ? AND leaf = ? RETURNING request, kind"
         row = self._db.execute(query, (self._number, index)).fetchone()
         found = self._load(row[0]) if row else None
         if found is None:
             return
-        if row[1] == "request":
-            found.question_receipt = True
-        elif row[1] in ("response", "refusal"):
-            found.answer_receipt = True
+        found.receipts_due -= 1
+        found.receipts += 1
+        if row[1] != "request":
             found.is_late = found.is_late or parse_heard(data[48:]).verdict == "late"
         self._store(row[0], found)
 
@@ -429,7 +454,9 @@ class _Reading:
 
 
 # What the index of a gateway tells of an exchange, told here by the same rule.
-_TOLD: Final = frozenset({"begun_ms", "ended_ms", "outcome", "reason", "status", "said", "heard"})
+_TOLD: Final = ("begun_ms", "ended_ms", "outcome", "reason", "status", "said", "heard", *COUNTS, *HANDED)
+# Statements whose receipt is waited for.
+_RECEIPTED: Final = ("request", "response", "refusal")
 
 
 def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
@@ -449,8 +476,7 @@ def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
         user=s.user.id if s.user else None,
         user_basis=s.user.basis if s.user else None,
         agreement=s.agreement,
-        bodies=[],
-        destroyed=[],
+        bodies=set(),
     )
 
 
@@ -458,7 +484,7 @@ def _tell(found: Found, s: Statement, verdict: str) -> None:
     """What a statement tells beyond the index; ``verdict`` is our record's, or ``said`` where it is our own word."""
     is_said = verdict == "said"
     is_home_refusal = s.kind == "refusal" and s.to is None
-    if s.kind == "request" or is_home_refusal:
+    if (s.kind == "request" and s.sequence == 0) or is_home_refusal:
         found.begins_here = True
     if s.configuration is not None and is_said and not found.is_own_configuration:
         found.configuration, found.is_own_configuration = s.configuration, True
@@ -466,14 +492,24 @@ def _tell(found: Found, s: Statement, verdict: str) -> None:
     if is_home_refusal:
         found.stays_here = True
     elif s.kind in ("response", "refusal"):
-        found.is_answered = True
+        found.is_answered = found.is_answered or s.kind == "refusal" or s.final
         found.is_late = found.is_late or verdict == "late"
         if s.kind == "response" and verdict in ("said", "taken"):
-            found.response = Response(s.records, s.sensitivity, s.cut.count if s.cut else 0)
+            found.response = _added(found.response if s.sequence else None, s)
     elif s.kind != "request" and is_said:
         found.stays_here = s.delivery == "not_sent"
     if is_said and not found.stays_here and s.kind in ("request", "response", "refusal"):
         found.awaits_ms = s.issued_at
+
+
+def _added(before: Response | None, s: Statement) -> Response:
+    """What an answer says of itself, segment by segment: records and cut fields in sum, the highest class."""
+    cut = s.cut.count if s.cut else 0
+    if before is None:
+        return Response(s.records, s.sensitivity, cut)
+    records = [one for one in (before.records, s.records) if one is not None]
+    classes = [one for one in (before.sensitivity, s.sensitivity) if one is not None]
+    return Response(sum(records) if records else None, max(classes, default=None), before.fields_cut + cut)
 
 
 def _cover(read: ReadLog, reader: LogReader, newest: bytes | None) -> None:

@@ -18,6 +18,7 @@ from core.leaves import Succession
 from core.reasons import Code, MalformedError
 from core.registrations import Registration, parse_registration
 from core.succession import Gap
+from ledger.index import COUNTS, HANDED
 from ledger.places import log_places
 from rpc.figures import local_time
 
@@ -41,6 +42,14 @@ COLUMNS: Final = {
     "user_basis": Text("identité", "identity"),
     "outcome": Text("issue", "outcome"),
     "reason": Text("motif", "reason"),
+    "asked_messages": Text("messages demandés", "messages asked"),
+    "asked_bytes": Text("octets demandés", "bytes asked"),
+    "asked_segments": Text("segments demandés", "segments asked"),
+    "asked_handed": Text("segments remis à l'adaptateur", "segments handed to the adapter"),
+    "answered_messages": Text("messages répondus", "messages answered"),
+    "answered_bytes": Text("octets répondus", "bytes answered"),
+    "answered_segments": Text("segments répondus", "segments answered"),
+    "answered_handed": Text("segments remis au programme", "segments handed to the program"),
     "records": Text("enregistrements", "records"),
     "sensitivity": Text("classe", "class"),
     "fields_cut": Text("champs retirés", "fields cut"),
@@ -59,7 +68,13 @@ _BESIDE: Final = {
     "user": "user_basis",
     "body": "destroyed_on",
 }
-TABLE_COLUMNS: Final = {name: words for name, words in COLUMNS.items() if name not in _BESIDE.values()}
+# What tables gather in one cell: of a call, how many messages; of a stream, also how far it came.
+_GATHERED: Final = (
+    *(f"{way}_{what}" for way in ("asked", "answered") for what in ("bytes", "segments", "handed")),
+)
+TABLE_COLUMNS: Final = {
+    name: words for name, words in COLUMNS.items() if name not in (*_BESIDE.values(), *_GATHERED)
+}
 UNKNOWN: Final = "unknown"
 NONE: Final = "none"
 _CODES: Final = {int(code): code.name for code in Code if code is not Code.OK}
@@ -183,6 +198,7 @@ def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
         return text.in_(language) if text else value
 
     words = {column: told(column, value) for column, value in row.items()}
+    words |= {f"{way}_messages": _told_way(row, way).in_(language) for way in ("asked", "answered")}
     method = str(row["method"] or "").rpartition(".")[2]
     beside = {
         column: f"{words[column]} ({words[other]})"
@@ -190,6 +206,18 @@ def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
         if row[column] and row[other] is not None
     }
     return words | beside | {"method": method, "log": f"{row['log'][:12]}…"}
+
+
+def _told_way(row: dict[str, Any], way: str) -> Text:
+    """How many messages went one way; of a stream, how many segments of how many were handed on."""
+    messages, segments, handed = (row[f"{way}_{what}"] for what in ("messages", "segments", "handed"))
+    if max(row["asked_segments"], row["answered_segments"]) <= 1:
+        return Text(f"{messages}", f"{messages}")
+    known = "?" if handed is None else handed
+    return Text(
+        f"{messages} (remis : {known} de {segments} segments)",
+        f"{messages} (handed on: {known} of {segments} segments)",
+    )
 
 
 def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, anchor: str) -> Iterator[str]:
@@ -259,6 +287,7 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
         "outcome": found.outcome,
         # What the provider answered has its canonical code; only a refusal of the layer has one of our reasons.
         "reason": found.reason or _CODES.get(found.status or 0),
+        **{name: getattr(found, name) for name in (*COUNTS, *HANDED)},
         "records": None if answer is None else UNKNOWN if answer.records is None else answer.records,
         "sensitivity": None if answer is None else answer.sensitivity or UNKNOWN,
         "fields_cut": None if answer is None else answer.fields_cut,
@@ -301,7 +330,7 @@ def _purpose_label(version: Version | None, purpose: str | None, language: Langu
 
 
 def _body(found: Found) -> str:
-    states = set(found.bodies)
+    states: set[str] = {*found.bodies}
     if len(states) <= 1:
         return states.pop() if states else NONE
     if UNKNOWN in states:
@@ -310,7 +339,7 @@ def _body(found: Found) -> str:
 
 
 def _destroyed_on(found: Found) -> str | None:
-    if not found.destroyed:
+    if "destroyed" not in found.bodies:
         return None
     return UNKNOWN if found.destroyed_ms is None else local_time(found.destroyed_ms)
 

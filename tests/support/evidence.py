@@ -22,11 +22,11 @@ from core.documents import digest
 from core.frames import FrameRecord, FrameRun, ReceiptRecord
 from core.heads import ConfigurationMark, TreeHead, head_digest, parse_head
 from core.identifiers import new_exchange_id, urn
-from core.leaves import Genesis, Heard, Note, genesis_leaf, heard_leaf, note_leaf, said_leaf
+from core.leaves import Genesis, Heard, Note, Role, genesis_leaf, heard_leaf, note_leaf, said_leaf
 from core.merkle import Edge, leaf_hash
 from core.payloads import Payload, encode_payloads, payload_digest
 from core.registrations import RegisteredLog, Registration
-from core.statements import AgreementMark, Statement, User, encode_statement
+from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
 from ledger.commit import Entry, GroupCommit
 from ledger.headfile import write_head_file
 from ledger.log import Log, create_log
@@ -61,6 +61,7 @@ class Side:
     edge: Edge | None = None
     notes: int = 0
     unrecorded: bytes | None = None
+    beside: list[tuple[AttachmentKind, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         log = self.directory / "log/0"
@@ -93,6 +94,7 @@ class Side:
         self, leaf: bytes, *attachments: tuple[AttachmentKind, bytes], body: bytes | None = None
     ) -> int:
         """Commit one leaf, with the head that was signed last, if it is not in the log yet; returns its index."""
+        attachments, self.beside = (*self.beside, *attachments), []
         entry = Entry(leaf, leaf_hash(leaf), attachments, body, "service")
         head, self.unrecorded = self.unrecorded, None
         return self.commit.commit_now([entry], head).first
@@ -272,6 +274,10 @@ class EvidenceCountry:
             anip.sign(self.mark)
         return Exchanged(asked.exchange or "", asked, said)
 
+    def stream(self, **request: Any) -> Talk:
+        """The begin of a call of several segments: its first request segment, with one message, said and taken."""
+        return Talk(self, request)
+
     def refuse_at_home(self) -> str:
         """PNS refuses a call of its own program: one said leaf, no agreement, no peer."""
         statement = msgspec.structs.replace(
@@ -352,6 +358,127 @@ class EvidenceCountry:
     def member_documents(self) -> list[MemberDocument]:
         """Both members' documents."""
         return [self.pns.member.document, self.anip.member.document]
+
+
+class Talk:
+    """A call between PNS and ANIP, segment by segment, as both logs hold it; each side's records reach the other.
+
+    What is said is heard at once, unless ``heard`` is ``None``; the receipt lies beside the sayer's next leaf.
+    """
+
+    def __init__(self, country: EvidenceCountry, request: dict[str, Any]) -> None:
+        self._country = country
+        self.request: Statement | None = None
+        self.name = ""
+        self.asked = self.answered = self.taken = 0
+        self.statements: list[Statement] = []
+        self.ask(**({"final": False} | request))
+
+    @property
+    def id(self) -> str:
+        """The exchange."""
+        return self.statements[0].exchange or ""
+
+    def ask(
+        self, messages: int = 1, *, final: bool = False, heard: str | None = "taken", **fields: Any
+    ) -> None:
+        """PNS says the next request segment."""
+        number = self.asked
+        payloads = self._payloads("asked", number, messages + (number == 0))
+        if self.request is None:
+            said = self._country._request(payloads, final=final, **fields)
+        else:
+            said = self._of(payloads, sequence=number, final=final, request=self.name, **fields)
+        self.asked += 1
+        hashed = self._say(self._country.pns, self._country.anip, said, payloads, heard)
+        if self.request is None:
+            self.request, self.name = said, hashed
+
+    def answer(
+        self, messages: int = 1, *, final: bool = False, heard: str | None = "taken", **fields: Any
+    ) -> None:
+        """ANIP says the next response segment; by default everything that was asked was handed on."""
+        number = self.answered
+        payloads = self._payloads("answered", number, messages + (number == 0) + final)
+        values = {"kind": "response", "sequence": number, "final": final, "status": 0 if final else None}
+        self.answered += 1
+        self.taken += heard == "taken"
+        said = self._by_anip(payloads, **(values | fields))
+        self._say(self._country.anip, self._country.pns, said, payloads, heard)
+
+    def refuse(self, reason: str = "INTERRUPTED", *, heard: str | None = "taken", **fields: Any) -> None:
+        """ANIP ends it by a refusal."""
+        values: dict[str, Any] = {"kind": "refusal", "final": True, "status": 14, "reason": reason}
+        said = self._by_anip((), **(values | {"delivery": "delivered"} | fields))
+        self._say(self._country.anip, self._country.pns, said, (), heard)
+
+    def end(self, kind: str = "cancel", *, heard: str | None = "taken", **fields: Any) -> None:
+        """PNS ends it; by default its program has all that was taken."""
+        handed = self.taken - 1 if self.taken else None
+        values: dict[str, Any] = {"kind": kind, "final": True, "request": self.name, "heard": handed}
+        said = self._of((), **(values | {"delivery": "unknown"} | fields))
+        self._say(self._country.pns, self._country.anip, said, (), heard)
+
+    def settle(self) -> None:
+        """What was learnt last becomes durable on both sides, beside a note."""
+        for side in (self._country.pns, self._country.anip):
+            if side.beside:
+                side.note()
+            side.sign(self._country.mark)
+
+    def _by_anip(self, payloads: tuple[Payload, ...], **fields: Any) -> Statement:
+        ends = {"from_": self._country.anip.log.log_id, "to": self._country.pns.log.log_id}
+        handed = {"request": self.name, "heard": self.asked - 1}
+        return self._of(payloads, **(ends | handed | fields))
+
+    def _of(self, payloads: tuple[Payload, ...], **fields: Any) -> Statement:
+        if self.request is None:
+            raise ValueError("a call begins with a request")
+        self._country.count += 1
+        values: dict[str, Any] = {
+            "payloads": [payload_digest(*one) for one in payloads],
+            "nonce": f"{self._country.count:032x}",
+            "issued_at": self._country.clock.now_ms(),
+        }
+        return msgspec.structs.replace(self.request, **(values | fields))
+
+    def _payloads(self, text: str, number: int, count: int) -> tuple[Payload, ...]:
+        return tuple(
+            (
+                hashlib.sha256(f"{text}{number}{at}".encode()).digest()[:16],
+                0,
+                f"{text} {number} {at}".encode(),
+            )
+            for at in range(count)
+        )
+
+    def _say(
+        self, sayer: Side, hearer: Side, said: Statement, payloads: tuple[Payload, ...], heard: str | None
+    ) -> str:
+        """One statement, its record, and its receipt; returns its leaf hash."""
+        self.statements.append(said)
+        mark, body = self._country.mark, encode_statement(said)
+        leaf = said_leaf(sayer.log.log_id, body)
+        kept = encode_payloads(payloads) if payloads else None
+        said_at = sayer.append(leaf, body=kept)
+        if heard is not None:
+            head = sayer.sign(mark)
+            frame = hearer.frame(sayer, head, said_at, [leaf])
+            role: Role = "response" if said.kind in ANSWERS else "request"
+            hashed, digested = leaf_hash(leaf).hex(), head_digest(head)
+            record = heard_leaf(
+                hearer.log.log_id,
+                Heard(1, role, sayer.log.log_id, said_at, hashed, digested, heard, None),
+            )
+            statement, framed = (AttachmentKind.STATEMENT, body), (AttachmentKind.FRAME, frame.encode())
+            heard_at = hearer.append(record, statement, framed, body=kept)
+            back = hearer.sign(mark)
+            framed_back = sayer.frame(hearer, back, heard_at, [record])
+            sayer.beside += [
+                (AttachmentKind.FRAME, framed_back.encode()),
+                (AttachmentKind.RECEIPT, _receipt(said_at, heard_at, back, record)),
+            ]
+        return leaf_hash(leaf).hex()
 
 
 def _receipt(own_index: int, peer_index: int, head: bytes, leaf: bytes) -> bytes:

@@ -636,3 +636,86 @@ def _answered_late(country: EvidenceCountry) -> None:
 def _refusal(result: Result) -> Reason:
     assert isinstance(result.exception, ExchangeError), result.output
     return result.exception.reason
+
+
+# --- streams ---
+
+_WAYS = ("asked_messages", "asked_segments", "asked_handed", "answered_messages", "answered_segments")
+
+
+def rows_of(side: Side) -> list[dict[str, Any]]:
+    result = listed(side, "--output", "json")
+    assert result.exit_code == 0, result.output
+    rows: list[dict[str, Any]] = json.loads(result.stdout)
+    return rows
+
+
+def test_a_stream_is_one_row_on_either_side(country: EvidenceCountry) -> None:
+    """Counted as each side says or takes it, whole in both logs."""
+    talk = country.stream()
+    talk.ask(3)
+    talk.answer(2)
+    talk.ask(0, final=True)
+    talk.answer(4, final=True)
+    talk.settle()
+
+    for side in (country.pns, country.anip):
+        (row,) = rows_of(side)
+        assert [row[name] for name in _WAYS] == [4, 3, 3, 6, 2]
+        assert (row["outcome"], row["proof"]) == ("granted", ["both_logs"])
+        assert row["asked_bytes"] == len("asked 0 0") * 5
+        assert row["answered_bytes"] == len("answered 0 0") * 8
+    table = listed(country.pns, "--lang", "en").output
+    assert "4 (handed on: 3 of 3 segments)" in table
+
+
+def test_a_broken_stream_shows_how_far_each_side_got(country: EvidenceCountry) -> None:
+    """What the consumer took and handed to its program; what the provider says of its adapter."""
+    talk = country.stream()
+    talk.answer(2, heard=None)
+    talk.ask(1)
+    talk.end("abandon", reason="PEER_LOST", heard=None, delivery="unknown")
+    talk.settle()
+
+    (mine,), (theirs,) = rows_of(country.pns), rows_of(country.anip)
+
+    assert [mine[name] for name in _WAYS] == [2, 2, None, 0, 0]
+    assert (mine["outcome"], mine["reason"], mine["answered_handed"]) == ("in_doubt", "PEER_LOST", 0)
+    assert [theirs[name] for name in _WAYS] == [2, 2, 1, 2, 1]
+    assert theirs["outcome"] == "open"
+    assert mine["proof"] == ["question_in_both_logs"]
+
+
+def test_receipts_of_every_segment_are_waited_for(country: EvidenceCountry) -> None:
+    """One that is missing in the middle is as good as none."""
+    talk = country.stream()
+    talk.ask(1, heard=None)
+    talk.ask(1, final=True)
+    talk.settle()
+
+    (row,) = rows_of(country.pns)
+
+    assert row["proof"] == ["receipt_awaited"]
+
+
+def test_bodies_of_a_stream_are_destroyed_in_part_and_in_whole(country: EvidenceCountry) -> None:
+    """However many there are, the row tells when the last one went."""
+    talk = country.stream()
+    for _ in range(5):
+        talk.ask(1)
+    talk.settle()
+    sealed = [stored.body for stored in LogReader(country.pns.log.directory).follow() if stored.body]
+
+    def erase(some: list[bytes]) -> None:
+        for body in some:
+            country.pns.commit.record_purge(country.pns.vault.erase(body))
+
+    erase(sealed[:2])
+    partly = rows_of(country.pns)[0]
+    country.clock.advance(timedelta(seconds=5))
+    erase(sealed[2:])
+    wholly = rows_of(country.pns)[0]
+
+    assert (len(sealed), partly["body"], wholly["body"]) == (6, "partly_destroyed", "destroyed")
+    assert partly["destroyed_on"] == local_time(NOW_MS)
+    assert wholly["destroyed_on"] == local_time(NOW_MS + 5_000)

@@ -28,8 +28,7 @@ from rpc.verdicts import judge, posed, verdict_line
 
 if TYPE_CHECKING:
     from audit.report import Report
-    from core.evidence import Parts
-    from ledger.evidence import BodyOpener
+    from ledger.evidence import BodyOpener, Evidence
     from ledger.places import LogPlace
     from ledger.trail import OpenBody
 
@@ -156,8 +155,7 @@ def export(
     exchange: str, directory: Path, out: Path, with_bodies: bool, purpose: str, mandate: str, lang: Language
 ) -> None:
     """Write the evidence of one exchange."""
-    from audit.container import write_container
-    from core.evidence import parse_manifest
+    from audit.container import ContainerLimitError, write_container
     from core.identifiers import require_exchange_id
     from ledger.evidence import require_bodies_allowed
 
@@ -166,16 +164,17 @@ def export(
     if with_bodies:
         require_bodies_allowed(purpose, mandate)
         open_bodies = _body_opener(directory)
-    parts = _gather(directory, exchange, open_bodies)
-    write_container(out, parts)
-    manifest = parse_manifest(parts["manifest.json"])
-    leaves = len(manifest.leaves)
+    evidence = _find(directory, exchange)
+    try:
+        write_container(out, evidence.parts(open_bodies))
+    except ContainerLimitError as error:
+        raise click.ClickException(error.text.in_(lang)) from None
     said = Text(
-        f"{out} : échange {exchange}, {leaves} feuilles prouvées",
-        f"{out}: exchange {exchange}, {leaves} proven leaves",
+        f"{out} : échange {exchange}, {evidence.leaves} feuilles prouvées",
+        f"{out}: exchange {exchange}, {evidence.leaves} proven leaves",
     )
     click.echo(said.in_(lang))
-    for missing in manifest.missing:
+    for missing in evidence.missing:
         click.echo(f"  {'manque :' if lang == 'fr' else 'missing:'} {missing}")
 
 
@@ -296,14 +295,14 @@ def verify_log(
 # --- export ---
 
 
-def _gather(directory: Path, exchange: str, open_bodies: BodyOpener | None) -> Parts:
-    """Gather; if the exchange is so young that no head covers it, wait for the next one."""
-    from ledger.evidence import gather_evidence
+def _find(directory: Path, exchange: str) -> Evidence:
+    """Find it; if it is so young that no head covers it, wait for the next one."""
+    from ledger.evidence import Evidence
 
     until = time.monotonic() + _HEAD_WAIT_S
     while True:
         try:
-            return gather_evidence(directory, exchange, open_bodies=open_bodies)
+            return Evidence(directory, exchange)
         except ExchangeError as error:
             if error.reason is not Reason.PROOF_INVALID or time.monotonic() > until:
                 raise

@@ -10,27 +10,36 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from core.evidence import (
     MANIFEST,
     MAX_CONTAINER_BYTES,
-    MAX_PART_BYTES,
+    MAX_DOCUMENTS,
     MAX_PARTS,
     MIMETYPE,
     MIMETYPE_PATH,
     Parts,
+    is_document_path,
     is_part_path,
+    max_part_bytes,
 )
+from core.language import Text
 from core.reasons import MalformedError, Reason
-from rpc.files import replace_file
+from rpc.files import replacing
 
 # Zip can hold no earlier time; a fixed one makes equal evidence equal bytes.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _ENCRYPTED: Final = 0x1
 _LOCAL_HEADER: Final = struct.Struct("<4s2xHH4xIIIHH")
-_END_BYTES: Final = 22
+_END: Final = struct.Struct("<4s4H2LH")
+_LARGE_END: Final = struct.Struct("<4sQ2H2L4Q")
+_LARGE_END_PLACE: Final = struct.Struct("<4sLQL")
+# What the end of a zip can count without the records for large files, and how they say that these hold the number.
+_MAX_COUNTED: Final = 0xFFFF
+_LARGE_VERSION: Final = 45
 _METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 
 
@@ -44,16 +53,52 @@ class MalformedContainerError(MalformedError):
         return (MalformedError, (self.reason, str(self)))
 
 
+class ContainerLimitError(ValueError):
+    """Evidence that is longer than what a verifier reads.
+
+    Attributes:
+        text: The same in both languages, with what can be done.
+    """
+
+    def __init__(self, limit: Text) -> None:
+        self.text = Text(
+            f"la preuve dépasse ce qu'un conteneur peut tenir ({limit.fr}) : l'exporter sans les contenus (sans "
+            "--with-bodies), ou faire vérifier le journal entier (passerelle audit verify-log)",
+            f"the evidence is longer than a container may be ({limit.en}): export it without the bodies (no "
+            "--with-bodies), or have the whole log verified (passerelle audit verify-log)",
+        )
+        super().__init__(self.text.en)
+
+
 def pack(parts: Parts) -> bytes:
-    """The bytes of a container; the same parts give the same bytes."""
+    """The bytes of a container; the same parts in the same order give the same bytes."""
     target = io.BytesIO()
+    _write_all(target, parts.items())
+    return target.getvalue()
+
+
+def _write_all(target: BinaryIO, parts: Iterable[tuple[str, bytes]]) -> None:
+    """Write part by part: none is held longer than it takes to pack it."""
+    count = size = documents = 0
     with zipfile.ZipFile(target, "w") as archive:
         _write(archive, MIMETYPE_PATH, MIMETYPE, zipfile.ZIP_STORED)
-        for path in sorted(parts, key=lambda one: (one != MANIFEST, one)):
+        for path, data in parts:
             if not is_part_path(path):
                 raise MalformedContainerError(f"no part can be named {path[:80]!a}")
-            _write(archive, path, parts[path], zipfile.ZIP_DEFLATED)
-    return target.getvalue()
+            count, size, documents = count + 1, size + len(data), documents + is_document_path(path)
+            if len(data) > max_part_bytes(path):
+                raise ContainerLimitError(_bytes(max_part_bytes(path)))
+            if count >= MAX_PARTS:
+                raise ContainerLimitError(Text(f"{MAX_PARTS} parties", f"{MAX_PARTS} parts"))
+            if documents > MAX_DOCUMENTS:
+                raise ContainerLimitError(Text(f"{MAX_DOCUMENTS} documents", f"{MAX_DOCUMENTS} documents"))
+            if size > MAX_CONTAINER_BYTES or target.tell() > MAX_CONTAINER_BYTES:
+                raise ContainerLimitError(_bytes(MAX_CONTAINER_BYTES))
+            _write(archive, path, data, zipfile.ZIP_DEFLATED)
+
+
+def _bytes(limit: int) -> Text:
+    return Text(f"{limit} octets", f"{limit} bytes")
 
 
 def _write(archive: zipfile.ZipFile, path: str, data: bytes, method: int) -> None:
@@ -64,9 +109,14 @@ def _write(archive: zipfile.ZipFile, path: str, data: bytes, method: int) -> Non
     archive.writestr(info, data)
 
 
-def write_container(path: Path, parts: Parts) -> None:
-    """Write a container, whole or not at all."""
-    replace_file(path, pack(parts))
+def write_container(path: Path, parts: Iterable[tuple[str, bytes]]) -> None:
+    """Write a container, whole or not at all, in bounded memory.
+
+    Raises:
+        ContainerLimitError: No verifier would read so much.
+    """
+    with replacing(path) as file:
+        _write_all(file, parts)
 
 
 def read_container(path: Path) -> Parts:
@@ -109,6 +159,8 @@ def _read_all(data: bytes, archive: zipfile.ZipFile) -> Parts:
         raise MalformedContainerError(f"more than {MAX_PARTS} parts")
     if not infos or infos[0].filename != MIMETYPE_PATH or infos[0].compress_type != zipfile.ZIP_STORED:
         raise MalformedContainerError("'mimetype' does not come first, stored")
+    if sum(is_document_path(info.filename) for info in infos) > MAX_DOCUMENTS + 1:
+        raise MalformedContainerError(f"more than {MAX_DOCUMENTS} documents")
     for info in infos:
         _require_harmless(info)
     _require_one_reading(data, archive)
@@ -119,8 +171,9 @@ def _read_all(data: bytes, archive: zipfile.ZipFile) -> Parts:
     parts: Parts = {}
     for info in infos:
         with archive.open(info) as part:
-            found = part.read(min(left, MAX_PART_BYTES) + 1)
-        if len(found) > min(left, MAX_PART_BYTES):
+            most = min(left, max_part_bytes(info.filename))
+            found = part.read(most + 1)
+        if len(found) > most:
             raise MalformedContainerError(f"{info.filename} is too large")
         left -= len(found)
         parts[info.filename] = found
@@ -150,8 +203,28 @@ def _require_one_reading(data: bytes, archive: zipfile.ZipFile) -> None:
         ):
             raise MalformedContainerError(f"{info.orig_filename[:80]!a} is not what the directory says")
         at = begin + name_bytes + info.compress_size
-    if at != archive.start_dir or archive.comment or data.rfind(b"PK\5\6") != len(data) - _END_BYTES:
+    if at != archive.start_dir or archive.comment or not data.endswith(_end(data, archive)):
         raise MalformedContainerError("there is something between, before or behind its parts")
+
+
+def _end(data: bytes, archive: zipfile.ZipFile) -> bytes:
+    """What must stand behind the directory, in its one written form: an end, for very many parts three records.
+
+    No other end may stand in it: a tool that looks for one elsewhere would read another directory.
+    """
+    begin, count = archive.start_dir, len(archive.infolist())
+    is_large = count > _MAX_COUNTED
+    behind = _END.size + (_LARGE_END.size + _LARGE_END_PLACE.size) * is_large
+    size = len(data) - behind - begin
+    if size < 0 or data.rfind(b"PK\5\6") != len(data) - _END.size:
+        raise MalformedContainerError("there is something behind its parts")
+    counted = min(count, _MAX_COUNTED)
+    end = _END.pack(b"PK\5\6", 0, 0, counted, counted, size, begin, 0)
+    if not is_large:
+        return end
+    fixed = (_LARGE_END.size - 12, _LARGE_VERSION, _LARGE_VERSION, 0, 0)
+    large = _LARGE_END.pack(b"PK\6\6", *fixed, count, count, size, begin)
+    return large + _LARGE_END_PLACE.pack(b"PK\6\7", 0, begin + size, 1) + end
 
 
 def _require_harmless(info: zipfile.ZipInfo) -> None:
@@ -160,5 +233,5 @@ def _require_harmless(info: zipfile.ZipInfo) -> None:
         raise MalformedContainerError(f"a part is named {info.orig_filename[:80]!a}")
     if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
         raise MalformedContainerError(f"{info.filename} is encrypted or packed in an unknown way")
-    if info.file_size > MAX_PART_BYTES:
+    if info.file_size > max_part_bytes(info.filename):
         raise MalformedContainerError(f"{info.filename} is too large")

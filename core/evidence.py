@@ -22,9 +22,13 @@ MANIFEST: Final = "manifest.json"
 CONSUMER_AGREEMENT: Final = "agreement/consumer.jwt"
 PROVIDER_AGREEMENT: Final = "agreement/provider.jwt"
 
-MAX_PARTS: Final = 512
+# A stream of a million messages each way takes 62,500 leaves, each with its proof, under as many as 31,250 heads.
+MAX_PARTS: Final = 256 * 1024
 MAX_PART_BYTES: Final = 16 * 1024 * 1024
-MAX_CONTAINER_BYTES: Final = 64 * 1024 * 1024
+MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
+MAX_CONTAINER_BYTES: Final = 512 * 1024 * 1024
+# Documents, keys, certificates: what does not grow with the exchange, and costs most to judge.
+MAX_DOCUMENTS: Final = 512
 
 _FOLDERS: Final = (
     "statements",
@@ -40,6 +44,8 @@ _FOLDERS: Final = (
 _PATH = re.compile(
     rf"(?:{'|'.join(_FOLDERS)})(?:/[A-Za-z0-9_](?:[A-Za-z0-9_.-]{{0,180}}[A-Za-z0-9_])?){{1,4}}"
 )
+
+_OF_LEAVES: Final = ("statements/", "proofs/", "heads/", "bodies/")
 
 Parts = dict[str, bytes]
 
@@ -105,6 +111,16 @@ def is_part_path(path: str) -> bool:
     return path in (MIMETYPE_PATH, MANIFEST) or _PATH.fullmatch(path) is not None
 
 
+def is_document_path(path: str) -> bool:
+    """Whether a part is one of those of which there are at most ``MAX_DOCUMENTS``, however long the exchange."""
+    return not path.startswith(_OF_LEAVES)
+
+
+def max_part_bytes(path: str) -> int:
+    """How long a part may be."""
+    return MAX_MANIFEST_BYTES if path == MANIFEST else MAX_PART_BYTES
+
+
 def require_part_path(path: str) -> str:
     """A name that a container may hold; raises ``MalformedDocumentError``."""
     if not is_part_path(path):
@@ -129,7 +145,7 @@ def member_key_path(thumbprint: str) -> str:
 
 def parse_manifest(data: bytes) -> Manifest:
     """Read ``manifest.json``; raises ``MalformedDocumentError``."""
-    manifest = decode_strict(data, Manifest)
+    manifest = decode_strict(data, Manifest, max_bytes=MAX_MANIFEST_BYTES)
     try:
         require_exchange_id(manifest.exchange)
         for leaf in manifest.leaves:

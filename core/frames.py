@@ -101,6 +101,7 @@ class FrameRecord:
                 if level == 0:
                     raise ProofError(f"leaf {index} is not in this frame")
                 found = node_hash(node(level - 1, 2 * index), node(level - 1, 2 * index + 1))
+                tiles[level, index] = found
             return found
 
         return node

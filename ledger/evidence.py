@@ -6,13 +6,13 @@ not judged here: the verifier does that, from the container and the anchor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from core.agreements import parse_agreement
-from core.configuration import AgreementEntry, CommonDocument, MemberDocument
+from core.configuration import AgreementEntry, CommonDocument, MemberDocument, member_target
 from core.documents import digest, encode
 from core.evidence import (
     CONSUMER_AGREEMENT,
@@ -32,7 +32,8 @@ from core.jws import DocumentKind, parse_document
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.registrations import Registration, parse_registration
-from core.statements import AgreementMark, Statement
+from core.statements import AgreementMark
+from core.streams import is_segment
 from ledger.places import LogPlace, log_places
 from ledger.published import TARGETS_FILE, PublishedConfigurations, PublishedVersion
 from ledger.trail import OpenBody, ProvenLeaf, Trail
@@ -44,8 +45,31 @@ BODY_PURPOSE: Final = "P05"
 
 
 @dataclass(slots=True)
+class _Named:
+    """What the leaves name, and what is needed to believe them."""
+
+    logs: dict[str, None] = field(default_factory=dict)
+    marks: dict[tuple[int, str], None] = field(default_factory=dict)
+    members: set[str] = field(default_factory=set)
+    agreement: AgreementMark | None = None
+    provider: str | None = None
+
+    def add(self, leaf: ProvenLeaf) -> None:
+        """Take note of one more."""
+        self.logs[leaf.log] = None
+        statement = leaf.statement
+        if statement is None:
+            return
+        if statement.configuration is not None:
+            self.marks[statement.configuration.version, statement.configuration.digest] = None
+        self.members |= {_member_of(one) for one in (statement.client, statement.service) if one is not None}
+        self.agreement = self.agreement or statement.agreement
+        self.provider = self.provider or statement.service
+
+
+@dataclass(slots=True)
 class _Gathering:
-    """What has been found so far."""
+    """What has been found so far; ``parts`` are those that are named by several leaves, or by the manifest."""
 
     parts: Parts = field(default_factory=dict)
     leaves: list[LeafPart] = field(default_factory=list)
@@ -67,60 +91,87 @@ def require_bodies_allowed(purpose: str, mandate: str) -> None:
         )
 
 
-def gather_evidence(
-    gateway: Path,
-    exchange: str,
-    *,
-    open_bodies: BodyOpener | None = None,
-) -> Parts:
-    """All parts of the evidence of ``exchange``, by path.
+class Evidence:
+    """What the logs of a gateway hold of one exchange: found at once, read part by part.
 
     Own leaves go out only under a head that we signed, and nothing is signed that is not durable: so the log may be
     read to its very end, beside a live writer.
-
-    Args:
-        gateway: The gateway's directory, or a copy of it.
-        exchange: UUIDv7 of the exchange.
-        open_bodies: Opens the bodies, if they are to go into the evidence.
-
-    Raises:
-        ExchangeError: ``NOT_FOUND``; ``PROOF_INVALID`` if no signed head covers it yet; ``LOG_DAMAGED``.
     """
-    require_exchange_id(exchange)
-    gathering = _Gathering()
-    found: list[ProvenLeaf] = []
-    logs = []
-    for place in log_places(gateway):
-        trail = Trail(place.segments, place.head_file)
-        trail.follow(exchange)
-        leaves = trail.leaves()
-        if not leaves:
-            continue
-        logs.append(trail.log_id)
-        open_body = open_bodies(place, trail.log_id) if open_bodies else None
-        for leaf in leaves:
-            _add_leaf(gathering, leaf, open_body)
-        found += leaves
-    if not found:
-        raise ExchangeError(Reason.NOT_FOUND, f"exchange {exchange} is not in the logs of this gateway")
-    _add_trust(gathering, PublishedConfigurations(gateway / "configuration"), found)
-    manifest = Manifest(
-        v=1,
-        exchange=exchange,
-        logs=logs,
-        leaves=gathering.leaves,
-        registrations=gathering.registrations,
-        successors=gathering.successors,
-        configurations=gathering.configurations,
-        missing=gathering.missing,
-    )
-    return {MANIFEST: encode(manifest)} | gathering.parts
+
+    def __init__(self, gateway: Path, exchange: str) -> None:
+        """Find ``exchange``.
+
+        Args:
+            gateway: The gateway's directory, or a copy of it.
+            exchange: UUIDv7 of the exchange.
+
+        Raises:
+            ExchangeError: ``NOT_FOUND``; ``PROOF_INVALID`` if no signed head covers it yet; ``LOG_DAMAGED``.
+        """
+        require_exchange_id(exchange)
+        self._gateway = gateway
+        self._exchange = exchange
+        self._found: list[tuple[LogPlace, Trail]] = []
+        self.leaves = 0
+        self.missing: list[str] = []
+        for place in log_places(gateway):
+            trail = Trail(place.segments, place.head_file)
+            if trail.follow(exchange):
+                self._found.append((place, trail))
+        if not self._found:
+            raise ExchangeError(Reason.NOT_FOUND, f"exchange {exchange} is not in the logs of this gateway")
+
+    def parts(self, open_bodies: BodyOpener | None = None) -> Iterator[tuple[str, bytes]]:
+        """Each part once with its path: leaf by leaf, then whom to believe, the manifest last.
+
+        No more is held than the manifest will say: a stream of any length goes out as it is read. ``leaves`` and
+        ``missing`` are known behind the last part.
+
+        Args:
+            open_bodies: Opens the bodies, if they are to go into the evidence.
+
+        Raises:
+            ExchangeError: ``PROOF_INVALID``: the log keeps what does not prove a leaf; ``LOG_DAMAGED``.
+        """
+        gathering, named = _Gathering(missing=self.missing), _Named()
+        heads: set[str] = set()
+        for place, trail in self._found:
+            open_body = open_bodies(place, trail.log_id) if open_bodies else None
+            for leaf in trail.leaves():
+                named.add(leaf)
+                for path, data in _leaf_parts(gathering, leaf, open_body):
+                    if path.startswith("heads/"):
+                        if path in heads:
+                            continue
+                        heads.add(path)
+                    yield path, data
+        _add_trust(gathering, PublishedConfigurations(self._gateway / "configuration"), named)
+        yield from sorted(gathering.parts.items())
+        self.leaves = len(gathering.leaves)
+        manifest = Manifest(
+            v=1,
+            exchange=self._exchange,
+            logs=[trail.log_id for _, trail in self._found],
+            leaves=gathering.leaves,
+            registrations=gathering.registrations,
+            successors=gathering.successors,
+            configurations=gathering.configurations,
+            missing=gathering.missing,
+        )
+        yield MANIFEST, encode(manifest)
+
+
+def gather_evidence(gateway: Path, exchange: str, *, open_bodies: BodyOpener | None = None) -> Parts:
+    """All parts of the evidence of ``exchange`` at once, by path, for who has room for them; see ``Evidence``."""
+    return dict(Evidence(gateway, exchange).parts(open_bodies))
 
 
 # --- leaves ---
 
 
-def _add_leaf(gathering: _Gathering, leaf: ProvenLeaf, open_body: OpenBody | None) -> None:
+def _leaf_parts(
+    gathering: _Gathering, leaf: ProvenLeaf, open_body: OpenBody | None
+) -> Iterator[tuple[str, bytes]]:
     name = _name_of(leaf, len(gathering.leaves) + 1)
     head = parse_head(leaf.head).unverified
     head_path = f"heads/{head_digest(leaf.head)[:16]}.jws"
@@ -131,6 +182,7 @@ def _add_leaf(gathering: _Gathering, leaf: ProvenLeaf, open_body: OpenBody | Non
         proof=[one.hex() for one in leaf.path],
         root=head.root,
     )
+    body = _body_of(gathering, leaf, name, open_body)
     part = LeafPart(
         path=f"statements/{name}.json",
         label=leaf.label,
@@ -138,52 +190,50 @@ def _add_leaf(gathering: _Gathering, leaf: ProvenLeaf, open_body: OpenBody | Non
         index=leaf.index,
         proof=f"proofs/{name}.json",
         head=head_path,
-        body=_add_body(gathering, leaf, name, open_body),
+        body=f"bodies/{name}.bin" if body is not None else None,
     )
-    gathering.parts |= {part.path: leaf.body, part.proof: encode(proof), head_path: leaf.head}
     gathering.leaves.append(part)
+    yield part.path, leaf.body
+    yield part.proof, encode(proof)
+    yield head_path, leaf.head
+    if part.body is not None and body is not None:
+        yield part.body, body
 
 
 def _name_of(leaf: ProvenLeaf, number: int) -> str:
-    if leaf.statement is not None:
-        return f"{number}-{leaf.statement.kind}"
-    return f"{number}-heard-{leaf.heard.role if leaf.heard else ''}"
+    """Names sort as the log does; of a stream, each tells its segment."""
+    if leaf.statement is None:
+        return f"{number:06d}-heard-{leaf.heard.role if leaf.heard else ''}"
+    segment = f"-{leaf.statement.sequence}" if is_segment(leaf.statement) else ""
+    return f"{number:06d}-{leaf.statement.kind}{segment}"
 
 
-def _add_body(gathering: _Gathering, leaf: ProvenLeaf, name: str, open_body: OpenBody | None) -> str | None:
+def _body_of(gathering: _Gathering, leaf: ProvenLeaf, name: str, open_body: OpenBody | None) -> bytes | None:
     if open_body is None or leaf.statement is None or not leaf.statement.payloads:
         return None
     if leaf.sealed is None:
         gathering.missing.append(f"body of {name}: not kept")
         return None
     try:
-        path = f"bodies/{name}.bin"
-        gathering.parts[path] = open_body(leaf.sealed)
+        return open_body(leaf.sealed)
     except ExchangeError as error:
         gathering.missing.append(f"body of {name}: {error}")
         return None
-    return path
 
 
 # --- whom to believe ---
 
 
-def _add_trust(
-    gathering: _Gathering, configurations: PublishedConfigurations, leaves: Iterable[ProvenLeaf]
-) -> None:
+def _add_trust(gathering: _Gathering, configurations: PublishedConfigurations, named: _Named) -> None:
     """Configuration documents, registrations, keys, authorities and the agreement that the statements name."""
-    leaves = list(leaves)
-    statements = [leaf.statement for leaf in leaves if leaf.statement is not None]
-    versions = _versions(gathering, configurations, statements)
+    versions = _versions(gathering, configurations, named)
     members: dict[str, MemberDocument] = {}
-    for log in dict.fromkeys(leaf.log for leaf in leaves):
+    for log in named.logs:
         member = _add_registration(gathering, versions, log)
         if member is not None:
             members[member.member] = member
-    mark = next((one.agreement for one in statements if one.agreement), None)
-    provider = next((one.service for one in statements if one.service), None)
-    if mark is not None and provider is not None:
-        member = _add_agreement(gathering, versions, mark, provider.rpartition("/")[0])
+    if named.agreement is not None and named.provider is not None:
+        member = _add_agreement(gathering, versions, named.agreement, _member_of(named.provider))
         if member is not None:
             members[member.member] = member
     for member in members.values():
@@ -194,37 +244,28 @@ def _add_trust(
 
 
 def _versions(
-    gathering: _Gathering, configurations: PublishedConfigurations, statements: Iterable[Statement]
+    gathering: _Gathering, configurations: PublishedConfigurations, named: _Named
 ) -> list[PublishedVersion]:
     """The versions that statements name, as evidence; then the newest, whose lists of revocations know most."""
-    marks = dict.fromkeys(_key(one.configuration) for one in statements if one.configuration)
+    targets = {"common.json", *map(member_target, named.members)}
     found = []
-    for version, named in marks:
-        published = configurations.named(ConfigurationMark(version, named))
+    for version, named_digest in named.marks:
+        published = configurations.named(ConfigurationMark(version, named_digest))
         if published is None:
             gathering.missing.append(f"configuration {version}: not kept here")
             continue
         found.append(published)
         gathering.configurations.append(version)
         gathering.parts[configuration_path(version, TARGETS_FILE)] = published.targets
-        for target in _targets_of(published, statements):
-            gathering.parts[configuration_path(version, target)] = published.files[target]
+        for target in published.files:
+            if target in targets:
+                gathering.parts[configuration_path(version, target)] = published.files[target]
     newest = next(configurations.newest_first(), None)
     return found if newest is None else [*found, newest]
 
 
-def _key(mark: ConfigurationMark) -> tuple[int, str]:
-    return mark.version, mark.digest
-
-
-def _targets_of(version: PublishedVersion, statements: Iterable[Statement]) -> list[str]:
-    names = {
-        f"members/{file_name(subsystem.rpartition('/')[0])}.json"
-        for one in statements
-        for subsystem in (one.client, one.service)
-        if subsystem
-    }
-    return [target for target in version.files if target in names or target == "common.json"]
+def _member_of(subsystem: str) -> str:
+    return subsystem.rpartition("/")[0]
 
 
 def _add_registration(

@@ -7,15 +7,17 @@ record beside our ``heard`` leaf: the peer is not needed, nor is anything that i
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from core.frames import FrameRecord, ReceiptRecord
 from core.heads import head_digest, parse_head
 from core.leaves import HEARD, SAID, Heard, heard_leaf, parse_heard, parse_leaf, said_leaf
-from core.merkle import inclusion_proof, leaf_hash, root_of
+from core.merkle import Node, inclusion_proof, leaf_hash, root_of
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import Statement, parse_statement
 from ledger.headfile import read_head_file
@@ -24,6 +26,8 @@ from ledger.records import AttachmentKind
 
 # A frame record stands beside the first leaf of its commit: at most a turn's entries before what it proves.
 _FRAME_SEARCH: Final = 64
+# Of frames that were looked up last, which prove leaf after leaf of a stream.
+_FRAMES_HELD: Final = 64
 
 OpenBody = Callable[[bytes], bytes]
 
@@ -65,55 +69,74 @@ class ProvenLeaf:
 
 
 class Trail:
-    """One pass over a log: the leaves of one exchange and where frames were recorded."""
+    """One pass over a log: where the leaves of one exchange are, and where frames were recorded.
+
+    Places are kept, not leaves: a stream of any length is followed in the memory that its places take.
+    """
 
     def __init__(self, directory: Path, head_file: Path | None = None) -> None:
         self._reader = LogReader(directory)
         self._head_file = head_file
         self._frames_at = array("Q")
-        self._own: list[StoredLeaf] = []
-        self._receipts: list[tuple[int, ReceiptRecord]] = []
+        self._records: OrderedDict[int, dict[str, FrameRecord]] = OrderedDict()
+        self._nodes: OrderedDict[tuple[int, bytes], Node] = OrderedDict()
+        self._own = array("Q")
+        # Leaves that tell of it, or beside which a receipt of it lies.
+        self._places = array("Q")
+        self._said: set[int] = set()
+        self._head = b""
 
     @property
     def log_id(self) -> str:
         """The log that was read."""
         return self._reader.log_id
 
-    def follow(self, exchange: str) -> None:
-        """Read the log for ``exchange``; raises ``LogDamagedError``."""
-        wanted = b'"exchange":"%s"' % exchange.encode("ascii")
-        said: set[int] = set()
-        for stored in self._reader.follow():
-            about = wanted in stored.leaf
-            for kind, data in stored.attachments:
-                if kind is AttachmentKind.FRAME:
-                    self._frames_at.append(stored.index)
-                elif kind is AttachmentKind.STATEMENT:
-                    about = about or wanted in data
-                elif kind is AttachmentKind.RECEIPT:
-                    receipt = ReceiptRecord.decode(data)
-                    if receipt.said in said:
-                        self._receipts.append((stored.index, receipt))
-            if about:
-                self._own.append(stored)
-                if stored.leaf.startswith(SAID):
-                    said.add(stored.index)
-
-    def leaves(self) -> list[ProvenLeaf]:
-        """Everything found, proved; empty if the exchange is not in this log.
+    def follow(self, exchange: str) -> bool:
+        """Read the log for ``exchange``; whether anything of it is there.
 
         Raises:
-            ExchangeError: No signed head covers it yet, or what the log keeps does not prove it.
+            ExchangeError: ``LOG_DAMAGED``; ``PROOF_INVALID``: no signed head covers it yet.
         """
-        if not self._own:
-            return []
-        head = self._own_head(self._own[-1].index + 1)
-        found: list[ProvenLeaf] = []
-        for stored in self._own:
-            found += self._proven(stored, head)
-        for at, receipt in self._receipts:
-            found.append(self._receipt(at, receipt))
-        return found
+        wanted = b'"exchange":"%s"' % exchange.encode("ascii")
+        for stored in self._reader.follow():
+            is_own = wanted in stored.leaf
+            is_beside = False
+            for kind, data in stored.attachments:
+                if kind is AttachmentKind.FRAME:
+                    if not self._frames_at or self._frames_at[-1] != stored.index:
+                        self._frames_at.append(stored.index)
+                elif kind is AttachmentKind.STATEMENT:
+                    is_own = is_own or wanted in data
+                elif kind is AttachmentKind.RECEIPT:
+                    is_beside = is_beside or ReceiptRecord.decode(data).said in self._said
+            if is_own:
+                self._own.append(stored.index)
+                if stored.leaf.startswith(SAID):
+                    self._said.add(stored.index)
+            if is_own or is_beside:
+                self._places.append(stored.index)
+        if self._own:
+            self._head = self._own_head(self._own[-1] + 1)
+        return bool(self._own)
+
+    def leaves(self) -> Iterator[ProvenLeaf]:
+        """Everything found, proved, in the order of the log: a receipt where it came, a record behind what it is about.
+
+        Raises:
+            ExchangeError: What the log keeps does not prove it.
+        """
+        own = iter(self._own)
+        next_own = next(own, None)
+        for index in self._places:
+            stored = self._reader.at(index)
+            for kind, data in stored.attachments:
+                if kind is AttachmentKind.RECEIPT:
+                    receipt = ReceiptRecord.decode(data)
+                    if receipt.said in self._said:
+                        yield self._receipt(index, receipt)
+            if index == next_own:
+                yield from self._proven(stored, self._head)
+                next_own = next(own, None)
 
     def _own_head(self, wanted_size: int) -> bytes:
         """The newest signed head of this log; the file beside it is newer than the record in it."""
@@ -153,9 +176,8 @@ class Trail:
         body = next((data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT), None)
         if body is None:
             return [own]
-        record = self._frame(stored.index, heard.head)
-        peer_leaf = said_leaf(heard.log, body)
-        peer_path = _prove(record, heard.index, peer_leaf)
+        record, node = self._frame(stored.index, heard.head)
+        peer_path = _prove(record, node, heard.index, said_leaf(heard.log, body))
         statement = parse_statement(body)
         peer = ProvenLeaf(
             heard.log,
@@ -171,24 +193,45 @@ class Trail:
         return [peer, own]
 
     def _receipt(self, at: int, receipt: ReceiptRecord) -> ProvenLeaf:
-        record, heard = self._frame(at, receipt.head), parse_heard(receipt.body)
-        path = _prove(record, receipt.index, heard_leaf(record.log, heard))
+        record, node = self._frame(at, receipt.head)
+        heard = parse_heard(receipt.body)
+        path = _prove(record, node, receipt.index, heard_leaf(record.log, heard))
         return ProvenLeaf(record.log, receipt.index, "heard", receipt.body, None, heard, record.head, path)
 
-    def _frame(self, at: int, digest: str) -> FrameRecord:
-        """The record of the frame whose head has ``digest``, at or before leaf ``at``."""
-        before = [index for index in self._frames_at if index <= at]
-        for index in list(dict.fromkeys(reversed(before)))[:_FRAME_SEARCH]:
-            for kind, data in self._reader.at(index).attachments:
-                if kind is AttachmentKind.FRAME:
-                    record = FrameRecord.decode(data)
-                    if head_digest(record.head) == digest:
-                        return record
+    def _frame(self, at: int, digest: str) -> tuple[FrameRecord, Node]:
+        """The record of the frame whose head has ``digest``, at or before leaf ``at``, and the nodes that it proves."""
+        end = bisect_right(self._frames_at, at)
+        for place in range(end - 1, max(end - _FRAME_SEARCH, 0) - 1, -1):
+            record = self._records_at(self._frames_at[place]).get(digest)
+            if record is not None:
+                return record, self._nodes_of(self._frames_at[place], record)
         raise ExchangeError(Reason.PROOF_INVALID, f"the log keeps no frame that proves its leaf {at}")
 
+    def _records_at(self, index: int) -> dict[str, FrameRecord]:
+        """The frames recorded beside a leaf, by the digests of their heads."""
+        found = self._records.pop(index, None)
+        if found is None:
+            beside = self._reader.at(index).attachments
+            records = [FrameRecord.decode(data) for kind, data in beside if kind is AttachmentKind.FRAME]
+            found = {head_digest(one.head): one for one in records}
+        self._records[index] = found
+        _forget(self._records)
+        return found
 
-def _prove(record: FrameRecord, index: int, leaf: bytes) -> tuple[bytes, ...]:
-    node = record.nodes()
+    def _nodes_of(self, index: int, record: FrameRecord) -> Node:
+        key = (index, record.head)
+        node = self._nodes.pop(key, None) or record.nodes()
+        self._nodes[key] = node
+        _forget(self._nodes)
+        return node
+
+
+def _forget(held: OrderedDict[Any, Any]) -> None:
+    while len(held) > _FRAMES_HELD:
+        held.popitem(last=False)
+
+
+def _prove(record: FrameRecord, node: Node, index: int, leaf: bytes) -> tuple[bytes, ...]:
     if node(0, index) != leaf_hash(leaf):
         raise ExchangeError(Reason.PROOF_INVALID, f"the frame holds another leaf at {index}")
     return tuple(inclusion_proof(node, index, record.size()))

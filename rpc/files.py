@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from core.reasons import ExchangeError, MalformedError, Reason
 
@@ -87,18 +88,29 @@ def write_private(path: Path, data: bytes) -> None:
 
 def replace_file(path: Path, data: bytes, *, mode: int = PUBLIC_MODE) -> None:
     """Put ``data`` in place of ``path``: readers and a crash see the old bytes or the new, never a mix."""
+    with replacing(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int = PUBLIC_MODE) -> Iterator[BinaryIO]:
+    """The same for bytes that come one after the other: what is written takes the place of ``path`` at the end.
+
+    An error, be it in the block, leaves ``path`` as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
-        os.fchmod(file, mode)
-        _write_all(file, data)
+        with os.fdopen(file, "w+b") as opened:
+            os.fchmod(file, mode)
+            yield opened
+            opened.flush()
+            os.fsync(file)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    finally:
-        os.close(file)
     sync_directory(path.parent)
 
 

@@ -1,13 +1,13 @@
 """Evidence over the admin API: the same parts that ``audit export`` gathers from the gateway's directory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from core.clock import Clock
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
-from ledger.evidence import gather_evidence, require_bodies_allowed
+from ledger.evidence import Evidence, require_bodies_allowed
 from ledger.places import LogPlace
 from ledger.trail import OpenBody
 from ledger.vault import BodyVault, read_wrapping_key
@@ -23,14 +23,15 @@ class EvidenceOfGateway:
 
     def __call__(
         self, exchange_id: str, with_bodies: bool, mandate: str, purpose: str
-    ) -> Iterable[tuple[str, bytes]]:
-        """The parts, by path in the container.
+    ) -> Iterator[tuple[str, bytes]]:
+        """The parts, by path in the container, one after the other.
 
         Raises:
             ExchangeError: The exchange is not here, no signed head covers it yet, or bodies may not be opened.
         """
         if not with_bodies:
-            return gather_evidence(self.directory.root, exchange_id).items()
+            yield from Evidence(self.directory.root, exchange_id).parts()
+            return
         require_bodies_allowed(purpose, mandate)
         wrapping_key = read_wrapping_key(
             self.directory.wrapping_key(self.settings), self.directory.root / "log"
@@ -42,4 +43,4 @@ class EvidenceOfGateway:
                 opened.callback(vault.close)
                 return vault.open
 
-            return gather_evidence(self.directory.root, exchange_id, open_bodies=open_bodies).items()
+            yield from Evidence(self.directory.root, exchange_id).parts(open_bodies)

@@ -66,7 +66,7 @@ def test_one_changed_byte_turns_the_verdict(country: EvidenceCountry, tmp_path: 
     with zipfile.ZipFile(out) as source, zipfile.ZipFile(forged, "w") as target:
         for info in source.infolist():
             data = source.read(info)
-            if info.filename == "statements/1-request.json":
+            if info.filename == "statements/000001-request-0.json":
                 data = data.replace(b"P01", b"P02")
             target.writestr(info, data)
 
@@ -74,7 +74,7 @@ def test_one_changed_byte_turns_the_verdict(country: EvidenceCountry, tmp_path: 
 
     assert result.exit_code == 1
     assert "3  inclusion proofs" in result.output
-    assert "statements/1-request.json is not the leaf" in result.output
+    assert "statements/000001-request-0.json is not the leaf" in result.output
     assert "purpose: P02" not in result.output
     assert result.output.splitlines()[-1] == "VERDICT: INVALID"
 
@@ -131,7 +131,7 @@ def test_bodies_are_exported_under_a_mandate(country: EvidenceCountry, tmp_path:
     assert refusal(refused) is Reason.PURPOSE_NOT_ALLOWED
     assert exported.exit_code == 0, exported.output
     with zipfile.ZipFile(out) as archive:
-        assert "bodies/1-request.bin" in archive.namelist()
+        assert "bodies/000001-request-0.bin" in archive.namelist()
 
 
 def test_an_unknown_exchange_is_told(country: EvidenceCountry, tmp_path: Path) -> None:
@@ -264,8 +264,8 @@ def test_an_exported_proof_verifies_alone(country: EvidenceCountry, tmp_path: Pa
     out = tmp_path / "preuve.asice"
     run("export", wanted.id, "--log", country.pns.directory, "--out", out)
     with zipfile.ZipFile(out) as archive:
-        archive.extract("proofs/1-request.json", tmp_path)
-    proof = tmp_path / "proofs/1-request.json"
+        archive.extract("proofs/000001-request-0.json", tmp_path)
+    proof = tmp_path / "proofs/000001-request-0.json"
 
     good = run("verify-inclusion", proof)
     changed = json.loads(proof.read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,8 +25,10 @@ from core.documents import decode_strict, digest, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
-from ledger.evidence import gather_evidence, require_bodies_allowed
+from ledger.evidence import Evidence, gather_evidence, require_bodies_allowed
 from ledger.places import LogPlace
+from ledger.reader import LogReader, StoredLeaf
+from ledger.trail import Trail
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.documents import sign_document
 from pki.keys import chain_pem, generate_key
@@ -458,10 +461,9 @@ def _listed(key: object) -> object:
 def _with_leaf(parts: Parts, foreign: Parts, kind: str) -> Parts:
     """``parts`` with one leaf of another container in place of its own, manifest and proof included."""
     manifest, other = parse_manifest(parts[MANIFEST]), parse_manifest(foreign[MANIFEST])
-    (taken,) = (one for one in other.leaves if one.path.endswith(f"-{kind}.json") and "heard" not in one.path)
+    (taken,) = (one for one in other.leaves if f"-{kind}-" in one.path and "heard" not in one.path)
     leaves = [
-        taken if one.path.endswith(f"-{kind}.json") and "heard" not in one.path else one
-        for one in manifest.leaves
+        taken if f"-{kind}-" in one.path and "heard" not in one.path else one for one in manifest.leaves
     ]
     swapped = parts | {path: foreign[path] for path in (taken.path, taken.proof, taken.head)}
     kept = {one.head for one in leaves}
@@ -576,3 +578,74 @@ def test_an_erased_body_is_said_to_be_gone(country: EvidenceCountry) -> None:
 
 def _changed(manifest: Manifest, **fields: Any) -> bytes:
     return encode(msgspec.structs.replace(manifest, **fields))
+
+
+# --- streams ---
+
+
+def test_the_parts_of_a_stream_sort_as_its_log_does(country: EvidenceCountry) -> None:
+    """Each leaf once, with its proof; names tell the segment, and heads stand once however many leaves they prove."""
+    talk = country.stream()
+    talk.answer(2)
+    talk.ask(0, final=True)
+    talk.answer(1, final=True)
+    talk.settle()
+    names = [
+        "000001-request-0",
+        "000002-heard-request",
+        "000003-response-0",
+        "000004-heard-response",
+        "000005-request-1",
+        "000006-heard-request",
+        "000007-response-1",
+        "000008-heard-response",
+    ]
+
+    for side in (country.pns, country.anip):
+        given = [path for path, _ in Evidence(side.directory, talk.id).parts()]
+
+        assert [path for path in given if path.startswith("statements/")] == [
+            f"statements/{name}.json" for name in names
+        ]
+        assert len(given) == len(set(given))
+        assert given[-1] == MANIFEST
+
+
+def test_evidence_of_a_stream_goes_out_as_it_is_read(country: EvidenceCountry) -> None:
+    """No part waits for a later one, but for what stands at the end."""
+    talk = country.stream()
+    for _ in range(30):
+        talk.answer(1)
+    talk.settle()
+    evidence = Evidence(country.pns.directory, talk.id)
+    parts = evidence.parts()
+
+    first = list(itertools.islice(parts, 3))
+    shutil.rmtree(country.pns.directory / "log")
+
+    assert [path.partition("/")[0] for path, _ in first] == ["statements", "proofs", "heads"]
+    with pytest.raises(OSError, match="No such file"):
+        list(parts)
+
+
+def test_a_frame_is_found_among_many(country: EvidenceCountry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leaf costs its own frame, wherever it stands: of a stream of any length, each leaf is read a few times."""
+    talk = country.stream()
+    for _ in range(80):
+        talk.answer(1)
+    talk.settle()
+    trail = Trail(country.pns.directory / "log/0", country.pns.directory / "state/head.json")
+    assert trail.follow(talk.id)
+    read: list[int] = []
+    at = LogReader.at
+
+    def counted(reader: LogReader, index: int) -> StoredLeaf:
+        read.append(index)
+        return at(reader, index)
+
+    monkeypatch.setattr(LogReader, "at", counted)
+
+    leaves = list(trail.leaves())
+
+    assert len(leaves) == 2 + 2 * 80
+    assert len(read) <= len(leaves)

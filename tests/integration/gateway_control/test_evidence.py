@@ -58,6 +58,6 @@ def test_bodies_are_not_opened_otherwise(country: EvidenceCountry) -> None:
     wanted = country.exchange()
 
     with pytest.raises(ExchangeError) as refused:
-        gatherer(country)(wanted.id, True, "", "P08")
+        next(gatherer(country)(wanted.id, True, "", "P08"))
 
     assert refused.value.reason is Reason.PURPOSE_NOT_ALLOWED

@@ -15,8 +15,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.container import MalformedContainerError, pack, read_container, unpack, write_container
-from core.evidence import MANIFEST, MAX_CONTAINER_BYTES, MAX_PART_BYTES, MAX_PARTS, MIMETYPE, MIMETYPE_PATH
+from audit import container
+from audit.container import (
+    ContainerLimitError,
+    MalformedContainerError,
+    pack,
+    read_container,
+    unpack,
+    write_container,
+)
+from core.evidence import (
+    MANIFEST,
+    MAX_CONTAINER_BYTES,
+    MAX_DOCUMENTS,
+    MAX_PART_BYTES,
+    MIMETYPE,
+    MIMETYPE_PATH,
+)
 
 PARTS = {MANIFEST: b"{}", "statements/1-request.json": b"{}", "heads/00.jws": b"a.b.c"}
 
@@ -42,8 +57,8 @@ def test_what_is_packed_comes_back() -> None:
 
 
 def test_equal_evidence_is_equal_bytes() -> None:
-    """Whatever the order in which it was gathered, and whenever it is packed."""
-    assert pack(PARTS) == pack(dict(reversed(PARTS.items())))
+    """Whenever it is packed: it is gathered in the order of the log."""
+    assert pack(PARTS) == pack(dict(PARTS))
 
 
 def test_the_kind_of_file_shows_in_its_first_bytes() -> None:
@@ -56,7 +71,7 @@ def test_the_kind_of_file_shows_in_its_first_bytes() -> None:
 
 def test_a_file_is_written_and_read(tmp_path: Path) -> None:
     """Whole or not at all."""
-    write_container(tmp_path / "preuve.asice", PARTS)
+    write_container(tmp_path / "preuve.asice", PARTS.items())
 
     assert read_container(tmp_path / "preuve.asice") == PARTS
 
@@ -116,20 +131,89 @@ def test_a_bomb_that_lies_about_its_size_is_refused() -> None:
         unpack(bytes(data))
 
 
-def test_many_middling_parts_are_refused_in_sum() -> None:
+def test_many_middling_parts_are_refused_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole is bounded too."""
     entries = [(f"bodies/{number}.bin", bytes(MAX_PART_BYTES)) for number in range(5)]
+    monkeypatch.setattr(container, "MAX_CONTAINER_BYTES", 4 * MAX_PART_BYTES)
 
     with pytest.raises(MalformedContainerError, match="too large"):
         unpack(archive(FIRST, (MANIFEST, b"{}"), *entries))
 
 
-def test_too_many_parts_are_refused() -> None:
+def test_too_many_parts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any is read."""
-    entries = [(f"bodies/{number}.bin", b"") for number in range(MAX_PARTS)]
+    entries = [(f"bodies/{number}.bin", b"") for number in range(512)]
+    monkeypatch.setattr(container, "MAX_PARTS", 512)
 
-    with pytest.raises(MalformedContainerError, match="more than"):
+    with pytest.raises(MalformedContainerError, match="more than 512 parts"):
         unpack(archive(FIRST, (MANIFEST, b"{}"), *entries))
+
+
+def test_too_many_documents_are_refused() -> None:
+    """They do not grow with the exchange, and each costs signatures to judge."""
+    entries = [(f"certificates/{number}.pem", b"") for number in range(MAX_DOCUMENTS)]
+
+    with pytest.raises(MalformedContainerError, match="more than 512 documents"):
+        unpack(archive(FIRST, (MANIFEST, b"{}"), *entries))
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "named"),
+    [
+        ("MAX_PARTS", 2, "2 parts"),
+        ("MAX_DOCUMENTS", 0, "0 documents"),
+        ("MAX_CONTAINER_BYTES", 4, "4 bytes"),
+        ("max_part_bytes", lambda path: 1, "1 bytes"),
+    ],
+)
+def test_nothing_is_written_that_nobody_would_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: object, named: str
+) -> None:
+    """The limit is told by name, and what stood there before stays."""
+    path = tmp_path / "preuve.asice"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(container, limit, value)
+
+    with pytest.raises(ContainerLimitError, match=named) as refused:
+        write_container(path, PARTS.items())
+
+    assert "--with-bodies" in refused.value.text.fr
+    assert [one.name for one in tmp_path.iterdir()] == ["preuve.asice"]
+    assert path.read_bytes() == b"before"
+
+
+def many(count: int) -> bytes:
+    """A container with more parts than an ordinary zip can count."""
+    return pack({MANIFEST: b"{}"} | {f"heads/{number:06d}.jws": b"" for number in range(count)})
+
+
+LARGE = many(65_600)
+
+
+def test_a_container_of_very_many_parts_has_one_written_form() -> None:
+    """The records for large zips stand there, and say the same as the directory."""
+    assert len(unpack(LARGE)) == 65_601
+
+    end = len(LARGE) - 22
+    for at in (end - 20, end - 20 + 8, end - 76, end - 76 + 4, end - 76 + 24, end - 76 + 40, end - 76 + 48):
+        changed = bytearray(LARGE)
+        changed[at] ^= 1
+        with pytest.raises(MalformedContainerError):
+            unpack(bytes(changed))
+
+
+def test_a_small_container_has_no_records_for_large_ones() -> None:
+    """A tool that heeds them would read another directory."""
+    small = pack(PARTS)
+    fixed = struct.pack("<4sQ2H2L", b"PK\x06\x06", 44, 45, 45, 0, 0)
+    start = struct.unpack_from("<I", small, len(small) - 6)[0]
+    size = len(small) - 22 - start
+    count = len(PARTS) + 1
+    large = fixed + struct.pack("<4Q", count, count, size, start)
+    place = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
+
+    with pytest.raises(MalformedContainerError):
+        unpack(small[:-22] + large + place + small[-22:])
 
 
 _ENCRYPTED_BIT: Callable[[bytes], bytes] = lambda data: data.replace(  # noqa: E731 (a table of changes)

@@ -14,7 +14,8 @@ from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import ExchangeError, MalformedError, Reason, Retry
 from core.statements import BOUND_FIELDS, Kind, Statement
-from gateway.worker.callers import Caller, is_admitted
+from gateway.worker.callers import Caller
+from gateway.worker.consumer_streams import ConsumerStreams, messages_of
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import (
@@ -25,7 +26,7 @@ from gateway.worker.exchange import (
     Phase,
     ProgramCall,
 )
-from gateway.worker.flow import LOW, Flow, cost_of
+from gateway.worker.flow import Flow
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
@@ -38,7 +39,6 @@ from rpc.richerrors import Side
 
 MAX_CLOSED_DEADLINES: Final = 512
 MAX_GATHERED: Final = 2  # messages of a unary call: one, and one that shows that it is none
-SEGMENTS_A_TURN: Final = 8  # of one stream
 MAX_DEADLINE_US: Final = 24 * 3600 * 1_000_000
 # The program began to count before the gateway did, by as long as its request took to arrive.
 DEADLINE_SLACK_US: Final = 20_000
@@ -55,13 +55,13 @@ class Consumer:
         self._arrivals: list[Exchange] = []
         self._requests: deque[Exchange] = deque()
         self._refusals: deque[tuple[Exchange, Reason]] = deque()
-        self._flowing: list[Exchange] = []  # streams with a segment to say
         self._endings: deque[tuple[Exchange, Kind, Reason, bool]] = deque()
         self._waiting: dict[Exchange, None] = {}  # in order of arrival
         self._calls: dict[ProgramCall, Exchange] = {}
         self._deadlines: list[tuple[int, int, Exchange]] = []
         self._serial = 0
         self.exchanges: dict[bytes, Exchange] = {}
+        self.streams = ConsumerStreams(parts, self.exchanges, self._abort)
 
     @property
     def in_flight(self) -> int:
@@ -92,14 +92,7 @@ class Consumer:
         exchange = self._calls.get(call)
         if exchange is None or exchange.flow is None or not exchange.holder:
             return  # its end is said already, and on its way to the program
-        if not self._parts.budget.take_bytes(exchange.holder, len(data)):
-            self._abort(exchange, "cancel", Reason.LIMIT_EXCEEDED)
-            return
-        exchange.size += len(data)
-        exchange.flow.outbox.put(flag, data)
-        # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
-        call.hold()
-        self._queue(exchange)
+        self.streams.put(exchange, exchange.flow, flag, data)
 
     def _gather(self, call: ProgramCall, flag: int, data: bytes) -> None:
         """Keep the message of a unary call; of further ones just enough to refuse the call by its kind."""
@@ -120,8 +113,7 @@ class Consumer:
         if call.is_stated:
             exchange = self._calls.get(call)
             if exchange is not None and exchange.flow is not None:
-                exchange.flow.outbox.is_ended = True
-                self._queue(exchange)
+                self.streams.end(exchange, exchange.flow)
             return
         messages, call.messages = call.messages, []
         # 1 Again: its credential may have been withdrawn while the message came in.
@@ -172,8 +164,7 @@ class Consumer:
         while self._requests and not turn.is_full:
             batch = turn.batch(self._requests, _size_of)
             self._write_requests(turn, [one for one in batch if self._is_ready(turn, one)])
-        if self._flowing:
-            self._say_segments(turn)
+        self.streams.plan(turn)
 
     def _read_claims(self, turn: Turn, arrivals: list[Exchange]) -> None:
         """1, second half: what a program claims must be in order, and its own."""
@@ -257,7 +248,7 @@ class Consumer:
         """A road opened, or the configuration changed: calls that waited try again."""
         waiting, self._waiting = self._waiting, {}
         self._requests.extend(waiting)
-        if waiting or self._flowing:
+        if waiting or self.streams.have_segments:
             self._parts.wake()
 
     def _write_requests(self, turn: Turn, exchanges: list[Exchange]) -> None:
@@ -265,7 +256,7 @@ class Consumer:
         for exchange in exchanges:
             grant = exchange.grant
             if exchange.flow is not None or (grant is not None and grant.provision.method.server_streaming):
-                self._begin_flow(exchange)
+                self.streams.begin(exchange)
         salted = [self._parts.salted(one.claims.passed, one.messages) for one in exchanges]
         for exchange, (_, digests) in zip(exchanges, salted, strict=True):
             to = exchange.road.peer.log if exchange.road else None
@@ -337,84 +328,7 @@ class Consumer:
             exchange = self.exchanges.get(leaf.leaf_hash)
             if exchange is not None and exchange.phase is Phase.COMMITTED:
                 exchange.phase = Phase.SENT
-                self._queue(exchange)
-
-    # ------------------------------------------------------------------ 4 to 6 again, for what follows in a stream
-
-    def _begin_flow(self, exchange: Exchange) -> None:
-        """Segment 0 takes what has come by now; the one message of a request ends its direction."""
-        flow = exchange.flow
-        if flow is None:
-            flow = exchange.flow = Flow()
-            for flag, data in exchange.messages:
-                flow.outbox.put(flag, data)
-            flow.outbox.is_ended = True
-        exchange.messages, _, _ = flow.next_segment()
-        self._let_go(exchange, exchange.messages)
-
-    def _let_go(self, exchange: Exchange, messages: Messages) -> None:
-        """Messages are on their way into the log: the program's window may open again."""
-        size = sum([len(data) for _, data in messages])
-        exchange.size -= size
-        self._parts.budget.give_bytes(exchange.holder, size)
-        if exchange.flow is not None and not exchange.flow.outbox:
-            exchange.call.resume()
-
-    def _queue(self, exchange: Exchange) -> None:
-        """Let the exchange say its next segment, if it has one that may go."""
-        flow = exchange.flow
-        if flow is None or flow.is_queued or exchange.phase is not Phase.SENT or not flow.has_segment:
-            return
-        flow.is_queued = True
-        self._flowing.append(exchange)
-        self._parts.wake()
-
-    def _say_segments(self, turn: Turn) -> None:
-        """A few segments of each stream; what is left of it comes behind the others with the next turn."""
-        flowing, self._flowing = self._flowing, []
-        for exchange in flowing:
-            flow, road = exchange.flow, exchange.road
-            if flow is None or road is None:
-                continue
-            flow.is_queued = False
-            if exchange.phase is not Phase.SENT:
-                continue
-            if not turn.is_full and not road.is_backed_up:
-                self._say_segments_of(turn, exchange, flow)
-            if flow.has_segment:
-                flow.is_queued = True
-                self._flowing.append(exchange)
-
-    def _say_segments_of(self, turn: Turn, exchange: Exchange, flow: Flow) -> None:
-        asked, view, due_us = exchange.statement, self._parts.trust, exchange.deadline_us
-        if asked is None:
-            return
-        for _ in range(SEGMENTS_A_TURN):
-            if not flow.has_segment or turn.is_full:
-                break
-            messages, sequence, final = flow.next_segment()
-            payloads, digests = self._parts.salted(None, messages)
-            segment = _replace(
-                asked,
-                sequence=sequence,
-                final=final,
-                configuration=view.mark if view else None,
-                issued_at=turn.now_ms,
-                deadline_us=None if due_us is None else max(0, due_us - turn.now_us),
-                payloads=digests,
-                nonce=self._parts.nonce(),
-                request=exchange.leaf_hash.hex(),
-            )
-            turn.say(segment, exchange.road, payloads)
-            self._parts.counters["segments_said"] += 1
-            self._let_go(exchange, messages)
-
-    def on_credit(self, road: Road, request: bytes, credit: int) -> None:
-        """The provider's side has room for more of a stream."""
-        exchange = self.exchanges.get(request)
-        if exchange is not None and exchange.road is road and exchange.flow is not None:
-            exchange.flow.outbox.give_back(credit)
-            self._queue(exchange)
+                self.streams.queue(exchange)
 
     # ------------------------------------------------------------------ refusals here
 
@@ -461,7 +375,7 @@ class Consumer:
             if exchange is None or exchange.phase >= Phase.ANSWERED:
                 self._hear_late(turn, road, entry)
                 continue
-            too_much = self._count_in(exchange, entry) if reason is None else None
+            too_much = self.streams.count_in(exchange, entry) if reason is None else None
             objection = reason or too_much
             heard.append((entry, "taken" if objection is None else f"refused:{objection}"))
             told = too_much or (None if reason is None else Reason.RESPONSE_INVALID)
@@ -492,23 +406,6 @@ class Consumer:
         )
         if is_kept:
             turn.hear(road, entry, "response", "late")
-
-    def _count_in(self, exchange: Exchange, entry: VerifiedEntry) -> Reason | None:
-        """What a segment of an answer must be in its stream: the next one, within its credit and our program's share."""
-        flow, statement = exchange.flow, entry.statement
-        if flow is None or statement is None or statement.kind == "refusal":
-            return None
-        if statement.sequence != flow.heard:
-            return Reason.STATEMENT_INVALID
-        flow.heard += 1
-        messages = _messages_of(entry, statement)
-        if not flow.intake.admits(messages):
-            return Reason.LIMIT_EXCEEDED
-        size = cost_of(messages)
-        if not self._parts.budget.take_bytes(exchange.holder, size):
-            return Reason.LIMIT_EXCEEDED
-        exchange.size += size
-        return None
 
     def _resolve_doubt(self, turn: Turn, road: Road, entry: VerifiedEntry) -> bool:
         """Whether what a peer says of a request may be logged: it resolves a doubt, or is within the member's budget.
@@ -588,47 +485,12 @@ class Consumer:
             initial, ending = answer
             hit("program.release")
             if initial is not None and ending is not None:
-                call.release(initial, _messages_of(entry, statement), ending)
+                call.release(initial, messages_of(entry, statement), ending)
             else:
-                self._hand_on(call, exchange, initial, _messages_of(entry, statement), ending)
+                self.streams.hand_on(call, exchange, initial, messages_of(entry, statement), ending)
             hit("program.released")
             if ending is not None:
                 self._parts.counters["exchanges_answered"] += 1
-
-    def _hand_on(
-        self,
-        call: ProgramCall,
-        exchange: Exchange,
-        initial: Metadata | None,
-        messages: Messages,
-        ending: Ending | None,
-    ) -> None:
-        """14 for one segment of a stream."""
-        if initial is not None:
-            call.start(initial)
-        for flag, data in messages:
-            call.deliver(flag, data)
-        flow = exchange.flow
-        if ending is not None:
-            call.finish(ending.status, ending.message, ending.metadata)
-        elif flow is not None:
-            flow.handed_on = 0 if flow.handed_on is None else flow.handed_on + 1
-            if flow.intake.held:
-                call.when_below(LOW, lambda: self._program_took(exchange))
-
-    def _program_took(self, exchange: Exchange) -> None:
-        """The program has room again: so has the provider, for as much."""
-        flow, call, road = exchange.flow, exchange.call, exchange.road
-        if flow is None or road is None or exchange.phase is Phase.CLOSED:
-            return
-        gone = flow.intake.taken(call.queued_bytes)
-        exchange.size -= gone
-        self._parts.budget.give_bytes(exchange.holder, gone)
-        credit = flow.intake.due()
-        if credit:
-            road.give_credit(exchange.leaf_hash, credit)
-        if flow.intake.held:
-            call.when_below(LOW if call.queued_bytes >= LOW else 1, lambda: self._program_took(exchange))
 
     def _answer(
         self, exchange: Exchange, entry: VerifiedEntry, statement: Statement
@@ -757,37 +619,9 @@ class Consumer:
             if call is not None:
                 self._end(call, reason, exchange, delivery)
 
-    def recheck(self, now_ms: int) -> None:
-        """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
-        for exchange in list(self.exchanges.values()):
-            reason = self._objection_to_open(exchange, now_ms) if exchange.flow is not None else None
-            if reason is not None:
-                self._abort(exchange, "abandon", reason)
-
-    def _objection_to_open(self, exchange: Exchange, now_ms: int) -> Reason | None:
-        view, grant, claims = self._parts.trust, exchange.grant, exchange.claims
-        if view is None or grant is None or claims.client is None or exchange.method is None:
-            return None
-        if view.freshness(now_ms) == "expired":
-            return Reason.CONFIG_EXPIRED
-        if not is_admitted(view, exchange.caller):
-            return Reason.PROGRAM_UNKNOWN
-        mark = grant.agreement.mark
-        found = view.find_named(claims.client, grant.provider, exchange.method, mark, now_ms)
-        if isinstance(found, Reason):
-            return found
-        return refusal_of_terms(
-            found.agreement,
-            purpose=claims.purpose,
-            issue=claims.issue,
-            represented=claims.represented,
-            caller=exchange.caller.credential,
-            age_ms=now_ms - view.fresh_at,
-        )
-
     def on_tick(self, now_us: int) -> None:
         """End what is overdue; bounded by what is due."""
-        if self._flowing:
+        if self.streams.have_segments:
             self._parts.wake()  # its road may have room again
         if len(self._deadlines) > MAX_CLOSED_DEADLINES + 4 * len(self._calls):
             # Else a call that ended in a millisecond would be held for as long as it had been given.
@@ -887,12 +721,6 @@ class Consumer:
 
 
 _size_of: Final = attrgetter("size")
-
-
-def _messages_of(entry: VerifiedEntry, statement: Statement) -> Messages:
-    """The messages of a response, without its metadata."""
-    parts = entry.parts
-    return list(parts[statement.sequence == 0 : len(parts) - statement.final])
 
 
 def _retry_of(exchange: Exchange) -> Retry:

@@ -8,8 +8,8 @@ counts, so that credit on its way can only make the sender wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, Generic, TypeVar
 
 from gateway.worker.wire import Message
 
@@ -19,6 +19,10 @@ LOW: Final = CREDIT // 4
 """Below this one message of any size may follow; and so much may a receiver gather before it gives back."""
 MESSAGE_COST: Final = 64
 SEGMENT_MESSAGES: Final = 64
+SEGMENTS_A_TURN: Final = 8
+"""Of one stream, before the others have theirs."""
+
+Subject = TypeVar("Subject")
 
 
 def cost_of(messages: Iterable[Message]) -> int:
@@ -170,3 +174,36 @@ class Flow:
         self.said += 1
         self.is_final_said = self.outbox.is_ended and not self.outbox
         return messages, sequence, self.is_final_said
+
+
+class Rota(Generic[Subject]):
+    """Streams that have a segment to say, each once, those that wait longest first.
+
+    Args:
+        wake: Called when one comes that did not wait before.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._waiting: list[tuple[Subject, Flow]] = []
+        self._wake = wake
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, subject: Subject, flow: Flow) -> None:
+        """Let a stream have its turn."""
+        if not flow.is_queued:
+            self.put_back(subject, flow)
+            self._wake()
+
+    def put_back(self, subject: Subject, flow: Flow) -> None:
+        """It has more to say, behind the others with the next turn."""
+        flow.is_queued = True
+        self._waiting.append((subject, flow))
+
+    def take(self) -> list[tuple[Subject, Flow]]:
+        """All that wait."""
+        waiting, self._waiting = self._waiting, []
+        for _, flow in waiting:
+            flow.is_queued = False
+        return waiting

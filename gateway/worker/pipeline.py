@@ -79,12 +79,12 @@ class Pipeline:
         self._held.pop(road, None)
         self._arrived = deque([one for one in self._arrived if one[0] is not road])
         self.consumer.on_road_lost(road)
-        self.provider.on_road_lost(road)
+        self.provider.streams.on_road_lost(road)
 
     def on_credit(self, road: Road, credit: Credit) -> None:
         """The peer has room for more of an open stream; credit for what is none is void."""
-        self.consumer.on_credit(road, credit.leaf, credit.bytes)
-        self.provider.on_credit(road, credit.leaf, credit.bytes)
+        self.consumer.streams.on_credit(road, credit.leaf, credit.bytes)
+        self.provider.streams.on_credit(road, credit.leaf, credit.bytes)
 
     def halt(self, reason: Reason) -> None:
         """The log takes no more entries: nothing begins, nothing is delivered, our programs are told."""
@@ -107,8 +107,8 @@ class Pipeline:
         """Judge every open stream again, also one on which nothing moves (PROTOCOL M16)."""
         clock = self._parts.clock
         self._rechecked_us = clock.monotonic_us()
-        self.consumer.recheck(clock.now_ms())
-        self.provider.recheck(clock.now_ms())
+        self.consumer.streams.recheck(clock.now_ms())
+        self.provider.streams.recheck(clock.now_ms())
 
     def at_start(self, plan: Callable[[Turn], None]) -> None:
         """Let ``plan`` write into the next turn, before all else."""

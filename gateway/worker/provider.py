@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -12,13 +11,14 @@ import msgspec
 from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import ExchangeError, MalformedError, Reason
-from core.statements import BOUND_FIELDS, Kind, Statement
+from core.statements import Kind, Statement
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
-from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Messages, Parts, Phase, Service
-from gateway.worker.flow import LOW, Flow, cost_of
+from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
+from gateway.worker.flow import Flow, cost_of
 from gateway.worker.frames import Outcome
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
+from gateway.worker.provider_streams import ProviderStreams
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
 from gateway.worker.trust import Grant, refusal_of_terms
@@ -26,8 +26,6 @@ from gateway.worker.turn import Turn
 from gateway.worker.wire import Message
 from ledger.failpoints import hit
 from ledger.heard import Record
-
-SEGMENTS_A_TURN: Final = 8  # of one stream
 
 
 class _Answering:
@@ -59,11 +57,11 @@ class Provider:
         self._parts = parts
         self._committed: list[Service] = []  # requests that are durable, and not delivered yet
         self._answers: deque[Service] = deque()
-        self._flowing: list[Service] = []  # streams with a segment to say
         self._held: list[Service] = []  # answers whose road has too much to send
         self._paused: set[str] = set()  # members whose answers wait at the adapter
         self._is_halted = False
         self.services: dict[bytes, Service] = {}
+        self.streams = ProviderStreams(parts, self.services, self)
 
     @property
     def in_flight(self) -> int:
@@ -87,7 +85,7 @@ class Provider:
         if len(first) < len(entries):
             for entry in entries:
                 if entry.statement is not None and entry.statement.sequence:
-                    self._hear_segment(turn, road, entry, entry.statement)
+                    self.streams.hear_segment(turn, road, entry, entry.statement)
 
     def _is_taken(
         self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None, arrived_us: int
@@ -98,7 +96,7 @@ class Provider:
         if reason is None and entry.leaf_hash in self.services:
             # Logged twice by the peer, while the first is open: its answer could not be told from the other's.
             reason = Reason.REPLAYED
-        flow, streams_answer = self._flow_of(statement) if reason is None else (None, False)
+        flow, streams_answer = self.streams.flow_of(statement) if reason is None else (None, False)
         if flow is not None:
             messages = entry.parts[1:]
             size = cost_of(messages)
@@ -123,16 +121,6 @@ class Provider:
         turn.once_durable(self._deliver_soon, service)
         return True
 
-    def _flow_of(self, statement: Statement) -> tuple[Flow | None, bool]:
-        """What keeps count of a stream, ``None`` for a unary call; and whether the answer is one."""
-        view = self._parts.trust
-        method = view.method(statement.service or "", statement.method or "") if view else None
-        if method is None or not (method.client_streaming or method.server_streaming):
-            return None, False
-        flow = Flow()
-        flow.heard, flow.is_final_heard = 1, statement.final
-        return flow, method.server_streaming
-
     def _verify_request(self, road: Road, entry: VerifiedEntry) -> Reason | None:
         statement = entry.statement
         if statement is None:
@@ -156,7 +144,7 @@ class Provider:
         statement = entry.statement
         if statement is None:
             return Reason.STATEMENT_INVALID
-        reason = self._objection_to_terms(road, statement, turn.now_ms)
+        reason = self.objection_to_terms(road, statement, turn.now_ms)
         if reason is not None or (statement.final and len(entry.parts) == 2):
             return reason
         view = self._parts.trust
@@ -164,7 +152,7 @@ class Provider:
         takes_stream = method is not None and method.client_streaming
         return None if takes_stream else Reason.CALL_KIND_NOT_SUPPORTED
 
-    def _objection_to_terms(self, road: Road, statement: Statement, now_ms: int) -> Reason | None:
+    def objection_to_terms(self, road: Road, statement: Statement, now_ms: int) -> Reason | None:
         """What our own configuration objects to now, in a call that begins or in a stream that is open."""
         view = self._parts.trust
         client, provider, method, mark = (
@@ -225,7 +213,7 @@ class Provider:
         metadata = [self._metadata(one, now_us) for one in services]
         for service, found in zip(services, metadata, strict=True):
             if isinstance(found, Reason):
-                self._end_service(service, found)
+                self.end_service(service, found)
             elif found is not None:
                 self._call_adapter(service, found, now_us)
 
@@ -255,56 +243,23 @@ class Provider:
             None if due_us is None else due_us - now_us,
             _Answering(self, service),
         )
-        self._hand_on(service, service.request)
+        self.streams.hand_on(service, service.request)
         hit("adapter.called")
         if service.road.member in self._paused and not service.streams_answer:
             service.handle.hold()
         following, service.following = service.following, []
         for entry in following:
-            self._hand_on(service, entry)
-
-    def _hand_on(self, service: Service, entry: VerifiedEntry) -> None:
-        """10 The messages of one segment, and the half-close behind the last."""
-        handle, statement, flow = service.handle, entry.statement, service.flow
-        if handle is None or statement is None:
-            return
-        messages = entry.parts[1:] if statement.sequence == 0 else entry.parts
-        for flag, data in messages[:-1] if statement.final else messages:
-            handle.send(flag, data)
-        if statement.final and messages:
-            handle.send_last(*messages[-1])
-        elif statement.final:
-            handle.half_close()
-        # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
-        entry.payloads, entry.parts = b"", ()
-        if flow is not None:
-            flow.handed_on = statement.sequence
-            if flow.intake.held:
-                handle.when_below(LOW, lambda: self._adapter_took(service))
-
-    def _adapter_took(self, service: Service) -> None:
-        """The adapter has room again: so has the consumer, for as much."""
-        flow, handle = service.flow, service.handle
-        if flow is None or handle is None or service.phase is not Phase.SENT:
-            return
-        gone = flow.intake.taken(handle.queued_bytes)
-        service.size -= gone
-        self._parts.budget.give_bytes(service.road.member, gone)
-        credit = flow.intake.due()
-        if credit:
-            service.road.give_credit(service.request.leaf_hash, credit)
-        if flow.intake.held:
-            handle.when_below(LOW if handle.queued_bytes >= LOW else 1, lambda: self._adapter_took(service))
+            self.streams.hand_on(service, entry)
 
     def adapter_started(self, service: Service, metadata: Metadata, encoding: str) -> None:
         """Initial metadata: it goes ahead of the messages where the answer is a stream."""
         service.initial, service.encoding, service.is_started = metadata, encoding, True
         if service.streams_answer:
-            self._queue(service)
+            self.streams.queue(service)
 
     def adapter_said(self, service: Service, flag: int, data: bytes) -> None:
         """A message of the answer; raises ``ExchangeError`` if the method does not return as many."""
-        flow, member = service.flow, service.road.member
+        flow = service.flow
         if service.phase is not Phase.SENT:
             return
         if not service.streams_answer:
@@ -312,14 +267,7 @@ class Provider:
                 raise ExchangeError(Reason.ADAPTER_PROTOCOL, "a second message to a method that returns one")
             service.messages.append((flag, data))
         elif flow is not None and service.handle is not None:
-            if not self._parts.budget.take_bytes(member, len(data)):
-                self._end_service(service, Reason.LIMIT_EXCEEDED)
-                return
-            service.size += len(data)
-            flow.outbox.put(flag, data)
-            # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
-            service.handle.hold()
-            self._queue(service)
+            self.streams.put(service, flow, flag, data)
 
     def adapter_ended(
         self, service: Service, status: int | None, trailing: Metadata, failure: Reason | None
@@ -333,7 +281,7 @@ class Provider:
         if service.streams_answer and service.flow is not None:
             service.answer = answer
             service.flow.outbox.is_ended = True
-            self._queue(service)
+            self.streams.queue(service)
             return
         service.answer_bytes = sum([len(data) for _, data in answer.messages])
         self._parts.answers.add(service.road.member, service.answer_bytes)
@@ -364,7 +312,7 @@ class Provider:
         """Those whose whole answer is gathered here; a stream has its own bound."""
         return [one for one in self.services.values() if one.road.member == member and not one.streams_answer]
 
-    def _end_service(self, service: Service, reason: Reason) -> None:
+    def end_service(self, service: Service, reason: Reason) -> None:
         """End a peer's call before the adapter did: it learns at once, the statement follows."""
         if service.phase in (Phase.ANSWERED, Phase.CLOSED):
             return
@@ -394,8 +342,7 @@ class Provider:
             self._answer_all(
                 turn, [(one, one.answer) for one in batch if one.answer is not None and not _must_wait(one)]
             )
-        if self._flowing:
-            self._say_segments(turn)
+        self.streams.plan(turn)
         if self._paused:
             self._resume()
 
@@ -404,13 +351,13 @@ class Provider:
         parts = self._parts
         good: list[tuple[Service, AdapterAnswer]] = []
         for service, answer in answered:
-            self._close(service)
+            self.close(service)
             parts.answers.remove(service.road.member, service.answer_bytes)
             reason = answer.failure or self._objection_to_answer(answer)
             if reason is None:
                 good.append((service, answer))
             else:
-                self._say_failure(turn, service, reason)
+                self.say_failure(turn, service, reason)
         salted = [
             parts.salted(passed_on(one.initial), one.messages, passed_on(one.trailing)) for _, one in good
         ]
@@ -426,13 +373,32 @@ class Provider:
         )
         parts.counters["exchanges_served"] += len(good)
 
-    def _close(self, service: Service) -> None:
+    def close(self, service: Service) -> None:
         """Take a peer's call out of every table."""
         service.phase = Phase.CLOSED
         self.services.pop(service.request.leaf_hash, None)
         self._parts.budget.give_call(service.road.member, service.size)
 
-    def _say_failure(self, turn: Turn, service: Service, reason: Reason) -> None:
+    def say_segment(
+        self,
+        turn: Turn,
+        service: Service,
+        payloads: tuple[bytes, list[str]],
+        sequence: int,
+        end: AdapterAnswer | None,
+    ) -> None:
+        """11 One segment of a stream's answer; the last one has the adapter's status."""
+        body, digests = payloads
+        request = service.request.leaf_hash
+        said = self._response(turn, service.statement, request, "response", digests, end, service.flow)
+        turn.say(
+            _replace(said, sequence=sequence, final=end is not None, encoding=service.encoding),
+            service.road,
+            body,
+        )
+
+    def say_failure(self, turn: Turn, service: Service, reason: Reason) -> None:
+        """Say the refusal that ends a peer's call."""
         delivery: Delivered = "delivered" if service.delivered else "not_sent"
         request = service.request.leaf_hash
         self._say_refusal(turn, service.road, request, service.statement, reason, delivery, service.flow)
@@ -445,136 +411,6 @@ class Provider:
     def _is_too_large(self, messages: Sequence[Message]) -> bool:
         limit = self._parts.terms.max_message
         return any(len(data) > limit for _, data in messages)
-
-    # ------------------------------------------------------------------ 7 to 11 again, for what follows in a stream
-
-    def _hear_segment(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
-        """A later segment of a request: it belongs to an open stream of this peer, or comes too late."""
-        service = self.services.get(bytes.fromhex(statement.request or ""))
-        if service is None or service.road is not road or service.phase >= Phase.ANSWERED:
-            # The answer overtook it. Of nothing that we know of, it must not fill our log (PROTOCOL M17).
-            if self._parts.entries.take(road.member, turn.now_us):
-                turn.hear(road, entry, "request", "late")
-            return
-        reason = self._parts.objection_to(road, entry, statement) or self._count_in(service, entry, statement)
-        turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
-        if reason is not None:
-            self._end_service(service, reason)
-            return
-        self._parts.counters["segments_heard"] += 1
-        turn.once_durable(self._segments_heard, (service, entry))
-
-    def _count_in(self, service: Service, entry: VerifiedEntry, statement: Statement) -> Reason | None:
-        """What a later segment must be: the next of its stream, about the same call, within its credit and share."""
-        flow = service.flow
-        is_next = flow is not None and not flow.is_final_heard and statement.sequence == flow.heard
-        if flow is None or not is_next or _bound(statement) != _bound(service.statement):
-            return Reason.STATEMENT_INVALID
-        if self._is_too_large(entry.parts):
-            return Reason.MESSAGE_TOO_LARGE
-        size = cost_of(entry.parts)
-        if not flow.intake.admits(entry.parts) or not self._parts.budget.take_bytes(
-            service.road.member, size
-        ):
-            return Reason.LIMIT_EXCEEDED
-        flow.heard, flow.is_final_heard = flow.heard + 1, statement.final
-        service.size += size
-        return None
-
-    def _segments_heard(self, heard: list[tuple[Service, VerifiedEntry]]) -> None:
-        """Durable: the adapter gets them, behind what came before."""
-        for service, entry in heard:
-            if service.phase is Phase.COMMITTING:
-                service.following.append(entry)
-            elif service.phase is Phase.SENT and not self._is_halted:
-                self._hand_on(service, entry)
-
-    def _queue(self, service: Service) -> None:
-        """Let the stream say its next segment, if it has one that may go."""
-        flow = service.flow
-        if (
-            flow is None
-            or flow.is_queued
-            or service.phase is not Phase.SENT
-            or not _has_segment(service, flow)
-        ):
-            return
-        flow.is_queued = True
-        self._flowing.append(service)
-        self._parts.wake()
-
-    def _say_segments(self, turn: Turn) -> None:
-        """A few segments of each stream; what is left of it comes behind the others with the next turn."""
-        flowing, self._flowing = self._flowing, []
-        for service in flowing:
-            flow = service.flow
-            if flow is None:
-                continue
-            flow.is_queued = False
-            if service.phase is not Phase.SENT:
-                continue
-            if not turn.is_full and not service.road.is_backed_up:
-                self._say_segments_of(turn, service, flow)
-            if _has_segment(service, flow):
-                flow.is_queued = True
-                self._flowing.append(service)
-
-    def _say_segments_of(self, turn: Turn, service: Service, flow: Flow) -> None:
-        """11 for the next segments; the last one has the adapter's status, or a refusal stands behind it."""
-        member, handle, end = service.road.member, service.handle, service.answer
-        for _ in range(SEGMENTS_A_TURN):
-            if turn.is_full or not _has_segment(service, flow):
-                break
-            messages, sequence, is_last = flow.next_segment()
-            size = sum([len(data) for _, data in messages])
-            service.size -= size
-            self._parts.budget.give_bytes(member, size)
-            reason = Reason.ADAPTER_PROTOCOL if is_last and end is None else end.failure if end else None
-            if messages or not is_last or reason is None:
-                ending = end if is_last and reason is None else None
-                self._say_segment(turn, service, messages, sequence, ending)
-            if is_last:
-                self._close(service)
-                if reason is not None:
-                    self._say_failure(turn, service, reason)
-                else:
-                    self._parts.counters["exchanges_served"] += 1
-        if handle is not None and not flow.outbox:
-            handle.resume()
-
-    def _say_segment(
-        self, turn: Turn, service: Service, messages: Messages, sequence: int, end: AdapterAnswer | None
-    ) -> None:
-        initial = passed_on(service.initial) if sequence == 0 else None
-        trailing = passed_on(end.trailing) if end is not None else None
-        payloads, digests = self._parts.salted(initial, messages, trailing)
-        said = self._response(
-            turn, service.statement, service.request.leaf_hash, "response", digests, end, service.flow
-        )
-        said = _replace(said, sequence=sequence, final=end is not None, encoding=service.encoding)
-        turn.say(said, service.road, payloads)
-        self._parts.counters["segments_said"] += 1
-
-    def on_credit(self, road: Road, request: bytes, credit: int) -> None:
-        """The consumer's side has room for more of a stream."""
-        service = self.services.get(request)
-        if service is not None and service.road is road and service.flow is not None:
-            service.flow.outbox.give_back(credit)
-            self._queue(service)
-
-    def on_road_lost(self, road: Road) -> None:
-        """Nobody will take what follows of a stream, and nothing more of its request will come: its adapter is told."""
-        for service in list(self.services.values()):
-            if service.road is road and service.flow is not None:
-                self._end_service(service, Reason.PEER_LOST)
-
-    def recheck(self, turn_ms: int) -> None:
-        """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
-        for service in list(self.services.values()):
-            if service.flow is not None and service.phase < Phase.ANSWERED:
-                reason = self._objection_to_terms(service.road, service.statement, turn_ms)
-                if reason is not None:
-                    self._end_service(service, reason)
 
     def _say_refusal(
         self,
@@ -641,25 +477,25 @@ class Provider:
         turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
         ends = _ENDS.get(statement.kind)
         if reason is None and ends is not None and service is not None and ours:
-            self._end_service(service, ends)
+            self.end_service(service, ends)
 
     def on_tick(self, now_us: int) -> None:
         """End what is overdue at the adapter; take up answers whose road has room again."""
-        if self._flowing:
+        if self.streams.have_segments:
             self._parts.wake()  # its road may have room again
         if self._held and not all(map(_must_wait, self._held)):
             self._answers.extend(self._held)
             self._held.clear()
             self._parts.wake()
         for service in [one for one in self.services.values() if _is_due(one, now_us)]:
-            self._end_service(service, Reason.DEADLINE_EXCEEDED)
+            self.end_service(service, Reason.DEADLINE_EXCEEDED)
 
     def give_up(self) -> None:
         """This gateway stops: answer what the adapter has not; what it was given may have been done."""
         for service in list(self.services.values()):
             handle = service.handle
             has_left = handle is not None and handle.has_left
-            self._end_service(service, Reason.INTERRUPTED if has_left else Reason.SHUTTING_DOWN)
+            self.end_service(service, Reason.INTERRUPTED if has_left else Reason.SHUTTING_DOWN)
 
     def halt(self) -> None:
         """The log takes no more entries: deliver nothing from now on."""
@@ -744,12 +580,6 @@ _ENDS: Final = {
 # Of these the adapter has nothing: it was away, or the queue before it was full.
 _NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
 _replace = msgspec.structs.replace
-_bound: Final = attrgetter(*BOUND_FIELDS)
-
-
-def _has_segment(service: Service, flow: Flow) -> bool:
-    """Whether something may be said now: initial metadata goes ahead of the first message."""
-    return flow.has_segment or (service.is_started and flow.said == 0)
 
 
 def _must_wait(service: Service) -> bool:

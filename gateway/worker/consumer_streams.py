@@ -1,0 +1,233 @@
+"""The consumer's side of open streams: what follows request segment 0, and answers that come in segments.
+
+``docs/protocol/stream.md``. The steps are those of ``exchange``: 4 to 6 again for each segment of a request, 12 to 14 for
+each segment of an answer.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import msgspec
+
+from core.payloads import Metadata
+from core.reasons import Reason
+from core.statements import Kind, Statement
+from gateway.worker.callers import is_admitted
+from gateway.worker.exchange import Exchange, Messages, Parts, Phase, ProgramCall
+from gateway.worker.flow import LOW, SEGMENTS_A_TURN, Flow, Rota, cost_of
+from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.refusal import Ending
+from gateway.worker.road import Road
+from gateway.worker.trust import refusal_of_terms
+from gateway.worker.turn import Turn
+
+_replace: Final = msgspec.structs.replace
+
+
+class Abort(Protocol):
+    """Ends one of our calls before its answer."""
+
+    def __call__(self, exchange: Exchange, kind: Kind, reason: Reason) -> None:
+        """Say ``kind`` with ``reason`` to the peer, tell the program."""
+
+
+class ConsumerStreams:
+    """All streams of our programs.
+
+    Args:
+        parts: What both sides are built with.
+        exchanges: Exchanges that are stated and not answered, by the leaf hash of their request; ``Consumer``'s own.
+        abort: Ends one of them.
+    """
+
+    def __init__(self, parts: Parts, exchanges: dict[bytes, Exchange], abort: Abort) -> None:
+        self._parts = parts
+        self._exchanges = exchanges
+        self._abort = abort
+        self._rota: Rota[Exchange] = Rota(parts.wake)
+
+    @property
+    def have_segments(self) -> bool:
+        """Whether one waits for its turn, or for room on its road."""
+        return bool(self._rota)
+
+    # --- from the program ---
+
+    def put(self, exchange: Exchange, flow: Flow, flag: int, data: bytes) -> None:
+        """A message of the program waits for its segment."""
+        if not self._parts.budget.take_bytes(exchange.holder, len(data)):
+            self._abort(exchange, "cancel", Reason.LIMIT_EXCEEDED)
+            return
+        exchange.size += len(data)
+        flow.outbox.put(flag, data)
+        # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
+        exchange.call.hold()
+        self.queue(exchange)
+
+    def end(self, exchange: Exchange, flow: Flow) -> None:
+        """The program half-closed."""
+        flow.outbox.is_ended = True
+        self.queue(exchange)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Segment 0 takes what has come by now; the one message of a request ends its direction."""
+        flow = exchange.flow
+        if flow is None:
+            flow = exchange.flow = Flow()
+            for flag, data in exchange.messages:
+                flow.outbox.put(flag, data)
+            flow.outbox.is_ended = True
+        exchange.messages, _, _ = flow.next_segment()
+        self._let_go(exchange, flow, exchange.messages)
+
+    def _let_go(self, exchange: Exchange, flow: Flow, messages: Messages) -> None:
+        """Messages are on their way into the log: the program's window may open again."""
+        size = sum([len(data) for _, data in messages])
+        exchange.size -= size
+        self._parts.budget.give_bytes(exchange.holder, size)
+        if not flow.outbox:
+            exchange.call.resume()
+
+    # --- 4 to 6 ---
+
+    def queue(self, exchange: Exchange) -> None:
+        """Let the exchange say its next segment, if it has one that may go."""
+        flow = exchange.flow
+        if flow is not None and exchange.phase is Phase.SENT and flow.has_segment:
+            self._rota.add(exchange, flow)
+
+    def plan(self, turn: Turn) -> None:
+        """A few segments of each stream."""
+        for exchange, flow in self._rota.take():
+            road = exchange.road
+            if exchange.phase is not Phase.SENT or road is None:
+                continue
+            if not turn.is_full and not road.is_backed_up:
+                self._say(turn, exchange, flow, road)
+            if flow.has_segment:
+                self._rota.put_back(exchange, flow)
+
+    def _say(self, turn: Turn, exchange: Exchange, flow: Flow, road: Road) -> None:
+        asked, view, due_us = exchange.statement, self._parts.trust, exchange.deadline_us
+        if asked is None:
+            return
+        for _ in range(SEGMENTS_A_TURN):
+            if not flow.has_segment or turn.is_full:
+                break
+            messages, sequence, final = flow.next_segment()
+            payloads, digests = self._parts.salted(None, messages)
+            segment = _replace(
+                asked,
+                sequence=sequence,
+                final=final,
+                configuration=view.mark if view else None,
+                issued_at=turn.now_ms,
+                deadline_us=None if due_us is None else max(0, due_us - turn.now_us),
+                payloads=digests,
+                nonce=self._parts.nonce(),
+                request=exchange.leaf_hash.hex(),
+            )
+            turn.say(segment, road, payloads)
+            self._parts.counters["segments_said"] += 1
+            self._let_go(exchange, flow, messages)
+
+    def on_credit(self, road: Road, request: bytes, credit: int) -> None:
+        """The provider's side has room for more of a stream."""
+        exchange = self._exchanges.get(request)
+        if exchange is not None and exchange.road is road and exchange.flow is not None:
+            exchange.flow.outbox.give_back(credit)
+            self.queue(exchange)
+
+    # --- 12 to 14 ---
+
+    def count_in(self, exchange: Exchange, entry: VerifiedEntry) -> Reason | None:
+        """What a segment of an answer must be in its stream: the next one, within its credit and our program's share."""
+        flow, statement = exchange.flow, entry.statement
+        if flow is None or statement is None or statement.kind == "refusal":
+            return None
+        if statement.sequence != flow.heard:
+            return Reason.STATEMENT_INVALID
+        flow.heard += 1
+        messages = messages_of(entry, statement)
+        if not flow.intake.admits(messages):
+            return Reason.LIMIT_EXCEEDED
+        size = cost_of(messages)
+        if not self._parts.budget.take_bytes(exchange.holder, size):
+            return Reason.LIMIT_EXCEEDED
+        exchange.size += size
+        self._parts.counters["segments_heard"] += 1
+        return None
+
+    def hand_on(
+        self,
+        call: ProgramCall,
+        exchange: Exchange,
+        initial: Metadata | None,
+        messages: Messages,
+        ending: Ending | None,
+    ) -> None:
+        """14 One segment is durable: the program gets it, behind what came before."""
+        if initial is not None:
+            call.start(initial)
+        for flag, data in messages:
+            call.deliver(flag, data)
+        flow = exchange.flow
+        if ending is not None:
+            call.finish(ending.status, ending.message, ending.metadata)
+        elif flow is not None:
+            flow.handed_on = 0 if flow.handed_on is None else flow.handed_on + 1
+            if flow.intake.held:
+                call.when_below(LOW, lambda: self._program_took(exchange, flow))
+
+    def _program_took(self, exchange: Exchange, flow: Flow) -> None:
+        """The program has room again: so has the provider, for as much."""
+        call, road = exchange.call, exchange.road
+        if road is None or exchange.phase is Phase.CLOSED:
+            return
+        gone = flow.intake.taken(call.queued_bytes)
+        exchange.size -= gone
+        self._parts.budget.give_bytes(exchange.holder, gone)
+        credit = flow.intake.due()
+        if credit:
+            road.give_credit(exchange.leaf_hash, credit)
+        if flow.intake.held:
+            call.when_below(
+                LOW if call.queued_bytes >= LOW else 1, lambda: self._program_took(exchange, flow)
+            )
+
+    # --- M16 ---
+
+    def recheck(self, now_ms: int) -> None:
+        """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
+        for exchange in list(self._exchanges.values()):
+            reason = self._objection_to(exchange, now_ms) if exchange.flow is not None else None
+            if reason is not None:
+                self._abort(exchange, "abandon", reason)
+
+    def _objection_to(self, exchange: Exchange, now_ms: int) -> Reason | None:
+        view, grant, claims = self._parts.trust, exchange.grant, exchange.claims
+        if view is None or grant is None or claims.client is None or exchange.method is None:
+            return None
+        if view.freshness(now_ms) == "expired":
+            return Reason.CONFIG_EXPIRED
+        if not is_admitted(view, exchange.caller):
+            return Reason.PROGRAM_UNKNOWN
+        mark = grant.agreement.mark
+        found = view.find_named(claims.client, grant.provider, exchange.method, mark, now_ms)
+        if isinstance(found, Reason):
+            return found
+        return refusal_of_terms(
+            found.agreement,
+            purpose=claims.purpose,
+            issue=claims.issue,
+            represented=claims.represented,
+            caller=exchange.caller.credential,
+            age_ms=now_ms - view.fresh_at,
+        )
+
+
+def messages_of(entry: VerifiedEntry, statement: Statement) -> Messages:
+    """The messages of a response, without its metadata."""
+    parts = entry.parts
+    return list(parts[statement.sequence == 0 : len(parts) - statement.final])

@@ -1,0 +1,247 @@
+"""The provider's side of open streams: request segments behind the first, and answers that go out in segments.
+
+``docs/protocol/stream.md``. The steps are those of ``exchange``: 7 to 10 again for each segment of a request, 11 for each
+segment of an answer.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Final, Protocol
+
+from core.payloads import Metadata
+from core.reasons import Reason
+from core.statements import BOUND_FIELDS, Statement
+from gateway.worker.call import AdapterAnswer
+from gateway.worker.context import passed_on
+from gateway.worker.exchange import Messages, Parts, Phase, Service
+from gateway.worker.flow import LOW, SEGMENTS_A_TURN, Flow, Rota, cost_of
+from gateway.worker.peerlog import VerifiedEntry
+from gateway.worker.road import Road
+from gateway.worker.turn import Turn
+
+_bound: Final = attrgetter(*BOUND_FIELDS)
+
+
+class Ends(Protocol):
+    """How ``Provider`` ends a peer's call."""
+
+    def end_service(self, service: Service, reason: Reason) -> None:
+        """End it before the adapter did."""
+
+    def close(self, service: Service) -> None:
+        """Take it out of every table: its end is said."""
+
+    def say_failure(self, turn: Turn, service: Service, reason: Reason) -> None:
+        """Say the refusal that ends it."""
+
+    def say_segment(
+        self,
+        turn: Turn,
+        service: Service,
+        payloads: tuple[bytes, list[str]],
+        sequence: int,
+        end: AdapterAnswer | None,
+    ) -> None:
+        """Say one segment of its answer, the last one with ``end``."""
+
+    def objection_to_terms(self, road: Road, statement: Statement, now_ms: int) -> Reason | None:
+        """What our own configuration objects to now."""
+
+
+class ProviderStreams:
+    """All streams of peers.
+
+    Args:
+        parts: What both sides are built with.
+        services: Calls of peers that have no end yet, by the leaf hash of their request; ``Provider``'s own.
+        ends: Ends one of them, and says what is to be said of it.
+    """
+
+    def __init__(self, parts: Parts, services: dict[bytes, Service], ends: Ends) -> None:
+        self._parts = parts
+        self._services = services
+        self._ends = ends
+        self._rota: Rota[Service] = Rota(parts.wake)
+
+    @property
+    def have_segments(self) -> bool:
+        """Whether one waits for its turn, or for room on its road."""
+        return bool(self._rota)
+
+    def flow_of(self, statement: Statement) -> tuple[Flow | None, bool]:
+        """What keeps count of a stream, ``None`` for a unary call; and whether the answer is one."""
+        view = self._parts.trust
+        method = view.method(statement.service or "", statement.method or "") if view else None
+        if method is None or not (method.client_streaming or method.server_streaming):
+            return None, False
+        flow = Flow()
+        flow.heard, flow.is_final_heard = 1, statement.final
+        return flow, method.server_streaming
+
+    # --- 7 to 10 ---
+
+    def hear_segment(self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement) -> None:
+        """A later segment of a request: it belongs to an open stream of this peer, or comes too late."""
+        service = self._services.get(bytes.fromhex(statement.request or ""))
+        if service is None or service.road is not road or service.phase >= Phase.ANSWERED:
+            # The answer overtook it. Of nothing that we know of, it must not fill our log (PROTOCOL M17).
+            if self._parts.entries.take(road.member, turn.now_us):
+                turn.hear(road, entry, "request", "late")
+            return
+        reason = self._parts.objection_to(road, entry, statement) or self._count_in(service, entry, statement)
+        turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
+        if reason is not None:
+            self._ends.end_service(service, reason)
+            return
+        self._parts.counters["segments_heard"] += 1
+        turn.once_durable(self._heard, (service, entry))
+
+    def _count_in(self, service: Service, entry: VerifiedEntry, statement: Statement) -> Reason | None:
+        """What a later segment must be: the next of its stream, about the same call, within its credit and share."""
+        flow, limit = service.flow, self._parts.terms.max_message
+        is_next = flow is not None and not flow.is_final_heard and statement.sequence == flow.heard
+        if flow is None or not is_next or _bound(statement) != _bound(service.statement):
+            return Reason.STATEMENT_INVALID
+        if any(len(data) > limit for _, data in entry.parts):
+            return Reason.MESSAGE_TOO_LARGE
+        size, budget = cost_of(entry.parts), self._parts.budget
+        if not flow.intake.admits(entry.parts) or not budget.take_bytes(service.road.member, size):
+            return Reason.LIMIT_EXCEEDED
+        flow.heard, flow.is_final_heard = flow.heard + 1, statement.final
+        service.size += size
+        return None
+
+    def _heard(self, heard: list[tuple[Service, VerifiedEntry]]) -> None:
+        """Durable: the adapter gets them, behind what came before."""
+        for service, entry in heard:
+            if service.phase is Phase.COMMITTING:
+                service.following.append(entry)
+            elif service.phase is Phase.SENT:
+                self.hand_on(service, entry)
+
+    def hand_on(self, service: Service, entry: VerifiedEntry) -> None:
+        """10 The messages of one segment, and the half-close behind the last; so for a unary call."""
+        handle, statement, flow = service.handle, entry.statement, service.flow
+        if handle is None or statement is None:
+            return
+        messages = entry.parts[1:] if statement.sequence == 0 else entry.parts
+        for flag, data in messages[:-1] if statement.final else messages:
+            handle.send(flag, data)
+        if statement.final and messages:
+            handle.send_last(*messages[-1])
+        elif statement.final:
+            handle.half_close()
+        # It is in the log and with the adapter's edge: not to be held here as well while the adapter works.
+        entry.payloads, entry.parts = b"", ()
+        if flow is not None:
+            flow.handed_on = statement.sequence
+            if flow.intake.held:
+                handle.when_below(LOW, lambda: self._adapter_took(service, flow))
+
+    def _adapter_took(self, service: Service, flow: Flow) -> None:
+        """The adapter has room again: so has the consumer, for as much."""
+        handle = service.handle
+        if handle is None or service.phase is not Phase.SENT:
+            return
+        gone = flow.intake.taken(handle.queued_bytes)
+        service.size -= gone
+        self._parts.budget.give_bytes(service.road.member, gone)
+        credit = flow.intake.due()
+        if credit:
+            service.road.give_credit(service.request.leaf_hash, credit)
+        if flow.intake.held:
+            handle.when_below(
+                LOW if handle.queued_bytes >= LOW else 1, lambda: self._adapter_took(service, flow)
+            )
+
+    # --- from the adapter ---
+
+    def put(self, service: Service, flow: Flow, flag: int, data: bytes) -> None:
+        """A message of the adapter waits for its segment."""
+        if not self._parts.budget.take_bytes(service.road.member, len(data)):
+            self._ends.end_service(service, Reason.LIMIT_EXCEEDED)
+            return
+        service.size += len(data)
+        flow.outbox.put(flag, data)
+        if service.handle is not None:
+            # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
+            service.handle.hold()
+        self.queue(service)
+
+    # --- 11 ---
+
+    def queue(self, service: Service) -> None:
+        """Let the stream say its next segment, if it has one that may go."""
+        flow = service.flow
+        if flow is not None and service.phase is Phase.SENT and _has_segment(service, flow):
+            self._rota.add(service, flow)
+
+    def plan(self, turn: Turn) -> None:
+        """A few segments of each stream."""
+        for service, flow in self._rota.take():
+            if service.phase is not Phase.SENT:
+                continue
+            if not turn.is_full and not service.road.is_backed_up:
+                self._say(turn, service, flow)
+            if _has_segment(service, flow):
+                self._rota.put_back(service, flow)
+
+    def _say(self, turn: Turn, service: Service, flow: Flow) -> None:
+        """The last one has the adapter's status, or a refusal stands behind it."""
+        for _ in range(SEGMENTS_A_TURN):
+            if turn.is_full or not _has_segment(service, flow):
+                break
+            messages, sequence, is_last = flow.next_segment()
+            size = sum([len(data) for _, data in messages])
+            service.size -= size
+            self._parts.budget.give_bytes(service.road.member, size)
+            end = service.answer if is_last else None
+            if end is None or end.failure is None:
+                self._say_one(turn, service, messages, sequence, end)
+            elif messages:
+                self._say_one(turn, service, messages, sequence, None)
+            if is_last:
+                self._ends.close(service)
+            if end is not None and end.failure is not None:
+                self._ends.say_failure(turn, service, end.failure)
+            elif is_last:
+                self._parts.counters["exchanges_served"] += 1
+        if service.handle is not None and not flow.outbox:
+            service.handle.resume()
+
+    def _say_one(
+        self, turn: Turn, service: Service, messages: Messages, sequence: int, end: AdapterAnswer | None
+    ) -> None:
+        initial: Metadata | None = passed_on(service.initial) if sequence == 0 else None
+        trailing = passed_on(end.trailing) if end is not None else None
+        self._ends.say_segment(turn, service, self._parts.salted(initial, messages, trailing), sequence, end)
+        self._parts.counters["segments_said"] += 1
+
+    def on_credit(self, road: Road, request: bytes, credit: int) -> None:
+        """The consumer's side has room for more of a stream."""
+        service = self._services.get(request)
+        if service is not None and service.road is road and service.flow is not None:
+            service.flow.outbox.give_back(credit)
+            self.queue(service)
+
+    # --- ends ---
+
+    def on_road_lost(self, road: Road) -> None:
+        """Nobody will take what follows of a stream, and nothing more of its request will come: its adapter is told."""
+        for service in list(self._services.values()):
+            if service.road is road and service.flow is not None:
+                self._ends.end_service(service, Reason.PEER_LOST)
+
+    def recheck(self, now_ms: int) -> None:
+        """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
+        for service in list(self._services.values()):
+            if service.flow is not None and service.phase < Phase.ANSWERED:
+                reason = self._ends.objection_to_terms(service.road, service.statement, now_ms)
+                if reason is not None:
+                    self._ends.end_service(service, reason)
+
+
+def _has_segment(service: Service, flow: Flow) -> bool:
+    """Whether something may be said now: initial metadata goes ahead of the first message."""
+    return flow.has_segment or (service.is_started and flow.said == 0)

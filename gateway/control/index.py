@@ -73,10 +73,12 @@ class Indexer:
             ExchangeError: A log cannot be read.
             SQLAlchemyError: The index cannot be written.
         """
-        if self._index.renew():
-            _log.warning("index_built_anew", reason="malformed")
+        if self._index.is_malformed:
+            # Forgotten first: at no moment is more said to be indexed than the file holds.
             self._indexed.clear()
             self._read_out.clear()
+            self._index.renew()
+            _log.warning("index_built_anew", reason="malformed")
         for log in self._book.closed:
             self._follow_closed(log)
         for worker, (_, sequence) in list(self._durable.items()):

@@ -99,16 +99,32 @@ def seed(config: Path, persons: int, seed: int, lang: Language) -> None:
 
 
 @adapter.command()
-@_config
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("adapter.toml"),
+    show_default=True,
+    help="réglages de l'adaptateur / the adapter's settings",
+)
+@click.option(
+    "--standard",
+    type=click.Choice(["health", "reflection"]),
+    default=None,
+    help="ceux de grpc.health.v1, de grpc.reflection.v1 / those of the server's health, reflection",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-def descriptors(config: Path, out: Path) -> None:
+def descriptors(config: Path, standard: str | None, out: Path) -> None:
     """Écrire les descripteurs à publier / write the descriptors to be published."""
     import adapters.identity.service  # noqa: F401 - its generated modules fill the pool of descriptors
-    from adapters.descriptors import descriptor_set
+    from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
     from adapters.settings import load_adapter_settings
 
-    service = _SERVICES[load_adapter_settings(config).adapter]
-    out.write_bytes(descriptor_set(service))
+    if standard is not None:
+        service, data = STANDARD_SERVICES[standard], standard_set(standard)
+    else:
+        service = _SERVICES[load_adapter_settings(config).adapter]
+        data = descriptor_set(service)
+    out.write_bytes(data)
     click.echo(f"{service} -> {out}")
 
 

@@ -6,8 +6,16 @@ understand a message, neither ``google/protobuf`` nor ``buf/validate`` files.
 
 from __future__ import annotations
 
-from google.protobuf import descriptor_pb2, descriptor_pool
+from typing import Final
+
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from google.protobuf.descriptor import FileDescriptor
+
+# What servers of gRPC have beside their own services, and what their providers may publish of them.
+STANDARD_SERVICES: Final = {
+    "health": "grpc.health.v1.Health",
+    "reflection": "grpc.reflection.v1.ServerReflection",
+}
 
 
 def descriptor_set(service: str) -> bytes:
@@ -25,6 +33,23 @@ def descriptor_set(service: str) -> bytes:
     for file in files.values():
         file.CopyToProto(descriptors.file.add())
     return descriptors.SerializeToString(deterministic=True)
+
+
+def standard_set(kind: str) -> bytes:
+    """The FileDescriptorSet of ``health`` or ``reflection``; raises ``KeyError``."""
+    service = STANDARD_SERVICES[kind]
+    if kind == "health":
+        import grpc_health.v1.health_pb2  # noqa: F401 - fills the pool of descriptors
+
+        return descriptor_set(service)
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    # grpcio brings v1alpha only; v1 is the same file with its final name throughout.
+    file = descriptor_pb2.FileDescriptorProto()
+    reflection_pb2.DESCRIPTOR.CopyToProto(file)
+    renamed = str(file).replace("v1alpha", "v1")
+    final = text_format.Parse(renamed, descriptor_pb2.FileDescriptorProto())
+    return descriptor_pb2.FileDescriptorSet(file=[final]).SerializeToString(deterministic=True)
 
 
 def _collect(file: FileDescriptor, files: dict[str, FileDescriptor]) -> None:

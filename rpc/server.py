@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from core.language import Language
 from core.reasons import ExchangeError, Reason
@@ -23,6 +23,8 @@ from rpc.status import DETAILS_KEY, abort, status_of
 from rpc.waiting import is_waiting
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+# Its final name, which clients ask for first; grpcio's package serves v1alpha, the same messages byte for byte.
+REFLECTION_SERVICE: Final = "grpc.reflection.v1.ServerReflection"
 
 _log = structlog.get_logger()
 _Behaviour = Callable[..., Any]
@@ -96,6 +98,13 @@ def _add_reflection(names: Iterable[str], server: grpc.Server) -> None:
     servicer.ServerReflectionInfo = own
     add: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
     add(servicer, server)
+    handler = grpc.stream_stream_rpc_method_handler(
+        own,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    methods = {"ServerReflectionInfo": handler}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(REFLECTION_SERVICE, methods),))
 
 
 class _Boundary(grpc.ServerInterceptor):

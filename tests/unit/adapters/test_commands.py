@@ -82,6 +82,17 @@ def test_descriptors_are_written_for_the_registry(config: Path, tmp_path: Path) 
     }
 
 
+def test_descriptors_of_health_are_written_without_any_settings(tmp_path: Path) -> None:
+    """They are the same for every server."""
+    out = tmp_path / "health.binpb"
+
+    written = run("descriptors", "--standard", "health", "--out", str(out))
+
+    assert written.output == f"grpc.health.v1.Health -> {out}\n"
+    (file,) = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
+    assert file.package == "grpc.health.v1"
+
+
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_the_test_persons_are_listed_in_both_languages(lang: str) -> None:
     """Number, name and what is particular about it."""

@@ -4,7 +4,7 @@ import protovalidate
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from adapters.descriptors import descriptor_set
+from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
 from bj.identity.v1 import identity_pb2
 
 SERVICE = "bj.identity.v1.IdentityService"
@@ -59,3 +59,20 @@ def test_an_unknown_service_has_no_descriptors() -> None:
     """Only what is imported can be published."""
     with pytest.raises(KeyError):
         descriptor_set("bj.identity.v1.NoService")
+
+
+@pytest.mark.parametrize(
+    ("kind", "methods"), [("health", {"Check", "Watch"}), ("reflection", {"ServerReflectionInfo"})]
+)
+def test_health_and_reflection_have_sets_of_their_own(kind: str, methods: set[str]) -> None:
+    """Under the names that clients ask for; a stranger can link them."""
+    pool = descriptor_pool.DescriptorPool()
+    for file in descriptor_pb2.FileDescriptorSet.FromString(standard_set(kind)).file:
+        pool.AddSerializedFile(file.SerializeToString())
+
+    found = {method.name for method in pool.FindServiceByName(STANDARD_SERVICES[kind]).methods}
+
+    assert methods <= found
+    assert b"v1alpha" not in standard_set(kind)
+    with pytest.raises(KeyError):
+        standard_set("channelz")

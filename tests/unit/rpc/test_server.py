@@ -27,7 +27,7 @@ from rpc.limits import Limits
 from rpc.logs import configure_logs
 from rpc.ports import holder_of, require_free
 from rpc.remote import RemoteError, Violation
-from rpc.server import RpcServer
+from rpc.server import REFLECTION_SERVICE, RpcServer
 from rpc.status import CallError, error_from_rpc
 from rpc.waiting import WaitingStream, Watchers, _Senders, waiting
 from tests.support.certified import AUDITOR, OPERATOR, REGISTRY, CertifiedCountry
@@ -554,6 +554,20 @@ def test_reflection_lists_services_and_takes_no_thread(connected: grpc.Channel) 
     assert unary(connected) == b"x"
     hold.set()
     assert all(next(other).list_services_response.service for other in others)
+
+
+def test_reflection_answers_to_its_final_name(connected: grpc.Channel) -> None:
+    """Clients ask for v1 first."""
+    call: grpc.StreamStreamMultiCallable[Any, Any] = connected.stream_stream(
+        f"/{REFLECTION_SERVICE}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+
+    names = [one.name for one in next(call(iter([request]))).list_services_response.service]
+
+    assert "test.Echo" in names
 
 
 def test_a_busy_port_is_named_with_its_holder(registry: Identity) -> None:

@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LONG := test-crash test-power test-fidelity test-cancellation test-memory test-mutations
+LONG := test-crash test-power test-fidelity test-cancellation test-memory test-mutations test-interop
 PACKAGES := core rpc ledger pki gateway registry adapters audit cli
 PROTOS := $(shell find protos -name '*.proto' | sort)
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
@@ -16,7 +16,7 @@ PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Ipro
 	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo up test test-unit test-integration test-e2e $(LONG) lint format protos \
+.PHONY: help setup setup-system setup-interop demo up test test-unit test-integration test-e2e $(LONG) lint format protos \
 	protos-check coverage bench fuzz lock clean
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make test-cancellation 100 000 appels annulés ou échus                      | 100,000 calls cancelled or out of time"
 	@echo "make test-memory       mémoire sur 100 000 échanges                         | memory over 100,000 exchanges"
 	@echo "make test-mutations    10 000 journaux altérés                              | 10,000 logs altered"
+	@echo "make test-interop      cas officiels de gRPC, 20 fois                       | the official gRPC cases, 20 times"
 	@echo "make fuzz              chaque analyseur, 10 minutes                         | every parser, 10 minutes"
 
 setup: $(STAMP)
@@ -45,6 +46,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 setup-system:
 	@tools/setup-system
+
+# What others wrote and the interoperability tests run: fetched once, into var/interop; what cannot be had is told.
+setup-interop: $(STAMP)
+	@tools/setup-interop
 
 demo: $(STAMP)
 	@$(BIN)/passerelle country demo
@@ -61,12 +66,13 @@ test-unit: $(STAMP)
 test-integration: $(STAMP)
 	$(PYTEST) tests/integration
 
-test-e2e: $(STAMP)
+test-e2e: $(STAMP) setup-interop
 	$(BIN)/pytest tests/e2e
 
 # As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, fifty writes and syncs, 1,000 deaths.
 # power: 200 cuts. fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000
-# exchanges through real workers. mutations: 10,000 mutated logs.
+# exchanges through real workers. mutations: 10,000 mutated logs. interop: the official cases of gRPC, 20 times each.
+test-interop: setup-interop
 $(LONG): test-%: $(STAMP)
 	$(BIN)/pytest -s tests/long/test_$*.py
 

@@ -306,11 +306,12 @@ def _counts(way: str, s: _Statement, body: bytes | None) -> Row:
 
 def _handed_on(way: str, s: _Statement) -> Row:
     """How many segments of the other direction were handed on, as an answer, a refusal or an ending says."""
+    if s.delivery == "not_sent" and s.kind == "refusal":
+        return {f"{way}_handed": 0}
     if s.heard is not None:
         return {f"{way}_handed": s.heard + 1}
-    # What was never delivered, and an ending that names nothing: not one. A refusal may not know.
-    is_none = s.delivery == "not_sent" or s.kind in ("cancel", "deadline", "abandon")
-    return {f"{way}_handed": 0} if is_none else {}
+    # An ending that names nothing: not one. A refusal may not know.
+    return {f"{way}_handed": 0} if s.kind in ("cancel", "deadline", "abandon") else {}
 
 
 def _begun(

@@ -501,6 +501,16 @@ def test_segments_that_nobody_took_count_for_nothing(index: ExchangeIndex, batch
     assert resolved["outcome"] == "granted"
 
 
+@pytest.mark.parametrize(("delivery", "handed"), [("not_sent", 0), ("unknown", 1), ("delivered", 1)])
+def test_a_refusal_says_what_was_handed_on(index: ExchangeIndex, delivery: str, handed: int) -> None:
+    """What was not sent was not, whatever segment it names."""
+    refusal = said(2, "refusal", 2, heard=0, reason="ADAPTER_DOWN", status=14, delivery=delivery)
+
+    (row,) = taken_in(index, [heard(1, "request", 2), refusal], 1)
+
+    assert row["asked_handed"] == handed
+
+
 def test_bytes_are_those_of_the_payloads(index: ExchangeIndex) -> None:
     """Counted from the sealed body, whose key may be gone; what was not kept counts nothing."""
     payloads = ((bytes(16), 0, b"metadata"), (bytes(16), 0, b"a message"))

@@ -5,6 +5,7 @@ All of them work offline: on a gateway's directory or a copy of it, on files, an
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -28,6 +29,7 @@ from rpc.verdicts import judge, posed, verdict_line
 
 if TYPE_CHECKING:
     from audit.report import Report
+    from audit.streams import Delivery
     from ledger.evidence import BodyOpener, Evidence
     from ledger.places import LogPlace
     from ledger.trail import OpenBody
@@ -341,6 +343,9 @@ def _show_report(report: Report, lang: Language) -> None:
     for name, value in report.facts.items() if report.verdict is not Verdict.INVALID else ():
         words = _FACTS[name].in_(lang) if name in _FACTS else name
         click.echo(f"     {words}{' :' if lang == 'fr' else ':'} {value}")
+    for stream in report.streams if report.verdict is not Verdict.INVALID else ():
+        for line in stream.lines():
+            click.echo(f"     {line.in_(lang)}")
     for remark in report.remarks:
         click.echo(f"     {'remarque :' if lang == 'fr' else 'remark:'} {remark.in_(lang)}")
     words = report.verdict.text.in_(lang)
@@ -361,7 +366,17 @@ def _report_json(report: Report) -> dict[str, Any]:
             for step in report.steps
         ],
         "facts": report.facts,
+        "streams": [_stream_json(one) for one in report.streams],
         "remarks": [remark.en for remark in report.remarks],
+    }
+
+
+def _stream_json(one: Delivery) -> dict[str, Any]:
+    return {
+        "request": one.request,
+        "asked": dataclasses.asdict(one.asked),
+        "answered": dataclasses.asdict(one.answered),
+        "ends": [{"kind": kind, "why": why} for kind, why in one.ends],
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from audit.streams import Delivery
 from core.language import Text
 
 
@@ -75,12 +76,14 @@ class Report:
         steps: The steps in order; those behind a container that cannot be read are left out.
         facts: What is proved if the verdict is VALID: names as statements have them.
         remarks: What a reader must know about the verdict.
+        streams: How far each call of several segments came, if the verdict is VALID.
     """
 
     exchange: str
     steps: tuple[Step, ...]
     facts: dict[str, str]
     remarks: tuple[Text, ...]
+    streams: tuple[Delivery, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

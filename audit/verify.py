@@ -18,7 +18,7 @@ value is used only after a step has established it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.report import Report, Step, StepVerdict
+from audit.streams import BrokenOrderError, Delivery, Saying, judge_calls
 from core.agreements import Agreement, parse_agreement
 from core.configuration import CommonDocument, member_target
 from core.documents import decode_strict, digest, encode
@@ -155,6 +156,7 @@ class _Case:
     terms: Agreement | None = None
     # Whether ``crls`` has the container's own: before, nobody can say that one is missing.
     are_lists_read: bool = False
+    deliveries: list[Delivery] = field(default_factory=list)
     remarks: list[Text] = field(default_factory=list)
 
     def part(self, path: str) -> bytes:
@@ -218,7 +220,13 @@ def verify_evidence(
     for number, check in enumerate(checks, 2):
         steps.append(_run(number, check, case))
     case.remarks.append(_CLAIMED_TIME)
-    return Report(case.manifest.exchange, tuple(steps), _facts(case), tuple(dict.fromkeys(case.remarks)))
+    return Report(
+        case.manifest.exchange,
+        tuple(steps),
+        _facts(case),
+        tuple(dict.fromkeys(case.remarks)),
+        tuple(one for one in case.deliveries if one.is_stream),
+    )
 
 
 def unreadable(why: str) -> Report:
@@ -325,13 +333,14 @@ def _check_registrations(case: _Case) -> bool:
     for path in case.manifest.successors:
         successor = _successor(case, path)
         case.lineage[successor.old_key] = successor.new_key
+    logs = {part.log for part in case.manifest.leaves}
     for path in case.manifest.registrations:
         registered = _registration(case, path)
         for log in registered.terms.logs:
             if log.id in case.registered:
                 raise _StepError(f"{path}: log {log.id} is registered twice")
             case.registered[log.id] = registered
-        if not registered.terms.all_logs & {part.log for part in case.manifest.leaves}:
+        if not registered.terms.all_logs & logs:
             raise _StepError(f"{path} registers no log of the container")
     for registered in list(case.registered.values()):
         for closed in registered.terms.closed:
@@ -428,7 +437,7 @@ def _check_chains(case: _Case) -> bool:
         raise _StepError("no head is verified", is_open=True)
     authorities = _read_authorities(case)
     _remark_missing_lists(case, authorities)
-    for path, head in case.heads.items():
+    for path, head in _first_and_last(case):
         registered = case.registered[head.log]
         leaf = registered.seals[parse_head(case.parts[path]).thumbprint]
         at = datetime.fromtimestamp(head.iat, UTC)
@@ -454,6 +463,21 @@ def _check_chains(case: _Case) -> bool:
                     f"{path}: its certificate was revoked later, and no stamp is older", is_open=True
                 )
     return True
+
+
+def _first_and_last(case: _Case) -> Iterator[tuple[str, TreeHead]]:
+    """Of the heads that one certificate signed for one log, the oldest and the newest.
+
+    Validity has no holes and nothing is ever taken back off a list: what holds for both holds for those between.
+    """
+    signed: dict[tuple[str, str], list[tuple[int, str, TreeHead]]] = defaultdict(list)
+    for path, head in case.heads.items():
+        signed[head.log, parse_head(case.parts[path]).thumbprint].append((head.iat, path, head))
+    for some in signed.values():
+        times = [iat for iat, _, _ in some]
+        for at in dict.fromkeys((times.index(min(times)), times.index(max(times)))):
+            _, path, head = some[at]
+            yield path, head
 
 
 def _read_authorities(case: _Case) -> list[x509.Certificate]:
@@ -595,14 +619,32 @@ def _check_agreement(case: _Case) -> bool:
             raise _StepError(
                 f"{registered.terms.gateway} is registered under a key that the agreement does not name"
             )
-    gap = next((why for one in acted if (why := _not_covered(case, terms, one)) is not None), None)
-    if gap is not None and case.statements("response"):
-        raise _StepError(gap)
-    if gap is not None:
-        # To refuse such a call is right, and the refusal is what is proved.
-        case.remarks.append(_NOT_COVERED)
+    _require_covered(case, terms, acted)
     case.terms = terms
     return True
+
+
+def _require_covered(case: _Case, terms: Agreement, acted: Sequence[_Leaf]) -> None:
+    """Require that the agreement covers what was answered; a call that it does not cover may only have been refused."""
+    times = _times(case)
+    gaps = [(one, why) for one in acted if (why := _not_covered(terms, one, times)) is not None]
+    if not gaps:
+        return
+    if case.statements("response"):
+        taken = {
+            (one.heard.log, one.heard.index)
+            for one in case.leaves
+            if one.heard and one.heard.verdict == "taken"
+        }
+        for one, why in gaps:
+            s = one.statement
+            # Whoever ends a stream because the agreement does, or does not take what comes then, does what it must.
+            is_turned_away = s is not None and s.kind == "request" and s.sequence > 0
+            if s is not None and s.kind == "refusal":
+                continue
+            if not is_turned_away or (one.part.log, one.part.index) in taken:
+                raise _StepError(why)
+    case.remarks.append(_NOT_COVERED)
 
 
 def _sides(case: _Case) -> list[tuple[_Side, _Registered]]:
@@ -631,10 +673,40 @@ def _sides(case: _Case) -> list[tuple[_Side, _Registered]]:
     return list(found.values())
 
 
-def _not_covered(case: _Case, terms: Agreement, one: _Leaf) -> str | None:
+def _times(case: _Case) -> dict[tuple[str, int], int]:
+    """By place, when each leaf was there: at the oldest head over it, over a record of it, or over what names it.
+
+    Its own log may have signed much later than it was written; the other's head tells better (PROTOCOL M9).
+    """
+    times: dict[tuple[str, int], int] = {}
+    named: dict[str, int] = {}
+
+    def note(place: tuple[str, int], iat: int) -> None:
+        times[place] = min(iat, times.get(place, iat))
+
+    for one in case.leaves:
+        head = case.heads.get(one.part.head)
+        if head is None:
+            continue
+        note((one.part.log, one.part.index), head.iat)
+        if one.heard is not None:
+            note((one.heard.log, one.heard.index), head.iat)
+        elif one.statement is not None and one.statement.request is not None:
+            named[one.statement.request] = min(head.iat, named.get(one.statement.request, head.iat))
+    for one in case.statements("request"):
+        if (
+            one.statement is not None
+            and one.statement.request is None
+            and (iat := named.get(one.hash)) is not None
+        ):
+            note((one.part.log, one.part.index), iat)
+    return times
+
+
+def _not_covered(terms: Agreement, one: _Leaf, times: Mapping[tuple[str, int], int]) -> str | None:
     s = one.statement
-    head = case.heads.get(one.part.head)
-    if s is None or head is None:
+    iat = times.get((one.part.log, one.part.index))
+    if s is None or iat is None:
         return f"{one.part.path}: its head is not verified"
     service, _, method = (s.method or "").partition("/")
     if (s.client, s.service) != (terms.consumer.subsystem, terms.provider.subsystem):
@@ -647,7 +719,7 @@ def _not_covered(case: _Case, terms: Agreement, one: _Leaf) -> str | None:
         return f"{one.part.path}: no dossier is named"
     if s.represented is not None and s.represented not in (terms.represented_parties or ()):
         return f"{one.part.path}: {s.represented} may not be represented"
-    if not parse_time_ms(terms.not_before) <= head.iat * 1000 <= parse_time_ms(terms.not_after):
+    if not parse_time_ms(terms.not_before) <= iat * 1000 <= parse_time_ms(terms.not_after):
         return f"{one.part.path}: the agreement was not in force"
     return None
 
@@ -656,25 +728,51 @@ def _not_covered(case: _Case, terms: Agreement, one: _Leaf) -> str | None:
 
 
 def _check_binding(case: _Case) -> bool:
-    by_hash = {one.hash: one for one in case.leaves if one.statement is not None}
-    answers = case.statements("response", "refusal", "cancel", "deadline", "abandon", "outcome")
-    for one in answers:
-        _require_bound(case, one, by_hash)
+    by_place: dict[tuple[str, int], _Leaf] = {}
+    for one in case.leaves:
+        twin = by_place.setdefault((one.part.log, one.part.index), one)
+        if twin is not one:
+            raise _StepError(f"{one.part.path} is the leaf of {twin.part.path} once more")
+    hashes = {one.part.path: one.hash for one in case.leaves}
+    requests = {hashes[one.part.path]: one for one in case.statements("request")}
+    for one in case.statements("request", "response", "refusal", "cancel", "deadline", "abandon", "outcome"):
+        _require_bound(case, one, requests)
+    records: dict[str, tuple[Heard, int]] = {}
     for one in case.leaves:
         if one.heard is not None:
-            _require_recorded(case, one, one.heard, by_hash)
+            about = by_place.get((one.heard.log, one.heard.index))
+            _require_recorded(case, one, one.heard, about, hashes)
+            if about is not None:
+                records.setdefault(about.part.path, (one.heard, one.part.index))
     if not case.statements("response", "refusal"):
         case.remarks.append(_NO_ANSWER)
+    try:
+        case.deliveries = judge_calls(list(_sayings(case, hashes, records)))
+    except BrokenOrderError as error:
+        raise _StepError(str(error)) from None
     return True
 
 
-def _require_bound(case: _Case, one: _Leaf, by_hash: Mapping[str, _Leaf]) -> None:
+def _sayings(
+    case: _Case, hashes: Mapping[str, str], records: Mapping[str, tuple[Heard, int]]
+) -> Iterator[Saying]:
+    for one in case.leaves:
+        if one.statement is not None:
+            path = one.part.path
+            heard, heard_at = records.get(path, (None, None))
+            verdict = heard.verdict if heard is not None else None
+            yield Saying(path, one.part.index, hashes[path], one.statement, verdict, heard_at)
+
+
+def _require_bound(case: _Case, one: _Leaf, requests: Mapping[str, _Leaf]) -> None:
     s = one.statement
-    if s is None or (s.kind == "refusal" and s.to is None and s.request is None):
+    if s is None or (s.kind == "request" and s.request is None):
+        return  # it begins a call
+    if s.kind == "refusal" and s.to is None and s.request is None:
         return  # a refusal at one's own gateway answers no statement
-    asked = by_hash.get(s.request or "")
+    asked = requests.get(s.request or "")
     request = asked.statement if asked is not None else None
-    if request is None or request.kind != "request":
+    if request is None or request.request is not None:
         raise _StepError(f"{one.part.path} belongs to a request that is not in the container")
     if (
         s.kind in ("response", "refusal")
@@ -687,11 +785,12 @@ def _require_bound(case: _Case, one: _Leaf, by_hash: Mapping[str, _Leaf]) -> Non
         raise _StepError(f"{one.part.path} differs from its request in {changed[0]!r}")
 
 
-def _require_recorded(case: _Case, one: _Leaf, heard: Heard, by_hash: Mapping[str, _Leaf]) -> None:
-    about = by_hash.get(heard.leaf)
-    if about is None or (about.part.log, about.part.index) != (heard.log, heard.index):
+def _require_recorded(
+    case: _Case, one: _Leaf, heard: Heard, about: _Leaf | None, hashes: Mapping[str, str]
+) -> None:
+    if about is None or about.statement is None or hashes[about.part.path] != heard.leaf:
         raise _StepError(f"{one.part.path} records a statement that is not in the container")
-    if about.statement is not None and about.statement.to != one.part.log:
+    if about.statement.to != one.part.log:
         raise _StepError(f"{one.part.path} records what was said to another log")
     is_own = one.part.log in case.manifest.logs and about.part.log not in case.manifest.logs
     if is_own and heard.head != head_digest(case.parts[about.part.head]):
@@ -791,7 +890,8 @@ def _facts(case: _Case) -> dict[str, str]:
     statement = said[0].statement if said else None
     if statement is None:
         return {}
-    answers = case.statements("response") or case.statements("refusal")
+    finals = [one for one in case.statements("response") if one.statement and one.statement.final]
+    answers = finals or case.statements("refusal")
     ending = answers[0].statement if answers else None
     facts = {
         "client": statement.client,

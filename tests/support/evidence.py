@@ -370,7 +370,9 @@ class Talk:
         self._country = country
         self.request: Statement | None = None
         self.name = ""
-        self.asked = self.answered = self.taken = 0
+        self.asked = self.answered = 0
+        # Of both ways, segments that the other side took.
+        self.taken = {"request": 0, "response": 0}
         self.statements: list[Statement] = []
         self.ask(**({"final": False} | request))
 
@@ -388,33 +390,54 @@ class Talk:
         if self.request is None:
             said = self._country._request(payloads, final=final, **fields)
         else:
-            said = self._of(payloads, sequence=number, final=final, request=self.name, **fields)
+            values = {"sequence": number, "final": final, "request": self.name}
+            said = self._of(payloads, **(values | fields))
         self.asked += 1
         hashed = self._say(self._country.pns, self._country.anip, said, payloads, heard)
         if self.request is None:
             self.request, self.name = said, hashed
 
     def answer(
-        self, messages: int = 1, *, final: bool = False, heard: str | None = "taken", **fields: Any
+        self,
+        messages: int = 1,
+        *,
+        final: bool = False,
+        heard: str | None = "taken",
+        handed: int | None = None,
+        **fields: Any,
     ) -> None:
-        """ANIP says the next response segment; by default everything that was asked was handed on."""
+        """ANIP says the next response segment; by default it handed on all that it took."""
         number = self.answered
         payloads = self._payloads("answered", number, messages + (number == 0) + final)
         values = {"kind": "response", "sequence": number, "final": final, "status": 0 if final else None}
         self.answered += 1
-        self.taken += heard == "taken"
-        said = self._by_anip(payloads, **(values | fields))
+        said = self._by_anip(payloads, handed, **(values | fields))
         self._say(self._country.anip, self._country.pns, said, payloads, heard)
 
-    def refuse(self, reason: str = "INTERRUPTED", *, heard: str | None = "taken", **fields: Any) -> None:
+    def refuse(
+        self,
+        reason: str = "INTERRUPTED",
+        *,
+        heard: str | None = "taken",
+        handed: int | None = None,
+        **fields: Any,
+    ) -> None:
         """ANIP ends it by a refusal."""
         values: dict[str, Any] = {"kind": "refusal", "final": True, "status": 14, "reason": reason}
-        said = self._by_anip((), **(values | {"delivery": "delivered"} | fields))
+        said = self._by_anip((), handed, **(values | {"delivery": "delivered"} | fields))
         self._say(self._country.anip, self._country.pns, said, (), heard)
 
-    def end(self, kind: str = "cancel", *, heard: str | None = "taken", **fields: Any) -> None:
+    def end(
+        self,
+        kind: str = "cancel",
+        *,
+        heard: str | None = "taken",
+        handed: int | None = None,
+        **fields: Any,
+    ) -> None:
         """PNS ends it; by default its program has all that was taken."""
-        handed = self.taken - 1 if self.taken else None
+        if handed is None and self.taken["response"]:
+            handed = self.taken["response"] - 1
         values: dict[str, Any] = {"kind": kind, "final": True, "request": self.name, "heard": handed}
         said = self._of((), **(values | {"delivery": "unknown"} | fields))
         self._say(self._country.pns, self._country.anip, said, (), heard)
@@ -426,10 +449,14 @@ class Talk:
                 side.note()
             side.sign(self._country.mark)
 
-    def _by_anip(self, payloads: tuple[Payload, ...], **fields: Any) -> Statement:
-        ends = {"from_": self._country.anip.log.log_id, "to": self._country.pns.log.log_id}
-        handed = {"request": self.name, "heard": self.asked - 1}
-        return self._of(payloads, **(ends | handed | fields))
+    def _by_anip(self, payloads: tuple[Payload, ...], handed: int | None, **fields: Any) -> Statement:
+        values: dict[str, Any] = {
+            "from_": self._country.anip.log.log_id,
+            "to": self._country.pns.log.log_id,
+            "request": self.name,
+            "heard": self.taken["request"] - 1 if handed is None else handed,
+        }
+        return self._of(payloads, **(values | fields))
 
     def _of(self, payloads: tuple[Payload, ...], **fields: Any) -> Statement:
         if self.request is None:
@@ -457,6 +484,8 @@ class Talk:
     ) -> str:
         """One statement, its record, and its receipt; returns its leaf hash."""
         self.statements.append(said)
+        if said.kind in self.taken:
+            self.taken[said.kind] += heard == "taken"
         mark, body = self._country.mark, encode_statement(said)
         leaf = said_leaf(sayer.log.log_id, body)
         kept = encode_payloads(payloads) if payloads else None

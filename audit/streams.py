@@ -1,0 +1,324 @@
+"""The segments of each call in a container: that they follow each other, and how far each side got (PROTOCOL M2, M7).
+
+A stream that broke midway is evidence like any other, of exactly what was delivered. What the receiver refused is no
+part of the stream, whoever shows it; what came late counts for nobody. Everything else must be there from the first
+segment on, each once and in the order of its log.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from core.language import Text
+from core.reasons import Code
+from core.statements import Statement
+from core.streams import Direction, SegmentError, named
+
+_TAKEN: Final = "taken"
+_LATE: Final = "late"
+_ENDINGS: Final = ("cancel", "deadline", "abandon")
+_END_WORDS: Final = {
+    "cancel": Text("annulé par le consommateur", "cancelled by the consumer"),
+    "deadline": Text("délai du consommateur échu", "the consumer's deadline passed"),
+    "abandon": Text("abandonné par le consommateur", "given up by the consumer"),
+    "refusal": Text("terminé par une passerelle", "ended by a gateway"),
+    "response": Text("statut du fournisseur", "status of the provider"),
+}
+
+
+class BrokenOrderError(Exception):
+    """Segments that do not follow each other, or say what the others do not bear out; names the part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """A statement of the container, where it stands, and what its receiver's log says of it.
+
+    Attributes:
+        path: The part.
+        index: Its index in the log of who says it.
+        hash: Its leaf hash.
+        statement: The statement.
+        verdict: ``taken``, ``late`` or ``refused:REASON``; ``None`` if no record of it is here.
+        heard_at: Index of that record in the receiver's log.
+    """
+
+    path: str
+    index: int
+    hash: str
+    statement: Statement
+    verdict: str | None
+    heard_at: int | None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether its receiver would not have it."""
+        return self.verdict is not None and self.verdict.startswith("refused:")
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may have reached anybody: neither refused nor late."""
+        return self.verdict is None or self.verdict == _TAKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One direction of a call, as far as the container shows it.
+
+    Attributes:
+        segments: Segments that were said.
+        messages: Messages in them.
+        taken: Segments that the receiving gateway says, or by its answers implies, that it took.
+        handed: Segments that it says it handed to its program; ``None``: it has not said so.
+        is_final: Whether the last one is among them.
+    """
+
+    segments: int
+    messages: int
+    taken: int
+    handed: int | None
+    is_final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far a call of several segments came.
+
+    Attributes:
+        request: Leaf hash of its first request segment.
+        asked: From the consumer's program to the provider's.
+        answered: The way back.
+        ends: What ended it, in the order of the container, each as statement kind and reason or status.
+    """
+
+    request: str
+    asked: Way
+    answered: Way
+    ends: tuple[tuple[str, str], ...]
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is more than one segment each way, or not even that."""
+        return (
+            self.asked.segments > 1
+            or not self.asked.is_final
+            or self.answered.segments > 1
+            or (self.answered.segments == 1 and not self.answered.is_final)
+        )
+
+    def lines(self) -> list[Text]:
+        """The same for people."""
+        asked = _way_words(
+            self.asked,
+            Text("la passerelle du fournisseur", "the provider's gateway"),
+            Text("l'adaptateur", "the adapter"),
+        )
+        answered = _way_words(
+            self.answered,
+            Text("celle du consommateur", "the consumer's"),
+            Text("son programme", "its program"),
+        )
+        ends = [
+            Text(f"{_END_WORDS[kind].fr} ({why})", f"{_END_WORDS[kind].en} ({why})")
+            for kind, why in self.ends
+        ]
+        ends = ends or [Text("aucune dans cette preuve", "none in this evidence")]
+        return [
+            Text(f"flux {self.request[:16]}…", f"stream {self.request[:16]}…"),
+            Text(f"  demandé : {asked.fr}", f"  asked: {asked.en}"),
+            Text(f"  répondu : {answered.fr}", f"  answered: {answered.en}"),
+            Text(
+                f"  fin : {' ; '.join(one.fr for one in ends)}",
+                f"  end: {'; '.join(one.en for one in ends)}",
+            ),
+        ]
+
+
+def _way_words(way: Way, taker: Text, receiver: Text) -> Text:
+    handed = Text("remise non dite ici", "handing on not said here")
+    if way.handed is not None:
+        handed = Text(f"{way.handed} remis à {receiver.fr}", f"{way.handed} handed to {receiver.en}")
+    return Text(
+        f"{way.segments} segment(s), {way.messages} message(s) ; {way.taken} pris par {taker.fr}, {handed.fr}",
+        f"{way.segments} segment(s), {way.messages} message(s); {way.taken} taken by {taker.en}, {handed.en}",
+    )
+
+
+@dataclass(slots=True)
+class _Call:
+    """What the container has of one call."""
+
+    first: Saying
+    asked: list[Saying] = field(default_factory=list)
+    answered: list[Saying] = field(default_factory=list)
+    refusals: list[Saying] = field(default_factory=list)
+    endings: list[Saying] = field(default_factory=list)
+    # The consumer's log may hold the same bytes twice (ADR 0013): then one of the two is refused, and answered.
+    is_asked_again: bool = False
+
+
+def judge_calls(sayings: Sequence[Saying]) -> list[Delivery]:
+    """Judge the segments of every call; how far each came, in the order of the container.
+
+    Raises:
+        BrokenOrderError: One is missing, doubled, out of order, of another call, or contradicts the others.
+    """
+    return [_judge(call) for call in _calls(sayings).values()]
+
+
+def _calls(sayings: Iterable[Saying]) -> dict[str, _Call]:
+    calls: dict[str, _Call] = {}
+    others: dict[str, list[Saying]] = defaultdict(list)
+    for one in sayings:
+        s = one.statement
+        if s.kind == "request" and s.request is None:
+            held = calls.setdefault(one.hash, _Call(one))
+            if held.first is one:
+                held.asked.append(one)
+            else:
+                held.is_asked_again = True
+        elif s.request is not None:
+            others[s.request].append(one)
+    for name, some in others.items():
+        call = calls.get(name)
+        for one in some:
+            if call is None:
+                if one.statement.kind == "request":
+                    raise BrokenOrderError(f"{one.path} belongs to a call whose first segment is not here")
+                continue  # of a request that is not here: the step before has told
+            _lists(call)[one.statement.kind].append(one)
+    return calls
+
+
+def _lists(call: _Call) -> Mapping[str, list[Saying]]:
+    endings: dict[str, list[Saying]] = dict.fromkeys((*_ENDINGS, "outcome"), call.endings)
+    return endings | {"request": call.asked, "response": call.answered, "refusal": call.refusals}
+
+
+def _judge(call: _Call) -> Delivery:
+    asked, answered = _in_order(call.asked), _in_order(call.answered)
+    asked_count = _count(call.asked)
+    _require_handed(call.answered + call.refusals, asked_count, "request")
+    _require_handed(
+        [one for one in call.endings if one.statement.kind in _ENDINGS], _count(call.answered), "response"
+    )
+    _require_nothing_behind(call)
+    return Delivery(
+        call.first.hash,
+        _way(asked, call.asked, _handed_to_adapter(call)),
+        _way(answered, call.answered, _handed_to_program(call)),
+        tuple(_ends(call)),
+    )
+
+
+def _in_order(segments: list[Saying]) -> Direction:
+    """Those that count, each once and in the order of both logs; then what came late, as far as it follows."""
+    direction = Direction()
+    before: Saying | None = None
+    for one in sorted((one for one in segments if one.counts), key=_sequence):
+        _take(direction, one)
+        if before is not None:
+            _require_later(before, one)
+        before = one
+    for one in sorted((one for one in segments if one.verdict == _LATE), key=_sequence):
+        if one.statement.sequence == direction.segments and not direction.is_final:
+            _take(direction, one)
+    return direction
+
+
+def _sequence(one: Saying) -> tuple[int, int]:
+    return one.statement.sequence, one.index
+
+
+def _take(direction: Direction, one: Saying) -> None:
+    try:
+        direction.take(one.statement)
+    except SegmentError as error:
+        raise BrokenOrderError(f"{one.path}: {error}") from None
+
+
+def _require_later(before: Saying, one: Saying) -> None:
+    """Segments stand in the order of their numbers in the log of who says them, and in that of who takes them."""
+    is_heard_before = (
+        one.heard_at is not None and before.heard_at is not None and one.heard_at < before.heard_at
+    )
+    if one.index < before.index or is_heard_before:
+        raise BrokenOrderError(f"{one.path} stands before {before.path}, which it follows")
+
+
+def _count(segments: Iterable[Saying]) -> int:
+    """How many segments may have been handed on."""
+    return sum(one.counts for one in segments)
+
+
+def _require_handed(sayings: list[Saying], said: int, way: Literal["request", "response"]) -> None:
+    """Nobody hands on what is not here, nor takes back what it said it handed on."""
+    most = -1
+    for one in sorted(sayings, key=lambda one: one.index):
+        heard = one.statement.heard
+        if heard is None or one.is_refused or one.statement.delivery == "not_sent":
+            continue
+        if heard >= said:
+            raise BrokenOrderError(
+                f"{one.path} says that {way} segment {heard} was handed on, which is not here or was not taken"
+            )
+        if heard < most:
+            raise BrokenOrderError(
+                f"{one.path} says that {way} segment {heard} was handed on, and {most} before"
+            )
+        most = heard
+
+
+def _require_nothing_behind(call: _Call) -> None:
+    """A refusal ends the call: whoever said it says no segment behind it."""
+    ended = min(
+        (one.index for one in call.refusals if one.statement.from_ == call.first.statement.to), default=None
+    )
+    if ended is None or call.is_asked_again:
+        return
+    for one in call.answered:
+        if one.statement.from_ == call.first.statement.to and one.index > ended and not one.is_refused:
+            raise BrokenOrderError(
+                f"{one.path}: {named(one.statement)} stands behind the refusal that ended the call"
+            )
+
+
+def _way(direction: Direction, segments: Iterable[Saying], handed: int | None) -> Way:
+    taken = sum(one.verdict == _TAKEN for one in segments)
+    return Way(direction.segments, direction.messages, max(taken, handed or 0), handed, direction.is_final)
+
+
+def _handed_to_adapter(call: _Call) -> int | None:
+    """What the provider's answers and refusals say; their highest, and 0 if it says that nothing was delivered."""
+    found = [
+        0 if s.delivery == "not_sent" or s.heard is None else s.heard + 1
+        for one in (*call.answered, *call.refusals)
+        if not one.is_refused and ((s := one.statement).heard is not None or s.delivery == "not_sent")
+    ]
+    return max(found, default=None)
+
+
+def _handed_to_program(call: _Call) -> int | None:
+    """What the consumer says where it ended the call; else all that it took, once it took the end."""
+    said = [one.statement.heard for one in call.endings if one.statement.kind in _ENDINGS]
+    if said:
+        return max(0 if heard is None else heard + 1 for heard in said)
+    ends = [one for one in call.answered if one.statement.final] + call.refusals
+    if any(one.verdict == _TAKEN for one in ends):
+        return sum(one.verdict == _TAKEN for one in call.answered)
+    return None
+
+
+def _ends(call: _Call) -> Iterable[tuple[str, str]]:
+    for one in call.endings:
+        if one.statement.kind in _ENDINGS:
+            yield one.statement.kind, one.statement.reason or one.statement.kind
+    for one in call.refusals:
+        if not one.is_refused:
+            yield "refusal", one.statement.reason or ""
+    for one in call.answered:
+        if one.statement.final and not one.is_refused:
+            yield "response", Code(one.statement.status or 0).name

@@ -1,6 +1,7 @@
 """What a log holds of one exchange, each leaf with its proof (PROTOCOL M7, M10).
 
-Own leaves are proved at our newest signed head. The peer's are proved at the head that they came with, from the frame
+Own leaves are proved at the first head that we signed over all of them: it tells their time best, and was signed with the
+certificate of then. The peer's are proved at the head that they came with, from the frame
 record beside our ``heard`` leaf: the peer is not needed, nor is anything that it keeps.
 """
 
@@ -75,7 +76,7 @@ class Trail:
     """
 
     def __init__(self, directory: Path, head_file: Path | None = None) -> None:
-        self._reader = LogReader(directory)
+        self._reader = LogReader(directory, on_head=self._take_head)
         self._head_file = head_file
         self._frames_at = array("Q")
         self._records: OrderedDict[int, dict[str, FrameRecord]] = OrderedDict()
@@ -84,6 +85,7 @@ class Trail:
         # Leaves that tell of it, or beside which a receipt of it lies.
         self._places = array("Q")
         self._said: set[int] = set()
+        self._covering: bytes | None = None
         self._head = b""
 
     @property
@@ -110,6 +112,7 @@ class Trail:
                 elif kind is AttachmentKind.RECEIPT:
                     is_beside = is_beside or ReceiptRecord.decode(data).said in self._said
             if is_own:
+                self._covering = None
                 self._own.append(stored.index)
                 if stored.leaf.startswith(SAID):
                     self._said.add(stored.index)
@@ -138,25 +141,29 @@ class Trail:
                 yield from self._proven(stored, self._head)
                 next_own = next(own, None)
 
+    def _take_head(self, jws: bytes) -> None:
+        """A head in the log, before the leaves of its commit: the first one over all that was found is kept."""
+        if self._own and self._covering is None and self._covers(jws, self._own[-1] + 1):
+            self._covering = jws
+
     def _own_head(self, wanted_size: int) -> bytes:
-        """The newest signed head of this log; the file beside it is newer than the record in it."""
-        candidates = [self._reader.last_head]
-        if self._head_file is not None:
-            candidates.append(read_head_file(self._head_file))
-        for jws in reversed(candidates):
-            if jws is None:
-                continue
-            try:
-                head = parse_head(jws).unverified
-            except MalformedError:
-                continue
-            if head.log != self.log_id or not wanted_size <= head.size <= self._reader.size:
-                continue
-            if root_of(self._reader.node, head.size).hex() == head.root:
+        """A signed head over so many leaves, the oldest known; the file beside the log is newer than those in it."""
+        beside = read_head_file(self._head_file) if self._head_file is not None else None
+        for jws in (self._covering, self._reader.last_head, beside):
+            if jws is not None and self._covers(jws, wanted_size):
                 return jws
         raise ExchangeError(
             Reason.PROOF_INVALID, "no signed head covers this exchange yet: ask again in a second"
         )
+
+    def _covers(self, jws: bytes, wanted_size: int) -> bool:
+        try:
+            head = parse_head(jws).unverified
+        except MalformedError:
+            return False
+        if head.log != self.log_id or not wanted_size <= head.size <= self._reader.size:
+            return False
+        return root_of(self._reader.node, head.size).hex() == head.root
 
     def _proven(self, stored: StoredLeaf, head: bytes) -> list[ProvenLeaf]:
         leaf = parse_leaf(stored.leaf)

@@ -580,6 +580,23 @@ def _changed(manifest: Manifest, **fields: Any) -> bytes:
     return encode(msgspec.structs.replace(manifest, **fields))
 
 
+@pytest.mark.parametrize("receipts", [True, False])
+def test_evidence_outlives_its_agreement(country: EvidenceCountry, receipts: bool) -> None:
+    """Gathered when the agreement is over, under heads that are signed then: what was said in time was said in time."""
+    wanted = country.exchange(receipts=receipts)
+    country.clock.advance(timedelta(days=2))
+    for side in (country.pns, country.anip):
+        side.note()
+        side.sign(country.mark)
+        side.note()
+
+    for side in (country.pns, country.anip):
+        report = verified(country, gather_evidence(side.directory, wanted.id))
+
+        assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+        assert report.facts["time"] == "2026-09-21T14:13:20Z"
+
+
 # --- streams ---
 
 

@@ -5,12 +5,13 @@
  3 every leaf is of this log, and in its one written form
  4 what lies beside a leaf belongs to it: a record's statement is the one whose leaf hash it names, and stands in the
    frame that its head signs; a receipt is about a statement of this log; frames of one peer go on from each other
- 5 every head in the log has the root of the leaves before it; its time never falls while it grows
- 6 heads kept elsewhere (``state/``, a peer's, an archive's) are extended by these leaves
- 7 heads are signed with a certificate that leads to the anchor, for that gateway, at their times
+ 5 segments of a call follow each other, as it says them and as it takes them, and hand on what is there
+ 6 every head in the log has the root of the leaves before it; its time never falls while it grows
+ 7 heads kept elsewhere (``state/``, a peer's, an archive's) are extended by these leaves
+ 8 heads are signed with a certificate that leads to the anchor, for that gateway, at their times
 
 The first fault ends the reading of a log and is told with its place. The tree covers leaves only: attachments and HEAD
-records are covered by nothing but their CRC, so steps 4 and 5 judge them by what leaves and heads say.
+records are covered by nothing but their CRC, so steps 4 and 6 judge them by what leaves and heads say.
 
 Nothing is written, and no process is asked. A torn tail is no fault: a crash leaves one, of which nobody was promised
 anything. A log that was cut later looks the same, which a newer head alone can tell: the words say so. Nor is it a fault
@@ -30,6 +31,7 @@ from typing import Any, Final, Literal
 from cryptography import x509
 
 from audit.bodies import parse_purge
+from audit.opencalls import OpenCalls
 from core.frames import FrameRecord, ReceiptRecord
 from core.heads import MAX_HEAD_BYTES, TreeHead, head_digest, parse_head
 from core.identifiers import urn
@@ -53,7 +55,7 @@ from core.leaves import (
 )
 from core.merkle import Edge, Node, leaf_hash
 from core.reasons import ExchangeError, Reason
-from core.statements import parse_statement
+from core.statements import Statement, parse_statement
 from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
 from core.times import format_time_ms
 from ledger.headfile import read_head_file
@@ -174,6 +176,7 @@ class _Verification:
         self.reader = LogReader(directory, self._take_purge, self._take_head)
         self._seals = seals
         self._peers = _Peers(report)
+        self._calls = OpenCalls()
         self._genesis: Genesis | None = None
         # Certificates that signed heads of this log, with the first and the last time of a head.
         self._signers: dict[x509.Certificate, tuple[int, int]] = {}
@@ -213,8 +216,10 @@ class _Verification:
             self._take_genesis(leaf, leaf_hash(stored.leaf).hex())
         elif leaf.log != self.reader.log_id:
             raise LogFaultError(Reason.LOG_DAMAGED, "a leaf of another log")
-        heard = _read_body(leaf)
+        heard, statement = _read_body(leaf)
         self._take_beside(stored, leaf, heard)
+        if statement is not None:
+            self._calls.take(statement, leaf_hash(stored.leaf).hex())
 
     def _take_genesis(self, leaf: Leaf, hashed: str) -> None:
         if hashed != self.reader.log_id:
@@ -223,6 +228,7 @@ class _Verification:
             )
         self._genesis = parse_genesis(leaf.body)
         self.report.gateway, self.report.succeeds = self._genesis.gateway, self._genesis.succeeds
+        self._calls.is_complete = self._genesis.succeeds is None
 
     # 4
 
@@ -249,9 +255,12 @@ class _Verification:
         (body,) = statements
         if leaf_hash(said_leaf(heard.log, body)).hex() != heard.leaf:
             raise LogFaultError(Reason.STATEMENT_INVALID, "the statement beside it is not the one it names")
-        if parse_statement(body).from_ != heard.log:
+        statement = parse_statement(body)
+        if statement.from_ != heard.log:
             raise LogFaultError(Reason.STATEMENT_INVALID, "the statement beside it is another log's word")
         self._peers.require_proven(heard.log, heard.index, bytes.fromhex(heard.leaf), heard.head)
+        if heard.verdict == "taken":
+            self._calls.take(statement, heard.leaf)
 
     def _take_documents(self, leaf: Leaf, documents: Sequence[bytes]) -> None:
         """What a successor says first: each head that a note names lies beside it, and is of the log before."""
@@ -286,7 +295,7 @@ class _Verification:
         if parse_purge(record) is None:
             raise LogFaultError(Reason.LOG_DAMAGED, "a record of an erasure that cannot be read")
 
-    # 5
+    # 6
 
     def _take_head(self, jws: bytes) -> None:
         """Called between two commits: the tree has the leaves of those before."""
@@ -327,7 +336,7 @@ class _Verification:
             first, last = self._signers.get(signer, (head.iat, head.iat))
             self._signers[signer] = min(first, head.iat), max(last, head.iat)
 
-    # 6
+    # 7
 
     def _compare(self, name: str, jws: bytes) -> None:
         head = parse_head(jws).unverified
@@ -345,7 +354,7 @@ class _Verification:
         if newest is None or (head.size, head.iat) > (newest.size, newest.iat):
             self.report.newest, self.report.newest_jws = head, jws
 
-    # 7
+    # 8
 
     def _require_chains(self) -> None:
         """Judge each certificate at the first and the last moment it signed for.
@@ -359,18 +368,20 @@ class _Verification:
             self.report.signatures = "anchored" if self._seals.root is not None else "verified"
 
 
-def _read_body(leaf: Leaf) -> Heard | None:
+def _read_body(leaf: Leaf) -> tuple[Heard | None, Statement | None]:
     """Parse the body by its label; every one has one written form."""
     if leaf.label == SAID:
-        if parse_statement(leaf.body).from_ != leaf.log:
+        statement = parse_statement(leaf.body)
+        if statement.from_ != leaf.log:
             raise LogFaultError(Reason.STATEMENT_INVALID, "a statement in another log's name")
-    elif leaf.label == HEARD:
-        return parse_heard(leaf.body)
-    elif leaf.label == NOTE:
+        return None, statement
+    if leaf.label == HEARD:
+        return parse_heard(leaf.body), None
+    if leaf.label == NOTE:
         parse_note(leaf.body)
     elif leaf.label != GENESIS:
         parse_registry_change(leaf.body)
-    return None
+    return None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,7 +444,7 @@ def _weight(record: FrameRecord) -> int:
     return len(record.edge) + len(record.after) + len(record.head) + leaves
 
 
-# --- 7 ---
+# --- 8 ---
 
 
 @dataclass(frozen=True, slots=True)

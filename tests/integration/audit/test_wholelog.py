@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from audit import opencalls
 from audit.commands import audit
 from core.frames import FrameRecord
 from core.heads import TreeHead, parse_head
@@ -20,6 +21,7 @@ from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
 from core.reasons import Reason
 from core.statements import encode_statement, parse_statement
+from core.streams import SegmentError
 from core.succession import WitnessedHead, first_notes, gap_between
 from ledger.commit import GroupCommit
 from ledger.log import Log, create_log, segments
@@ -28,7 +30,8 @@ from ledger.records import COMMIT_END, AttachmentKind, RecordType, RecordWriter,
 from pki.heads import HeadSigner
 from pki.keys import chain_pem, generate_key
 from pki.profiles import Profile, issue
-from tests.support.evidence import EvidenceCountry, Side
+from tests.support.evidence import EvidenceCountry, Side, Talk
+from tests.unit.core.test_statements import REQUEST
 
 
 @pytest.fixture
@@ -798,3 +801,75 @@ def test_with_a_certificate_and_no_anchor_signatures_alone_are_judged(country: E
 
 def raise_(error: BaseException) -> None:
     raise error
+
+
+# --- calls of several segments ---
+
+
+def test_streams_are_good_whole_broken_and_interleaved(country: EvidenceCountry) -> None:
+    """What the log refused, or got late, is no part of a call, and spoils nothing."""
+    whole, broken = country.stream(), country.stream()
+    whole.ask(3)
+    broken.ask(1)
+    whole.answer(2)
+    broken.answer(1)
+    broken.ask(1, sequence=1, heard="refused:STATEMENT_INVALID")
+    broken.refuse("STATEMENT_INVALID")
+    whole.ask(0, final=True)
+    whole.answer(1, final=True)
+    early = country.stream()
+    early.answer(1, final=True)
+    early.ask(1, heard="late")
+    early.settle()
+
+    (mine,) = told(country.anip.directory, *options(country, country.anip))["logs"]
+
+    assert mine["reason"] is None, mine
+
+
+@pytest.mark.parametrize(
+    ("lie", "why"),
+    [
+        (lambda talk: talk.ask(1, sequence=2), "request segment 2: segment 1 is missing"),
+        (lambda talk: (talk.ask(1), talk.ask(1, sequence=1)), "request segment 1: stands twice"),
+        (
+            lambda talk: (talk.ask(0, final=True), talk.ask(1)),
+            "request segment 2 stands behind the final one",
+        ),
+        (lambda talk: talk.ask(1, request="ab" * 32), "request segment 1 belongs to no call of this log"),
+        (lambda talk: talk.answer(1, sequence=1), "response segment 1: segment 0 is missing"),
+        (
+            lambda talk: talk.answer(1, handed=1),
+            "says that request segment 1 was handed on, which is not here",
+        ),
+        (lambda talk: talk.ask(1, issue="ACT-2"), "differs from its request in 'issue'"),
+    ],
+)
+def test_a_segment_that_does_not_follow_is_told_with_its_place(
+    country: EvidenceCountry, lie: Callable[[Talk], object], why: str
+) -> None:
+    """In the log that said it, and in the log that took it."""
+    talk = country.stream()
+    lie(talk)
+    talk.settle()
+
+    for side in (country.pns, country.anip):
+        reason, detail = fault(side.directory)
+
+        assert reason == "STATEMENT_INVALID"
+        assert why in detail
+        assert detail.startswith("leaf ")
+
+
+def test_what_was_forgotten_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log of any length is read in bounded memory: of more open calls than that, the oldest are passed over."""
+    monkeypatch.setattr(opencalls, "MAX_OPEN", 2)
+    calls = opencalls.OpenCalls()
+    first = msgspec.structs.replace(REQUEST, final=False)
+    for name in ("a", "b", "c"):
+        calls.take(first, name * 64)
+
+    later = msgspec.structs.replace(first, sequence=1)
+    calls.take(msgspec.structs.replace(later, request="a" * 64), "d" * 64)
+    with pytest.raises(SegmentError, match="segment 1 is missing"):
+        calls.take(msgspec.structs.replace(later, request="c" * 64, sequence=2), "e" * 64)

@@ -52,10 +52,11 @@ from core.jws import DocumentKind
 from core.language import Text
 from core.leaves import Heard, heard_leaf, parse_heard, said_leaf
 from core.merkle import leaf_hash, verify_inclusion
-from core.payloads import decode_payloads, payload_digest
+from core.payloads import Payload, decode_metadata, decode_payloads, payload_digest
 from core.reasons import Code, ExchangeError
 from core.registrations import MemberSuccessor, Registration, parse_registration, parse_successor
 from core.statements import BOUND_FIELDS, Statement, parse_statement
+from core.streams import messages_of
 from core.times import parse_time_ms
 from ledger.published import TARGETS_FILE, target_hashes
 from pki.chain import verify_chain
@@ -810,8 +811,24 @@ def _check_bodies(case: _Case) -> bool:
         payloads = decode_payloads(case.parts[one.part.body])
         if [payload_digest(*payload) for payload in payloads] != one.statement.payloads:
             raise _StepError(f"{one.part.body} is not what {one.part.path} says")
+        _require_metadata(one.part.body, one.statement, payloads)
         found = True
     return found
+
+
+def _require_metadata(path: str, s: Statement, payloads: Sequence[Payload]) -> None:
+    """What stands where metadata belongs, and is counted as such, is metadata: not a message that nobody counts."""
+    count = len(payloads) - messages_of(s)
+    places = [0] if s.sequence == 0 else []
+    places += [-1] if s.kind == "response" and s.final else []
+    for place in places[:count]:
+        _, flag, blob = payloads[place]
+        try:
+            decode_metadata(blob)
+        except ExchangeError:
+            raise _StepError(f"{path}: what should be metadata is not") from None
+        if flag:
+            raise _StepError(f"{path}: its metadata is said to be compressed")
 
 
 # --- 10 ---

@@ -295,11 +295,12 @@ class EvidenceCountry:
         return statement.exchange or ""
 
     def _payloads(self, text: str, count: int) -> tuple[Payload, ...]:
+        """Of a request two, of a response three: metadata at the begin, and at the end of a response."""
         return tuple(
             (
                 hashlib.sha256(f"{text}{self.count}{number}".encode()).digest()[:16],
                 0,
-                f"{text} {number}".encode(),
+                f"{text} {number}".encode() if number == 1 else b"",
             )
             for number in range(count)
         )
@@ -386,7 +387,7 @@ class Talk:
     ) -> None:
         """PNS says the next request segment."""
         number = self.asked
-        payloads = self._payloads("asked", number, messages + (number == 0))
+        payloads = self._payloads("asked", number, messages)
         if self.request is None:
             said = self._country._request(payloads, final=final, **fields)
         else:
@@ -404,11 +405,17 @@ class Talk:
         final: bool = False,
         heard: str | None = "taken",
         handed: int | None = None,
+        payloads_of: tuple[bytes, ...] = (),
         **fields: Any,
     ) -> None:
-        """ANIP says the next response segment; by default it handed on all that it took."""
+        """ANIP says the next response segment; by default it handed on all that it took.
+
+        ``payloads_of`` are the bytes of payloads that are to be otherwise.
+        """
         number = self.answered
-        payloads = self._payloads("answered", number, messages + (number == 0) + final)
+        payloads = self._payloads("answered", number, messages, final=final)
+        if payloads_of:
+            payloads = tuple((bytes([at] * 16), 0, body) for at, body in enumerate(payloads_of))
         values = {"kind": "response", "sequence": number, "final": final, "status": 0 if final else None}
         self.answered += 1
         said = self._by_anip(payloads, handed, **(values | fields))
@@ -469,14 +476,12 @@ class Talk:
         }
         return msgspec.structs.replace(self.request, **(values | fields))
 
-    def _payloads(self, text: str, number: int, count: int) -> tuple[Payload, ...]:
+    def _payloads(self, text: str, number: int, messages: int, *, final: bool = False) -> tuple[Payload, ...]:
+        """Messages, with metadata before those of segment 0 and behind those of a final response."""
+        bodies = [b""] * (number == 0) + [f"{text} {number} {at}".encode() for at in range(messages)]
         return tuple(
-            (
-                hashlib.sha256(f"{text}{number}{at}".encode()).digest()[:16],
-                0,
-                f"{text} {number} {at}".encode(),
-            )
-            for at in range(count)
+            (hashlib.sha256(f"{text}{number}{at}".encode()).digest()[:16], 0, body)
+            for at, body in enumerate(bodies + [b""] * final)
         )
 
     def _say(

@@ -663,8 +663,8 @@ def test_a_stream_is_one_row_on_either_side(country: EvidenceCountry) -> None:
         (row,) = rows_of(side)
         assert [row[name] for name in _WAYS] == [4, 3, 3, 6, 2]
         assert (row["outcome"], row["proof"]) == ("granted", ["both_logs"])
-        assert row["asked_bytes"] == len("asked 0 0") * 5
-        assert row["answered_bytes"] == len("answered 0 0") * 8
+        assert row["asked_bytes"] == len("asked 0 0") * 4
+        assert row["answered_bytes"] == len("answered 0 0") * 6
     table = listed(country.pns, "--lang", "en").output
     assert "4 (handed on: 3 of 3 segments)" in table
 

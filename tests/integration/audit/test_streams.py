@@ -20,6 +20,8 @@ from audit.verify import verify_evidence
 from core.documents import encode
 from core.evidence import MANIFEST, LeafPart, Parts, parse_manifest
 from ledger.evidence import gather_evidence
+from ledger.places import LogPlace
+from ledger.vault import BodyVault, read_wrapping_key
 from tests.support.evidence import EvidenceCountry, Side, Talk
 
 
@@ -41,6 +43,12 @@ def gathered(country: EvidenceCountry, talk: Talk) -> list[Parts]:
     """The evidence of both sides, the consumer's first."""
     talk.settle()
     return [gather_evidence(side.directory, talk.id) for side in (country.pns, country.anip)]
+
+
+def opener(side: Side) -> Callable[[LogPlace, str], Callable[[bytes], bytes]]:
+    """Opens the bodies of one side."""
+    key = read_wrapping_key(side.directory / "keys/wrapping.key", side.directory / "log")
+    return lambda place, log: BodyVault(place.bodies, log, key, side.clock).open
 
 
 def verified(country: EvidenceCountry, parts: Parts) -> Report:
@@ -390,6 +398,23 @@ def test_an_answer_behind_the_end_of_the_agreement_is_not_covered(country: Evide
 
         assert report.verdict is Verdict.INVALID
         assert [step.number for step in report.steps if step.verdict is StepVerdict.FAILED] == [7]
+
+
+def test_a_message_in_the_place_of_metadata_is_named(country: EvidenceCountry) -> None:
+    """It would be one that nobody counts."""
+    good, bad = country.stream(), country.stream()
+    good.answer(1)
+    good.answer(1, final=True)
+    bad.answer(0, final=True, payloads_of=(b"\x00\x00\x00\x09x", b""))
+
+    for talk, wanted in (
+        (good, []),
+        (bad, ["bodies/000003-response-0.bin: what should be metadata is not"]),
+    ):
+        talk.settle()
+        for side in (country.pns, country.anip):
+            report = verified(country, gather_evidence(side.directory, talk.id, open_bodies=opener(side)))
+            assert [finding for step in report.steps for finding in step.findings] == wanted
 
 
 # --- any stream, any change ---

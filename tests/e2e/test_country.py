@@ -270,7 +270,9 @@ class Caller(threading.Thread):
         one = self._identity
         credentials = grpc.ssl_channel_credentials(one.roots, one.key, one.chain)
         told = (("x-road-client", PORTAL), ("x-road-purpose", "P01"), ("x-road-issue", "ACT-202611-0001"))
-        with grpc.secure_channel(self._address, credentials) as channel:
+        # A connection of its own, whatever other callers in this process have.
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        with grpc.secure_channel(self._address, credentials, own) as channel:
             stub = identity_pb2_grpc.IdentityServiceStub(channel)
             while not self.stop.is_set():
                 try:

@@ -205,6 +205,7 @@ class Http2Connection(asyncio.Protocol):
         self._paused_at: float | None = None
         self._draining_at: float | None = None
         self._drains_here = False  # where the peer drains, it decides how long its open streams may take
+        self._is_sent_away = False
         self._goaway_sent = False
         self._h2 = ngh2.Connection(
             ngh2.Role.CLIENT if accept is None else ngh2.Role.SERVER,
@@ -402,11 +403,19 @@ class Http2Connection(asyncio.Protocol):
             self.loop.call_soon(self._flush)
 
     def drain(self) -> None:
-        """Take no new streams, let the open ones end, then close."""
+        """Take no new streams, let the open ones end within ``drain_seconds``, then close."""
         if self.closed_because is not None or self._drains_here:
             return
+        self.send_away()
+        self._drains_here = True
         self._draining_at = self.loop.time()
-        self.draining = self._drains_here = True
+
+    def send_away(self) -> None:
+        """Take no new streams; the open ones take as long as they take, then it closes. A client opens another one."""
+        if self.closed_because is not None or self._is_sent_away:
+            return
+        self._is_sent_away = self.draining = True
+        self._draining_at = self.loop.time()
         if self._accept is not None and self._transport is not None:
             # RFC 9113, section 6.8: first a notice that excludes nothing, the true last stream a moment
             # later,

@@ -580,6 +580,46 @@ def test_a_drain_has_an_end() -> None:
     assert bench.server.closed_because is ClosedBecause.DRAINED
 
 
+def test_who_is_sent_away_may_end_what_is_open_however_long_it_takes() -> None:
+    """Unlike a drain; one that comes later sets a limit after all, and says GOAWAY no second time."""
+    bench = Bench(Http2Limits(drain_seconds=5.0, idle_seconds=None))
+    bench.client.open_stream(REQUEST, Recorder())
+    bench.pump()
+
+    def pass_seconds(seconds: int) -> None:
+        for _ in range(2 * seconds):
+            bench.loop.now += 0.5
+            bench.server.check(bench.loop.now)
+            bench.pump()
+
+    bench.server.send_away()
+    bench.server.send_away()
+    pass_seconds(60)
+    assert bench.client.draining
+    assert bench.client.open_stream(REQUEST, Recorder()) is None
+    assert bench.server.closed_because is None
+    bench.server.drain()
+    pass_seconds(4)
+    assert bench.server.closed_because is None
+    pass_seconds(2)
+
+    assert bench.server.closed_because is ClosedBecause.DRAINED
+    assert bench.client.closed_because is not ClosedBecause.PROTOCOL_VIOLATION
+
+
+def test_who_was_sent_away_is_let_go_once_nothing_is_open() -> None:
+    """As with a drain."""
+    bench = Bench()
+
+    bench.server.send_away()
+    bench.pump()
+    for _ in range(4):
+        bench.loop.now += 0.5
+        bench.server.check(bench.loop.now)
+
+    assert bench.server.closed_because is ClosedBecause.DRAINED
+
+
 def test_nothing_is_written_after_the_end() -> None:
     """Calls on a closed connection have no effect and raise nothing."""
     bench = Bench()

@@ -190,6 +190,12 @@ class Share:
             return not others
         return self._held <= min(others, default=self._held)
 
+    @property
+    def surplus(self) -> int:
+        """How many connections there are here more than at the worker that has the fewest."""
+        others = self._loads.others(self._worker)
+        return max(0, self._held - min(others)) if self.is_open and others else 0
+
     def close(self) -> None:
         """Take no more, for good."""
         self.is_open = False

@@ -90,6 +90,8 @@ REPORT_S: Final = 1.0
 LAST_WORDS_S: Final = 2.0
 CLOSE_S: Final = 1.0
 PROGRAM_SILENT_S: Final = 10.0
+# Connections of programs that are sent on to a worker with fewer, each second.
+MOVED_AT_ONCE: Final = 8
 # No peer could say yet which head of this log it holds: nobody else has witnessed that it is the newest copy.
 LOG_UNCONFIRMED: Final = "LOG_UNCONFIRMED"
 # Control reads what was committed while it is in the page cache, which lets go of it 8 MiB later (``ledger.log``).
@@ -370,10 +372,22 @@ class Worker:
         if share is None:
             return
         was_open, share.is_open = share.is_open, self._carries_exchanges
-        share.say(len(self._programs.connections))
+        staying = [one for one in self._programs.connections if not one.draining]
+        share.say(len(staying))
         if was_open and not share.is_open and share.has_others:
-            for connection in tuple(self._programs.connections):
-                connection.drain()
+            for connection in staying:
+                connection.send_away()
+
+    def _send_surplus_away(self) -> None:
+        """Programs that connected while another worker was away connect anew, and find the one with the fewest.
+
+        No call is lost by it: GOAWAY, and what is open here ends here, however long it takes. A few at a time.
+        """
+        surplus = self.share.surplus if self.share is not None else 0
+        staying = [one for one in self._programs.connections if not one.draining]
+        idlest_first = sorted(staying, key=lambda one: len(one.streams))
+        for connection in idlest_first[: min(surplus // 2, MOVED_AT_ONCE)]:
+            connection.send_away()
 
     @property
     def _carries_exchanges(self) -> bool:
@@ -508,6 +522,7 @@ class Worker:
             return
         self._tell_control()
         self._write_head()
+        self._send_surplus_away()
         if self.station.stopped is not None and is_successor_waiting(self.directory, self.number):
             # The operator opened a successor: the next start of this worker switches to it.
             self.stop()

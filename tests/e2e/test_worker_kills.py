@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ledger.reader import LogReader
-from tests.support.checker import read
+from tests.support.checker import read, read_journal
 from tests.support.crashing import CrashingCountry
 from tests.support.federation import Member
 from tests.support.waiting import until
@@ -72,3 +74,35 @@ def test_calls_go_on_while_one_worker_is_away_and_nothing_is_lost(country: Crash
     print(f"{KILLS} kills, requests by log {shares}: {country.told.counts} {country.delivered.counts}")
     assert verdict.is_clean, verdict
     assert all(shares)
+
+
+def told(country: CrashingCountry, reason: str) -> int:
+    """How many calls programs saw end for a reason so far."""
+    return sum(one.get("reason") == reason for one in read_journal(country.told.path))
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_whose_log_was_stopped_leaves_programs_to_the_other(tmp_path: Path) -> None:
+    """Its log was put back from a copy, as its peers tell it: the programs that it has are sent away, new ones go by."""
+    with CrashingCountry(tmp_path, workers=2) as country:
+        place = country.pns.directory.place(1)
+        country.until_progress(5)
+        country.kill(country.pns, 1)
+        shutil.copytree(place.segments, tmp_path / "copy")
+        country.spawn(country.pns, 1)
+        size = sizes(country, country.pns)[1]
+        until(lambda: has_grown(country, country.pns, 1, size), 60)
+        country.kill(country.pns, 1)
+        shutil.rmtree(place.segments)
+        shutil.copytree(tmp_path / "copy", place.segments)
+        place.head_file.unlink(missing_ok=True)
+        country.spawn(country.pns, 1)
+        until(place.stopped_file.exists, 60)
+
+        country.until_progress(10)
+        before = told(country, "LOG_BEHIND_PEERS")
+        country.until_progress(50)
+
+        print("refused for the log that was stopped, in all:", before)
+        assert told(country, "LOG_BEHIND_PEERS") == before
+        assert before <= 8

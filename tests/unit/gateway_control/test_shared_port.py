@@ -143,6 +143,22 @@ def test_who_has_the_fewest_connections_is_first(port: SharedPort) -> None:
     two.listening.close()
 
 
+def test_who_has_more_than_the_least_knows_how_many(port: SharedPort) -> None:
+    """So many could go; nobody to go to, or nothing taken here, is no surplus."""
+    one, two = share_of(port, 0), share_of(port, 1)
+    one.is_open = True
+    one.say(6)
+    alone = one.surplus
+    two.is_open = True
+    two.say(2)
+
+    assert (alone, one.surplus, two.surplus) == (0, 4, 0)
+    one.is_open = False
+    assert one.surplus == 0
+    one.listening.close()
+    two.listening.close()
+
+
 def test_a_worker_that_carries_no_exchanges_leaves_programs_to_the_others(port: SharedPort) -> None:
     """Its log is not registered, or was stopped. Where none of them can, it takes them: somebody must say why."""
     one, two = share_of(port, 0), share_of(port, 1)

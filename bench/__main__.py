@@ -1,7 +1,7 @@
-"""``make bench``: what a signed, durably logged exchange costs, beside two nginx that pass it on unsigned.
+"""``make bench``: what a signed, durably logged exchange costs, beside proxies that pass it on unsigned.
 
-Both pairs stand on the same machine at the same time, with mutual TLS 1.3 on all three legs, the same echo
-backend and the same load generator, in interleaved rounds. CPU is read from outside, per process, and divided by the
+All pairs stand on the same machine at the same time, with mutual TLS 1.3 on all three legs, the same echo and the same
+load generator, in interleaved rounds of shuffled order. CPU is read from outside, per process, and divided by the
 exchanges. A shared machine moves by a quarter from minute to minute: only ratios within one run are firm.
 """
 
@@ -9,217 +9,239 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
-import platform
 import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from rich import box
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from bench.measure import BenchError, Point, Row, Variant, measure, median_ratio, median_row
-from bench.peers import find_nginx, nginx_command
-from bench.processes import Processes, free_port, wait_for_port
-from bench.tls import make_identity
+from bench import peers
+from bench.aims import OURS, judge
+from bench.country import running_country
+from bench.measure import BenchError, Rows, Variant, measure
+from bench.plot import svg
+from bench.points import LONGEST_OF_GRPCIO, MATRICES, OF_TWO_WORKERS, Ends, Point, select
+from bench.processes import Processes, pss_kib, wait_for_port
+from bench.proofs import Proof, prove, slow_disk
+from bench.report import (
+    aims_table,
+    markdown,
+    points_of,
+    proofs_table,
+    ratios,
+    read_results,
+    table,
+    write_results,
+)
 from core.reasons import ExchangeError
 
-SIZES: Final = (256, 4096, 65536)
-SATURATED: Final = 128
-_COLUMNS: Final = (
-    "pair",
-    "size",
-    "calls",
-    "cons.",
-    "prov.",
-    "sum",
-    "control",
-    "ratio",
-    "+control",
-    "per s",
-    "p50 ms",
-    "p99 ms",
-    "backend",
-    "gen.",
-    "bad",
-)
-RESULTS: Final = Path(__file__).parent / "results"
+TWO_WORKERS: Final = "passerelle, 2 workers"
+# A run is short of everything when it ends; what started it has let go by then.
+_REST_SECONDS: Final = 3.0
+_MIDDLES: Final = (OURS, TWO_WORKERS, "envoy", "nginx", "grpc.aio")
 
 
-def start_nginx(processes: Processes, directory: Path) -> Variant | None:
-    """Two nginx and a backend of their own; ``None`` if nginx is not installed."""
-    nginx = find_nginx()
-    if nginx is None:
-        return None
-    identity = make_identity(directory / "pki")
-    first, second, backend = free_port(), free_port(), free_port()
-    command = [sys.executable, "-m", "bench.backend", str(backend), *identity.arguments()]
-    echo = processes.start("backend-nginx", command)
-    wait_for_port(backend)
-    far = processes.start("nginx-b", nginx_command(nginx, directory / "b", second, backend, identity))
-    wait_for_port(second)
-    near = processes.start("nginx-a", nginx_command(nginx, directory / "a", first, second, identity))
-    wait_for_port(first)
-    return Variant(
-        name="nginx",
-        port=first,
-        identity=identity,
-        workers={"consumer": (near.pid,), "provider": (far.pid,)},
-        backend=echo.pid,
-        metadata=("x-road-client=BJ/GOV/PNS/PORTAIL", "x-road-purpose=P01", "x-road-issue=ACT-202611-0001"),
-    )
+@dataclass
+class Run:
+    """One run: what is loaded how, and what was found."""
 
+    processes: Processes
+    points: Sequence[Point]
+    rounds: int
+    seconds: float
+    order: random.Random
+    variants: list[Variant]
+    rows: Rows = field(default_factory=dict)
 
-def run(
-    variants: list[Variant],
-    points: list[Point],
-    rounds: int,
-    seconds: float,
-    logs: Path,
-    console: Console,
-) -> dict[tuple[str, Point], list[Row]]:
-    """All points on all variants, round by round, the order of variants shuffled."""
-    processes = Processes(logs)
-    rows: dict[tuple[str, Point], list[Row]] = {}
-    order = random.Random(1)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("bench", total=rounds * len(points) * len(variants))
-        for _ in range(rounds):
+    def measure_all(self, progress: Progress) -> None:
+        """Lean ends first, then the stock ones: between them the backends change."""
+        for ends in ("lean", "grpcio"):
+            points = [point for point in self.points if point.ends == ends]
+            if points:
+                self._put_behind(ends)
+                self._measure(points, progress)
+
+    def _put_behind(self, ends: Ends) -> None:
+        """End every backend, start the one of these ends at its place."""
+        if ends == "lean":
+            return
+        for number, variant in enumerate(self.variants):
+            self.processes.end(variant.backend)
+            command = peers.backend_command(ends, variant.backend_port, variant.backend_identity)
+            started = self.processes.start(f"backend-{variant.name}-{ends}", command)
+            wait_for_port(variant.backend_port)
+            self.variants[number] = replace(variant, backend=started.pid)
+        # Those that lost their backend dial again after a pause of their own.
+        time.sleep(_REST_SECONDS)
+
+    def _measure(self, points: Sequence[Point], progress: Progress) -> None:
+        loads = [(point, variant) for point in points for variant in self.variants if _takes(variant, point)]
+        task = progress.add_task("", total=self.rounds * len(loads))
+        for _ in range(self.rounds):
             for point in points:
-                for variant in order.sample(variants, len(variants)):
+                mine = [variant for one, variant in loads if one == point]
+                for variant in self.order.sample(mine, len(mine)):
                     progress.update(task, description=f"{variant.name}, {point}")
-                    rows.setdefault((variant.name, point), []).append(
-                        measure(processes, variant, point, seconds)
-                    )
+                    row = measure(self.processes, variant, _shortened(variant, point), self.seconds)
+                    self.rows.setdefault((variant.name, point), []).append(replace(row, point=point))
                     progress.advance(task)
-    return rows
 
 
-def table(rows: dict[tuple[str, Point], list[Row]], points: list[Point], base: str | None) -> Table:
-    """Medians, and ratios to ``base`` of the same round."""
-    out = Table(
-        title="CPU us per exchange; ratio: CPU of the pair / nginx's in the same round", box=box.SIMPLE
-    )
-    for name in _COLUMNS:
-        out.add_column(name, justify="left" if name == "pair" else "right", no_wrap=True)
-    for point in points:
-        for name in dict.fromkeys(one for one, _ in rows):
-            here = rows.get((name, point))
-            if here is None:
-                continue
-            middle = median_row(here)
-            ratios = ["", ""]
-            if base is not None and name != base and (base, point) in rows:
-                found = [median_ratio(here, rows[base, point], with_control=flag) for flag in (False, True)]
-                ratios = [f"{one:.2f}" if one is not None else "" for one in found]
-            size = str(point).split(" x")[0]
-            out.add_row(
-                name,
-                size,
-                str(point.in_flight),
-                *(f"{us:.0f}" for us in middle.worker_us.values()),
-                f"{middle.pair_us:.0f}",
-                f"{middle.control_us:.0f}" if middle.control_us else "-",
-                *ratios,
-                f"{middle.per_second:,.0f}",
-                f"{middle.p50_ms:.2f}",
-                f"{middle.p99_ms:.2f}",
-                f"{middle.backend_us:.0f}",
-                f"{middle.generator_us:.0f}",
-                str(middle.bad),
-            )
-    return out
+def _takes(variant: Variant, point: Point) -> bool:
+    """Whether this point says something of this variant."""
+    if variant.gateways > 1:
+        return point.ends == "lean" and (point.size, point.in_flight) in OF_TWO_WORKERS
+    return True
 
 
-def write_results(rows: dict[tuple[str, Point], list[Row]], rounds: int, seconds: float) -> Path:
-    """Every run as JSON under ``bench/results``."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
-    document = {
-        "machine": {
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
-        "load_average": os.getloadavg(),
-        "rounds": rounds,
-        "seconds": seconds,
-        "rows": [asdict(row) for some in rows.values() for row in some],
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n")
-    return path
+def _shortened(variant: Variant, point: Point) -> Point:
+    if variant.name == "grpc.aio" and point.messages > LONGEST_OF_GRPCIO:
+        return replace(point, messages=LONGEST_OF_GRPCIO)
+    return point
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__.splitlines()[0] if __doc__ else ""
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--matrix", choices=MATRICES, default="default")
+    parser.add_argument(
+        "--rows", nargs="+", default=[], metavar="PATTERN", help="4096x128, grpcio-*, stream-* …"
+    )
+    parser.add_argument("--only", nargs="+", choices=_MIDDLES, help="these pairs; ratios need envoy")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
+    parser.add_argument("--seed", type=int, default=1, help="of the order in a round")
+    parser.add_argument("--no-proofs", action="store_true", help="no kills, no evidence, no slow disk")
+    parser.add_argument("--only-proofs", action="store_true", help="nothing but these")
     parser.add_argument(
-        "--sizes", type=lambda text: [int(one) for one in text.split(",")], default=list(SIZES)
+        "--show", type=Path, metavar="JSON", help="measure nothing; the tables of an earlier run"
     )
-    parser.add_argument(
-        "--in-flight", type=lambda text: [int(one) for one in text.split(",")], default=[SATURATED, 1]
-    )
-    parser.add_argument("--only", choices=["passerelle", "nginx"], help="leave the other one out")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables for docs/performance.md")
+    parser.add_argument("--plot", type=Path, metavar="SVG", help="where the picture goes")
     # Not the system's temporary directory: where that is memory, fdatasync costs nothing and the figures lie.
     parser.add_argument("--directory", type=Path, default=Path("var/bench"), help="emptied first")
     return parser.parse_args()
 
 
 @contextlib.contextmanager
-def _variants(options: argparse.Namespace, directory: Path, console: Console) -> Iterator[list[Variant]]:
-    """Everything that is to be loaded, running; stopped at the end."""
+def _standing(
+    options: argparse.Namespace, points: Sequence[Point], console: Console
+) -> Iterator[tuple[Processes, list[Variant], dict[str, float]]]:
+    """Everything that is to be loaded, running, with the memory that gateways take before the first call."""
+    directory: Path = options.directory
     processes = Processes(directory / "logs")
-    found = []
+    wanted = options.only or _MIDDLES
+    found: list[Variant] = []
+    at_rest: dict[str, float] = {}
     with contextlib.ExitStack() as stack:
         stack.callback(processes.stop)
-        if options.only != "nginx":
-            from bench.country import running_country
-
-            console.print("founding a country with two gateways …")
-            found.append(stack.enter_context(running_country(processes, directory / "country")))
-        if options.only != "passerelle":
-            nginx = start_nginx(processes, directory / "nginx")
-            if nginx is None:
-                console.print("nginx is not installed (make setup-system): its rows are left out")
+        for name, workers in ((OURS, 1), (TWO_WORKERS, 2)):
+            if name in wanted and any(_is_loaded(workers, point) for point in points):
+                console.print(f"founding a country: {name}")
+                place = directory / f"country-{workers}"
+                country = running_country(processes, place, name=name, workers=workers)
+                found.append(stack.enter_context(country).variant)
+        for name, command in peers.commands().items():
+            if name not in wanted:
+                continue
+            if command is None:
+                console.print(
+                    f"{name} is not installed (make setup-system, make bench): its rows are left out"
+                )
             else:
-                found.append(nginx)
-        yield found
+                found.append(peers.start_pair(processes, directory / name, name, command))
+        time.sleep(_REST_SECONDS)
+        ours = [variant for variant in found if variant.name == OURS]
+        if ours:
+            workers_pids = [pid for pids in ours[0].workers.values() for pid in pids]
+            at_rest["worker"] = max(map(pss_kib, workers_pids)) / 1024
+            at_rest["control"] = max(map(pss_kib, ours[0].control)) / 1024
+        yield processes, found, at_rest
+
+
+def _is_loaded(workers: int, point: Point) -> bool:
+    return workers == 1 or (point.ends == "lean" and (point.size, point.in_flight) in OF_TWO_WORKERS)
+
+
+def _measured(
+    options: argparse.Namespace, points: Sequence[Point], console: Console
+) -> tuple[Rows, dict[str, float]]:
+    if options.only_proofs:
+        return {}, {}
+    with _standing(options, points, console) as (processes, variants, at_rest):
+        run = Run(processes, points, options.rounds, options.seconds, random.Random(options.seed), variants)
+        with Progress(console=console, transient=True) as progress:
+            run.measure_all(progress)
+    return run.rows, at_rest
+
+
+def _proved(options: argparse.Namespace, console: Console) -> tuple[Rows, list[Proof]]:
+    if options.no_proofs:
+        return {}, []
+    processes = Processes(options.directory / "logs")
+    try:
+        console.print("counting commits, killing workers, verifying evidence")
+        proofs = prove(processes, options.directory / "proofs")
+        console.print("a country on a slow disk")
+        slow = slow_disk(processes, options.directory / "slow", options.seconds)
+    finally:
+        processes.stop()
+    return {(row.variant, row.point): [row] for row in slow}, proofs
+
+
+def _show(options: argparse.Namespace, console: Console) -> int:
+    rows, verdicts, proofs = read_results(options.show)
+    console.print(table(rows), ratios(rows), aims_table(verdicts), proofs_table(proofs))
+    if options.markdown:
+        options.markdown.write_text(markdown(rows, verdicts, proofs), encoding="utf-8")
+    if options.plot:
+        options.plot.write_text(svg(rows), encoding="utf-8")
+    return 0
 
 
 def main() -> int:
-    """Run the benchmark; 1 if an exchange failed, so that no figure of a broken run is believed."""
+    """Run the benchmark; 1 if an exchange failed or a proof did, so that no figure of a broken run is believed."""
     options = _options()
     console = Console()
     if not console.is_terminal:
-        console.width = 140
-    directory: Path = options.directory
-    shutil.rmtree(directory, ignore_errors=True)
-    points = [Point(size, in_flight) for in_flight in options.in_flight for size in options.sizes]
+        console.width = 150
+    if options.show:
+        return _show(options, console)
+    shutil.rmtree(options.directory, ignore_errors=True)
+    begun = time.monotonic()
     try:
-        with _variants(options, directory, console) as variants:
-            rows = run(variants, points, options.rounds, options.seconds, directory / "logs", console)
-    except (BenchError, TimeoutError, ExchangeError) as error:
-        console.print(f"bench: {error} (logs in {directory})")
+        points = select(MATRICES[options.matrix], options.rows)
+        rows, at_rest = _measured(options, points, console)
+        slow, proofs = _proved(options, console)
+    except (BenchError, TimeoutError, ExchangeError, ValueError) as error:
+        console.print(f"bench: {error} (logs in {options.directory})")
         return 1
-    console.print(table(rows, points, "nginx" if any(name == "nginx" for name, _ in rows) else None))
-    console.print(f"written to {write_results(rows, options.rounds, options.seconds)}")
-    failed = [row for some in rows.values() for row in some if row.bad]
+    verdicts = judge(rows, at_rest)
+    rows.update(slow)
+    described = {name: str(value) for name, value in vars(options).items()} | {"at_rest_mib": at_rest}
+    options.show = write_results(rows, described, verdicts, proofs)
+    _show(options, console)
+    console.print(f"{time.monotonic() - begun:.0f} s; written to {options.show}")
+    failed = [
+        row
+        for point in points_of(rows)
+        for (_, at), some in rows.items()
+        if at == point
+        for row in some
+        if row.bad
+    ]
     for row in failed:
         console.print(
             f"{row.variant} {row.point}: {row.bad} of {row.calls} failed, first: {row.first_failure}"
         )
-    return 1 if failed else 0
+    return 1 if failed or any(proof.is_good is False for proof in proofs) else 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 It connects, warms up, prints ``ready``, waits for a line on stdin, runs, and prints its result as one line of JSON. A
 response counts as good only with HTTP 200, grpc-status 0 and exactly the bytes that were sent: each request has its own.
+With ``--messages`` the calls are server streams, and every message is compared with the one that belongs there.
 """
 
 from __future__ import annotations
@@ -18,38 +19,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
+from bench.messages import CALL, COUNT, CountedMessages, count_request, message_of
 from bench.tls import Identity
 from gateway.worker.http2 import Headers, Http2Connection, Http2Limits, Sweep
 from gateway.worker.wire import request_headers
 
-PATH: Final = "/bench.v1.EchoService/Call"
-_HEADER_BYTES: Final = 5
-
-
-def message_of(size: int) -> bytes:
-    """A ``bench.v1.CallRequest`` of exactly ``size`` bytes, with its gRPC prefix.
-
-    Raises:
-        ValueError: No such message has this size (130 is one: its length takes one byte too few or too many).
-    """
-    for length_bytes in (1, 2, 3, 4):
-        length = size - 1 - length_bytes
-        encoded = _varint(length) if length >= 0 else b""
-        if len(encoded) == length_bytes:
-            body = (b"passerelle" * (length // 10 + 1))[:length]
-            return b"\0" + size.to_bytes(4, "big") + b"\x0a" + encoded + body
-    raise ValueError(f"no CallRequest has {size} bytes")
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+WARM_UP_MESSAGES: Final = 2_000
 
 
 @dataclass
@@ -186,6 +163,90 @@ class Load:
             self._done.set_result(None)
 
 
+class Counting:
+    """One server stream whose every byte is compared as it comes."""
+
+    def __init__(
+        self, connection: Http2Connection, headers: Headers, messages: int, size: int, tally: Tally
+    ) -> None:
+        self._connection = connection
+        self._expected = CountedMessages(messages, size)
+        self._received = 0
+        self._status = b""
+        self._messages = messages
+        self._tally = tally
+        self._started = time.perf_counter()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stream = connection.open_stream(headers, self)
+        if stream is None:
+            raise ConnectionError("the connection takes no more streams")
+        self._stream = stream
+        connection.send(stream, count_request(messages, size), end_stream=True)
+
+    def on_headers(self, headers: Headers, end_stream: bool) -> None:
+        if headers[0] != (b":status", b"200"):
+            self._status = b"http " + headers[0][1]
+        elif end_stream:
+            self.on_trailers(headers)
+
+    def on_data(self, data: bytes, end_stream: bool) -> None:
+        if not self._received:
+            self._tally.latencies.append(time.perf_counter() - self._started)
+        self._received += len(data)
+        if data != self._expected.take(len(data)):
+            self._tally.fail(f"other bytes than expected before byte {self._received}")
+        self._connection.acknowledge(self._stream, len(data))
+
+    def on_trailers(self, headers: Headers) -> None:
+        for name, value in headers:
+            if name == b"grpc-status":
+                self._status = value
+            elif name == b"grpc-message" and value:
+                self._tally.first_failure = self._tally.first_failure or value.decode("ascii", "replace")
+
+    def on_closed(self, error_code: int) -> None:
+        good = self._received // self._expected.length
+        self._tally.good += good
+        if self._status != b"0" or good != self._messages:
+            self._tally.fail(f"status {self._status!r}, {good} messages, stream error {error_code}")
+        self.done.set_result(None)
+
+
+class StreamLoad:
+    """Server streams beside each other; ``run`` ends with the last of them. Each message counts as a call."""
+
+    def __init__(
+        self,
+        connections: list[Http2Connection],
+        headers: Headers,
+        size: int,
+        in_flight: int,
+        messages: int,
+    ) -> None:
+        self._connections = connections
+        self._headers = headers
+        self._size = size
+        self._in_flight = in_flight
+        self._messages = messages
+        self.tally = Tally()
+
+    async def run(self, seconds: float, calls: int = 0) -> float:
+        """Open the streams, of ``calls`` messages in all if given (warm-up); returns the time until the last ended."""
+        self.tally.good = self.tally.bad = 0
+        self.tally.latencies.clear()
+        begun = time.perf_counter()
+        each = (calls or self._messages) // self._in_flight
+        streams = [
+            Counting(
+                self._connections[i % len(self._connections)], self._headers, each, self._size, self.tally
+            )
+            for i in range(self._in_flight)
+        ]
+        for stream in streams:
+            await stream.done
+        return time.perf_counter() - begun
+
+
 async def _connect(host: str, port: int, identity: Identity) -> Http2Connection:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
@@ -199,38 +260,66 @@ async def _connect(host: str, port: int, identity: Identity) -> Http2Connection:
     return connection
 
 
-async def _run(options: argparse.Namespace) -> None:
-    identity = Identity(options.ca, options.certificate, options.key)
-    metadata = tuple(tuple(one.encode("ascii").split(b"=", 1)) for one in options.metadata)
-    headers = request_headers(
-        options.path.encode("ascii"), b"localhost", metadata, "identity", options.timeout_ms * 1000
-    )
-    count = min(options.connections, options.in_flight)
-    connections = [await _connect(options.host, options.port, identity) for _ in range(count)]
-    load = Load(connections, headers, options.size, options.in_flight)
-    gc.freeze()
-    await load.run(options.warm_up)
+class Loading(Protocol):
+    """What makes calls and checks what comes back."""
+
+    tally: Tally
+
+    async def run(self, seconds: float, calls: int = 0) -> float:
+        """Run for so long, or so many calls; returns the time until the last answer."""
+
+
+async def report(
+    load: Loading,
+    seconds: float,
+    calls: int,
+    warm_up: float,
+    warm_up_calls: int = 0,
+    on_result: Callable[[], None] = lambda: None,
+) -> None:
+    """Warm up, say ``ready``, wait for a line, run, print the result, wait until nobody wants us any more."""
+    await load.run(warm_up, warm_up_calls)
     loop = asyncio.get_running_loop()
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     cpu = time.process_time()
-    seconds = await load.run(options.seconds, options.calls)
+    took = await load.run(seconds, calls)
     cpu = time.process_time() - cpu
     tally = load.tally
-    latencies = sorted(tally.latencies)
-    calls = tally.good + tally.bad
+    latencies = sorted(tally.latencies) or [0.0]
+    done = tally.good + tally.bad
     result = {
-        "calls": calls,
+        "calls": done,
         "bad": tally.bad,
         "first_failure": tally.first_failure,
-        "seconds": seconds,
-        "per_second": tally.good / seconds,
+        "seconds": took,
+        "per_second": tally.good / took,
         "p50_ms": latencies[len(latencies) // 2] * 1e3,
         "p99_ms": latencies[min(len(latencies) - 1, len(latencies) * 99 // 100)] * 1e3,
-        "generator_us": cpu / calls * 1e6,
+        "generator_us": cpu / max(done, 1) * 1e6,
     }
+    on_result()
     print(json.dumps(result), flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
+
+
+async def _run(options: argparse.Namespace) -> None:
+    identity = Identity(options.ca, options.certificate, options.key)
+    metadata = tuple(tuple(one.encode("ascii").split(b"=", 1)) for one in options.metadata)
+    path = COUNT if options.messages else CALL
+    headers = request_headers(
+        path.encode("ascii"), b"localhost", metadata, "identity", options.timeout_ms * 1000
+    )
+    count = min(options.connections, options.in_flight)
+    connections = [await _connect(options.host, options.port, identity) for _ in range(count)]
+    load: Load | StreamLoad = (
+        StreamLoad(connections, headers, options.size, options.in_flight, options.messages)
+        if options.messages
+        else Load(connections, headers, options.size, options.in_flight)
+    )
+    gc.freeze()
+    warm_up_calls = WARM_UP_MESSAGES if options.messages else 0
+    await report(load, options.seconds, options.calls, options.warm_up, warm_up_calls)
     for connection in connections:
         connection.close()
 
@@ -244,8 +333,10 @@ def main() -> None:
     parser.add_argument("--ca", type=Path, required=True)
     parser.add_argument("--certificate", type=Path, required=True)
     parser.add_argument("--key", type=Path, required=True)
-    parser.add_argument("--path", default=PATH)
     parser.add_argument("--size", type=int, default=4096)
+    parser.add_argument(
+        "--messages", type=int, default=0, help="server streams of so many in all, not unary calls"
+    )
     parser.add_argument("--in-flight", type=int, default=128)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=3.0)

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.measure import BenchError, Point, Variant, load
+from bench.measure import BenchError, Variant, load
+from bench.points import Point
 from bench.processes import Processes, cpu_of
 
 _HERE: Final = Path(__file__).parent.parent

@@ -14,24 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bench.generator import PATH
-from bench.processes import Processes, cpu_of, resident_kib
+from bench.points import Point
+from bench.processes import Processes, cpu_of, pss_kib
 from bench.tls import Identity
 
 # What follows an answer (receipts, the index) is paid for too: the clocks are read again after this pause.
 SETTLE_SECONDS: Final = 1.2
-
-
-@dataclass(frozen=True)
-class Point:
-    """Size of a message each way, and calls in flight."""
-
-    size: int
-    in_flight: int
-
-    def __str__(self) -> str:
-        size = f"{self.size} B" if self.size < 1024 else f"{self.size // 1024} KiB"
-        return f"{size} x{self.in_flight}"
+_STREAM_TIMEOUT_MS: Final = 600_000
 
 
 @dataclass(frozen=True)
@@ -42,10 +31,13 @@ class Variant:
         name: How the table calls it.
         port: Where its first half takes calls.
         identity: The program's identity there.
-        metadata: What a program must say in each call.
         workers: Process ids of the data path, by name.
-        control: Process ids beside the data path.
         backend: Process id of the echo behind it.
+        backend_port: Where that listens.
+        backend_identity: Its identity.
+        control: Process ids beside the data path.
+        metadata: What a program must say in each call.
+        gateways: Workers of each gateway; 0 if it is no pair of gateways.
     """
 
     name: str
@@ -53,29 +45,28 @@ class Variant:
     identity: Identity
     workers: Mapping[str, Sequence[int]]
     backend: int
+    backend_port: int
+    backend_identity: Identity
     control: Sequence[int] = ()
     metadata: Sequence[str] = ()
-    path: str = PATH
+    gateways: int = 0
 
     def to_json(self) -> str:
         """One line, as the process that runs the variant prints it."""
-        document = asdict(self)
-        document["identity"] = [
-            str(one) for one in (self.identity.ca, self.identity.certificate, self.identity.key)
-        ]
-        return json.dumps(document)
+        return json.dumps(asdict(self), default=str)
 
     @staticmethod
     def from_json(line: str | bytes) -> Variant:
         """What ``to_json`` wrote."""
         document = json.loads(line)
-        document["identity"] = Identity(*(Path(one) for one in document["identity"]))
+        for name in ("identity", "backend_identity"):
+            document[name] = Identity(**{part: Path(path) for part, path in document[name].items()})
         return Variant(**document)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one run of one point on one variant showed."""
+    """What one run of one point on one variant showed; of a stream, per message."""
 
     variant: str
     point: Point
@@ -102,30 +93,42 @@ class Row:
         return self.pair_us + self.control_us
 
 
+Rows = dict[tuple[str, Point], list[Row]]
+
+
 class BenchError(Exception):
     """A run whose figures would mean nothing."""
 
 
 @contextlib.contextmanager
 def load(
-    processes: Processes, variant: Variant, point: Point, *, seconds: float = 0, calls: int = 0
+    processes: Processes,
+    variant: Variant,
+    point: Point,
+    *,
+    seconds: float = 0,
+    calls: int = 0,
+    options: Sequence[str] = (),
 ) -> Iterator[Callable[[], dict[str, Any]]]:
     """A generator that is connected and warm; what is yielded makes it run and gives its result.
 
     Raises:
         BenchError: It did not come up, or ended without a result.
     """
-    command = [*_command(variant, point), "--seconds", str(seconds), "--calls", str(calls)]
+    command = [*_command(variant, point), "--seconds", str(seconds), "--calls", str(calls), *options]
     generator = processes.start(f"generator-{variant.name}", command, pipe=True)
     if generator.stdin is None or generator.stdout is None or generator.stdout.readline() != b"ready\n":
-        raise BenchError(f"the generator could not reach {variant.name}; see its log")
-    yield partial(_run, generator)
-    generator.stdin.close()
-    generator.wait(10)
+        raise BenchError(f"the generator could not load {variant.name} with {point}; see its log")
+    try:
+        yield partial(_run, generator)
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            generator.stdin.close()
+        generator.wait(10)
 
 
 def measure(processes: Processes, variant: Variant, point: Point, seconds: float) -> Row:
-    """Load ``variant`` with ``point`` for so long.
+    """Load ``variant`` with ``point`` for so long; a stream for as long as it takes.
 
     Raises:
         BenchError: The generator did not come up.
@@ -134,6 +137,8 @@ def measure(processes: Processes, variant: Variant, point: Point, seconds: float
     with load(processes, variant, point, seconds=seconds) as run:
         before = {name: cpu_of(pids) for name, pids in groups.items()}
         result = run()
+        # While what was in flight is still in memory.
+        pss = {name: max(map(pss_kib, pids)) / 1024 for name, pids in variant.workers.items()}
         time.sleep(SETTLE_SECONDS)
         calls = max(result["calls"], 1)
         spent = {name: (cpu_of(pids) - before[name]) / 1e3 / calls for name, pids in groups.items()}
@@ -149,24 +154,18 @@ def measure(processes: Processes, variant: Variant, point: Point, seconds: float
         control_us=spent["control"],
         backend_us=spent["backend"],
         generator_us=result["generator_us"],
-        worker_pss_mib={
-            name: sum(resident_kib(pid) for pid in pids) / 1024 for name, pids in variant.workers.items()
-        },
+        worker_pss_mib=pss,
         first_failure=result["first_failure"],
     )
 
 
 def _command(variant: Variant, point: Point) -> list[str]:
-    command = [sys.executable, "-m", "bench.generator", "127.0.0.1", str(variant.port)]
+    program = ["bench.generator"] if point.ends == "lean" else ["bench.stock", "load"]
+    command = [sys.executable, "-m", *program, "127.0.0.1", str(variant.port)]
     command += variant.identity.arguments()
-    command += [
-        "--path",
-        variant.path,
-        "--size",
-        str(point.size),
-        "--in-flight",
-        str(point.in_flight),
-    ]
+    command += ["--size", str(point.size), "--in-flight", str(point.in_flight)]
+    if point.messages:
+        command += ["--messages", str(point.messages), "--timeout-ms", str(_STREAM_TIMEOUT_MS)]
     for one in variant.metadata:
         command += ["--metadata", one]
     return command
@@ -208,11 +207,9 @@ def median_row(rows: Sequence[Row]) -> Row:
     )
 
 
-def median_ratio(rows: Sequence[Row], base: Sequence[Row], *, with_control: bool = False) -> float | None:
-    """Median over rounds of CPU per exchange divided by that of ``base`` in the same round."""
-
-    def cost(row: Row) -> float:
-        return row.pair_with_control_us if with_control else row.pair_us
-
+def median_ratio(
+    rows: Sequence[Row], base: Sequence[Row], cost: Callable[[Row], float] = lambda row: row.pair_us
+) -> float | None:
+    """Median over rounds of ``cost`` divided by that of ``base`` in the same round; ``None`` without a round."""
     ratios = [cost(row) / cost(other) for row, other in zip(rows, base, strict=False) if cost(other)]
     return statistics.median(ratios) if ratios else None

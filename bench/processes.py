@@ -41,7 +41,7 @@ def cpu_of(pids: Iterable[int]) -> int:
     return total
 
 
-def resident_kib(pid: int) -> int:
+def pss_kib(pid: int) -> int:
     """Proportional set size of a process in KiB; 0 if it is gone."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -86,6 +86,13 @@ class Processes:
             )
         self._started.append(process)
         return process
+
+    def end(self, pid: int) -> None:
+        """End one of them, by SIGKILL: it has nothing to bring to an end."""
+        process = next(one for one in self._started if one.pid == pid)
+        process.kill()
+        process.wait()
+        self._started.remove(process)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL for those that stay, children first."""

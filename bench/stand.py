@@ -23,8 +23,8 @@ def main() -> None:
     options = parser.parse_args()
     processes = Processes(options.directory / "logs")
     try:
-        with running_country(processes, options.directory / "country", name=options.name) as variant:
-            print(variant.to_json(), flush=True)
+        with running_country(processes, options.directory / "country", name=options.name) as country:
+            print(country.variant.to_json(), flush=True)
             sys.stdin.read()
     finally:
         processes.stop()

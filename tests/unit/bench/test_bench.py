@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
 
-from bench.generator import message_of
-from bench.measure import Point, Row, median_ratio, median_row
-from bench.peers import nginx_command
-from bench.processes import cpu_ns, descendants, free_port, wait_for_port
+from bench.generator import Counting, Tally
+from bench.measure import Row, median_ratio, median_row
+from bench.messages import CountedMessages
+from bench.peers import backend_command, commands, envoy_command, nginx_command, proxy_command
+from bench.points import Point
+from bench.processes import Processes, cpu_ns, descendants, free_port, wait_for_port
 from bench.tls import make_identity
 
 pytestmark = pytest.mark.unit
@@ -35,29 +41,6 @@ def row(variant: str, consumer: float, provider: float, control: float = 0.0, ba
     )
 
 
-@pytest.mark.parametrize("size", [16, 129, 131, 256, 4096, 65_536, 1_048_576])
-def test_a_message_has_exactly_the_size_asked_for(size: int) -> None:
-    """A gRPC prefix and one length-delimited field that fills the rest."""
-    message = message_of(size)
-
-    assert message[:5] == b"\0" + size.to_bytes(4, "big")
-    assert len(message) == size + 5
-    assert message[5] == 0x0A
-    length, shift, at = 0, 0, 6
-    while True:
-        length |= (message[at] & 0x7F) << shift
-        shift, at = shift + 7, at + 1
-        if message[at - 1] < 0x80:
-            break
-    assert length == len(message) - at
-
-
-def test_a_size_that_no_message_has_is_refused() -> None:
-    """130 bytes cannot be a tag, a length and that many bytes."""
-    with pytest.raises(ValueError):
-        message_of(130)
-
-
 def test_medians_are_taken_per_process_and_failures_are_kept() -> None:
     """The sum of the pair is that of the medians; calls and failures add up."""
     middle = median_row([row("a", 10, 1), row("a", 30, 3, bad=2), row("a", 20, 2)])
@@ -73,13 +56,8 @@ def test_ratios_are_those_of_one_round() -> None:
     theirs = [row("b", 10, 10), row("b", 20, 20), row("b", 10, 10)]
 
     assert median_ratio(ours, theirs) == 2.0
-    assert median_ratio(ours[:1], theirs[:1], with_control=True) == 1.5
+    assert median_ratio(ours[:1], theirs[:1], lambda row: row.pair_with_control_us) == 1.5
     assert median_ratio([], []) is None
-
-
-def test_points_read_as_people_say_them() -> None:
-    """Bytes below a kibibyte, KiB above."""
-    assert [str(Point(256, 1)), str(Point(65_536, 128))] == ["256 B x1", "64 KiB x128"]
 
 
 def test_cpu_of_a_process_is_read_from_outside() -> None:
@@ -106,13 +84,96 @@ def test_nginx_gets_mutual_tls_on_both_legs(tmp_path: Path) -> None:
     assert identity.context(server=True).minimum_version == identity.context(server=False).minimum_version
 
 
+def test_envoy_gets_mutual_tls_on_both_legs(tmp_path: Path) -> None:
+    """One worker, client certificates demanded in front and shown behind, no retry and no time-out."""
+    identity = make_identity(tmp_path / "pki")
+
+    command = envoy_command("/bin/envoy", tmp_path / "a", 1001, 1002, identity)
+
+    assert command[3:5] == ["--concurrency", "1"]
+    found = json.loads((tmp_path / "a/envoy.json").read_text())["static_resources"]
+    (chain,) = found["listeners"][0]["filter_chains"]
+    edge = chain["transport_socket"]["typed_config"]
+    assert edge["require_client_certificate"] is True
+    upstream = found["clusters"][0]["transport_socket"]["typed_config"]
+    for context in (edge, upstream):
+        tls = context["common_tls_context"]
+        assert tls["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_3"
+        assert tls["validation_context"]["trusted_ca"]["filename"] == str(identity.ca)
+    (route,) = chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    assert route["route"] == {"cluster": "next", "timeout": "0s"}
+
+
+def test_the_plain_pair_needs_nothing_installed() -> None:
+    """Who has neither nginx nor Envoy compares with it alone."""
+    found = commands()["grpc.aio"]
+
+    assert found is not None
+
+
+@pytest.mark.parametrize("ends", ["lean", "grpcio"])
+@pytest.mark.parametrize("load", [["bench.generator"], ["bench.stock", "load"]])
+def test_ends_understand_each_other(ends: str, load: list[str], tmp_path: Path) -> None:
+    """Either program with either adapter, through a plain proxy; the lean one also counts a stream."""
+    identity, processes = make_identity(tmp_path / "pki"), Processes(tmp_path / "logs")
+    backend, proxy = free_port(), free_port()
+    try:
+        processes.start("backend", backend_command(ends, backend, identity))
+        processes.start("proxy", proxy_command(tmp_path, proxy, backend, identity))
+        wait_for_port(backend)
+        wait_for_port(proxy)
+        loads = [["--calls", "50"]] + [["--messages", "3000"]] * (load == ["bench.generator"])
+        for options in loads:
+            command = [sys.executable, "-m", *load, "127.0.0.1", str(proxy), *identity.arguments()]
+            command += ["--size", "64", "--in-flight", "2", "--warm-up", "0.1", *options]
+            done = subprocess.run(command, input="go\n", capture_output=True, text=True, check=True)
+            ready, result = done.stdout.splitlines()
+            assert ready == "ready"
+            found = json.loads(result)
+            assert (found["bad"], found["calls"]) == (0, int(options[1])), found["first_failure"]
+    finally:
+        processes.stop()
+
+
+def test_other_bytes_than_expected_are_a_failure(tmp_path: Path) -> None:
+    """A backend that counts wrongly is caught by the message."""
+
+    async def count() -> Tally:
+        connection, tally = SilentConnection(), Tally()
+        counting = Counting(connection, [], 10, 64, tally)  # type: ignore[arg-type]
+        body = bytearray(CountedMessages(10, 64).take(10_000))
+        body[100] ^= 1
+        counting.on_data(bytes(body), True)
+        counting.on_trailers([(b"grpc-status", b"0")])
+        counting.on_closed(0)
+        return tally
+
+    tally = asyncio.run(count())
+
+    assert tally.bad == 1
+    assert "other bytes" in tally.first_failure
+
+
+class SilentConnection:
+    """Takes what is sent."""
+
+    def open_stream(self, headers: object, sink: object) -> int:
+        return 1
+
+    def send(self, stream: int, data: bytes, *, end_stream: bool) -> None:
+        """Nobody reads it."""
+
+    def acknowledge(self, stream: int, size: int) -> None:
+        """Nobody counts."""
+
+
 def test_the_committed_descriptors_are_those_of_the_proto() -> None:
     """``bench/echo.binpb`` describes ``bench/echo.proto``."""
     found = descriptor_pb2.FileDescriptorSet.FromString(Path("bench/echo.binpb").read_bytes())
 
     (file,) = found.file
     assert (file.package, file.service[0].name) == ("bench.v1", "EchoService")
-    assert [one.name for one in file.service[0].method] == ["Call"]
+    assert [one.name for one in file.service[0].method] == ["Call", "Count"]
 
 
 def test_a_probe_that_reaches_itself_has_found_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

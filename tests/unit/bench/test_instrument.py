@@ -58,6 +58,8 @@ def test_a_variant_reads_back_what_its_process_printed() -> None:
         identity=identity,
         workers={"consumer": [1]},
         backend=2,
+        backend_port=8,
+        backend_identity=identity,
         control=[],
         metadata=["a=b"],
     )

@@ -56,8 +56,14 @@ class Checkout:
         return self.root / ".venv/bin/python"
 
 
-def environment_of(checkout: Checkout, instructions: bool) -> dict[str, str]:
-    """The environment of a country: this ``bench``, the checkout's packages, workers under callgrind if asked for."""
+def environment_of(checkout: Checkout, *, instructions: bool = False, site: str = "") -> dict[str, str]:
+    """The environment of a country: this ``bench``, the checkout's packages, workers under callgrind if asked for.
+
+    Args:
+        checkout: Whose packages.
+        instructions: Under callgrind.
+        site: What each process runs before anything else.
+    """
     overlay = checkout.directory.absolute() / "path"
     overlay.mkdir(parents=True)
     (overlay / "bench").symlink_to(_HERE / "bench")
@@ -66,19 +72,21 @@ def environment_of(checkout: Checkout, instructions: bool) -> dict[str, str]:
         shim = overlay / "python"
         shim.write_text(_SHIM.format(out=checkout.directory.absolute(), python=checkout.python.absolute()))
         shim.chmod(0o700)
-        (overlay / "sitecustomize.py").write_text(_SITE)
+        site += _SITE
         found["BENCH_PYTHON"] = str(shim)
+    if site:
+        (overlay / "sitecustomize.py").write_text(site)
     return found
 
 
 @contextlib.contextmanager
-def standing(checkout: Checkout, *, instructions: bool = False) -> Iterator[Variant]:
+def standing(checkout: Checkout, *, instructions: bool = False, site: str = "") -> Iterator[Variant]:
     """A country of this checkout, running.
 
     Raises:
         BenchError: It did not come up.
     """
-    environment = environment_of(checkout, instructions)
+    environment = environment_of(checkout, instructions=instructions, site=site)
     with (checkout.directory / "stand.log").open("wb") as log:
         process = subprocess.Popen(
             [checkout.python, "-m", "bench.stand", checkout.directory.absolute(), "--name", checkout.name],

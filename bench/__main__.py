@@ -26,19 +26,22 @@ from bench.aims import OURS, judge
 from bench.country import running_country
 from bench.measure import BenchError, Rows, Variant, measure
 from bench.plot import svg
-from bench.points import LONGEST_OF_GRPCIO, MATRICES, OF_TWO_WORKERS, Ends, Point, select
+from bench.points import LONG_MESSAGES, LONGEST_OF_GRPCIO, MATRICES, OF_TWO_WORKERS, Ends, Point, select
 from bench.processes import Processes, pss_kib, wait_for_port
 from bench.proofs import Proof, prove, slow_disk
 from bench.report import (
+    RESULTS,
+    Results,
     aims_table,
     markdown,
-    points_of,
     proofs_table,
+    put_into,
     ratios,
     read_results,
     table,
     write_results,
 )
+from cli.processes import PartFailedError
 from core.reasons import ExchangeError
 
 TWO_WORKERS: Final = "passerelle, 2 workers"
@@ -81,16 +84,19 @@ class Run:
         time.sleep(_REST_SECONDS)
 
     def _measure(self, points: Sequence[Point], progress: Progress) -> None:
-        loads = [(point, variant) for point in points for variant in self.variants if _takes(variant, point)]
-        task = progress.add_task("", total=self.rounds * len(loads))
-        for _ in range(self.rounds):
+        task = progress.add_task("", total=self.rounds * len(points) * len(self.variants))
+        for number in range(self.rounds):
+            begun = time.monotonic()
             for point in points:
-                mine = [variant for one, variant in loads if one == point]
+                if number and point.messages >= LONG_MESSAGES:
+                    continue
+                mine = [variant for variant in self.variants if _takes(variant, point)]
                 for variant in self.order.sample(mine, len(mine)):
                     progress.update(task, description=f"{variant.name}, {point}")
                     row = measure(self.processes, variant, _shortened(variant, point), self.seconds)
                     self.rows.setdefault((variant.name, point), []).append(replace(row, point=point))
                     progress.advance(task)
+            progress.console.print(f"round {number + 1} of {self.rounds}: {time.monotonic() - begun:.0f} s")
 
 
 def _takes(variant: Variant, point: Point) -> bool:
@@ -123,8 +129,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--show", type=Path, metavar="JSON", help="measure nothing; the tables of an earlier run"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables for docs/performance.md")
+    parser.add_argument(
+        "--document", type=Path, metavar="PAGE", help="put the tables there, between <!-- bench -->"
+    )
     parser.add_argument("--plot", type=Path, metavar="SVG", help="where the picture goes")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="one file a run, named by its time")
     # Not the system's temporary directory: where that is memory, fdatasync costs nothing and the figures lie.
     parser.add_argument("--directory", type=Path, default=Path("var/bench"), help="emptied first")
     return parser.parse_args()
@@ -196,14 +205,16 @@ def _proved(options: argparse.Namespace, console: Console) -> tuple[Rows, list[P
     return {(row.variant, row.point): [row] for row in slow}, proofs
 
 
-def _show(options: argparse.Namespace, console: Console) -> int:
-    rows, verdicts, proofs = read_results(options.show)
-    console.print(table(rows), ratios(rows), aims_table(verdicts), proofs_table(proofs))
-    if options.markdown:
-        options.markdown.write_text(markdown(rows, verdicts, proofs), encoding="utf-8")
+def _show(options: argparse.Namespace, console: Console) -> Results:
+    """The tables of a run, from its file."""
+    found = read_results(options.show)
+    rows = found.rows
+    console.print(table(rows), ratios(rows), aims_table(found.verdicts), proofs_table(found.proofs))
+    if options.document:
+        put_into(options.document, "bench", markdown(found))
     if options.plot:
         options.plot.write_text(svg(rows), encoding="utf-8")
-    return 0
+    return found
 
 
 def main() -> int:
@@ -211,32 +222,26 @@ def main() -> int:
     options = _options()
     console = Console()
     if not console.is_terminal:
-        console.width = 150
+        console.width = 170
     if options.show:
-        return _show(options, console)
+        _show(options, console)
+        return 0
     shutil.rmtree(options.directory, ignore_errors=True)
     begun = time.monotonic()
     try:
         points = select(MATRICES[options.matrix], options.rows)
         rows, at_rest = _measured(options, points, console)
         slow, proofs = _proved(options, console)
-    except (BenchError, TimeoutError, ExchangeError, ValueError) as error:
+    except (BenchError, PartFailedError, TimeoutError, ExchangeError, ValueError) as error:
         console.print(f"bench: {error} (logs in {options.directory})")
         return 1
     verdicts = judge(rows, at_rest)
     rows.update(slow)
     described = {name: str(value) for name, value in vars(options).items()} | {"at_rest_mib": at_rest}
-    options.show = write_results(rows, described, verdicts, proofs)
+    options.show = write_results(options.results, rows, described, verdicts, proofs)
     _show(options, console)
     console.print(f"{time.monotonic() - begun:.0f} s; written to {options.show}")
-    failed = [
-        row
-        for point in points_of(rows)
-        for (_, at), some in rows.items()
-        if at == point
-        for row in some
-        if row.bad
-    ]
+    failed = [row for some in rows.values() for row in some if row.bad]
     for row in failed:
         console.print(
             f"{row.variant} {row.point}: {row.bad} of {row.calls} failed, first: {row.first_failure}"

@@ -22,6 +22,7 @@ _STEP: Final = 30
 _STYLES: Final = {
     "passerelle": ("#0b3d91", "square"),
     "passerelle, 2 workers": ("#5b8def", "square"),
+    "passerelle, disk 5 ms": ("#b39ddb", "square"),
     "envoy": ("#d55e00", "circle"),
     "nginx": ("#009e73", "diamond"),
     "grpc.aio": ("#777777", "triangle"),

@@ -23,6 +23,7 @@ from bench.instrument import Checkout, standing
 from bench.measure import BenchError, Variant, load
 from bench.points import Point
 from bench.processes import Processes
+from bench.report import put_into
 from bench.sampler import DIRECTORY
 
 _HERE: Final = Path(__file__).parent.parent
@@ -121,10 +122,11 @@ def table(by_role: Mapping[str, Counter[str]]) -> list[str]:
     for found in by_role.values():
         total.update(found)
     lines = [f"| Step, us | {' | '.join(by_role)} |", "|---|" + "---|" * len(by_role)]
+    digits = 1 if total.total() >= 100 else 2
     for step, _ in total.most_common():
-        cells = " | ".join(f"{found[step]:.1f}" for found in by_role.values())
+        cells = " | ".join(f"{found[step]:.{digits}f}" for found in by_role.values())
         lines.append(f"| {step} | {cells} |")
-    sums = " | ".join(f"**{found.total():.0f}**" for found in by_role.values())
+    sums = " | ".join(f"**{found.total():.{digits - 1}f}**" for found in by_role.values())
     return [*lines, f"| all | {sums} |"]
 
 
@@ -174,9 +176,12 @@ def _run(options: argparse.Namespace) -> None:
             profiles = _profiles(variant, directory)
     if result["bad"]:
         raise BenchError(f"{result['bad']} failed, first: {result['first_failure']}")
-    print(f"{point}, {calls:,} calls or messages\n")
-    print("\n".join(table({role: _merged(profiles[role], steps_of, calls) for role in _ROLES})))
-    for role in _ROLES:
+    lines = table({role: _merged(profiles[role], steps_of, calls) for role in _ROLES})
+    text = "\n".join([f"{point}, {calls:,} calls or messages", "", *lines])
+    print(text)
+    if options.document:
+        put_into(options.document, options.place, text)
+    for role in _ROLES if options.functions else ():
         print(f"\n{role}")
         for name, us in _merged(profiles[role], functions_of, calls).most_common(options.functions):
             print(f"  {us:6.1f}  {name}")
@@ -194,6 +199,8 @@ def main() -> int:
     parser.add_argument(
         "--functions", type=int, default=15, help="so many of the dearest functions are named"
     )
+    parser.add_argument("--document", type=Path, metavar="PAGE", help="put the table there")
+    parser.add_argument("--place", default="profile", help="between <!-- PLACE --> and <!-- /PLACE -->")
     parser.add_argument("--directory", type=Path, default=Path("var/profile"), help="emptied first")
     options = parser.parse_args()
     shutil.rmtree(options.directory, ignore_errors=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.country import RunningCountry, running_country
 from bench.measure import BenchError, Row, load, measure
@@ -37,6 +36,7 @@ _KILL_AFTER: Final = {"provider": 2.0, "consumer": 5.0}
 _KILLED_SECONDS: Final = 9.0
 _SAMPLE: Final = 5
 SLOW_DISK_MS: Final = 5
+SLOW_DISK: Final = f"passerelle, disk {SLOW_DISK_MS} ms"
 _OF_SLOW_DISK: Final = (Point(4096, SATURATED), Point(4096, 1))
 _STRACE_LINE: Final = re.compile(
     r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(fdatasync|fsync)\s*$", re.MULTILINE
@@ -200,9 +200,9 @@ def _after(country: RunningCountry, journal: Path, directory: Path) -> list[Proo
     proofs = [
         Proof(
             "acknowledged, and on record in both logs",
-            f"{len(acknowledged) - missing} of {len(acknowledged)}; in doubt {len(verdict.unresolved)}, taken"
-            f" and unanswered {len(verdict.taken_and_never_answered)}, heads that went back"
-            f" {len(verdict.heads_that_do_not_extend)}",
+            f"{len(acknowledged) - missing} of {len(acknowledged)} (with the warm-up); in doubt"
+            f" {len(verdict.unresolved)}, taken and unanswered {len(verdict.taken_and_never_answered)}, heads that went"
+            f" back {len(verdict.heads_that_do_not_extend)}",
             bool(acknowledged) and verdict.is_clean,
         )
     ]
@@ -240,12 +240,7 @@ def slow_disk(processes: Processes, directory: Path, seconds: float) -> list[Row
     """One country whose every commit takes 5 ms longer, under load."""
     os.environ[VARIABLE] = f"commit.sync:delay={SLOW_DISK_MS}"
     try:
-        with running_country(processes, directory, name=f"passerelle, disk {SLOW_DISK_MS} ms") as country:
+        with running_country(processes, directory, name=SLOW_DISK) as country:
             return [measure(processes, country.variant, point, seconds) for point in _OF_SLOW_DISK]
     finally:
         del os.environ[VARIABLE]
-
-
-def as_json(proofs: Sequence[Proof]) -> list[dict[str, Any]]:
-    """For the results' file."""
-    return [json.loads(json.dumps(proof.__dict__)) for proof in proofs]

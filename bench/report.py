@@ -7,8 +7,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from rich.table import Table
 from bench.aims import ENVOY, OURS, PLAIN, Verdict
 from bench.measure import Row, Rows, median_ratio, median_row
 from bench.points import Point
-from bench.proofs import Proof
+from bench.proofs import SLOW_DISK, Proof
 
 RESULTS: Final = Path(__file__).parent / "results"
 _COLUMNS: Final = (
@@ -38,6 +38,28 @@ _COLUMNS: Final = (
     "bad",
 )
 _BASES: Final = (ENVOY, "nginx", PLAIN)
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run, as its file tells it."""
+
+    name: str
+    machine: Mapping[str, Any]
+    options: Mapping[str, Any]
+    rows: Rows
+    verdicts: Sequence[Verdict]
+    proofs: Sequence[Proof]
+
+    def circumstances(self) -> str:
+        """When and where it ran, in a sentence."""
+        machine, options = self.machine, self.options
+        day = f"{self.name[:4]}-{self.name[4:6]}-{self.name[6:8]}"
+        load = machine["load_average"][0]
+        return (
+            f"{day}: {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']};"
+            f" {options['rounds']} rounds of {options['seconds']} s; load average {load:.1f} at the end."
+        )
 
 
 def points_of(rows: Rows) -> list[Point]:
@@ -60,8 +82,13 @@ def table(rows: Rows) -> Table:
         for name in variants_of(rows):
             here = rows.get((name, point))
             if here:
-                out.add_row(*_cells(here, rows.get((ENVOY, point), [])))
+                out.add_row(*_cells(here, _base(rows, name, point)))
     return out
+
+
+def _base(rows: Rows, name: str, point: Point) -> Sequence[Row]:
+    """Envoy's rows of the same rounds; none for what was measured at another time."""
+    return [] if name == SLOW_DISK else rows.get((ENVOY, point), [])
 
 
 def _cells(here: Sequence[Row], base: Sequence[Row]) -> Iterator[str]:
@@ -71,16 +98,20 @@ def _cells(here: Sequence[Row], base: Sequence[Row]) -> Iterator[str]:
     yield str(middle.point)
     for us in (*middle.worker_us.values(), middle.pair_us):
         yield f"{us:,.{digits}f}"
-    yield f"{middle.control_us:.{digits}f}" if middle.control_us else "-"
+    yield f"{middle.control_us:,.{digits}f}" if middle.control_us else "-"
     for cost in (lambda row: row.pair_us, lambda row: row.pair_with_control_us):
         found = median_ratio(here, base, cost) if middle.variant != ENVOY else None
         yield "" if found is None else f"{found:.2f}"
     yield f"{middle.per_second:,.0f}"
-    yield f"{middle.p50_ms:.2f}"
-    yield f"{middle.p99_ms:.2f}"
-    yield f"{middle.backend_us:.{digits}f}"
-    yield f"{middle.generator_us:.{digits}f}"
+    yield _ms(middle.p50_ms)
+    yield _ms(middle.p99_ms)
+    yield f"{middle.backend_us:,.{digits}f}"
+    yield f"{middle.generator_us:,.{digits}f}"
     yield str(middle.bad)
+
+
+def _ms(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 
 def ratios(rows: Rows) -> Table:
@@ -129,9 +160,15 @@ def said(good: bool | None) -> str:
     return "-" if good is None else "yes" if good else "NO"
 
 
-def markdown(rows: Rows, verdicts: Sequence[Verdict], proofs: Sequence[Proof]) -> str:
+def markdown(results: Results) -> str:
     """The same tables as they stand in ``docs/performance.md``."""
-    lines = _markdown_table(
+    rows = results.rows
+    lines = [results.circumstances(), ""]
+    lines += _markdown_table(
+        ("Aim", "Asked", "Measured", "Met"), [_aim_cells(one) for one in results.verdicts]
+    )
+    lines += [""]
+    lines += _markdown_table(
         (
             "Load",
             "Pair",
@@ -145,19 +182,15 @@ def markdown(rows: Rows, verdicts: Sequence[Verdict], proofs: Sequence[Proof]) -
         [
             [point, name, f"{cons} + {prov}", control, ratio, all_of_it, rate, f"{p50}, {p99}"]
             for name, point, cons, prov, _, control, ratio, all_of_it, rate, p50, p99, *_ in (
-                list(_cells(rows[name, point], rows.get((ENVOY, point), [])))
+                list(_cells(rows[name, point], _base(rows, name, point)))
                 for point in points_of(rows)
                 for name in variants_of(rows)
                 if (name, point) in rows
             )
         ],
     )
-    lines += [
-        "",
-        *_markdown_table(("Aim", "Asked", "Measured", "Met"), [_aim_cells(one) for one in verdicts]),
-    ]
-    if proofs:
-        found = [[one.what, one.found, said(one.is_good)] for one in proofs]
+    if results.proofs:
+        found = [[one.what, one.found, said(one.is_good)] for one in results.proofs]
         lines += ["", *_markdown_table(("Checked", "Found", "Good"), found)]
     return "\n".join(lines) + "\n"
 
@@ -172,11 +205,15 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list
 
 
 def write_results(
-    rows: Rows, options: dict[str, Any], verdicts: Sequence[Verdict], proofs: Sequence[Proof]
+    directory: Path,
+    rows: Rows,
+    options: dict[str, Any],
+    verdicts: Sequence[Verdict],
+    proofs: Sequence[Proof],
 ) -> Path:
-    """Everything as JSON under ``bench/results``, one line a measurement; returns the file."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
+    """Everything as JSON in ``directory``, one line a measurement; returns the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     head = {
         "machine": {
             "cores": os.cpu_count(),
@@ -199,12 +236,32 @@ def _short(value: object) -> str:
     return str(value)
 
 
-def read_results(path: Path) -> tuple[Rows, list[Verdict], list[Proof]]:
-    """What ``write_results`` wrote: tables and plots are made of it again, without a measurement."""
+def read_results(path: Path) -> Results:
+    """What ``write_results`` wrote: tables and pictures are made of it again, without a measurement."""
     document = json.loads(path.read_text(encoding="utf-8"))
     rows: Rows = {}
     for one in document["rows"]:
         row = Row(**{**one, "point": Point(**one["point"])})
         rows.setdefault((row.variant, row.point), []).append(row)
-    verdicts = [Verdict(**one) for one in document["aims"]]
-    return rows, verdicts, [Proof(**one) for one in document["proofs"]]
+    return Results(
+        path.stem,
+        document["machine"],
+        document["options"],
+        rows,
+        [Verdict(**one) for one in document["aims"]],
+        [Proof(**one) for one in document["proofs"]],
+    )
+
+
+def put_into(document: Path, name: str, text: str) -> None:
+    """Put ``text`` between ``<!-- name -->`` and ``<!-- /name -->`` of a page, in place of what stands there.
+
+    Raises:
+        ValueError: The page has no such place.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, found, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{document} has no place between {begin.strip()} and {end}")
+    document.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}", encoding="utf-8")

@@ -49,7 +49,7 @@ def test_the_table_begins_with_the_dearest_and_ends_with_the_sums() -> None:
     lines = table({"consumer": Counter({"TLS": 1.0, "index": 2.0}), "control": Counter({"TLS": 5.0})})
 
     assert lines[0] == "| Step, us | consumer | control |"
-    assert lines[2:] == ["| TLS | 1.0 | 5.0 |", "| index | 2.0 | 0.0 |", "| all | **3** | **5** |"]
+    assert lines[2:] == ["| TLS | 1.00 | 5.00 |", "| index | 2.00 | 0.00 |", "| all | **3.0** | **5.0** |"]
 
 
 def test_every_file_that_has_a_step_exists() -> None:

@@ -77,15 +77,17 @@ def test_nothing_measured_is_nothing_met() -> None:
     assert all(one.is_met is None for one in judge({}, {}))
 
 
-def test_results_are_read_as_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     """Tables and pictures can be made again of the file alone."""
-    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     rows, proofs = rows_of(), [Proof("checked", "found", True), Proof("not tried", "no strace", None)]
     verdicts = judge(rows, {})
 
-    path = report.write_results(rows, {"rounds": "1"}, verdicts, proofs)
+    path = report.write_results(
+        tmp_path / "results", rows, {"rounds": "1", "seconds": "2.0"}, verdicts, proofs
+    )
 
-    assert report.read_results(path) == (rows, verdicts, proofs)
+    found = report.read_results(path)
+    assert (found.rows, found.verdicts, found.proofs) == (rows, verdicts, proofs)
     assert len([line for line in path.read_text().splitlines() if '"variant"' in line]) == 7
 
 
@@ -94,11 +96,33 @@ def test_tables_name_each_load_and_pair() -> None:
     console = Console(width=160, record=True, quiet=True)
 
     console.print(report.table(rows_of()), report.ratios(rows_of()), report.proofs_table([]))
-    text = report.markdown(rows_of(), judge(rows_of(), {}), [Proof("checked", "found", False)])
+    machine = {"cores": 2, "kernel": "6.1", "python": "3.11.7", "load_average": [1.25, 1.0, 1.0]}
+    proofs = [Proof("checked", "found", False)]
+    verdicts = judge(rows_of(), {})
+    results = report.Results(
+        "20261128T012345Z", machine, {"rounds": "3", "seconds": "2.0"}, rows_of(), verdicts, proofs
+    )
+    text = report.markdown(results)
 
     assert report.variants_of(rows_of()) == ["passerelle", "envoy", "grpc.aio"]
     assert "| 4 KiB x128 | passerelle | 60 + 60 | 30 | 1.20 | 1.50 | 10,000 | 1.20, 2.40 |" in text
     assert "| checked | found | NO |" in text
+    assert text.startswith(
+        "2026-11-28: 2 cores, Linux 6.1, Python 3.11.7; 3 rounds of 2.0 s; load average 1.2"
+    )
+
+
+def test_tables_go_to_their_place_in_a_page(tmp_path: Path) -> None:
+    """And nowhere else; a page without the place is told."""
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- bench -->\nold\n<!-- /bench -->\nafter\n")
+
+    report.put_into(page, "bench", "new\n")
+    report.put_into(page, "bench", "newer\n")
+
+    assert page.read_text() == "before\n<!-- bench -->\n\nnewer\n\n<!-- /bench -->\nafter\n"
+    with pytest.raises(ValueError, match="profile"):
+        report.put_into(page, "profile", "new")
 
 
 def test_the_picture_is_xml_with_a_mark_for_each_median() -> None:

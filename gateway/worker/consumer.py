@@ -378,7 +378,9 @@ class Consumer:
             too_much = self.streams.count_in(exchange, entry) if reason is None else None
             objection = reason or too_much
             heard.append((entry, "taken" if objection is None else f"refused:{objection}"))
-            told = too_much or (None if reason is None else Reason.RESPONSE_INVALID)
+            told = None if objection is None else Reason.RESPONSE_INVALID
+            if too_much is Reason.LIMIT_EXCEEDED:
+                told = too_much
             is_last = entry.statement is None or entry.statement.final
             if is_last or told is not None:
                 exchange.phase = Phase.ANSWERED

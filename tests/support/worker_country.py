@@ -94,7 +94,7 @@ class WrittenLog:
         """Leaves that concern others."""
         self.hashes += [leaf_hash(b"%d" % (self.size + number)) for number in range(count)]
 
-    def say(self, payloads: tuple[Payload, ...] = (), **fields: Any) -> tuple[int, UnverifiedEntry]:
+    def say(self, payloads: tuple[Payload, ...] = (), /, **fields: Any) -> tuple[int, UnverifiedEntry]:
         """Append a statement of this log; returns its index and how it travels."""
         digests = [payload_digest(*one) for one in payloads] or [HASH]
         body = encode_statement(statement(**({"from_": self.log, "payloads": digests} | fields)))

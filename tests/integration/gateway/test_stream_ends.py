@@ -392,6 +392,21 @@ def test_a_member_past_its_share_is_refused_and_others_go_on(tmp_path: Path) -> 
         assert calling(channel)(b"x", metadata=metadata(), timeout=10) == b"x"
 
 
+def test_a_stream_may_take_its_time(tmp_path: Path) -> None:
+    """The time that a request has to come whole is that of unary calls."""
+    limits = msgspec.structs.replace(LIMITS, request_ms=300)
+    with Federation(tmp_path, limits=limits) as federation, federation.channel() as channel:
+        calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
+        _, questions, call = conversation(federation, channel)
+        edge = worker_of(federation.pns)._programs
+
+        assert not edge._incomplete
+        questions.ask(b"later")
+        assert next(call) == b"later"
+        questions.end()
+        assert list(call) == []
+
+
 def end_of(call: Any) -> tuple[grpc.StatusCode, int]:
     """Status of a stream, and how many messages it brought."""
     count = 0

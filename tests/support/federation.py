@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -167,12 +167,14 @@ Converse = Callable[[Iterator[bytes], grpc.ServicerContext], Iterator[bytes]]
 class StockAdapter(grpc.GenericRpcHandler):
     """A stock grpcio server that answers every method with ``answer`` and remembers what it was given."""
 
-    def __init__(self, member: Member, root: x509.Certificate) -> None:
+    def __init__(
+        self, member: Member, root: x509.Certificate, options: Sequence[tuple[str, int]] = ()
+    ) -> None:
         self.calls: list[tuple[str, bytes, dict[str, str | bytes]]] = []
         self.answer: Answer = lambda request, _: request
         self.converse: Converse = lambda requests, _: requests
         """Serves every method of ``STREAMS``: all requests in, all answers out."""
-        self._server = grpc.server(futures.ThreadPoolExecutor(600), handlers=[self])
+        self._server = grpc.server(futures.ThreadPoolExecutor(600), handlers=[self], options=list(options))
         own = issue("adapter", member.programs)
         credentials = grpc.ssl_server_credentials(
             [(key_pem(own.key), certificate_pem(own.certificate))],
@@ -226,7 +228,14 @@ class StockAdapter(grpc.GenericRpcHandler):
 class Federation:
     """PNS consumes, ANIP provides; ``with`` starts and stops both gateways and ANIP's adapter."""
 
-    def __init__(self, root: Path, *, limits: Limits | None = None, log: LogSettings | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        limits: Limits | None = None,
+        log: LogSettings | None = None,
+        adapter_options: Sequence[tuple[str, int]] = (),
+    ) -> None:
         self._root = root
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -236,7 +245,7 @@ class Federation:
         self.ca = issue("root", ca=True)
         self.pns = self._member("BJ/GOV/PNS")
         self.anip = self._member("BJ/GOV/ANIP")
-        self.adapter = StockAdapter(self.anip, self.ca.certificate)
+        self.adapter = StockAdapter(self.anip, self.ca.certificate, adapter_options)
         self.anip.settings = self._settings(
             self.anip, (Adapter(subsystem=PROVIDER, address=f"127.0.0.1:{self.adapter.port}"),)
         )

@@ -312,6 +312,51 @@ def test_a_provider_that_was_killed_says_at_its_start_what_it_cut(
     assert [one.kind for one in of_streams(federation.pns)].count("abandon") == 1
 
 
+# --- what they outlive ---
+
+
+def test_streams_outlive_the_age_that_a_server_gives_its_connections(tmp_path: Path) -> None:
+    """A stock server sends its connections home after a second, more of them than the edge may have; all streams stay."""
+    aging = (("grpc.max_connection_age_ms", 1_000),)
+    with (
+        Federation(tmp_path, limits=LIMITS, adapter_options=aging) as federation,
+        federation.channel() as channel,
+    ):
+        calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
+        edge = worker_of(federation.anip)._adapters.edges[PROVIDER]
+        talks = []
+        for _ in range(4):
+            talks.append(conversation(federation, channel))
+            until(lambda: all(one.draining for one in edge._connections))
+
+        assert len(edge._connections) > edge.limits.max_connections
+        assert calling(channel)(b"x", metadata=metadata(), timeout=20) == b"x"
+        for _, questions, call in talks:
+            questions.ask(b"still there")
+            assert next(call) == b"still there"
+            questions.end()
+            assert list(call) == []
+            assert call.code() is grpc.StatusCode.OK
+
+
+def test_a_program_that_is_sent_home_keeps_its_streams(federation: Federation, channel: grpc.Channel) -> None:
+    """GOAWAY to the program's connection: what is open goes on, what is new comes on another connection."""
+    _, questions, call = conversation(federation, channel)
+    programs = worker_of(federation.pns)._programs
+
+    async def send_home() -> None:
+        for connection in programs.connections:
+            connection.drain()
+
+    federation.do(send_home())
+    assert calling(channel)(b"x", metadata=metadata(), timeout=20, wait_for_ready=True) == b"x"
+    questions.ask(b"still there")
+
+    assert next(call) == b"still there"
+    questions.end()
+    assert list(call) == []
+
+
 # --- what bounds them ---
 
 

@@ -1,4 +1,4 @@
-"""The programs' port of a gateway with several workers: one socket that control binds and all workers accept from.
+"""The ports of programs of a gateway with several workers: sockets that control binds and all workers accept from.
 
 Bound without SO_REUSEPORT: with it, any process of the same user, a second gateway or a grpcio server that sets it by
 default, would be given a share of the connections and nobody would be told (ADR 0023). So the kernel refuses whoever
@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from core.reasons import ExchangeError, Reason
@@ -62,83 +63,88 @@ class Loads:
         return [one for one in found if one is not None]
 
 
-class SharedPort:
-    """Control's end: holds the port as long as it runs, and the memory beside it.
+class SharedPorts:
+    """Control's end: holds the ports as long as it runs, and the memory beside them.
 
-    The socket exists from the start, so that workers can be told its number; it is bound by ``bind`` and listens from
-    when the first worker does.
+    The sockets exist from the start, so that workers can be told their numbers; they are bound by ``bind`` and listen
+    from when the first worker does.
     """
 
-    def __init__(self, address: HostPort, workers: int) -> None:
-        self._address = address
-        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    def __init__(self, addresses: Sequence[HostPort], workers: int) -> None:
+        self._sockets = [(address, _new_socket(address)) for address in addresses]
         self._memory = os.memfd_create("passerelle-loads")
         os.ftruncate(self._memory, workers * _SLOT.size)
         self.loads = Loads(self._memory, workers)
         for worker in range(workers):
             self.loads.withdraw(worker)
-        self._is_bound = False
+        self._bound: set[socket.socket] = set()
 
     @property
-    def descriptors(self) -> tuple[int, int]:
-        """What workers inherit: the socket and the memory."""
-        return self._socket.fileno(), self._memory
+    def descriptors(self) -> tuple[int, ...]:
+        """What workers inherit: the memory, then the sockets in the order of their addresses."""
+        return self._memory, *(one.fileno() for _, one in self._sockets)
 
     @property
     def arguments(self) -> list[str]:
         """The same for their command line."""
-        return ["--shared-port", ",".join(map(str, self.descriptors))]
+        return ["--shared-ports", ",".join(map(str, self.descriptors))]
 
     @property
-    def port(self) -> int:
-        """The port that is bound."""
-        return int(self._socket.getsockname()[1])
+    def ports(self) -> list[int]:
+        """The ports that are bound, in the order of their addresses."""
+        return [int(one.getsockname()[1]) for _, one in self._sockets]
 
     def bind(self) -> None:
-        """Take the port, for as long as any process of this gateway has the socket.
+        """Take the ports, for as long as any process of this gateway has the sockets.
 
         Raises:
-            ExchangeError: ``PORT_IN_USE``, naming the process that holds it.
+            ExchangeError: ``PORT_IN_USE``, naming the process that holds one; it may be called again.
         """
-        if self._is_bound:
-            return
-        require_free(str(self._address))
-        try:
-            self._socket.bind((self._address.host, self._address.port))
-        except OSError as error:
-            text = f"cannot listen on {self._address}: {error.strerror}"
-            raise ExchangeError(Reason.PORT_IN_USE, text) from error
-        self._is_bound = True
+        for address, one in self._sockets:
+            if one in self._bound:
+                continue
+            require_free(str(address))
+            try:
+                one.bind((address.host, address.port))
+            except OSError as error:
+                text = f"cannot listen on {address}: {error.strerror}"
+                raise ExchangeError(Reason.PORT_IN_USE, text) from error
+            self._bound.add(one)
 
     def hang_up(self) -> None:
         """No worker runs: programs learn at once that nobody is there, instead of waiting in the queue.
 
-        The port stays ours. A worker that starts listens again.
+        The ports stay ours. A worker that starts listens again.
         """
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            return  # nobody listened
+        for _, one in self._sockets:
+            with suppress(OSError):  # nobody listened
+                one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go: the workers that still drain hold it until they are gone, and accept nothing."""
-        self._socket.close()
+        """Let go: the workers that still drain hold them until they are gone, and accept nothing."""
+        for _, one in self._sockets:
+            one.close()
         os.close(self._memory)
 
 
+def _new_socket(address: HostPort) -> socket.socket:
+    family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return made
+
+
 class Share:
-    """A worker's end: accepts from the socket that control bound, in turn with the others.
+    """A worker's end: accepts from the sockets that control bound, in turn with the others.
 
     Args:
-        listening: The socket; closed by whoever listens on it.
+        sockets: The sockets; closed by whoever listens on them.
         loads: The memory.
         worker: Whose share it is.
     """
 
-    def __init__(self, listening: socket.socket, loads: Loads, worker: int) -> None:
-        self.listening = listening
+    def __init__(self, sockets: Sequence[socket.socket], loads: Loads, worker: int) -> None:
+        self.sockets = sockets
         self._loads = loads
         self._worker = worker
         self._connections = 0
@@ -147,11 +153,12 @@ class Share:
 
     @classmethod
     def inherited(cls, descriptors: Sequence[int], workers: int, worker: int) -> Share:
-        """What control handed over at the start, as ``SharedPort.arguments`` tells."""
-        port, memory = descriptors
-        share = cls(socket.socket(fileno=port), Loads(memory, workers), worker)
+        """What control handed over at the start, as ``SharedPorts.arguments`` tells."""
+        memory, *ports = descriptors
+        share = cls([socket.socket(fileno=one) for one in ports], Loads(memory, workers), worker)
         os.close(memory)
-        os.set_inheritable(share.listening.fileno(), False)
+        for one in share.sockets:
+            os.set_inheritable(one.fileno(), False)
         return share
 
     def say(self, connections: int) -> None:

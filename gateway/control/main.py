@@ -33,7 +33,7 @@ from gateway.control.verification import Judge
 from gateway.layout import GatewayDirectory
 from gateway.remains import living_workers
 from gateway.settings import GatewaySettings, HostPort
-from gateway.shared_port import SharedPort
+from gateway.shared_port import SharedPorts
 from ledger.index import ExchangeIndex
 from pki.anchor import Anchor
 from pki.keys import certificate_pem
@@ -94,9 +94,9 @@ class Control:
         self._indexer = Indexer(book, index)
         self._growth = GrowthKeeper(self.directory)
         self._chronicle = Chronicle(self.directory.status)
-        self._port = self._shared_port()
-        handed = self._port.descriptors if self._port is not None else ()
-        told = self._port.arguments if self._port is not None else ()
+        self._ports = self._shared_ports()
+        handed = self._ports.descriptors if self._ports is not None else ()
+        told = self._ports.arguments if self._ports is not None else ()
         self._supervisor = Supervisor(
             command or partial(worker_command, settings_file.resolve(), lifeline, told),
             self.settings.workers,
@@ -108,8 +108,8 @@ class Control:
             on_start=self._heads.on_start,
             on_end=self._on_end,
             # With the last worker that drains nobody holds the port, and programs go elsewhere.
-            on_stop=self._port.close if self._port is not None else lambda: None,
-            prepare=self._take_port,
+            on_stop=self._ports.close if self._ports is not None else lambda: None,
+            prepare=self._take_ports,
             inherited=(*handed, *(() if lifeline is None else (lifeline,))),
         )
         gather = EvidenceOfGateway(self.directory, self.settings, self._clock)
@@ -118,30 +118,32 @@ class Control:
         self._admin, self.admin_port = tls_door(served, self.settings, self.directory, anchor.certificate)
         self._local = local_door(served, self.directory, self.settings.lang)
 
-    def _shared_port(self) -> SharedPort | None:
-        """The programs' port, if several workers accept from it; one alone binds its own.
+    def _shared_ports(self) -> SharedPorts | None:
+        """The ports of programs, those of routes too, if several workers accept from them; one alone binds its own.
 
         Raises:
             ExchangeError: ``PORT_IN_USE``: a port of the workers is another program's. Those that live on from a control
                 process before this one still have theirs.
         """
         settings = self.settings
-        programs = HostPort.parse(settings.listen.programs)
+        programs = [settings.listen.programs, *(route.listen for route in settings.routes)]
         if not living_workers(self.directory):
-            for address in (settings.listen.programs, *settings.listen.road):
+            for address in (*programs, *settings.listen.road):
                 require_free(address)
-        return SharedPort(programs, settings.workers) if settings.workers > 1 else None
+        if settings.workers == 1:
+            return None
+        return SharedPorts([HostPort.parse(one) for one in programs], settings.workers)
 
-    def _take_port(self) -> None:
-        if self._port is not None:
-            self._port.bind()
+    def _take_ports(self) -> None:
+        if self._ports is not None:
+            self._ports.bind()
 
     def _on_end(self, worker: int, others_live: bool) -> None:
-        if self._port is None:
+        if self._ports is None:
             return
-        self._port.loads.withdraw(worker)
+        self._ports.loads.withdraw(worker)
         if not others_live:
-            self._port.hang_up()
+            self._ports.hang_up()
 
     @property
     def http_port(self) -> int:

@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--worker", type=int, required=True)
     parser.add_argument("--channel", type=int, default=-1)
     parser.add_argument("--lifeline", type=int, default=None)
-    parser.add_argument("--shared-port", default="")
+    parser.add_argument("--shared-ports", default="")
     arguments = parser.parse_args()
     configure_logs("gateway-worker")
     try:
@@ -37,7 +37,7 @@ def main() -> int:
                 arguments.worker,
                 arguments.channel,
                 arguments.lifeline,
-                [int(one) for one in arguments.shared_port.split(",") if one],
+                [int(one) for one in arguments.shared_ports.split(",") if one],
             )
         )
     except ExchangeError as error:

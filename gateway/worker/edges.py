@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import socket
 import ssl
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -110,10 +111,10 @@ class ProgramEdge:
         port: int,
         tls: ssl.SSLContext | None,
         *,
-        share: Share | None = None,
+        shared: tuple[Share, socket.socket] | None = None,
         door: Door = PROGRAMS,
     ) -> tuple[str, int]:
-        """Listen, once per door; returns the address bound to. Several workers ``share`` the port that control bound."""
+        """Listen, once per door; returns the address bound to. Several workers have a ``shared`` socket that is bound."""
         loop = asyncio.get_running_loop()
         listener = Listener(
             lambda: self._new_connection(loop, door),
@@ -122,7 +123,7 @@ class ProgramEdge:
             handshake_seconds=self.limits.http2.silence_seconds,
         )
         self._listeners.append(listener)
-        return listener.listen(host, port, tls) if share is None else listener.listen_together(share, tls)
+        return listener.listen(host, port, tls) if shared is None else listener.listen_together(*shared, tls)
 
     @property
     def connections(self) -> set[Http2Connection]:

@@ -66,15 +66,17 @@ class Listener:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return self._begin_on(socket.create_server((host, port), family=family, backlog=BACKLOG), tls)
 
-    def listen_together(self, share: Share, tls: ssl.SSLContext | None) -> tuple[str, int]:
-        """Accept, in turn with other workers, from the socket that control bound; returns the address.
+    def listen_together(
+        self, share: Share, listening: socket.socket, tls: ssl.SSLContext | None
+    ) -> tuple[str, int]:
+        """Accept, in turn with other workers, from a socket that control bound; returns the address.
 
         Raises:
             OSError: Another program listens there.
         """
-        share.listening.listen(BACKLOG)
+        listening.listen(BACKLOG)
         self._share = share
-        return self._begin_on(share.listening, tls)
+        return self._begin_on(listening, tls)
 
     def _begin_on(self, listening: socket.socket, tls: ssl.SSLContext | None) -> tuple[str, int]:
         listening.setblocking(False)

@@ -256,21 +256,20 @@ class Worker:
             bound = await self._listener.serve(road.host, road.port, tls.road_port(directory))
         return Started(
             road=bound,
-            programs=await self._open(PROGRAMS, settings.listen.programs, self.share),
-            # Each by one worker: what they share is the port of programs.
+            programs=await self._open(PROGRAMS, settings.listen.programs, 0),
             routes={
-                route.name: await self._open(door_of(route), route.listen)
-                for number, route in enumerate(settings.routes)
-                if number % settings.workers == self.number
+                route.name: await self._open(door_of(route), route.listen, number)
+                for number, route in enumerate(settings.routes, 1)
             },
         )
 
-    async def _open(self, door: Door, address: str, share: Share | None = None) -> tuple[str, int]:
-        """Let programs in; only where the settings say that nobody is asked, without TLS."""
-        where = HostPort.parse(address)
+    async def _open(self, door: Door, address: str, number: int) -> tuple[str, int]:
+        """Let programs in, by the shared socket of this number; only where nobody is asked who calls, without TLS."""
+        where, share = HostPort.parse(address), self.share
         context = tls.programs_port(self.directory) if door.unasked is None else None
+        shared = (share, share.sockets[number]) if share is not None else None
         with _named(where):
-            return await self._programs.serve(where.host, where.port, context, share=share, door=door)
+            return await self._programs.serve(where.host, where.port, context, shared=shared, door=door)
 
     async def run(self) -> int:
         """Serve until ``stop``; returns the exit code."""
@@ -680,7 +679,7 @@ async def serve(
     number: int,
     channel: int,
     lifeline: int | None,
-    shared_port: Sequence[int] = (),
+    shared_ports: Sequence[int] = (),
 ) -> int:
     """Run one worker until a signal, the lifeline or control ends it; returns the exit code."""
     _allow_open_files()
@@ -690,7 +689,7 @@ async def serve(
         directory,
         number,
         socket.socket(fileno=channel) if channel >= 0 else None,
-        Share.inherited(shared_port, settings.workers, number) if shared_port else None,
+        Share.inherited(shared_ports, settings.workers, number) if shared_ports else None,
     )
     try:
         await worker.start()

@@ -18,7 +18,7 @@ from core.clock import SystemClock
 from core.leaves import Genesis, genesis_leaf
 from core.registrations import RegisteredLog
 from gateway.settings import HostPort, Limits, LogSettings
-from gateway.shared_port import SharedPort
+from gateway.shared_port import SharedPorts
 from ledger.log import create_log
 from tests.support.federation import PROVIDER, Federation, Member
 
@@ -46,14 +46,14 @@ class ProcessFederation(Federation):
         self.workers = workers
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.environment: dict[str, str] = {}
-        self._shared: dict[str, SharedPort] = {}
+        self._shared: dict[str, SharedPorts] = {}
         for member in (self.pns, self.anip):
             member.road_port, member.programs_port = free_port(), free_port()
             for number in range(1, workers):
                 member.more_logs.append(_more_log(member, number))
             if workers > 1:
-                shared = self._shared[member.id] = SharedPort(
-                    HostPort("127.0.0.1", member.programs_port), workers
+                shared = self._shared[member.id] = SharedPorts(
+                    [HostPort("127.0.0.1", member.programs_port)], workers
                 )
                 shared.bind()
             self._write_settings(member)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -15,8 +16,10 @@ import pytest
 from core.clock import SystemClock
 from core.leaves import SAID, Genesis, genesis_leaf
 from core.reasons import Reason
+from core.registrations import RegisteredLog
 from core.statements import Statement, parse_statement
-from gateway.settings import Route
+from gateway.settings import HostPort, Route
+from gateway.shared_port import Share, SharedPorts
 from gateway.worker.main import Worker
 from ledger.log import create_log
 from pki.keys import certificate_pem
@@ -256,36 +259,50 @@ def test_a_token_that_cannot_be_believed_is_refused_on_loopback_too(federation: 
 
 
 def test_workers_share_the_port_of_a_route(federation: Federation) -> None:
-    """As they share the programs' port."""
+    """As they share the programs' port: the worker that is there takes the calls, and nobody else may listen."""
     pns = federation.pns
-    create_log(
+    log = create_log(
         pns.directory.log(1),
         genesis_leaf(Genesis(1, pns.gateway, 1, SystemClock().now_ms(), "cd" * 16, None)),
     )
     listen = msgspec.structs.replace(pns.settings.listen, programs="127.0.0.1:0", road=("127.0.0.1:0",) * 2)
     settings = msgspec.structs.replace(pns.settings, workers=2, listen=listen, routes=(LOCAL,))
-    first = Worker(settings, pns.directory, 1)
-    started = federation.do(first.start())
+    ports = SharedPorts([HostPort("127.0.0.1", 0)] * 2, 2)
+    ports.bind()
+    share = Share.inherited([os.dup(one) for one in ports.descriptors], 2, 1)
+    worker = Worker(settings, pns.directory, 1, share=share)
+    started = federation.do(worker.start())
+    running = asyncio.run_coroutine_threadsafe(worker.run(), federation._loop)
+    pns.more_logs.append(RegisteredLog(log, 1, f"127.0.0.1:{started.road[1]}"))
+    federation.agreements = [federation.agreement(allow_loopback=True)]
+    federation.publish()
+    federation.do(_reload(worker))
 
-    ports = _listeners(first)
-
-    assert started.routes["local"][1] in ports
-    with pytest.raises(OSError, match="in use"):
-        _bind(started.routes["local"][1], shared=False)
-    _bind(started.routes["local"][1], shared=True)
-    running = asyncio.run_coroutine_threadsafe(first.run(), federation._loop)
-    federation.do(_stop(first))
+    with grpc.insecure_channel(f"127.0.0.1:{ports.ports[1]}") as channel:
+        answer = calling(channel)(b"hello", timeout=10)
+    refused_to = [_can_bind(ports.ports[1], shared=shared) for shared in (False, True)]
+    federation.do(_stop(worker))
     running.result(10)
+    bound = ports.ports
+    ports.close()
+    pns.more_logs.clear()
+
+    assert answer == b"hello"
+    assert [started.programs[1], started.routes["local"][1]] == bound
+    assert refused_to == [False, False]
+    assert said(federation.anip)[-1].to == log
 
 
-def _listeners(worker: Worker) -> Sequence[int]:
-    sockets = [one._socket for one in worker._programs._listeners]
-    return [one.getsockname()[1] for one in sockets if one is not None]
+async def _reload(worker: Worker) -> None:
+    worker._load_configuration()
 
 
-def _bind(number: int, *, shared: bool) -> None:
-    with socket.create_server(("127.0.0.1", number), reuse_port=shared):
-        pass
+def _can_bind(number: int, *, shared: bool) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", number), reuse_port=shared):
+            return True
+    except OSError:
+        return False
 
 
 def test_a_route_that_drains_takes_no_more(tmp_path: Path) -> None:
@@ -296,11 +313,4 @@ def test_a_route_that_drains_takes_no_more(tmp_path: Path) -> None:
         where = port(found, GUICHET)
         assert found.drain(found.pns) == 0
 
-        def is_free() -> bool:
-            try:
-                _bind(where, shared=False)
-            except OSError:
-                return False
-            return True
-
-        until(is_free)
+        until(lambda: _can_bind(where, shared=False))

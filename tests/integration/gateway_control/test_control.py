@@ -515,11 +515,11 @@ def test_two_workers_serve_programs_on_one_port_and_one_alone_when_the_other_die
     made = country.found(country.pns, workers=2)
     country.publish()
     control = Control(made.directory.settings)
-    assert control._port is not None
+    assert control._ports is not None
     control.start()
     try:
         until(lambda: all(one.state == "ready" for one in control.state().workers))
-        address = f"127.0.0.1:{control._port.port}"
+        address = f"127.0.0.1:{control._ports.ports[0]}"
         assert listens(address)
         os.kill(control.state().workers[0].pid, signal.SIGKILL)
         until(lambda: control.state().workers[0].restarts == 1)

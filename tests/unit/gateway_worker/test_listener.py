@@ -15,7 +15,7 @@ import pytest
 from core.clock import SystemClock
 from core.reasons import ExchangeError
 from gateway.settings import HostPort
-from gateway.shared_port import Share, SharedPort
+from gateway.shared_port import Share, SharedPorts
 from gateway.worker.call import Call
 from gateway.worker.edges import ProgramEdge, ProgramLimits, WholeRequests
 from gateway.worker.http2 import Http2Limits
@@ -246,9 +246,9 @@ def test_a_peer_that_opens_no_stream_is_sent_home(loop: LoopThread, authority: A
 @contextmanager
 def two_workers(
     loop: LoopThread, authority: Authority
-) -> Iterator[tuple[SharedPort, list[Share], list[Echo]]]:
+) -> Iterator[tuple[SharedPorts, list[Share], list[Echo]]]:
     """Two edges that accept from one port, as two workers do."""
-    port = SharedPort(HostPort("127.0.0.1", 0), 2)
+    port = SharedPorts([HostPort("127.0.0.1", 0)], 2)
     port.bind()
     shares, workers = [], []
     for number in range(2):
@@ -256,10 +256,10 @@ def two_workers(
         share.is_open = True
         share.say(0)
         echo = Echo.__new__(Echo)
-        echo.loop, echo.authority, echo.malformed, echo.port = loop, authority, [], port.port
+        echo.loop, echo.authority, echo.malformed, echo.port = loop, authority, [], port.ports[0]
         handler = WholeRequests(lambda *_: None, lambda call: None, echo._malformed)
         echo.edge = ProgramEdge(handler, clock=SystemClock(), limits=ProgramLimits())
-        loop.run(echo.edge.serve("", 0, authority.tls(server=True), share=share))
+        loop.run(echo.edge.serve("", 0, authority.tls(server=True), shared=(share, share.sockets[0])))
         shares.append(share)
         workers.append(echo)
     yield port, shares, workers
@@ -280,7 +280,7 @@ def test_connections_spread_evenly_over_workers(loop: LoopThread, authority: Aut
     """Programs keep few connections for long: none of the workers gets more of them than another, give or take one."""
     with two_workers(loop, authority) as (port, _, workers), ExitStack() as clients:
         for number in range(1, 9):
-            raw = clients.enter_context(connected(port.port))
+            raw = clients.enter_context(connected(port.ports[0]))
             tls = clients.enter_context(
                 authority.tls(server=False).wrap_socket(raw, server_hostname="localhost")
             )

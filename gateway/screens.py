@@ -476,6 +476,7 @@ def _workers(status: status_pb2.GetStatusResponse) -> Table:
             str(worker.size),
             str(worker.in_doubt),
             str(worker.restarts),
+            ", ".join(worker.faults) or "–",
         )
         for worker in status.workers
     ]
@@ -487,6 +488,7 @@ def _workers(status: status_pb2.GetStatusResponse) -> Table:
         Text("entrées", "entries"),
         Text("en doute", "in doubt"),
         Text("relances", "restarts"),
+        Text("à traiter", "to attend to"),
     )
     return Table(Text("Processus", "Processes"), header, rows)
 

@@ -19,7 +19,7 @@ import structlog
 from core.language import Language
 from gateway.control.metrics import render_metrics
 from gateway.control.page import STYLE, render_page
-from gateway.control.state import GatewayState
+from gateway.control.state import GatewayState, worker_faults
 from gateway.settings import HostPort, is_loopback
 from rpc.ports import require_free
 
@@ -137,7 +137,10 @@ class _Handler(BaseHTTPRequestHandler):
             "expires_in_s": state.expires_in_s,
             "faults": state.faults,
             "unauthenticated_routes": state.unauthenticated_routes,
-            "workers": [{"worker": one.number, "state": one.state} for one in state.workers],
+            "workers": [
+                {"worker": one.number, "state": one.state, "faults": worker_faults(one)}
+                for one in state.workers
+            ],
         }
         status = HTTPStatus.OK if state.is_serving else HTTPStatus.SERVICE_UNAVAILABLE
         self._answer(status, "application/json", json.dumps(document).encode() + b"\n")

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.control.state import GatewayState
+from gateway.control.state import GatewayState, worker_faults
 from gateway.control.supervisor import WorkerState
 
 _REPORTED = (
@@ -95,11 +95,19 @@ class _GatewayCollector(Collector):
         events = CounterMetricFamily(
             "passerelle_events", "What the workers counted, since each started.", labels=["worker", "event"]
         )
+        faults = GaugeMetricFamily(
+            "passerelle_worker_fault",
+            "1 for each fault of a worker at this moment.",
+            labels=["worker", "code"],
+        )
         for worker in workers:
+            for code in worker_faults(worker):
+                faults.add_metric([str(worker.number), code], 1)
             restarts.add_metric([str(worker.number)], worker.restarts)
             for event, count in sorted((worker.report.counters if worker.report else {}).items()):
                 events.add_metric([str(worker.number), event], count)
         yield restarts
+        yield faults
         yield events
         reporting = tuple(worker for worker in workers if worker.report is not None)
         for name, text, value in _REPORTED:

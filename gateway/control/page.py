@@ -9,7 +9,7 @@ from typing import Final
 
 from core.language import Language, Text
 from gateway.channel import PeerState
-from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState
+from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState, worker_faults
 from gateway.stopped import in_words
 from rpc.figures import utc_time
 
@@ -179,6 +179,7 @@ def _workers(state: GatewayState, language: Language) -> str:
         Text("en doute", "in doubt"),
         Text("libre (Go)", "free (GB)"),
         Text("relances", "restarts"),
+        Text("à traiter", "to attend to"),
     )
     rows = []
     for worker in state.workers:
@@ -195,7 +196,15 @@ def _workers(state: GatewayState, language: Language) -> str:
                 f"{report.free_bytes / 1e9:.1f}",
             )
         )
-        rows.append((str(worker.number), str(worker.pid or "–"), *values, str(worker.restarts)))
+        rows.append(
+            (
+                str(worker.number),
+                str(worker.pid or "–"),
+                *values,
+                str(worker.restarts),
+                ", ".join(worker_faults(worker)) or "–",
+            )
+        )
     return _table(header, rows, language) + _forecast(state.days_left, language)
 
 

@@ -23,6 +23,7 @@ from gateway.control.state import (
     LeftOut,
     adapter_part,
     peer_part,
+    worker_faults,
     worker_part,
 )
 from gateway.control.supervisor import WorkerState
@@ -205,6 +206,7 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         restarts=worker.restarts,
         state=worker.state,
         since=_since(state, worker_part(worker.number)),
+        faults=worker_faults(worker),
     )
     failure = worker.write_failure
     if failure is not None:

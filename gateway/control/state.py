@@ -216,7 +216,7 @@ class GatewayState:
         elif self.freshness is Freshness.EXPIRED:
             yield Reason.CONFIG_EXPIRED
         for worker in self.workers:
-            yield from _worker_faults(worker)
+            yield from worker_faults(worker)
         for adapter in self.adapters:
             if adapter.state in ("down", "silent"):
                 yield Reason.ADAPTER_DOWN
@@ -252,7 +252,12 @@ def unreached_members(peers: Iterable[PeerState]) -> set[str]:
     }
 
 
-def _worker_faults(worker: WorkerState) -> Iterator[str]:
+def worker_faults(worker: WorkerState) -> tuple[str, ...]:
+    """Codes of what needs attention at one worker, each once, most severe first."""
+    return tuple(dict.fromkeys(map(str, _faults_of(worker))))
+
+
+def _faults_of(worker: WorkerState) -> Iterator[str]:
     is_ready = worker.state == "ready"
     if worker.write_failure is not None and not is_ready:
         yield Reason.LOG_WRITE_FAILED

@@ -104,7 +104,7 @@ def test_a_gateway_that_serves_is_healthy_and_ready(pages: StatusPages) -> None:
         "expires_in_s": 72 * 3600,
         "faults": [],
         "unauthenticated_routes": [],
-        "workers": [{"worker": 0, "state": "ready"}],
+        "workers": [{"worker": 0, "state": "ready", "faults": []}],
     }
 
 
@@ -119,9 +119,13 @@ def test_each_of_several_workers_is_told_and_one_that_carries_exchanges_is_enoug
     page, metrics = get(pages, "/etat")[2], get(pages, "/metrics")[2].splitlines()
 
     assert (status, json.loads(body)["state"]) == (200, "degraded")
-    assert json.loads(body)["workers"] == [{"worker": 0, "state": "ready"}, {"worker": 1, "state": "stopped"}]
+    assert json.loads(body)["workers"] == [
+        {"worker": 0, "state": "ready", "faults": []},
+        {"worker": 1, "state": "stopped", "faults": ["WORKER_DOWN"]},
+    ]
     assert json.loads(body)["faults"] == ["WORKER_DOWN"]
     assert "WORKER_DOWN" in page
+    assert 'passerelle_worker_fault{code="WORKER_DOWN",worker="1"} 1.0' in metrics
     assert 'passerelle_worker_up{worker="0"} 1.0' in metrics
     assert 'passerelle_worker_up{worker="1"} 0.0' in metrics
 

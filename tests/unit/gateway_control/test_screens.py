@@ -61,6 +61,17 @@ def status() -> status_pb2.GetStatusResponse:
     return found
 
 
+def test_the_status_screen_tells_which_worker_is_to_be_attended_to() -> None:
+    """Of several: the fault of one stands in its row."""
+    found = status()
+    found.workers.add(worker=1, pid=43, state="ready", faults=["LOG_NOT_REGISTERED"])
+
+    lines = text(status_screen(found, NOW), "en").splitlines()
+
+    assert "0 | 42 | ready | 0 | 7 | 0 | 0 | –" in lines
+    assert "1 | 43 | ready | 0 | 0 | 0 | 0 | LOG_NOT_REGISTERED" in lines
+
+
 def test_the_status_screen_tells_what_to_attend_to() -> None:
     """Codes as they are, sentences in the reader's language."""
     french, english = text(status_screen(status(), NOW), "fr"), text(status_screen(status(), NOW), "en")

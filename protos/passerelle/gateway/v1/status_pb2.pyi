@@ -313,6 +313,7 @@ class WorkerStatus(_message.Message):
     WRITE_FAILURE_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
     FAILED_START_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
     worker: _builtins.int
     """Number, from 0."""
     pid: _builtins.int
@@ -359,6 +360,10 @@ class WorkerStatus(_message.Message):
     def failed_start(self) -> Global___FailedStart:
         """Why the last process that tried did not start; absent once one did."""
 
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of what needs attention at this worker, `LOG_NOT_REGISTERED`; the gateway's `faults` hold those of all."""
+
     def __init__(
         self,
         *,
@@ -380,10 +385,11 @@ class WorkerStatus(_message.Message):
         write_failure: Global___WriteFailure | None = ...,
         stopped: Global___StoppedLog | None = ...,
         failed_start: Global___FailedStart | None = ...,
+        faults: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failed_start", b"failed_start", "since", b"since", "stopped", b"stopped", "write_failure", b"write_failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "failed_start", b"failed_start", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "failed_start", b"failed_start", "faults", b"faults", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from gateway.control.programs import PinnedPrograms
 from gateway.hints import ProgramHints, toml_text
 from gateway.layout import GatewayDirectory, KeyFiles
 from gateway.settings import GatewaySettings, HostPort, Listen
-from gateway.succession import closed_logs
+from gateway.succession import closed_logs, registration_in_force
 from ledger.log import create_log
 from ledger.reader import LogReader
 from ledger.vault import create_wrapping_key
@@ -198,9 +198,11 @@ def registration_payload(directory: GatewayDirectory, settings: GatewaySettings,
     The serial is the time, so that each registration takes the place of the one before.
 
     Raises:
-        ExchangeError: Certificates are not installed yet.
+        ExchangeError: Certificates are not installed yet; or a registered log would vanish, which no registry takes.
     """
     now = clock.now_ms()
+    logs, closed = registered_logs(directory, settings), closed_logs(directory, settings)
+    _require_all(registration_in_force(directory, settings), {one.id for one in logs} | {one.id for one in closed})
     payload = encode(
         Registration(
             v=1,
@@ -209,12 +211,27 @@ def registration_payload(directory: GatewayDirectory, settings: GatewaySettings,
             issued_at=format_time_ms(now),
             auth=[_registered(directory.auth)],
             seal=[_registered(directory.seal)],
-            logs=registered_logs(directory, settings),
-            closed=closed_logs(directory, settings),
+            logs=logs,
+            closed=closed,
         )
     )
     parse_registration(payload)
     return payload
+
+
+def _require_all(registered: Registration | None, named: set[str]) -> None:
+    for log in registered.logs if registered is not None else ():
+        if log.id not in named:
+            raise ExchangeError(
+                Reason.STATE_CONFLICT,
+                f"log {log.id[:16]} of worker {log.worker} is registered, and none of the workers here has it",
+                remedy=Text(
+                    f"remettre `workers` à {log.worker + 1} au moins ; un journal perdu se clôt : "
+                    f"passerelle log succeed --worker {log.worker}",
+                    f"set `workers` to {log.worker + 1} at least; a lost log is closed: "
+                    f"passerelle log succeed --worker {log.worker}",
+                ),
+            )
 
 
 def add_program(

@@ -4,10 +4,12 @@ import stat
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
 from core.clock import ManualClock
+from core.configuration import RegistrationEntry, encode_current
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
 from core.jws import DocumentKind
 from core.leaves import parse_genesis, parse_leaf
@@ -40,6 +42,7 @@ from pki.profiles import Profile, issue, read_csr, utc
 from rpc.identity import Identity
 from tests.support.published_country import REGISTRY, PublishedCountry
 from tests.support.tuf_repository import TufRepository
+from tests.support.worker_country import WorkerCountry
 
 NOW = 1_795_000_000_000
 MEMBER_KEY = generate_key()
@@ -243,6 +246,33 @@ def test_without_certificates_there_is_nothing_to_register(founder: Founder) -> 
 
     with pytest.raises(ExchangeError, match=r"auth\.crt"):
         registration_payload(made.directory, made.settings, founder.clock)
+
+
+def test_a_registered_log_does_not_vanish_from_the_next_registration(founder: Founder) -> None:
+    """``workers`` was lowered: told before the member key signs what no registry takes."""
+    made = founder.init()
+    founder.install(made)
+    jws = sign_registration(
+        registration_payload(made.directory, made.settings, founder.clock), founder.member_key, made.settings
+    )
+    current = WorkerCountry().current()
+    members = [
+        msgspec.structs.replace(one, registrations=[RegistrationEntry(jws, "active")])
+        if one.member == "BJ/GOV/ANIP"
+        else one
+        for one in current.members
+    ]
+    made.directory.current.write_bytes(encode_current(msgspec.structs.replace(current, members=members)))
+    listen = msgspec.structs.replace(made.settings.listen, road=made.settings.listen.road[:1])
+    fewer = msgspec.structs.replace(made.settings, workers=1, listen=listen)
+
+    with pytest.raises(ExchangeError) as refused:
+        registration_payload(made.directory, fewer, founder.clock)
+
+    assert refused.value.reason is Reason.STATE_CONFLICT
+    assert refused.value.remedy is not None
+    assert "set `workers` to 2 at least" in refused.value.remedy.en
+    assert registration_payload(made.directory, made.settings, founder.clock)
 
 
 def test_only_the_pinned_member_key_signs_the_registration(founder: Founder, tmp_path: Path) -> None:

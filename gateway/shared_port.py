@@ -68,6 +68,9 @@ class SharedPorts:
 
     The sockets exist from the start, so that workers can be told their numbers; they are bound by ``bind`` and listen
     from when the first worker does.
+
+    Raises:
+        ExchangeError: ``PORT_IN_USE``: an address is a name that nobody knows.
     """
 
     def __init__(self, addresses: Sequence[HostPort], workers: int) -> None:
@@ -128,9 +131,15 @@ class SharedPorts:
 
 
 def _new_socket(address: HostPort) -> socket.socket:
-    family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+    try:
+        family = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0][0]
+    except OSError as error:
+        raise ExchangeError(Reason.PORT_IN_USE, f"cannot listen on {address}: {error.strerror}") from error
     made = socket.socket(family, socket.SOCK_STREAM)
+    # As ``socket.create_server`` does for a worker that is alone.
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return made
 
 

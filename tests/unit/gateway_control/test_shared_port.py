@@ -135,6 +135,19 @@ def test_ports_of_routes_are_shared_beside_the_programs() -> None:
     ports.close()
 
 
+def test_a_port_of_ipv6_takes_no_ipv4_and_an_unknown_name_is_told() -> None:
+    """As with a worker that is alone."""
+    ports = SharedPorts([HostPort("::1", 0)], 2)
+    (_, made), *_ = ports._sockets
+    assert made.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    ports.close()
+
+    with pytest.raises(ExchangeError) as refused:
+        SharedPorts([HostPort("no.such.name.invalid", 8443)], 2)
+
+    assert refused.value.reason is Reason.PORT_IN_USE
+
+
 def test_the_memory_is_seen_by_another_process(port: SharedPorts) -> None:
     """Workers are processes: what one writes the others read."""
     code = "import sys; from gateway.shared_port import Loads; Loads(int(sys.argv[1]), 2).say(1, 7)"

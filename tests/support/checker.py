@@ -44,6 +44,12 @@ class Held:
     ended: dict[str, Statement] = field(default_factory=dict)
     heard: dict[str, Statement] = field(default_factory=dict)
     outcomes: dict[str, Statement] = field(default_factory=dict)
+    # Of calls of several segments, their numbers in the order of the log: by call, kind, and whether said or taken here.
+    segments: dict[tuple[str, str, str], list[int]] = field(default_factory=dict)
+    # The highest number of segments that this side says it handed on: by call, and kind of what was handed on.
+    handed: dict[tuple[str, str], int] = field(default_factory=dict)
+    hashes_said: set[bytes] = field(default_factory=set)
+    hashes_taken: set[bytes] = field(default_factory=set)
 
     def take(self, other: Held) -> None:
         """What another log of the same side holds, too; each request is in one of them only."""
@@ -81,11 +87,13 @@ def read(directory: Path) -> Found:
             _said(found, leaf_hash(stored.leaf).hex(), parse_statement(leaf.body))
         elif leaf.label == HEARD and statements:
             heard, statement = parse_heard(leaf.body), statements[0]
-            if statement.kind == "request" and heard.verdict == "taken":
-                found.taken[heard.leaf] = statement
-            elif statement.kind in ("response", "refusal", "outcome") and not heard.verdict.startswith(
-                "refused"
-            ):
+            if heard.verdict == "taken":
+                found.hashes_taken.add(bytes.fromhex(heard.leaf))
+                _count(found, "taken", heard.leaf, statement)
+            if statement.kind == "request":
+                if heard.verdict == "taken" and statement.sequence == 0:
+                    found.taken[heard.leaf] = statement
+            elif _is_end(statement) and not heard.verdict.startswith("refused"):
                 found.heard.setdefault(statement.request or "", statement)
                 if statement.kind == "outcome":
                     found.outcomes[statement.request or ""] = statement
@@ -97,14 +105,37 @@ def _said(found: Found, hashed: str, statement: Statement) -> None:
     if statement.configuration is not None:
         found.versions.append(statement.configuration.version)
     request = statement.request or ""
+    found.hashes_said.add(bytes.fromhex(hashed))
+    _count(found, "said", hashed, statement)
     if statement.kind == "request":
-        found.said[hashed] = statement
+        if statement.sequence == 0:
+            found.said[hashed] = statement
+    elif statement.kind == "response" and not statement.final:
+        return
     elif statement.kind in ("response", "refusal"):
         found.answered.setdefault(request, statement)
     elif statement.kind == "outcome":
         found.outcomes[request] = statement
     else:
         found.ended[request] = statement
+
+
+def _is_end(statement: Statement) -> bool:
+    """Whether a peer's statement ends a call: of a stream, its final segment does."""
+    return statement.kind in ("refusal", "outcome") or (statement.kind == "response" and statement.final)
+
+
+def _count(found: Found, how: str, hashed: str, statement: Statement) -> None:
+    """Note a segment, and what is said to have been handed on."""
+    name = statement.request or hashed
+    if statement.kind in ("request", "response") and (statement.sequence or not statement.final):
+        found.segments.setdefault((name, statement.kind, how), []).append(statement.sequence)
+    if how == "taken" or not statement.heard:
+        return  # segment 0 is what a call begins with: that one is asked for by other rules
+    if statement.kind in ("cancel", "deadline", "abandon"):
+        found.handed[name, "response"] = statement.heard + 1
+    elif statement.kind in ("response", "refusal") and statement.delivery != "not_sent":
+        found.handed[name, "request"] = statement.heard + 1
 
 
 def _own_heads(directory: Path, log: str) -> list[bytes]:
@@ -128,6 +159,9 @@ class Verdict:
     delivered_twice: list[str] = field(default_factory=list)
     delivered_and_called_undelivered: list[str] = field(default_factory=list)
     taken_and_never_answered: list[str] = field(default_factory=list)
+    segments_out_of_order: list[str] = field(default_factory=list)
+    taken_and_never_said: list[str] = field(default_factory=list)
+    handed_on_and_never_taken: list[str] = field(default_factory=list)
     heads_that_do_not_extend: list[str] = field(default_factory=list)
     configurations_that_went_back: list[str] = field(default_factory=list)
     unresolved: list[str] = field(default_factory=list)
@@ -150,7 +184,7 @@ def check(
     told: list[Event],
     delivered: list[Event],
 ) -> Verdict:
-    """Evaluate invariants 1 to 4.
+    """Evaluate invariants 1 to 4, of streams as of single messages.
 
     Args:
         consumer: Log directory of the consumer's gateway, or those of its workers.
@@ -161,6 +195,8 @@ def check(
     verdict = Verdict()
     sides = [[read(one) for one in ([at] if isinstance(at, Path) else at)] for at in (consumer, provider)]
     mine, theirs = map(_held, sides)
+    for ours, others_held in ((mine, theirs), (theirs, mine)):
+        _segments(verdict, ours, others_held)
     sent = {one["reference"]: one["digest"] for one in told if one["event"] == "sent"}
     _acknowledged(verdict, mine, theirs, told, sent)
     _delivered(verdict, mine, theirs, told, delivered)
@@ -224,6 +260,21 @@ def _delivered(
     denials = (theirs.outcomes, theirs.answered, mine.ended)
     verdict.delivered_and_called_undelivered += [
         one for one in requests if any(said[one].delivery == "not_sent" for said in denials if one in said)
+    ]
+
+
+def _segments(verdict: Verdict, own: Held, other: Held) -> None:
+    """3: each segment of a stream is said once and taken once, in order; what is handed on was taken, and was said."""
+    verdict.segments_out_of_order += [
+        f"{name} {kind} {how}: {numbers}"
+        for (name, kind, how), numbers in own.segments.items()
+        if numbers != list(range(len(numbers)))
+    ]
+    verdict.taken_and_never_said += [one.hex() for one in own.hashes_taken - other.hashes_said]
+    verdict.handed_on_and_never_taken += [
+        f"{name} {kind}: {count}"
+        for (name, kind), count in own.handed.items()
+        if count > len(own.segments.get((name, kind, "taken"), ()))
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ledger.log import segments
 from tests.support.checker import Event, check
+from tests.support.evidence import EvidenceCountry, Talk
 from tests.support.federation import Federation, calling, metadata
 
 Lines = list[Event]
@@ -96,3 +97,31 @@ def test_a_log_put_back_to_before_its_signed_heads_is_found(
     verdict = check(copied, provider, [], [])
 
     assert verdict.heads_that_do_not_extend
+
+
+@pytest.mark.parametrize(
+    ("lie", "violation"),
+    [
+        (lambda talk: None, None),
+        (lambda talk: (talk.ask(1), talk.answer(2), talk.answer(1, final=True)), None),
+        (lambda talk: talk.ask(1, heard=None), None),
+        (lambda talk: (talk.ask(1), talk.ask(1, sequence=3)), "segments_out_of_order"),
+        (lambda talk: (talk.answer(1), talk.answer(1, sequence=0)), "segments_out_of_order"),
+        (lambda talk: (talk.ask(1, heard=None), talk.answer(1, handed=1)), "handed_on_and_never_taken"),
+        (lambda talk: talk.end("cancel", handed=1), "handed_on_and_never_taken"),
+    ],
+)
+def test_segments_that_do_not_follow_are_found(
+    tmp_path: Path, lie: Callable[[Talk], object], violation: str | None
+) -> None:
+    """Each said once and taken once, in order, and handed on only then."""
+    country = EvidenceCountry(tmp_path)
+    talk = country.stream()
+    lie(talk)
+    talk.settle()
+    country.close()
+
+    verdict = check(country.pns.directory / "log/0", country.anip.directory / "log/0", [], [])
+
+    watched = ("segments_out_of_order", "taken_and_never_said", "handed_on_and_never_taken")
+    assert [name for name in watched if getattr(verdict, name)] == ([violation] if violation else [])

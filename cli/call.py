@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -17,6 +19,9 @@ from rpc.commandline import Output, fail, lang_option, output_option
 from rpc.identity import CHAIN_FILE, KEY_FILE
 from rpc.remote import RemoteError
 from rpc.settings import load_settings
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 _MAX_TIMEOUT_S = 3600.0
 # What became of the request at the provider's program.
@@ -89,26 +94,28 @@ def call(
     )
     _require_certificate(identity, hints)
     program = Program(Identity.read(identity), hints)
+    responses: list[str] = []
+    on_response = responses.append if output == "json" else _show_response
     try:
         described = program.describe(MethodName.parse(method), service)
-        requests = [
-            described.parse_request(text) for text in _requests(data, many=described.client_streaming)
-        ]
-        result = program.call(described, requests, called, timeout_s=timeout)
+        texts = _requests(data, many=described.client_streaming)
+        requests: Iterator[Message] = map(described.parse_request, texts)
+        if not described.client_streaming:
+            # Before anything is sent.
+            requests = iter([next(requests)])
+        result = program.call(described, requests, called, timeout_s=timeout, on_response=on_response)
     except (ExchangeError, RemoteError) as error:
-        _tell_failure(error, output, lang)
+        _tell_failure(error, output, lang, responses)
         context.exit(1)
     if output == "json":
         document = {
-            "responses": [json.loads(text) for text in result.responses],
+            "responses": [json.loads(text) for text in responses],
             "exchange_id": result.exchange_id,
             "sealed": result.is_sealed,
             "ms": round(result.elapsed_ms, 1),
         }
         click.echo(json.dumps(document, ensure_ascii=False))
         return
-    for response in result.responses:
-        click.echo(response)
     sealed = (
         Text("scellé, 2 journaux", "sealed, 2 logs") if result.is_sealed else Text("non scellé", "not sealed")
     )
@@ -154,25 +161,44 @@ def _require_certificate(identity: Path, hints: ProgramHints) -> None:
     )
 
 
-def _requests(data: str, *, many: bool) -> list[str]:
-    """The texts of the requests: one, or one per line where the method takes a stream."""
+def _show_response(text: str) -> None:
+    """At once, whoever reads it: the next one of a stream may be hours away."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def _requests(data: str, *, many: bool) -> Iterator[str]:
+    """The texts of the requests: one, or one per line, as it comes, where the method takes a stream."""
     if data == "-":
-        data = sys.stdin.read()
+        yield from _messages(sys.stdin, many=many)
     elif data.startswith("@"):
         try:
-            data = Path(data[1:]).read_text(encoding="utf-8")
+            with Path(data[1:]).open(encoding="utf-8") as file:
+                yield from _messages(file, many=many)
         except OSError as error:
             raise ExchangeError(Reason.NOT_FOUND, f"{data[1:]}: {error.strerror}") from error
-    return [line for line in data.splitlines() if line.strip()] if many else [data]
+    else:
+        yield from _messages(StringIO(data), many=many)
 
 
-def _tell_failure(error: ExchangeError | RemoteError, output: Output, lang: Language) -> None:
-    facts = error.metadata if isinstance(error, RemoteError) else {}
+def _messages(file: TextIO, *, many: bool) -> Iterator[str]:
+    if many:
+        yield from (line for line in file if line.strip())
+    else:
+        yield file.read()
+
+
+def _tell_failure(
+    error: ExchangeError | RemoteError, output: Output, lang: Language, responses: list[str]
+) -> None:
+    facts: dict[str, object] = {**error.metadata} if isinstance(error, RemoteError) else {}
     if output == "json":
         reason = error.reason if isinstance(error, ExchangeError) else error.reason or error.code.name
-        click.echo(json.dumps({"reason": str(reason), "message": str(error), **facts}, ensure_ascii=False))
+        came = {"responses": [json.loads(text) for text in responses]} if responses else {}
+        document = {"reason": str(reason), "message": str(error), **facts, **came}
+        click.echo(json.dumps(document, ensure_ascii=False))
     fail(error, lang)
     if facts.get("exchange_id"):
         exchange = Text("échange", "exchange").in_(lang)
-        delivery = _DELIVERY.get(facts.get("delivery", ""), _DELIVERY["unknown"]).in_(lang)
+        delivery = _DELIVERY.get(str(facts.get("delivery")), _DELIVERY["unknown"]).in_(lang)
         click.echo(f"{exchange} {facts['exchange_id']} · {delivery}", err=True)

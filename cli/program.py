@@ -4,7 +4,7 @@ It has no more than any program of a ministry has: an identity that ``program ad
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from cli.dynamic import DynamicMethod, find_method
 from core.identifiers import MethodName, urn
+from core.reasons import ExchangeError
 from gateway.hints import ProgramHints
 from passerelle.gateway.v1 import directory_pb2, directory_pb2_grpc
 from rpc.credentials import channel
@@ -66,16 +67,14 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What came back.
+    """What came back beside the responses.
 
     Attributes:
-        responses: The responses as JSON, one line each.
         exchange_id: The exchange, as the gateway named it; empty if it did not.
         is_sealed: The gateway named the hash of the signed request: both logs hold the exchange.
         elapsed_ms: From the call to its status.
     """
 
-    responses: tuple[str, ...]
     exchange_id: str
     is_sealed: bool
     elapsed_ms: float
@@ -117,24 +116,41 @@ class Program:
         return find_method(method, found.file_descriptor_set)
 
     def call(
-        self, method: DynamicMethod, requests: Sequence[Message], context: CallContext, *, timeout_s: float
+        self,
+        method: DynamicMethod,
+        requests: Iterable[Message],
+        context: CallContext,
+        *,
+        timeout_s: float,
+        on_response: Callable[[str], object],
     ) -> CallResult:
         """Call a method of any kind and wait for its end.
 
+        Args:
+            method: The method, as ``describe`` gave it.
+            requests: Its requests; of a method that takes a stream each is sent as it comes.
+            context: What is said beside them.
+            timeout_s: After so long it is given up.
+            on_response: Gets each response as one line of JSON, as it comes: of a stream that breaks, what came before.
+
         Raises:
             RemoteError: It ended with a status other than OK.
+            ExchangeError: What ``requests`` raised.
         """
+        asked = _Requests(requests)
         with self._channel(self._hints.gateway) as opened:
             started = time.monotonic()
             try:
-                call = _start(opened, method, requests, timeout_s, context.metadata)
-                responses = tuple(map(method.show_response, call))
+                call = _start(opened, method, asked, timeout_s, context.metadata)
+                for response in call:
+                    on_response(method.show_response(response))
                 trailers = dict(call.trailing_metadata() or ())
             except grpc.RpcError as error:
+                if asked.error is not None:
+                    raise asked.error from None
                 raise error_from_rpc(error) from error
             elapsed_ms = (time.monotonic() - started) * 1000
         return CallResult(
-            responses,
             str(trailers.get("x-road-exchange-id", "")),
             "x-road-request-hash" in trailers,
             elapsed_ms,
@@ -143,6 +159,24 @@ class Program:
     def _channel(self, address: str) -> grpc.Channel:
         expect = urn("gateway", self._hints.gateway_id) if self._hints.gateway_id else None
         return channel(address, self._identity, expect=expect, options=_OPTIONS)
+
+
+class _Requests:
+    """Requests one by one; gRPC ends the call for an error in them and does not tell it, so it is kept."""
+
+    def __init__(self, requests: Iterable[Message]) -> None:
+        self._requests = iter(requests)
+        self.error: ExchangeError | None = None
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        try:
+            return next(self._requests)
+        except ExchangeError as error:
+            self.error = error
+            raise
 
 
 class _Single:
@@ -168,7 +202,7 @@ class _Answers(Protocol):
 def _start(
     opened: grpc.Channel,
     method: DynamicMethod,
-    requests: Sequence[Message],
+    requests: Iterator[Message],
     timeout_s: float,
     metadata: tuple[tuple[str, str | bytes], ...],
 ) -> _Answers:
@@ -179,13 +213,13 @@ def _start(
     match method.client_streaming, method.server_streaming:
         case True, True:
             both = opened.stream_stream(path, serialize, parse)
-            return both(iter(requests), timeout=timeout_s, metadata=metadata)
+            return both(requests, timeout=timeout_s, metadata=metadata)
         case False, True:
             many = opened.unary_stream(path, serialize, parse)
-            return many(requests[0], timeout=timeout_s, metadata=metadata)
+            return many(next(requests), timeout=timeout_s, metadata=metadata)
         case True, False:
             sent = opened.stream_unary(path, serialize, parse)
-            return _Single(*sent.with_call(iter(requests), timeout=timeout_s, metadata=metadata))
+            return _Single(*sent.with_call(requests, timeout=timeout_s, metadata=metadata))
         case _:
             one = opened.unary_unary(path, serialize, parse)
-            return _Single(*one.with_call(requests[0], timeout=timeout_s, metadata=metadata))
+            return _Single(*one.with_call(next(requests), timeout=timeout_s, metadata=metadata))

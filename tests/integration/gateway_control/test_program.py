@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import queue
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2
+from google.protobuf.message import Message
 
 from cli.dynamic import DynamicMethod, find_method
 from cli.program import CallContext, Program
@@ -151,12 +154,47 @@ def test_every_kind_of_method_can_be_called(name: str, responses: int, program: 
     called = method(name)
     requests = [called.parse_request('{"lastWord":"été"}')] * (2 if called.client_streaming else 1)
 
-    result = program.call(called, requests, CONTEXT, timeout_s=10)
+    came: list[str] = []
 
-    assert result.responses == ('{"lastWord": "été"}',) * responses
+    result = program.call(called, requests, CONTEXT, timeout_s=10, on_response=came.append)
+
+    assert came == ['{"lastWord": "été"}'] * responses
     assert result.exchange_id == EXCHANGE
     assert result.is_sealed
     assert result.elapsed_ms > 0
+
+
+def test_a_conversation_goes_on_as_it_comes(program: Program) -> None:
+    """The next request may depend on the answer to the one before: nothing is gathered first."""
+    called, words = method("Chat"), iter(["one", "two", "three"])
+    came: queue.Queue[str] = queue.Queue()
+
+    def requests() -> Iterator[Message]:
+        yield called.parse_request('{"lastWord":"zero"}')
+        for word in words:
+            last = json.loads(came.get(timeout=10))["lastWord"]
+            yield called.parse_request(json.dumps({"lastWord": f"{last} {word}"}))
+
+    shown: list[str] = []
+
+    def show(text: str) -> None:
+        shown.append(text)
+        came.put(text)
+
+    program.call(called, requests(), CONTEXT, timeout_s=10, on_response=show)
+
+    assert json.loads(shown[-1])["lastWord"] == "zero one two three"
+
+
+def test_a_request_that_cannot_be_read_ends_the_call_and_is_told(program: Program) -> None:
+    """Not as gRPC tells it, which says no more than that something was wrong with the requests."""
+    called = method("Chat")
+    texts = ['{"lastWord":"one"}', "{"]
+
+    with pytest.raises(ExchangeError) as refused:
+        program.call(called, map(called.parse_request, texts), CONTEXT, timeout_s=10, on_response=print)
+
+    assert refused.value.reason is Reason.DOCUMENT_INVALID
 
 
 def test_what_a_program_says_of_its_call_travels_as_metadata(
@@ -172,7 +210,7 @@ def test_what_a_program_says_of_its_call_travels_as_metadata(
         represented="BJ/GOV/MTFP",
     )
 
-    program.call(called, [called.parse_request("{}")], context, timeout_s=10)
+    program.call(called, [called.parse_request("{}")], context, timeout_s=10, on_response=print)
 
     said = {key: value for key, value in door[0].metadata.items() if key.startswith("x-road-")}
     assert said == {
@@ -191,7 +229,11 @@ def test_a_refusal_comes_with_reason_and_both_languages(name: str, program: Prog
 
     with pytest.raises(RemoteError) as refused:
         program.call(
-            called, [called.parse_request("{}")], CallContext(client="BJ/GOV/PNS/PORTAIL"), timeout_s=10
+            called,
+            [called.parse_request("{}")],
+            CallContext(client="BJ/GOV/PNS/PORTAIL"),
+            timeout_s=10,
+            on_response=print,
         )
 
     assert (refused.value.code, refused.value.reason) == (Code.INVALID_ARGUMENT, Reason.PURPOSE_REQUIRED)
@@ -215,7 +257,7 @@ def test_a_gateway_with_another_name_is_not_believed(
 
     with pytest.raises(RemoteError) as refused:
         Program(Identity.read(country.root / "portal"), hints).call(
-            called, [called.parse_request("{}")], CONTEXT, timeout_s=5
+            called, [called.parse_request("{}")], CONTEXT, timeout_s=5, on_response=print
         )
 
     assert refused.value.code in (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)

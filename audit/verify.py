@@ -259,7 +259,7 @@ def _require_form(parts: Parts) -> Manifest:
     named = {MANIFEST, CONSUMER_AGREEMENT, PROVIDER_AGREEMENT, *manifest.registrations, *manifest.successors}
     for leaf in manifest.leaves:
         wanted = {leaf.path, leaf.proof, leaf.head, *([leaf.body] if leaf.body else ())}
-        if missing := sorted(wanted - parts.keys()):
+        if missing := sorted(one for one in wanted if one not in parts):
             raise _StepError(f"{missing[0]} is missing")
         named |= wanted
     stray = sorted(path for path in parts.keys() - named if not path.startswith(_DISCOVERED))

@@ -370,6 +370,15 @@ def _doubted(since: Timestamp, now_ms: int) -> Coded:
 
 def _known(one: log_pb2.Exchange) -> Coded:
     """What the log holds of an exchange in doubt beside the request itself."""
+    if one.answered.segments:
+        count = one.answered.messages
+        return Coded(
+            "answered_in_part",
+            Text(
+                f"répondue en partie ({count} message(s) pris), fin manquante",
+                f"answered in part ({count} message(s) taken), end missing",
+            ),
+        )
     if one.receipt == "taken":
         return Coded(
             "taken", Text("prise par le pair, réponse manquante", "taken by the peer, answer missing")

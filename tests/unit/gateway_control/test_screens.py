@@ -338,13 +338,18 @@ def test_an_exchange_in_doubt_is_told_with_what_is_known_and_what_to_do() -> Non
     taken.receipt = "taken"
     refused.CopyFrom(doubtful)
     refused.receipt, refused.peer = "refused:STATEMENT_EXPIRED", "ef" * 32
-    found = log_pb2.SearchResponse(exchanges=[doubtful, taken, refused])
+    partly = log_pb2.Exchange()
+    partly.CopyFrom(taken)
+    partly.answered.segments, partly.answered.messages = 2, 7
+    found = log_pb2.SearchResponse(exchanges=[doubtful, taken, refused, partly])
 
     french, english = (
         text(doubts_screen(found, {"cd" * 32: "BJ/GOV/ANIP/gw1"}, NOW), language) for language in ("fr", "en")
     )
 
-    assert "3 échange(s) en doute" in french
+    assert "4 échange(s) en doute" in french
+    assert "répondue en partie (7 message(s) pris), fin manquante" in french
+    assert "answered in part (7 message(s) taken), end missing" in english
     assert "BJ/GOV/ANIP/gw1 | BJ/GOV/ANIP/RNPP | bj.X/Y | ACT-1 | envoyée, ni reçu ni réponse" in french
     assert "(3 h)" in french
     assert "prise par le pair, réponse manquante" in french

@@ -198,8 +198,8 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
     Reason.METADATA_INVALID: _entry(
         Code.INVALID_ARGUMENT,
         "no",
-        "une métadonnée x-road-* manque, est répétée ou mal formée",
-        "an x-road-* metadata entry is missing, repeated or malformed",
+        "une métadonnée x-road-* manque, est répétée, mal formée, ou contredit la route fixe",
+        "an x-road-* metadata entry is missing, repeated, malformed, or contradicts the fixed route",
         "corriger l'appel selon docs/protocol/exchange.md",
         "correct the call as docs/protocol/exchange.md says",
     ),

@@ -6,11 +6,14 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.interop import CASES, InteropCountry, ends
 
 ROUNDS = int(os.environ.get("INTEROP_ROUNDS", "20"))
 
 
+@pytest.mark.timeout(3600)
 def test_every_official_case_passes_each_time(tmp_path: Path) -> None:
     """One country for all rounds: what a case leaves behind must not trouble those after it."""
     failed: list[str] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -281,3 +282,31 @@ def test_reflection_of_a_provider_is_seen_through_the_road(country: InteropCount
         [f"{HEALTH}/Check", *[f"{REFLECTION}/ServerReflectionInfo"] * 2]
     )
     assert set(ends(trails)) <= {"0", "cancel"}
+
+
+# --- what an auditor says of it all ---
+
+
+@pytest.mark.parametrize("case", ["custom_metadata", "client_streaming", "cancel_after_first_response"])
+def test_evidence_of_an_official_case_verifies(country: InteropCountry, case: str, tmp_path: Path) -> None:
+    """Exported at either gateway: a call that went well, one of many segments, one that was given up midway."""
+    assert country.run_case(case).returncode == 0
+    exchange = country.new_trails()[0].request.exchange
+    assert exchange is not None
+
+    for number, member in enumerate((country.consumer, country.provider)):
+        out = tmp_path / f"{number}.asice"
+        exported = country.audit(
+            *("export", exchange, "--log", str(country.gateway(member).root), "--out", str(out))
+        )
+        verified = country.audit("verify", str(out), "--anchor", str(country.layout.anchor))
+        assert exported.returncode == 0, exported.stderr
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_both_logs_verify_from_the_first_leaf_to_the_last(country: InteropCountry) -> None:
+    """After all that the tests before did to them."""
+    assert country.run_case("empty_unary").returncode == 0
+    country.new_trails()
+
+    assert country.verify_logs() == []

@@ -18,6 +18,7 @@ def test_every_official_case_passes_each_time(tmp_path: Path) -> None:
     """One country for all rounds: what a case leaves behind must not trouble those after it."""
     failed: list[str] = []
     ended: Counter[str] = Counter()
+    faults: list[str] = []
 
     with InteropCountry(tmp_path) as country:
         for number in range(ROUNDS):
@@ -30,6 +31,9 @@ def test_every_official_case_passes_each_time(tmp_path: Path) -> None:
                         f"round {number} {case}: {done.returncode} {ends(trails)} {done.stderr[-400:]}"
                     )
 
+        faults = country.verify_logs()
+
     calls = ", ".join(f"{count} x {end}" for end, count in sorted(ended.items()))
-    print(f"\n{ROUNDS} rounds of {len(CASES)} cases; calls on record at both gateways, by end: {calls}")
+    print(f"\n{ROUNDS} rounds of {len(CASES)} cases; calls on record, by end: {calls}")
     assert failed == []
+    assert faults == []

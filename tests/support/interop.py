@@ -482,6 +482,26 @@ class InteropCountry:
         until(are_whole)
         return [one for one in found if one.request.reference != last]
 
+    def audit(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``passerelle audit``, with the country's anchor."""
+        return subprocess.run(
+            [sys.executable, "-m", "cli", "audit", *arguments, "--lang", "en"],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    def verify_logs(self) -> list[str]:
+        """What an auditor finds wrong with either log, told leaf by leaf from the files alone."""
+        faults = []
+        for member in (self.consumer, self.provider):
+            directory = str(self.gateway(member).root)
+            done = self.audit("verify-log", directory, "--anchor", str(self.layout.anchor))
+            if done.returncode:
+                faults.append(f"{member.id}: {done.stdout}{done.stderr}")
+        return faults
+
 
 def ends(trails: Iterable[Trail]) -> tuple[str, ...]:
     """How calls ended, by the consumer's log: the status that the provider answered with, or what the consumer said."""

@@ -45,6 +45,9 @@ _COMMITS: Final = re.compile(
     r'^passerelle_events_total\{event="commits",worker="\d+"\} ([\d.e+]+)$', re.MULTILINE
 )
 
+_IN_DOUBT: Final = re.compile(r'^passerelle_exchanges_in_doubt\{worker="\d+"\} ([\d.e+]+)$', re.MULTILINE)
+_SETTLE_SECONDS: Final = 60.0
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -183,11 +186,24 @@ def _kills(processes: Processes, country: RunningCountry, journal: Path) -> Proo
         result = run()
         for timer in timers:
             timer.join()
-        # What was left in doubt is asked for on the next start; give it a moment.
-        time.sleep(3)
+        # What was left in doubt is asked for as soon as both are back.
+        for page in country.pages.values():
+            _until_nothing_in_doubt(page)
     good = result["calls"] - result["bad"]
     found = f"{good} calls acknowledged, {result['bad']} told as failed; each worker died once"
     return Proof("kill -9 of both workers in mid-run", found, good > 0 and result["bad"] > 0)
+
+
+def in_doubt_of(metrics: str) -> int | None:
+    """Exchanges that wait for a peer's word, of all workers; ``None`` while none has reported."""
+    found = _IN_DOUBT.findall(metrics)
+    return int(sum(float(one) for one in found)) if found else None
+
+
+def _until_nothing_in_doubt(page: str) -> None:
+    end = time.monotonic() + _SETTLE_SECONDS
+    while in_doubt_of(_settled(page)) != 0 and time.monotonic() < end:
+        pass
 
 
 def _after(country: RunningCountry, journal: Path, directory: Path) -> list[Proof]:

@@ -14,7 +14,7 @@ from bench.aims import judge
 from bench.measure import Row, Rows
 from bench.plot import svg
 from bench.points import Point
-from bench.proofs import Proof, commits_of, syncs_of
+from bench.proofs import Proof, commits_of, in_doubt_of, syncs_of
 
 pytestmark = pytest.mark.unit
 
@@ -158,5 +158,9 @@ def test_commits_and_syncs_are_read_where_they_stand() -> None:
         "100.00    0.013000         106       122         1 total\n"
     )
 
+    doubts = 'passerelle_exchanges_in_doubt{worker="0"} 2.0\npasserelle_exchanges_in_doubt{worker="1"} 0.0\n'
+
     assert commits_of(metrics) == 120
+    assert in_doubt_of(doubts) == 2
+    assert in_doubt_of(metrics) is None
     assert syncs_of(summary) == 122

@@ -86,7 +86,7 @@ def test_makefile_names_no_index() -> None:
     assert not re.search(r"https?://|--index|--extra-index|--find-links(?!$)", text)
 
 
-@pytest.mark.parametrize("name", ["run.txt", "dev.txt"])
+@pytest.mark.parametrize("name", ["run.txt", "dev.txt", "fuzz.txt", "bench.txt"])
 def test_every_requirement_is_pinned_and_hashed(name: str) -> None:
     """pip refuses whatever is not the very file that was locked."""
     text = (ROOT / "requirements" / name).read_text().replace("\\\n", " ")

@@ -105,6 +105,7 @@ ROAD_LIMITS: Final = Http2Limits(
 _SWEEP_SECONDS: Final = 0.25
 _GOAWAY_GRACE_SECONDS: Final = 0.25
 _WRITE_CHUNK_BYTES: Final = 1024 * 1024
+_READ_BYTES: Final = 256 * 1024
 _TCP_DEAD_AFTER_MS: Final = 3_000
 _ABUSE_CODES: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.ENHANCE_YOUR_CALM})
 
@@ -124,6 +125,9 @@ class StreamSink(Protocol):
     def on_closed(self, error_code: int) -> None:
         """The stream is gone. Called exactly once; an ``ErrorCode`` or whatever number the peer sent."""
 
+
+# One for all connections of the process: asyncio asks for it, fills it and says so with nothing in between.
+_inbox: Final = memoryview(bytearray(_READ_BYTES))
 
 Accept = Callable[["Http2Connection", int, Headers, bool], StreamSink]
 Closed = Callable[["Http2Connection"], None]
@@ -156,7 +160,7 @@ class Sweep:
             connection.check(now)
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(asyncio.BufferedProtocol):
     """One HTTP/2 connection, either end of it.
 
     Args:
@@ -246,14 +250,18 @@ class Http2Connection(asyncio.Protocol):
         self._h2.set_local_window_size(self.limits.connection_window_bytes)
         self._flush()
 
-    def data_received(self, data: bytes) -> None:
-        """Feed the engine and hand its events to the streams."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where asyncio is to read into what comes next."""
+        return _inbox
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Feed the engine, which keeps nothing of the buffer, and hand its events to the streams."""
         self._heard_at = self.loop.time()
         self._pinged_at = None
         if self.closed_because is not None:
             return
         try:
-            self._h2.receive_data(data)
+            self._h2.receive_data(_inbox[:nbytes])
         except ngh2.DenialOfServiceError:
             self.close(ClosedBecause.PEER_ABUSE)
             return

@@ -37,7 +37,7 @@ class Listener:
 
     def __init__(
         self,
-        new_connection: Callable[[], asyncio.Protocol],
+        new_connection: Callable[[], asyncio.BaseProtocol],
         counters: Counter[str],
         *,
         handshakes: int,

@@ -64,6 +64,7 @@ from pki.tokens import ProgramKey, TokenError, verify_token
 from rpc.status import error_from_rpc, status_of
 from tests.fuzz import seeds
 from tests.fuzz.target import BrokenPromiseError, Target
+from tests.support.buffered import feed
 
 LIMIT: Final = 64 * 1024
 _PERSONAL: Final = re.compile("(?<![0-9])[0-9]{10}(?![0-9])")
@@ -214,7 +215,7 @@ def _http2(data: bytes) -> None:
     connection.connection_made(wire)
     middle = len(data) // 2
     for piece in (data[:middle], data[middle:]):
-        connection.data_received(piece)
+        feed(connection, piece)
         loop.run_until_complete(asyncio.sleep(0))
     connection.connection_lost(None)
     if any(sink.closed != 1 for sink in sinks):

@@ -27,6 +27,7 @@ from gateway.worker.http2 import (
     certificate_thumbprint,
 )
 from gateway.worker.wire import Message, frame_message, request_headers
+from tests.support.buffered import feed
 from tests.support.loopback import LoopThread, make_authority
 
 pytestmark = pytest.mark.unit
@@ -406,10 +407,10 @@ class Bench:
             self.loop.turn()
             data, self.client_wire.sent = self.client_wire.sent, b""
             if data:
-                self.server.data_received(data)
+                feed(self.server, data)
             data, self.server_wire.sent = self.server_wire.sent, b""
             if data:
-                self.client.data_received(data)
+                feed(self.client, data)
 
 
 def test_a_dead_link_is_noticed_within_three_seconds() -> None:
@@ -635,7 +636,7 @@ def test_nothing_is_written_after_the_end() -> None:
     bench.client.acknowledge(stream, 5)
     bench.client.drain()
     bench.client.check(bench.loop.now + 1000)
-    bench.client.data_received(b"xx")
+    feed(bench.client, b"xx")
     bench.loop.turn()
 
     assert not bench.client.is_open
@@ -649,7 +650,7 @@ def test_any_bytes_after_the_preface_close_or_pass(pieces: list[bytes]) -> None:
     bench = Bench()
 
     for piece in pieces:
-        bench.server.data_received(piece)
+        feed(bench.server, piece)
         bench.loop.turn()
 
     if bench.server_wire.is_closing():

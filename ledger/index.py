@@ -243,7 +243,7 @@ def _said(stored: StoredLeaf, s: _Statement) -> Row | None:
         return None
     index = stored.index
     if s.kind == "request":
-        counts = _counts("asked", s, stored.body)
+        counts = _counts("asked", s, stored.body_bytes)
         if s.request is not None:
             return _progress(s, counts)
         return _begun(leaf_hash(stored.leaf), s, "consumer", "open", counts, said=index)
@@ -252,7 +252,7 @@ def _said(stored: StoredLeaf, s: _Statement) -> Row | None:
     if s.request is None or s.kind == "outcome":
         return None  # the latter of a request that this log never heard: there is no row of it here
     if s.kind == "response":
-        return _answered(s, _counts("answered", s, stored.body), said=index)
+        return _answered(s, _counts("answered", s, stored.body_bytes), said=index)
     if s.kind == "refusal":
         return _ended(s, _outcome(s), _handed_on("asked", s), said=index)
     return _ended(s, "in_doubt" if s.kind == "abandon" else "cancelled", _handed_on("answered", s))
@@ -266,7 +266,7 @@ def _heard(stored: StoredLeaf, heard: _Heard, s: _Statement) -> Row | None:
     if s.exchange is None:
         return None
     if s.kind == "request":
-        counts = _counts("asked", s, stored.body) if is_taken else {}
+        counts = _counts("asked", s, stored.body_bytes) if is_taken else {}
         if s.request is not None:
             return _progress(s, counts) if is_taken else None
         begun = _begun(bytes.fromhex(heard.leaf), s, "provider", "open", counts, heard=index)
@@ -282,7 +282,7 @@ def _heard(stored: StoredLeaf, heard: _Heard, s: _Statement) -> Row | None:
             return None
         return _ended(s, _outcome(s), _handed_on("asked", s), heard=index) | {"peer": heard.log}
     if is_taken and s.kind == "response":
-        return _answered(s, _counts("answered", s, stored.body), heard=index)
+        return _answered(s, _counts("answered", s, stored.body_bytes), heard=index)
     if is_taken:
         return _ended(s, _outcome(s), _handed_on("asked", s), heard=index)
     if heard.verdict.startswith("refused:"):
@@ -297,10 +297,10 @@ def _heard(stored: StoredLeaf, heard: _Heard, s: _Statement) -> Row | None:
     return None
 
 
-def _counts(way: str, s: _Statement, body: bytes | None) -> Row:
+def _counts(way: str, s: _Statement, body_bytes: int) -> Row:
     """What a segment that was said or taken here adds to its direction."""
     messages = count_messages(s.kind, s.sequence, len(s.payloads), final=s.final)
-    kept = len(body) - BODY_OVERHEAD - PAYLOAD_OVERHEAD * len(s.payloads) if body is not None else 0
+    kept = body_bytes - BODY_OVERHEAD - PAYLOAD_OVERHEAD * len(s.payloads)
     return {f"{way}_segments": 1, f"{way}_messages": messages, f"{way}_bytes": max(0, kept)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from core.merkle import leaf_hash
 from ledger.log import LogDamagedError, segment_name, segments
 from ledger.records import (
     HEADER_BYTES,
+    RECORD,
     AttachmentKind,
     CommitRecords,
     Ending,
@@ -48,13 +50,20 @@ class StoredLeaf(msgspec.Struct, frozen=True):
         index: Its index.
         leaf: Its bytes.
         attachments: What lies beside it.
-        body: Bytes of its BODY record, still encrypted.
+        body: Bytes of its BODY record, still encrypted; ``None`` without one, or if they were not asked for.
+        left_out: How many bytes of it were not asked for.
     """
 
     index: int
     leaf: bytes
     attachments: tuple[tuple[AttachmentKind, bytes], ...]
     body: bytes | None
+    left_out: int = 0
+
+    @property
+    def body_bytes(self) -> int:
+        """How long its BODY record is; 0 without one."""
+        return len(self.body) if self.body is not None else self.left_out
 
 
 class LogReader:
@@ -65,6 +74,7 @@ class LogReader:
         on_purge: Gets the bytes of each PURGE record as it is read: what was erased, and when. It is behind the leaves
             that it is about, so the reader does not keep it.
         on_head: Gets each HEAD record as it is read, before the leaves of its commit are taken in.
+        follows_bodies: Whether the leaves that ``follow`` yields come with their bodies; those of ``at`` always do.
     """
 
     def __init__(
@@ -72,8 +82,11 @@ class LogReader:
         directory: Path,
         on_purge: Callable[[bytes], None] | None = None,
         on_head: Callable[[bytes], None] | None = None,
+        *,
+        follows_bodies: bool = True,
     ) -> None:
         self.directory = directory
+        self._follows_bodies = follows_bodies
         self._on_purge = on_purge
         self._on_head = on_head
         self.log_id = ""
@@ -151,7 +164,8 @@ class LogReader:
         size = READ_BYTES
         while data := self._rest(number, size):
             base = self._at
-            while (commit := self._writer.read_commit(data, self._at - base)) is not None:
+            read = partial(self._writer.read_commit, with_bodies=self._follows_bodies)
+            while (commit := read(data, self._at - base)) is not None:
                 yield base, commit
             if self._at == base:
                 if len(data) < size or size >= MAX_COMMIT_BYTES or not _is_written(data):
@@ -226,7 +240,7 @@ class LogReader:
         for record in commit.records:
             kind = record.type
             if kind is _LEAF:
-                stored = _stored(record, beside)
+                stored = _stored(record, beside, with_body=self._follows_bodies)
                 index, at = stored.index, base + (beside[0] if beside else record).begin
                 beside = []
                 hashed = leaf_hash(stored.leaf)
@@ -289,16 +303,22 @@ def _is_written(data: bytes) -> bool:
     return data.count(0) != len(data)
 
 
-def _stored(record: Record, beside: list[Record]) -> StoredLeaf:
+def _stored(record: Record, beside: list[Record], *, with_body: bool = True) -> StoredLeaf:
     attachments = []
-    body = None
-    index, leaf = split_leaf(record.data)
+    body, left_out = None, 0
+    data = record.data
+    written, leaf = data[:8], split_leaf(data)[1]
+    index = int.from_bytes(written, "little")
     for one in beside:
-        if int.from_bytes(one.data[:8], "little") != index:
+        data = one.data
+        if data[:8] != written:
             raise LogDamagedError(f"what lies beside leaf {index} belongs to another leaf")
         if one.type is _ATTACHMENT:
-            _, kind, data = split_attachment(one.data)
-            attachments.append((kind, data))
-        elif one.type is _BODY:
-            body = one.data
-    return StoredLeaf(index, leaf, tuple(attachments), body)
+            attachments.append(split_attachment(data)[1:])
+        elif one.type is not _BODY:
+            continue
+        elif with_body:
+            body = data
+        else:
+            left_out = one.end - one.begin - RECORD.size
+    return StoredLeaf(index, leaf, tuple(attachments), body, left_out)

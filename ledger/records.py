@@ -29,6 +29,8 @@ HEADER_BYTES: Final = HEADER.size + 4
 RECORD: Final = struct.Struct("<IIQB")
 MAX_RECORD_BYTES: Final = 64 * 1024 * 1024
 COMMIT_END: Final = 0x80
+# In front of the ciphertext of a BODY record, its leaf index first: ``ledger.vault`` writes it.
+BODY_HEAD_BYTES: Final = 17
 
 _PREFIX = struct.Struct("<II")  # what the CRC does not cover: length and the CRC itself
 _COVERED = struct.Struct("<QB")  # then the bytes
@@ -172,16 +174,30 @@ class RecordWriter:
             return None
         return Record(sequence, known, data[begin:end], at, end, kind >= COMMIT_END)
 
-    def read_commit(self, data: bytes, at: int) -> CommitRecords | None:
-        """The whole commit at ``at``; ``None`` if any of it is missing."""
+    def read_commit(self, data: bytes, at: int, *, with_bodies: bool = True) -> CommitRecords | None:
+        """The whole commit at ``at``; ``None`` if any of it is missing.
+
+        Without bodies, BODY records are checked like all others, but hold the head of their bytes only: whoever looks for
+        what was said does not copy what it cannot read.
+        """
+        seed, size, sequence = self._seed, len(data), -1
         records: list[Record] = []
-        while not records or not records[-1].is_last:
-            record = self.read(data, at)
-            if record is None or (records and record.sequence != records[0].sequence):
+        while (begin := at + RECORD.size) <= size:
+            length, crc, found, kind = RECORD.unpack_from(data, at)
+            end, known, is_last = begin + length, _TYPES.get(kind & ~COMMIT_END), kind >= COMMIT_END
+            if known is None or length > MAX_RECORD_BYTES or end > size or (records and found != sequence):
                 return None
-            records.append(record)
-            at = record.end
-        return CommitRecords(records[0].sequence, records)
+            covered = data[begin - _COVERED.size : end]
+            if _extend(seed, covered) != crc:
+                return None
+            is_left_out = known is _BODY and not with_bodies
+            held = covered[_COVERED.size : _COVERED.size + BODY_HEAD_BYTES if is_left_out else None]
+            sequence = found
+            records.append(Record(sequence, known, held, at, end, is_last))
+            if is_last:
+                return CommitRecords(sequence, records)
+            at = end
+        return None
 
     def ending(self, data: bytes, at: int, sequence: int) -> Ending:
         """What stands at ``at``, where no whole commit follows the one numbered ``sequence``."""
@@ -222,7 +238,9 @@ class RecordWriter:
 
 
 _ATTACHMENT_TYPE: Final = int(RecordType.ATTACHMENT)
+_BODY: Final = RecordType.BODY
 _TYPES: Final = {int(one): one for one in RecordType}
+_KINDS: Final = {int(one): one for one in AttachmentKind}
 
 
 def split_leaf(data: bytes) -> tuple[int, bytes]:
@@ -237,7 +255,7 @@ def split_attachment(data: bytes) -> tuple[int, AttachmentKind, bytes]:
     if len(data) < _ATTACHMENT.size:
         raise MalformedSegmentError("an ATTACHMENT record is too short")
     index, kind = _ATTACHMENT.unpack_from(data)
-    try:
-        return index, AttachmentKind(kind), data[_ATTACHMENT.size :]
-    except ValueError:
-        raise MalformedSegmentError("an ATTACHMENT record of an unknown kind") from None
+    known = _KINDS.get(kind)
+    if known is None:
+        raise MalformedSegmentError("an ATTACHMENT record of an unknown kind")
+    return index, known, data[_ATTACHMENT.size :]

@@ -52,7 +52,8 @@ class WorkerLog:
 
     def __init__(self, worker: int, directory: Path) -> None:
         self.worker = worker
-        self._reader = LogReader(directory)
+        # What the index reads it cannot decrypt; who wants one body reads it where it stands.
+        self._reader = LogReader(directory, follows_bodies=False)
         self._lock = threading.RLock()
         self._head: SignedHead | None = None
 

@@ -210,6 +210,33 @@ def test_heads_and_bodies_are_read_with_their_leaves(
     assert [one.body and vault.open(one.body) for one in reader] == [None, b"one", None, b"three"]
 
 
+def test_who_follows_without_bodies_still_sees_damage_in_one(
+    directory: Path, tmp_path: Path, clock: ManualClock
+) -> None:
+    """The index has no use for what it cannot decrypt; a leaf that is asked for comes whole."""
+    log = Log.open(directory)
+    vault = BodyVault(tmp_path / "bodies", log.log_id, b"k" * 32, clock)
+    commit = GroupCommit(log, run_now, fail_loudly, vault=vault)
+    commit.commit_now([entry(log.log_id, 1, body=b"one"), entry(log.log_id, 2)])
+    commit.commit_now([entry(log.log_id, 3)])
+    whole, without = LogReader(directory), LogReader(directory, follows_bodies=False)
+
+    followed = [(one.index, one.leaf, one.attachments) for one in whole.follow()]
+
+    assert [(one.index, one.leaf, one.attachments) for one in without.follow()] == followed
+    bare = list(LogReader(directory, follows_bodies=False).follow())
+    assert [one.body for one in bare] == [None] * 4
+    assert [one.body_bytes for one in bare] == [one.body_bytes for one in whole]
+    assert without.at(1) == whole.at(1)
+    assert vault.open(without.at(1).body or b"") == b"one"
+    path = segments(directory)[-1]
+    data = path.read_bytes()
+    at = data.index((whole.at(1).body or b"")[17:])
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    with pytest.raises(LogDamagedError, match="is damaged at byte"):
+        list(LogReader(directory, follows_bodies=False).follow())
+
+
 def test_a_sparse_segment_does_not_fill_the_memory(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Zeros count as written ahead, whatever their number; what stands behind them is told, not gathered."""
     monkeypatch.setattr("ledger.reader.MAX_COMMIT_BYTES", 8 * 1024 * 1024)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -102,7 +102,7 @@ EXCHANGES: Final = Table(
     Column("answered_handed", BigInteger),
     sqlite_with_rowid=False,
 )
-# What a peer recorded of a request of ours whose answer took longer than a second: ``taken`` or ``refused:REASON``.
+# What a peer recorded of a request of ours, if it told before it answered: ``taken`` or ``refused:REASON``.
 RECEIPTS: Final = Table(
     "receipts",
     _metadata,
@@ -699,7 +699,13 @@ class ExchangeIndex:
                 sql, values = resolve if is_late else settle
                 connection.exec_driver_sql(sql, list(map(values, resolving)))
             if batch.receipts:
-                connection.execute(_RECEIPT, [{"log": numbers[log], **one} for one in batch.receipts])
+                connection.execute(
+                    _RECEIPT,
+                    [
+                        {"log": numbers[log], "said": one.said, "verdict": one.verdict}
+                        for one in batch.receipts.values()
+                    ],
+                )
             connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
         self._numbers |= numbers
         return size
@@ -742,6 +748,14 @@ class ExchangeIndex:
         self._engine.dispose()
 
 
+class _Receipt(NamedTuple):
+    """What a peer recorded of a request of ours, and what its leaf says of the head that it came with."""
+
+    said: int
+    verdict: str
+    under: bytes
+
+
 class _Batch:
     """What some leaves tell, request by request."""
 
@@ -751,21 +765,25 @@ class _Batch:
         self.counted: dict[bytes, Row] = {}
         # Late answers to requests whose peer stands in the file only, and what peers say became of such requests.
         self.resolving: list[Row] = []
-        self.receipts: list[dict[str, int | str]] = []
+        self.receipts: dict[bytes, _Receipt] = {}
 
     def take(self, stored: StoredLeaf) -> None:
         """Take in one more leaf; raises ``MalformedLeafError``."""
         for kind, data in stored.attachments:
-            if kind is AttachmentKind.RECEIPT and (receipt := _receipt_of(data)) is not None:
-                self.receipts.append(receipt)
+            if kind is AttachmentKind.RECEIPT and (found := _receipt_of(data)) is not None:
+                self.receipts[found[0]] = found[1]
         told = row_of(stored)
         if told is None:
             return
-        row = self.rows.get(told["request"])
+        request = told["request"]
+        receipt = self.receipts.get(request)
+        if receipt is not None and receipt.under in stored.leaf:
+            del self.receipts[request]  # it came with the answer, which tells more
+        row = self.rows.get(request)
         if is_progress(told) and (row is None or "role" not in row):
-            counted = self.counted.get(told["request"])
+            counted = self.counted.get(request)
             if counted is None:
-                self.counted[told["request"]] = told
+                self.counted[request] = told
             else:
                 tell(counted, told)
             return
@@ -774,21 +792,30 @@ class _Batch:
         elif _resolves(told) and (row is None or "role" not in row):
             self.resolving.append(told)
         elif row is None:
-            self.rows[told["request"]] = told
+            self.rows[request] = told
         else:
             tell(row, told)
 
 
-def _receipt_of(data: bytes) -> dict[str, int | str] | None:
-    """What a peer recorded of a request of ours; ``None`` where it is about an answer."""
+def _receipt_of(data: bytes) -> tuple[bytes, _Receipt] | None:
+    """The request of ours that a receipt is about, by its leaf hash; ``None`` where it is about an answer."""
     try:
         record = ReceiptRecord.decode(data)
+        if not record.body.startswith(_OF_A_REQUEST):
+            return None
         heard = _records.decode(record.body)
-    except (MalformedFrameRecordError, msgspec.MsgspecError):
+        return bytes.fromhex(heard.leaf), _Receipt(record.said, heard.verdict, _under(record.head))
+    except (MalformedFrameRecordError, msgspec.MsgspecError, ValueError):
         return None  # the worker checked it; what it cannot tell here, ``audit list`` tells with its reason
-    if heard.role != "request":
-        return None
-    return {"said": record.said, "verdict": heard.verdict}
+
+
+# As ``heard`` leaves are written (PROTOCOL M15).
+_OF_A_REQUEST: Final = b'{"v":1,"role":"request",'
+
+
+def _under(head: str) -> bytes:
+    """What a ``heard`` leaf says of the head with which it heard."""
+    return b'"head":"%s"' % head.encode("ascii")
 
 
 def _by_kind(rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:

@@ -234,6 +234,21 @@ def test_an_answer_under_another_exchange_id_ends_what_it_answers(index: Exchang
     ]
 
 
+@pytest.mark.parametrize(("under", "kept"), [("ab" * 32, None), ("cd" * 32, "taken")])
+def test_a_receipt_that_came_with_the_answer_is_not_kept(
+    index: ExchangeIndex, under: str, kept: str | None
+) -> None:
+    """Under one head the answer tells more; of a receipt that came before, it is told that the peer had the request."""
+    record = heard_leaf(PEER, Heard(1, "request", MINE, 1, request_hash(1), "ef" * 32, "taken", None))
+    data = (1).to_bytes(8, "little") + bytes(8) + bytes.fromhex(under) + record.split(b"\n", 2)[2]
+    answer = heard(2, "response", 1)
+    answer = StoredLeaf(2, answer.leaf, (*answer.attachments, (AttachmentKind.RECEIPT, data)), None)
+
+    (row,) = taken_in(index, [said(1, "request", 1), answer], 100)
+
+    assert (row["outcome"], row["receipt"]) == ("granted", kept)
+
+
 # --- exchanges in doubt ---
 
 

@@ -104,6 +104,7 @@ ROAD_LIMITS: Final = Http2Limits(
 
 _SWEEP_SECONDS: Final = 0.25
 _GOAWAY_GRACE_SECONDS: Final = 0.25
+_PEER_MAX_STREAMS: Final = 100  # of a peer that has not said
 _WRITE_CHUNK_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
 _TCP_DEAD_AFTER_MS: Final = 3_000
@@ -191,6 +192,8 @@ class Http2Connection(asyncio.BufferedProtocol):
         self.closed_because: ClosedBecause | None = None
         self.draining = False
         """No new streams: we or the peer said GOAWAY."""
+        self.peer_max_streams = _PEER_MAX_STREAMS
+        """How many streams the peer lets us have open at once."""
         self.turns_written = 0
         """Rises with each write; a stream opened at the same count has not left this process."""
         self.streams: dict[int, StreamSink] = {}
@@ -310,11 +313,6 @@ class Http2Connection(asyncio.BufferedProtocol):
     def is_ready(self) -> bool:
         """Whether the peer has sent its SETTINGS: it speaks HTTP/2."""
         return self._ready
-
-    @property
-    def peer_max_streams(self) -> int:
-        """How many streams the peer lets us have open at once."""
-        return self._h2.remote_settings.get(ngh2.Setting.MAX_CONCURRENT_STREAMS, 100)
 
     def open_stream(self, headers: Headers, sink: StreamSink) -> int | None:
         """Send a request's headers, the body follows; ``None`` if the connection takes no more."""
@@ -530,6 +528,9 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def _on_connection_event(self, event: Event) -> None:
         if isinstance(event, ngh2.SettingsReceived):
+            # Kept: the engine makes a dictionary of all settings for whoever asks.
+            settings = self._h2.remote_settings
+            self.peer_max_streams = settings.get(ngh2.Setting.MAX_CONCURRENT_STREAMS, _PEER_MAX_STREAMS)
             if not self._ready:
                 self._ready = True
                 if self._on_ready is not None:

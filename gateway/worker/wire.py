@@ -131,7 +131,6 @@ def frame_message(flag: int, data: bytes) -> bytes:
 
 # --- Timeouts ---
 
-_TIMEOUT_TEXT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_NS: Final = {
     b"H": 3_600_000_000_000,
     b"M": 60_000_000_000,
@@ -140,7 +139,8 @@ _UNIT_NS: Final = {
     b"u": 1_000,
     b"n": 1,
 }
-_MOST_DIGITS: Final = 100_000_000
+_MAX_DIGITS: Final = 8
+_MOST_DIGITS: Final = 10**_MAX_DIGITS
 
 
 def parse_timeout(value: bytes) -> int:
@@ -149,10 +149,10 @@ def parse_timeout(value: bytes) -> int:
     Raises:
         MalformedError: Not one to eight digits and a unit.
     """
-    found = _TIMEOUT_TEXT.fullmatch(value)
-    if found is None:
+    digits, unit_ns = value[:-1], _UNIT_NS.get(value[-1:])
+    if unit_ns is None or len(digits) > _MAX_DIGITS or not digits.isdigit():
         raise MalformedError(Reason.METADATA_INVALID, "grpc-timeout is malformed")
-    return int(found[1]) * _UNIT_NS[found[2]] // 1_000
+    return int(digits) * unit_ns // 1_000
 
 
 def format_timeout(timeout_us: int) -> bytes:
@@ -265,9 +265,12 @@ def _split(headers: Iterable[Header]) -> tuple[dict[int, bytes], Metadata]:
     return own, tuple(entries)
 
 
+_TEXT: Final = bytes(range(0x20, 0x7F))
+
+
 def _is_text(value: bytes) -> bool:
     """Whether all bytes are printable ASCII, space to ``~``."""
-    return value.isascii() and value.decode("ascii").isprintable()
+    return not value.translate(None, _TEXT)
 
 
 def _decode_binary(value: bytes) -> bytes:

@@ -202,7 +202,9 @@ def registration_payload(directory: GatewayDirectory, settings: GatewaySettings,
     """
     now = clock.now_ms()
     logs, closed = registered_logs(directory, settings), closed_logs(directory, settings)
-    _require_all(registration_in_force(directory, settings), {one.id for one in logs} | {one.id for one in closed})
+    _require_all(
+        registration_in_force(directory, settings), {one.id for one in logs} | {one.id for one in closed}
+    )
     payload = encode(
         Registration(
             v=1,

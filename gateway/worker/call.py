@@ -147,7 +147,7 @@ class Call:
         self.encoding = head.encoding
         self.peer_thumbprint = self.program = connection.peer_thumbprint or ""
         self.messages: list[Message] = []
-        """Used by ``WholeRequests``; streams leave it empty."""
+        """Those of a unary call that waits for its half-close; streams leave it empty."""
         self.owner: object = None
         self.is_stated = False
         self.cancelled = False

@@ -25,11 +25,10 @@ from gateway.worker.edges import (
     AdapterTable,
     ProgramEdge,
     ProgramLimits,
-    WholeRequests,
 )
 from gateway.worker.http2 import Http2Limits
 from gateway.worker.wire import Message
-from tests.support.edges import call_adapter
+from tests.support.edges import WholeRequests, call_adapter
 from tests.support.loopback import Authority, LoopThread, make_authority
 
 pytestmark = pytest.mark.unit

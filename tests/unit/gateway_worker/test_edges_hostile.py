@@ -18,11 +18,10 @@ from gateway.worker.edges import (
     AdapterLimits,
     ProgramEdge,
     ProgramLimits,
-    WholeRequests,
 )
 from gateway.worker.http2 import ErrorCode, Headers, Http2Limits
 from gateway.worker.wire import Message, frame_message, request_headers
-from tests.support.edges import call_adapter
+from tests.support.edges import WholeRequests, call_adapter
 from tests.support.loopback import LoopThread
 from tests.unit.gateway_worker.test_http2 import RawClient
 

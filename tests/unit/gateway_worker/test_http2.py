@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core.clock import SystemClock
 from gateway.worker.call import Call
-from gateway.worker.edges import ProgramEdge, ProgramLimits, WholeRequests
+from gateway.worker.edges import ProgramEdge, ProgramLimits
 from gateway.worker.http2 import (
     ClosedBecause,
     Headers,
@@ -28,6 +28,7 @@ from gateway.worker.http2 import (
 )
 from gateway.worker.wire import Message, frame_message, request_headers
 from tests.support.buffered import feed
+from tests.support.edges import WholeRequests
 from tests.support.loopback import LoopThread, make_authority
 
 pytestmark = pytest.mark.unit

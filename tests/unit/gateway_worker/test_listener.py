@@ -17,10 +17,11 @@ from core.reasons import ExchangeError
 from gateway.settings import HostPort
 from gateway.shared_port import Share, SharedPorts
 from gateway.worker.call import Call
-from gateway.worker.edges import ProgramEdge, ProgramLimits, WholeRequests
+from gateway.worker.edges import ProgramEdge, ProgramLimits
 from gateway.worker.http2 import Http2Limits
 from gateway.worker.link import LinkListener, RoadPortLimits
 from gateway.worker.wire import frame_message, request_headers
+from tests.support.edges import WholeRequests
 from tests.support.loopback import Authority, LoopThread, make_authority
 from tests.unit.gateway_worker.test_edges import End
 from tests.unit.gateway_worker.test_http2 import RawClient

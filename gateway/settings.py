@@ -260,7 +260,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         worker_bytes: Bytes held by one worker, in sum.
         connection_window_bytes: HTTP/2 window of a connection.
         stream_window_bytes: HTTP/2 window of a stream.
-        credit_bytes: Credit with which each direction of an exchange starts.
         header_bytes: Header list of one request or response.
         program_calls: Calls in flight on one connection of a program.
         member_calls: Calls in flight of one member on one worker; as many of one program may be incomplete.
@@ -295,7 +294,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     worker_bytes: int = 128 * MIB
     connection_window_bytes: int = 16 * MIB
     stream_window_bytes: int = 256 * KIB
-    credit_bytes: int = 256 * KIB
     header_bytes: int = 16 * KIB
     program_calls: int = 1000
     member_calls: int = 4000

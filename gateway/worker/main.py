@@ -602,7 +602,6 @@ def _station_limits(settings: GatewaySettings) -> StationLimits:
             worker_calls=limits.worker_calls,
         ),
         message_bytes=limits.message_bytes,
-        credit_bytes=limits.credit_bytes,
         peer_wait_us=limits.peer_wait_ms * 1000,
         head_us=settings.log.head_ms * 1000,
         entries_per_s=limits.entries_per_s,

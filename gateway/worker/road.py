@@ -15,6 +15,7 @@ from core.heads import head_digest
 from core.leaves import Heard
 from core.reasons import MalformedError, Reason
 from gateway.worker.budget import Budget
+from gateway.worker.flow import CREDIT
 from gateway.worker.frames import (
     Chunk,
     Credit,
@@ -112,7 +113,6 @@ class Road:
         member: str,
         own_log: str,
         *,
-        credit: int,
         max_message: int,
         budget: Budget,
         on_sent: Callable[[list[OwnLeaf]], None],
@@ -133,7 +133,6 @@ class Road:
         self.records: list[tuple[AttachmentKind, bytes]] = []
         self.sent_size = 0
         self.receipt_due_us: int | None = None
-        self._credit = credit
         self._max_message = max_message
         self._budget = budget
         self._on_sent = on_sent
@@ -305,14 +304,14 @@ class Road:
         inline = 0
         for leaf in leaves:
             size = len(leaf.payloads)
-            if size <= self._credit and inline + size <= MAX_INLINE_BYTES:
+            if size <= CREDIT and inline + size <= MAX_INLINE_BYTES:
                 leaf.chunked = 0
                 inline += size
                 continue
             leaf.chunked = size
             for at in range(0, size, CHUNK_BYTES):
                 chunks.append(Chunk(leaf.leaf_hash, size, leaf.payloads[at : at + CHUNK_BYTES]))
-            self._credits[leaf.leaf_hash] = self._credit
+            self._credits[leaf.leaf_hash] = CREDIT
         return chunks
 
     def ask(self, question: Outcome) -> None:
@@ -372,16 +371,16 @@ class Road:
         if assembly is None:
             if len(self._assemblies) >= MAX_ASSEMBLIES:
                 raise MalformedError(Reason.FRAME_INVALID, "too many bodies under way")
-            assembly = self._assemblies[chunk.leaf] = _Assembly(chunk.total, self._credit)
+            assembly = self._assemblies[chunk.leaf] = _Assembly(chunk.total, CREDIT)
         assembly.received += len(chunk.data)
         within = assembly.received <= min(assembly.granted, assembly.total)
         if not within or assembly.total != chunk.total or not chunk.data:
             raise MalformedError(Reason.FRAME_INVALID, "a chunk beyond its credit")
         self._keep(assembly, chunk.data)
-        is_short = assembly.granted - assembly.received < self._credit and assembly.granted < assembly.total
+        is_short = assembly.granted - assembly.received < CREDIT and assembly.granted < assembly.total
         if is_short and self.channel:
-            assembly.granted += self._credit
-            self.channel.send_message(encode_credit(chunk.leaf, self._credit))
+            assembly.granted += CREDIT
+            self.channel.send_message(encode_credit(chunk.leaf, CREDIT))
 
     def _keep(self, assembly: _Assembly, data: bytes) -> None:
         """Hold the bytes, or let them pass by: what is too much is refused by name once its frame verifies."""

@@ -76,7 +76,6 @@ class StationLimits:
 
     budget: BudgetLimits
     message_bytes: int
-    credit_bytes: int
     peer_wait_us: int
     head_us: int
     entries_per_s: int
@@ -346,7 +345,6 @@ class Station:
             peer,
             member,
             self.log_id,
-            credit=limits.credit_bytes,
             max_message=limits.message_bytes,
             budget=self.budget,
             limits=limits.road,

@@ -59,9 +59,7 @@ def doubts(clock: Clock) -> Doubts:
 
 def open_road(held: int) -> tuple[Road, Listening]:
     budget = Budget(BudgetLimits(1024, 1024, 1, 1))
-    road = Road(
-        PeerLog(PEER), "BJ/GOV/ANIP", OWN_LOG, credit=1, max_message=1, budget=budget, on_sent=lambda _: None
-    )
+    road = Road(PeerLog(PEER), "BJ/GOV/ANIP", OWN_LOG, max_message=1, budget=budget, on_sent=lambda _: None)
     channel = Listening()
     road.open(channel, OWN_LOG, held)
     return road, channel

@@ -12,6 +12,7 @@ from core.leaves import parse_heard
 from core.payloads import Payload
 from core.reasons import MalformedError, Reason
 from gateway.worker.budget import Budget, BudgetLimits
+from gateway.worker.flow import CREDIT
 from gateway.worker.frames import Chunk, Credit, UnverifiedFrame, decode_message
 from gateway.worker.leaves import OwnLeaf, heard_body, taken_body
 from gateway.worker.link import MAX_FRAME_MESSAGE_BYTES
@@ -28,7 +29,6 @@ from gateway.worker.trust import TrustView
 from gateway.worker.turn import BATCH
 from tests.support.worker_country import NOW_MS, WorkerCountry, WrittenLog
 
-CREDIT = 256 * 1024
 MAX_MESSAGE = 1024 * 1024
 
 
@@ -94,7 +94,6 @@ def road(
         PeerLog("1" * 64),
         "BJ/GOV/ANIP",
         own.log,
-        credit=CREDIT,
         max_message=MAX_MESSAGE,
         budget=budget,
         on_sent=on_sent,

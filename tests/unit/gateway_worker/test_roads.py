@@ -82,7 +82,6 @@ class Table:
             PeerLog(log, cast(Any, None)),
             member,
             "f" * 64,
-            credit=1,
             max_message=1,
             budget=cast(Any, None),
             on_sent=never,

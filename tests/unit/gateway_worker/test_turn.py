@@ -32,7 +32,6 @@ def test_only_an_admitted_service_gets_a_day_key(kind: Kind, verdict: str, servi
         PeerLog(HASH),
         "BJ/GOV/PNS",
         OWN_LOG,
-        credit=1024,
         max_message=1024,
         budget=budget,
         on_sent=lambda _: None,

@@ -436,6 +436,22 @@ def test_call_takes_its_data_from_a_file_and_streams_line_by_line(
     assert result.stdout.splitlines() == ['{"lastWord": "un"}', '{"lastWord": "deux"}']
 
 
+def test_call_shows_what_came_before_a_stream_broke(country: Country, called: int, tmp_path: Path) -> None:
+    """Each response stands there as it came; then what went wrong, and which exchange to ask about."""
+    (tmp_path / "words").write_text('{"lastWord":"un"}\n{"lastWord":"deux"}\n{}\n', encoding="utf-8")
+    given = ("--purpose", "P01", "--data", f"@{tmp_path / 'words'}")
+
+    shown = call(country, called, *given, method="Chat", code=1)
+    told = call(country, called, *given, "--output", "json", method="Chat", code=1)
+
+    assert shown.stdout.splitlines() == ['{"lastWord": "un"}', '{"lastWord": "deux"}']
+    assert "PEER_LOST" in shown.stderr
+    assert EXCHANGE in shown.stderr
+    document = json.loads(told.stdout)
+    assert document["reason"] == "PEER_LOST"
+    assert document["responses"] == [{"lastWord": "un"}, {"lastWord": "deux"}]
+
+
 def test_call_tells_a_refusal_with_reason_remedy_and_exchange(country: Country, called: int) -> None:
     """Exit 1; both languages can be asked for."""
     french = call(country, called, code=1)

@@ -108,8 +108,16 @@ class Door(grpc.GenericRpcHandler):
         return list(requests)[-1]
 
     def _chat(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """Echoes until it is given nothing to say: there it breaks, as where a road is lost."""
         self._begin(context)
-        yield from requests
+        for request in requests:
+            if not request:
+                text, details = describe(
+                    Reason.PEER_LOST, language="fr", exchange_id=EXCHANGE, delivery="unknown", side="consumer"
+                )
+                context.set_trailing_metadata((("grpc-status-details-bin", details),))
+                context.abort(grpc.StatusCode.UNAVAILABLE, text)
+            yield request
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ class Trail:
     """
 
     def __init__(self, directory: Path, head_file: Path | None = None) -> None:
-        self._reader = LogReader(directory, on_head=self._take_head)
+        self._reader = LogReader(directory, on_head=self._take_head, follows_bodies=False)
         self._head_file = head_file
         self._frames_at = array("Q")
         self._records: OrderedDict[int, dict[str, FrameRecord]] = OrderedDict()

@@ -61,6 +61,7 @@ class Run:
     order: random.Random
     variants: list[Variant]
     rows: Rows = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
     def measure_all(self, progress: Progress) -> None:
         """Lean ends first, then the stock ones: between them the backends change."""
@@ -93,10 +94,18 @@ class Run:
                 mine = [variant for variant in self.variants if _takes(variant, point)]
                 for variant in self.order.sample(mine, len(mine)):
                     progress.update(task, description=f"{variant.name}, {point}")
-                    row = measure(self.processes, variant, _shortened(variant, point), self.seconds)
-                    self.rows.setdefault((variant.name, point), []).append(replace(row, point=point))
+                    self._measure_one(variant, point, number)
                     progress.advance(task)
             progress.console.print(f"round {number + 1} of {self.rounds}: {time.monotonic() - begun:.0f} s")
+
+    def _measure_one(self, variant: Variant, point: Point, number: int) -> None:
+        """One row more; one that cannot be had is told at the end, and costs the others nothing."""
+        try:
+            row = measure(self.processes, variant, _shortened(variant, point), self.seconds)
+        except BenchError as error:
+            self.faults.append(f"{variant.name}, {point}: {error}")
+            return
+        self.rows.setdefault((variant.name, point), []).append(replace(row, point=point, round=number))
 
 
 def _takes(variant: Variant, point: Point) -> bool:
@@ -181,14 +190,14 @@ def _is_loaded(workers: int, point: Point) -> bool:
 
 def _measured(
     options: argparse.Namespace, points: Sequence[Point], console: Console
-) -> tuple[Rows, dict[str, float]]:
+) -> tuple[Rows, dict[str, float], list[str]]:
     if options.only_proofs:
-        return {}, {}
+        return {}, {}, []
     with _standing(options, points, console) as (processes, variants, at_rest):
         run = Run(processes, points, options.rounds, options.seconds, random.Random(options.seed), variants)
         with Progress(console=console, transient=True) as progress:
             run.measure_all(progress)
-    return run.rows, at_rest
+    return run.rows, at_rest, run.faults
 
 
 def _proved(options: argparse.Namespace, console: Console) -> tuple[Rows, list[Proof]]:
@@ -230,7 +239,7 @@ def main() -> int:
     begun = time.monotonic()
     try:
         points = select(MATRICES[options.matrix], options.rows)
-        rows, at_rest = _measured(options, points, console)
+        rows, at_rest, faults = _measured(options, points, console)
         slow, proofs = _proved(options, console)
     except (BenchError, PartFailedError, TimeoutError, ExchangeError, ValueError) as error:
         console.print(f"bench: {error} (logs in {options.directory})")
@@ -241,12 +250,15 @@ def main() -> int:
     options.show = write_results(options.results, rows, described, verdicts, proofs)
     _show(options, console)
     console.print(f"{time.monotonic() - begun:.0f} s; written to {options.show}")
-    failed = [row for some in rows.values() for row in some if row.bad]
-    for row in failed:
-        console.print(
-            f"{row.variant} {row.point}: {row.bad} of {row.calls} failed, first: {row.first_failure}"
-        )
-    return 1 if failed or any(proof.is_good is False for proof in proofs) else 0
+    faults += [
+        f"{row.variant}, {row.point}: {row.bad} of {row.calls} failed, first: {row.first_failure}"
+        for some in rows.values()
+        for row in some
+        if row.bad
+    ]
+    for fault in faults:
+        console.print(fault)
+    return 1 if faults or any(proof.is_good is False for proof in proofs) else 0
 
 
 if __name__ == "__main__":

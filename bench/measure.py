@@ -81,6 +81,7 @@ class Row:
     generator_us: float
     worker_pss_mib: dict[str, float] = field(default_factory=dict)
     first_failure: str = ""
+    round: int = 0
 
     @property
     def pair_us(self) -> float:
@@ -211,5 +212,14 @@ def median_ratio(
     rows: Sequence[Row], base: Sequence[Row], cost: Callable[[Row], float] = lambda row: row.pair_us
 ) -> float | None:
     """Median over rounds of ``cost`` divided by that of ``base`` in the same round; ``None`` without a round."""
-    ratios = [cost(row) / cost(other) for row, other in zip(rows, base, strict=False) if cost(other)]
+    ratios = ratios_of(rows, base, cost)
     return statistics.median(ratios) if ratios else None
+
+
+def ratios_of(
+    rows: Sequence[Row], base: Sequence[Row], cost: Callable[[Row], float] = lambda row: row.pair_us
+) -> list[float]:
+    """``cost`` divided by that of ``base`` in the same round, for each round that both have."""
+    others = {row.round: row for row in base}
+    pairs = [(row, others[row.round]) for row in rows if row.round in others]
+    return [cost(row) / cost(other) for row, other in pairs if cost(other)]

@@ -16,7 +16,7 @@ from rich import box
 from rich.table import Table
 
 from bench.aims import ENVOY, OURS, PLAIN, Verdict
-from bench.measure import Row, Rows, median_ratio, median_row
+from bench.measure import Row, Rows, median_ratio, median_row, ratios_of
 from bench.points import Point
 from bench.proofs import SLOW_DISK, Proof
 
@@ -128,7 +128,7 @@ def ratios(rows: Rows) -> Table:
 
 
 def _range(ours: Sequence[Row], base: Sequence[Row]) -> str:
-    found = [mine.pair_us / other.pair_us for mine, other in zip(ours, base, strict=False) if other.pair_us]
+    found = ratios_of(ours, base)
     if not found:
         return "-"
     return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"

@@ -8,13 +8,14 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
 
 from bench.generator import Counting, Tally
-from bench.measure import Row, median_ratio, median_row
+from bench.measure import Row, median_ratio, median_row, ratios_of
 from bench.messages import CountedMessages
 from bench.peers import backend_command, commands, envoy_command, nginx_command, proxy_command
 from bench.points import Point
@@ -51,11 +52,13 @@ def test_medians_are_taken_per_process_and_failures_are_kept() -> None:
 
 
 def test_ratios_are_those_of_one_round() -> None:
-    """Each round is compared with the same round of the other, then the median is taken."""
-    ours = [row("a", 10, 10, control=10), row("a", 40, 40), row("a", 30, 30)]
-    theirs = [row("b", 10, 10), row("b", 20, 20), row("b", 10, 10)]
+    """Each round is compared with the same of the other, then the median is taken; rounds that one lacks are left out."""
+    ours = [replace(row("a", cost, cost, control=10), round=n) for n, cost in enumerate((10, 40, 30))]
+    theirs = [replace(row("b", cost, cost), round=n) for n, cost in enumerate((10, 20, 10))]
 
+    assert ratios_of(ours, theirs) == [1.0, 2.0, 3.0]
     assert median_ratio(ours, theirs) == 2.0
+    assert ratios_of([ours[0], ours[2]], theirs[1:]) == [3.0]
     assert median_ratio(ours[:1], theirs[:1], lambda row: row.pair_with_control_us) == 1.5
     assert median_ratio([], []) is None
 

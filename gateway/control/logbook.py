@@ -6,6 +6,7 @@ proofs under the newest signed head are made here and cost the worker nothing.
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.merkle import consistency_proof, inclusion_proof, root_of
 from core.reasons import ExchangeError, Reason
 from gateway.layout import GatewayDirectory
 from ledger.headfile import read_head_file
+from ledger.places import log_places
 from ledger.reader import LogReader, StoredLeaf
 
 _TAKEN_AT_ONCE: Final = 64
@@ -133,7 +135,7 @@ class LogBook:
         self._directory = directory
         self._lock = threading.Lock()
         self._logs = [WorkerLog(number, directory.log(number)) for number in range(workers)]
-        self._closed = _closed_logs(directory)
+        self._closed = _unwritten_logs(directory, workers)
 
     @property
     def logs(self) -> list[WorkerLog]:
@@ -142,7 +144,7 @@ class LogBook:
 
     @property
     def closed(self) -> list[WorkerLog]:
-        """The logs that others succeeded."""
+        """The logs that others succeeded, and those of workers that are no more: nobody writes to them."""
         return self._closed
 
     def of(self, worker: int, log_id: str) -> WorkerLog:
@@ -151,7 +153,7 @@ class LogBook:
             found = self._logs[worker]
             if log_id and found.log_id and found.log_id != log_id:
                 found = self._logs[worker] = WorkerLog(worker, self._directory.log(worker))
-                self._closed = _closed_logs(self._directory)
+                self._closed = _unwritten_logs(self._directory, len(self._logs))
             return found
 
     def require(self, log_id: str) -> WorkerLog:
@@ -168,11 +170,14 @@ class LogBook:
         return found[0]
 
 
-def _closed_logs(directory: GatewayDirectory) -> list[WorkerLog]:
+def _unwritten_logs(directory: GatewayDirectory, workers: int) -> list[WorkerLog]:
+    """Those that were closed, and those of workers that ``gateway.toml`` names no more."""
     found = []
-    for place in directory.closed():
-        log = WorkerLog(place.worker, place.segments)
-        head = read_head_file(place.head_file)
-        log.take_head(head.decode("ascii") if head else "")
-        found.append(log)
+    with suppress(ExchangeError):  # a gateway whose first log is lost has none yet
+        for place in log_places(directory.root):
+            if place.is_closed or place.worker >= workers:
+                log = WorkerLog(place.worker, place.segments)
+                head = read_head_file(place.head_file)
+                log.take_head(head.decode("ascii") if head else "")
+                found.append(log)
     return found

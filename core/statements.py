@@ -30,6 +30,8 @@ from core.times import MAX_TIME_MS
 MAX_STATEMENT_BYTES: Final = 16 * 1024
 # What a database and other languages hold as a signed integer.
 _MAX_NUMBER: Final = 2**63 - 1
+# Of segments; who counts one more must not leave that range.
+_MAX_SEQUENCE: Final = 2**62
 
 Kind = Literal["request", "response", "refusal", "cancel", "deadline", "abandon", "outcome"]
 Basis = Literal["claimed", "verified"]
@@ -241,9 +243,11 @@ def check_statement(statement: Statement) -> None:
 def _check(s: Statement) -> None:
     if s.v != 1 or not 1 <= s.attempt <= _MAX_NUMBER or not 0 <= s.issued_at <= MAX_TIME_MS:
         raise MalformedStatementError("value out of range")
-    for count in (s.sequence, s.deadline_us, s.heard, s.records):
+    for count in (s.deadline_us, s.records):
         if count is not None and not 0 <= count <= _MAX_NUMBER:
             raise MalformedStatementError("value out of range")
+    if not 0 <= s.sequence <= _MAX_SEQUENCE or not 0 <= (s.heard or 0) <= _MAX_SEQUENCE:
+        raise MalformedStatementError("value out of range")
     _check_recurring(
         s.from_,
         s.to,
@@ -332,6 +336,15 @@ def _check_request(s: Statement) -> None:
         raise MalformedStatementError("a request has a response's field")
 
 
+def _check_response(s: Statement) -> None:
+    # Every segment of an answer says something: initial metadata, messages, or the end. Else a provider could have us
+    # log for ever what costs it no credit.
+    if None in (s.request, s.to, s.heard) or s.reason or not s.payloads:
+        raise MalformedStatementError("a response lacks a field, or has a refusal's")
+    if s.final is (s.status is None):
+        raise MalformedStatementError("a response has a status when it is final, and only then")
+
+
 def _check_kind(s: Statement) -> None:
     """What each kind must and must not say."""
     if s.status is not None and not 0 <= s.status <= 16:
@@ -341,8 +354,7 @@ def _check_kind(s: Statement) -> None:
     if s.kind == "request":
         _check_request(s)
     elif s.kind == "response":
-        if s.request is None or s.to is None or s.heard is None or (s.final and s.status is None) or s.reason:
-            raise MalformedStatementError("a response lacks a field, or has a refusal's")
+        _check_response(s)
     elif s.kind == "refusal":
         if s.reason is None or s.status is None or (s.to is not None and s.request is None):
             raise MalformedStatementError("a refusal lacks a field")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from core.reasons import MalformedError, Reason
 from core.statements import BOUND_FIELDS, Statement
 
 MAX_MESSAGES: Final = 64
+MAX_BYTES: Final = 256 * 1024
 
 # What a later segment repeats of the first of its direction.
 REPEATED_FIELDS: Final = (*BOUND_FIELDS, "from_", "to", "encoding")
@@ -22,6 +23,11 @@ class SegmentError(MalformedError):
 
     def __reduce__(self) -> tuple[type[MalformedError], tuple[Reason, str]]:
         return (MalformedError, (self.reason, str(self)))
+
+
+def is_well_cut(sizes: Sequence[int]) -> bool:
+    """Whether messages of these sizes may stand in one segment; a longer one stands alone."""
+    return len(sizes) <= 1 or (len(sizes) <= MAX_MESSAGES and sum(sizes) <= MAX_BYTES)
 
 
 def is_segment(statement: Statement) -> bool:

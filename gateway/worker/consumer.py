@@ -80,7 +80,7 @@ class Consumer:
             return
         call.program = caller.program
         view = self._parts.trust
-        if view is not None and view.takes_stream(call.path):
+        if view is not None and view.takes_stream(call.path, call.metadata):
             call.expect_stream()
             self._begin(call, caller, [], Flow())
 
@@ -164,7 +164,6 @@ class Consumer:
         while self._requests and not turn.is_full:
             batch = turn.batch(self._requests, _size_of)
             self._write_requests(turn, [one for one in batch if self._is_ready(turn, one)])
-        self.streams.plan(turn)
 
     def _read_claims(self, turn: Turn, arrivals: list[Exchange]) -> None:
         """1, second half: what a program claims must be in order, and its own."""
@@ -259,6 +258,7 @@ class Consumer:
                 self.streams.begin(exchange)
         salted = [self._parts.salted(one.claims.passed, one.messages) for one in exchanges]
         for exchange, (_, digests) in zip(exchanges, salted, strict=True):
+            exchange.messages = []  # they are in the payloads now
             to = exchange.road.peer.log if exchange.road else None
             exchange.statement = self._statement(turn, exchange, "request", to, digests)
         sayings = [
@@ -448,6 +448,9 @@ class Consumer:
         named = grant.agreement.terms.provider.member_key
         if gateway is None or not view.is_party(gateway, grant.provider, named):
             return Reason.PEER_NOT_REGISTERED
+        flow, heard = exchange.flow, statement.heard
+        if not (heard in (0, None) if flow is None else flow.is_possible(heard)):
+            return Reason.STATEMENT_INVALID
         is_first, is_last = statement.sequence == 0, statement.final
         is_stream = grant.provision.method.server_streaming and statement.kind == "response"
         if not (is_stream or (is_first and is_last)):
@@ -462,26 +465,26 @@ class Consumer:
 
     def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
         """14 Everything is durable: the programs get their answers."""
-        good: list[tuple[ProgramCall, Exchange, VerifiedEntry, Statement]] = []
-        for exchange, entry, reason in answered:
-            statement = entry.statement
-            if reason is None and statement is not None and not statement.final:
-                if exchange.phase is not Phase.CLOSED:
-                    good.append((exchange.call, exchange, entry, statement))
-                continue
-            call = self._close(exchange)
-            if call is None:
-                continue  # the program went while the commit ran: nothing more is logged, ``taken`` stands
-            if reason is not None or statement is None:
-                self._end(call, reason or Reason.RESPONSE_INVALID, exchange, "delivered")
-            elif statement.kind == "refusal":
+        # Whose program went while the commit ran: nothing more is logged, ``taken`` stands.
+        due = [one for one in answered if one[0].phase is not Phase.CLOSED]
+        answers = [
+            self._answer(exchange, entry, statement)
+            if reason is None and (statement := entry.statement) is not None and statement.kind == "response"
+            else None
+            for exchange, entry, reason in due
+        ]
+        # In the order in which they were said: the end of a stream stands behind its segments.
+        for (exchange, entry, reason), answer in zip(due, answers, strict=True):
+            call, statement = exchange.call, entry.statement
+            if exchange.phase is Phase.CLOSED:
+                continue  # by a segment before
+            if statement is None or statement.final or reason is not None:
+                self._close(exchange)
+            if reason is None and statement is not None and statement.kind == "refusal":
                 self._tell_refusal(call, exchange, statement)
-            else:
-                good.append((call, exchange, entry, statement))
-        answers = [self._answer(exchange, entry, statement) for _, exchange, entry, statement in good]
-        for (call, exchange, entry, statement), answer in zip(good, answers, strict=True):
-            if answer is None:
-                self._end(call, Reason.RESPONSE_INVALID, exchange, "delivered")
+                continue
+            if answer is None or statement is None:
+                self._end(call, reason or Reason.RESPONSE_INVALID, exchange, "delivered")
                 self._abort(exchange, "abandon", Reason.RESPONSE_INVALID)  # unless that was its last segment
                 continue
             initial, ending = answer

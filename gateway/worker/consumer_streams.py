@@ -11,11 +11,11 @@ from typing import Final, Protocol
 import msgspec
 
 from core.payloads import Metadata
-from core.reasons import Reason
+from core.reasons import ExchangeError, Reason
 from core.statements import Kind, Statement
 from gateway.worker.callers import is_admitted
 from gateway.worker.exchange import Exchange, Messages, Parts, Phase, ProgramCall
-from gateway.worker.flow import LOW, SEGMENTS_A_TURN, Flow, Rota, cost_of
+from gateway.worker.flow import LOW, MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
@@ -56,10 +56,11 @@ class ConsumerStreams:
 
     def put(self, exchange: Exchange, flow: Flow, flag: int, data: bytes) -> None:
         """A message of the program waits for its segment."""
-        if not self._parts.budget.take_bytes(exchange.holder, len(data)):
+        cost = len(data) + MESSAGE_COST
+        if not self._parts.budget.take_bytes(exchange.holder, cost):
             self._abort(exchange, "cancel", Reason.LIMIT_EXCEEDED)
             return
-        exchange.size += len(data)
+        exchange.size += cost
         flow.outbox.put(flag, data)
         # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
         exchange.call.hold()
@@ -73,17 +74,17 @@ class ConsumerStreams:
     def begin(self, exchange: Exchange) -> None:
         """Segment 0 takes what has come by now; the one message of a request ends its direction."""
         flow = exchange.flow
-        if flow is None:
-            flow = exchange.flow = Flow()
-            for flag, data in exchange.messages:
-                flow.outbox.put(flag, data)
-            flow.outbox.is_ended = True
-        exchange.messages, _, _ = flow.next_segment()
-        self._let_go(exchange, flow, exchange.messages)
+        if flow is not None:
+            exchange.messages, _, _ = flow.next_segment()
+            self._let_go(exchange, flow, cost_of(exchange.messages))
+            return
+        flow = exchange.flow = Flow()
+        flow.next_to_say, flow.is_final_said = 1, True
+        flow.outbox.is_ended = True
+        self._let_go(exchange, flow, exchange.size)
 
-    def _let_go(self, exchange: Exchange, flow: Flow, messages: Messages) -> None:
+    def _let_go(self, exchange: Exchange, flow: Flow, size: int) -> None:
         """Messages are on their way into the log: the program's window may open again."""
-        size = sum([len(data) for _, data in messages])
         exchange.size -= size
         self._parts.budget.give_bytes(exchange.holder, size)
         if not flow.outbox:
@@ -99,22 +100,23 @@ class ConsumerStreams:
 
     def plan(self, turn: Turn) -> None:
         """A few segments of each stream."""
-        for exchange, flow in self._rota.take():
-            road = exchange.road
-            if exchange.phase is not Phase.SENT or road is None:
-                continue
-            if not turn.is_full and not road.is_backed_up:
-                self._say(turn, exchange, flow, road)
-            if flow.has_segment:
-                self._rota.put_back(exchange, flow)
+        self._rota.plan(
+            lambda exchange, flow: self._say(turn, exchange, flow),
+            lambda exchange, flow: exchange.phase is Phase.SENT and flow.has_segment,
+        )
 
-    def _say(self, turn: Turn, exchange: Exchange, flow: Flow, road: Road) -> None:
-        asked, view, due_us = exchange.statement, self._parts.trust, exchange.deadline_us
-        if asked is None:
-            return
-        for _ in range(SEGMENTS_A_TURN):
-            if not flow.has_segment or turn.is_full:
-                break
+    def _say(self, turn: Turn, exchange: Exchange, flow: Flow) -> bool:
+        asked, view, due_us, road = (
+            exchange.statement,
+            self._parts.trust,
+            exchange.deadline_us,
+            exchange.road,
+        )
+        if asked is None or road is None or exchange.phase is not Phase.SENT or road.is_backed_up:
+            return False
+        count = 0
+        while count < SEGMENTS_A_TURN and not turn.is_full and flow.has_segment:
+            count += 1
             messages, sequence, final = flow.next_segment()
             payloads, digests = self._parts.salted(None, messages)
             segment = _replace(
@@ -130,7 +132,8 @@ class ConsumerStreams:
             )
             turn.say(segment, road, payloads)
             self._parts.counters["segments_said"] += 1
-            self._let_go(exchange, flow, messages)
+            self._let_go(exchange, flow, cost_of(messages))
+        return count > 0
 
     def on_credit(self, road: Road, request: bytes, credit: int) -> None:
         """The provider's side has room for more of a stream."""
@@ -146,15 +149,16 @@ class ConsumerStreams:
         flow, statement = exchange.flow, entry.statement
         if flow is None or statement is None or statement.kind == "refusal":
             return None
-        if statement.sequence != flow.heard:
-            return Reason.STATEMENT_INVALID
-        flow.heard += 1
         messages = messages_of(entry, statement)
-        if not flow.intake.admits(messages):
-            return Reason.LIMIT_EXCEEDED
-        size = cost_of(messages)
+        if not flow.follows(statement.sequence, statement.encoding, messages):
+            return Reason.STATEMENT_INVALID
+        try:
+            size = flow.intake.take(messages)
+        except ExchangeError as error:
+            return error.reason
         if not self._parts.budget.take_bytes(exchange.holder, size):
             return Reason.LIMIT_EXCEEDED
+        flow.heard(statement.encoding, final=statement.final)
         exchange.size += size
         self._parts.counters["segments_heard"] += 1
         return None

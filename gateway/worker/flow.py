@@ -8,9 +8,11 @@ counts, so that credit on its way can only make the sender wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
+from core.reasons import ExchangeError, Reason
+from core.streams import MAX_BYTES, MAX_MESSAGES, is_well_cut
 from gateway.worker.wire import Message
 
 CREDIT: Final = 256 * 1024
@@ -18,7 +20,6 @@ CREDIT: Final = 256 * 1024
 LOW: Final = CREDIT // 4
 """Below this one message of any size may follow; and so much may a receiver gather before it gives back."""
 MESSAGE_COST: Final = 64
-SEGMENT_MESSAGES: Final = 64
 SEGMENTS_A_TURN: Final = 8
 """Of one stream, before the others have theirs."""
 
@@ -34,16 +35,14 @@ class Outbox:
     """Messages of our program or adapter that are not committed yet, oldest first.
 
     Attributes:
-        waiting: Their bytes.
         is_ended: Our side sends no more.
     """
 
-    __slots__ = ("_messages", "_outstanding", "is_ended", "waiting")
+    __slots__ = ("_messages", "_outstanding", "is_ended")
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
         self._outstanding = 0
-        self.waiting = 0
         self.is_ended = False
 
     def __bool__(self) -> bool:
@@ -57,26 +56,23 @@ class Outbox:
     def put(self, flag: int, data: bytes) -> None:
         """Add a message behind the others."""
         self._messages.append((flag, data))
-        self.waiting += len(data)
 
     def take(self) -> list[Message]:
         """The messages of the next segment: as many as it may hold and credit allows, perhaps none."""
         taken: list[Message] = []
         size = 0
-        while self._messages and len(taken) < SEGMENT_MESSAGES:
+        while self._messages and len(taken) < MAX_MESSAGES:
             length = len(self._messages[0][1])
-            if (taken and size + length > CREDIT) or not self._fits(length + MESSAGE_COST):
+            if (taken and size + length > MAX_BYTES) or not self._fits(length + MESSAGE_COST):
                 break
             taken.append(self._messages.popleft())
             self._outstanding += length + MESSAGE_COST
             size += length
-        self.waiting -= size
         return taken
 
     def drop(self) -> None:
         """The stream has ended: nothing of what waits goes out."""
         self._messages.clear()
-        self.waiting = 0
 
     def give_back(self, credit: int) -> None:
         """The peer's side has room again; more than is outstanding is void."""
@@ -100,15 +96,22 @@ class Intake:
         self._gathered = 0
         self.held = 0
 
-    def admits(self, messages: Iterable[Message]) -> bool:
-        """Count a segment in; false if the peer went past its credit."""
+    def take(self, messages: Iterable[Message]) -> int:
+        """Count a segment in, or nothing of it; returns its cost.
+
+        Raises:
+            ExchangeError: ``LIMIT_EXCEEDED``: the peer went past its credit.
+        """
+        outstanding = self._outstanding
         for _, data in messages:
             cost = len(data) + MESSAGE_COST
-            if self._outstanding + cost > CREDIT and self._outstanding >= LOW:
-                return False
-            self._outstanding += cost
-            self.held += cost
-        return True
+            if outstanding + cost > CREDIT and outstanding >= LOW:
+                raise ExchangeError(Reason.LIMIT_EXCEEDED, "past the credit of this direction")
+            outstanding += cost
+        cost = outstanding - self._outstanding
+        self._outstanding = outstanding
+        self.held += cost
+        return cost
 
     def taken(self, queued: int) -> int:
         """All but ``queued`` bytes have been taken by our side; returns how much that is since the last time."""
@@ -132,31 +135,37 @@ class Flow:
     Attributes:
         outbox: From our program or adapter to the peer.
         intake: From the peer to our program or adapter.
-        said: Sequence of the next segment that we say.
-        heard: Sequence of the next segment that we hear.
+        next_to_say: Sequence of the next segment that we say.
+        next_to_hear: Sequence of the next segment that we hear.
         handed_on: Sequence of the last segment of the peer that was handed to our program or adapter; ``None`` before.
+        peer_has: What the peer said last that it handed on of ours; ``None`` before.
+        encoding: grpc-encoding of the peer's direction, which stays; ``None`` before its segment 0.
         is_final_said: Our direction has its final segment.
         is_final_heard: The peer's direction has its final segment.
         is_queued: It waits for its turn to say a segment.
     """
 
     __slots__ = (
+        "encoding",
         "handed_on",
-        "heard",
         "intake",
         "is_final_heard",
         "is_final_said",
         "is_queued",
+        "next_to_hear",
+        "next_to_say",
         "outbox",
-        "said",
+        "peer_has",
     )
 
     def __init__(self) -> None:
         self.outbox = Outbox()
         self.intake = Intake()
-        self.said = 0
-        self.heard = 0
+        self.next_to_say = 0
+        self.next_to_hear = 0
         self.handed_on: int | None = None
+        self.peer_has: int | None = None
+        self.encoding: str | None = None
         self.is_final_said = False
         self.is_final_heard = False
         self.is_queued = False
@@ -170,10 +179,35 @@ class Flow:
 
     def next_segment(self) -> tuple[list[Message], int, bool]:
         """The next segment to say: its messages, its sequence, and whether it is final."""
-        messages, sequence = self.outbox.take(), self.said
-        self.said += 1
+        messages, sequence = self.outbox.take(), self.next_to_say
+        self.next_to_say += 1
         self.is_final_said = self.outbox.is_ended and not self.outbox
         return messages, sequence, self.is_final_said
+
+    def follows(self, sequence: int, encoding: str | None, messages: Sequence[Message]) -> bool:
+        """Whether a segment of the peer is the next of its direction, cut as segments are, encoded as those before."""
+        if sequence != self.next_to_hear or self.is_final_heard:
+            return False
+        return (sequence == 0 or encoding == self.encoding) and is_well_cut(
+            [len(data) for _, data in messages]
+        )
+
+    def heard(self, encoding: str | None, *, final: bool) -> None:
+        """It is taken."""
+        self.next_to_hear += 1
+        self.encoding, self.is_final_heard = encoding, final
+
+    def is_possible(self, heard: int | None) -> bool:
+        """Whether the peer can have handed on our segment ``heard`` last: it was said, and what is handed on stays so.
+
+        Takes note of it. A peer that claims more would be believed by whoever reads the log later.
+        """
+        if heard is None:
+            return True
+        if heard >= self.next_to_say or heard < (self.peer_has or 0):
+            return False
+        self.peer_has = heard
+        return True
 
 
 class Rota(Generic[Subject]):
@@ -193,17 +227,21 @@ class Rota(Generic[Subject]):
     def add(self, subject: Subject, flow: Flow) -> None:
         """Let a stream have its turn."""
         if not flow.is_queued:
-            self.put_back(subject, flow)
+            flow.is_queued = True
+            self._waiting.append((subject, flow))
             self._wake()
 
-    def put_back(self, subject: Subject, flow: Flow) -> None:
-        """It has more to say, behind the others with the next turn."""
-        flow.is_queued = True
-        self._waiting.append((subject, flow))
+    def plan(self, say: Callable[[Subject, Flow], bool], has_more: Callable[[Subject, Flow], bool]) -> None:
+        """Let each stream say something; ``say`` tells whether it had its turn.
 
-    def take(self) -> list[tuple[Subject, Flow]]:
-        """All that wait."""
+        Those that have more come again with the next turn: who was passed over first, who had his turn behind them.
+        """
         waiting, self._waiting = self._waiting, []
-        for _, flow in waiting:
-            flow.is_queued = False
-        return waiting
+        passed_over: list[tuple[Subject, Flow]] = []
+        served: list[tuple[Subject, Flow]] = []
+        for subject, flow in waiting:
+            had_turn = say(subject, flow)
+            flow.is_queued = has_more(subject, flow)
+            if flow.is_queued:
+                (served if had_turn else passed_over).append((subject, flow))
+        self._waiting = [*passed_over, *served, *self._waiting]

@@ -18,6 +18,7 @@ import base64
 import hashlib
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -127,8 +128,14 @@ class StreamSink(Protocol):
         """The stream is gone. Called exactly once; an ``ErrorCode`` or whatever number the peer sent."""
 
 
-# One for all connections of the process: asyncio asks for it, fills it and says so with nothing in between.
-_inbox: Final = memoryview(bytearray(_READ_BYTES))
+class _Inbox(threading.local):
+    """What a loop reads into, one for all its connections: asyncio fills it and says so with nothing in between."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+
+
+_inbox: Final = _Inbox()
 
 Accept = Callable[["Http2Connection", int, Headers, bool], StreamSink]
 Closed = Callable[["Http2Connection"], None]
@@ -255,7 +262,7 @@ class Http2Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where asyncio is to read into what comes next."""
-        return _inbox
+        return _inbox.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Feed the engine, which keeps nothing of the buffer, and hand its events to the streams."""
@@ -264,7 +271,7 @@ class Http2Connection(asyncio.BufferedProtocol):
         if self.closed_because is not None:
             return
         try:
-            self._h2.receive_data(_inbox[:nbytes])
+            self._h2.receive_data(_inbox.buffer[:nbytes])
         except ngh2.DenialOfServiceError:
             self.close(ClosedBecause.PEER_ABUSE)
             return

@@ -46,6 +46,7 @@ class Pipeline:
         self._arrived: deque[tuple[Road, UnverifiedFrame | Outcome, int]] = deque()
         self._held: dict[Road, None] = {}
         self._startup: deque[Callable[[Turn], None]] = deque()
+        self._streams_first = False
         self._rechecked_us = parts.clock.monotonic_us()
         self.consumer = Consumer(parts, doubts)
         self.provider = Provider(parts)
@@ -136,8 +137,18 @@ class Pipeline:
         for road in [one for one in self._held if not self._arrivals.is_full(one.member)]:
             del self._held[road]
             road.resume()
+        # By turns, so that neither open streams nor calls that begin and end can keep the others out of full turns.
+        self._streams_first = not self._streams_first
+        if self._streams_first:
+            self._plan_streams(turn)
         self.provider.plan(turn)
         self.consumer.plan(turn)
+        if not self._streams_first:
+            self._plan_streams(turn)
+
+    def _plan_streams(self, turn: Turn) -> None:
+        self.consumer.streams.plan(turn)
+        self.provider.streams.plan(turn)
 
     def _hear(self, turn: Turn, road: Road, entries: list[VerifiedEntry], arrived_us: int) -> None:
         """What a frame says, by kind; receipts were kept by ``accept`` beside the leaves that they are about.

@@ -15,7 +15,7 @@ from core.statements import Kind, Statement
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
 from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
-from gateway.worker.flow import Flow, cost_of
+from gateway.worker.flow import Flow
 from gateway.worker.frames import Outcome
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.provider_streams import ProviderStreams
@@ -98,9 +98,10 @@ class Provider:
             reason = Reason.REPLAYED
         flow, streams_answer = self.streams.flow_of(statement) if reason is None else (None, False)
         if flow is not None:
-            messages = entry.parts[1:]
-            size = cost_of(messages)
-            reason = None if flow.intake.admits(messages) else Reason.LIMIT_EXCEEDED
+            try:
+                size = self.streams.first_cost(flow, entry.parts[1:])
+            except ExchangeError as error:
+                reason = error.reason
         if reason is None and not self._parts.budget.take_call(road.member, size):
             reason = Reason.LIMIT_EXCEEDED
         if reason is not None:
@@ -342,7 +343,6 @@ class Provider:
             self._answer_all(
                 turn, [(one, one.answer) for one in batch if one.answer is not None and not _must_wait(one)]
             )
-        self.streams.plan(turn)
         if self._paused:
             self._resume()
 
@@ -458,7 +458,7 @@ class Provider:
             payloads=payloads,
             nonce=self._parts.nonce(),
             request=request.hex(),
-            heard=(flow.handed_on if flow is not None else 0) or 0,
+            heard=_handed_on(asked, flow),
             status=answer.status if answer else None,
         )
 
@@ -474,10 +474,13 @@ class Provider:
         if not ours and not self._parts.entries.take(road.member, turn.now_us):
             return  # endings of nothing must not fill our log: summed in one note (PROTOCOL M17)
         reason = self._parts.objection_to(road, entry, statement)
+        if reason is None and service is not None and ours and not _is_possible(service, statement):
+            reason = Reason.STATEMENT_INVALID
         turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
         ends = _ENDS.get(statement.kind)
-        if reason is None and ends is not None and service is not None and ours:
-            self.end_service(service, ends)
+        if ends is not None and service is not None and ours:
+            # Refused or not, whoever says that it ends does not wait for it any more.
+            self.end_service(service, reason or ends)
 
     def on_tick(self, now_us: int) -> None:
         """End what is overdue at the adapter; take up answers whose road has room again."""
@@ -580,6 +583,18 @@ _ENDS: Final = {
 # Of these the adapter has nothing: it was away, or the queue before it was full.
 _NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
 _replace = msgspec.structs.replace
+
+
+def _handed_on(asked: Statement, flow: Flow | None) -> int | None:
+    """The last request segment that the adapter was handed; ``None``: a restart forgot how many of several it was."""
+    if flow is not None:
+        return flow.handed_on or 0
+    return 0 if asked.final else None
+
+
+def _is_possible(service: Service, ending: Statement) -> bool:
+    """Whether the consumer can have handed on what its ending says: no more than we said to it."""
+    return ending.heard is None if service.flow is None else service.flow.is_possible(ending.heard)
 
 
 def _must_wait(service: Service) -> bool:

@@ -6,19 +6,22 @@ segment of an answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final, Protocol
 
 from core.payloads import Metadata
-from core.reasons import Reason
+from core.reasons import ExchangeError, Reason
 from core.statements import BOUND_FIELDS, Statement
+from core.streams import is_well_cut
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import passed_on
 from gateway.worker.exchange import Messages, Parts, Phase, Service
-from gateway.worker.flow import LOW, SEGMENTS_A_TURN, Flow, Rota, cost_of
+from gateway.worker.flow import LOW, MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
+from gateway.worker.wire import Message
 
 _bound: Final = attrgetter(*BOUND_FIELDS)
 
@@ -76,8 +79,18 @@ class ProviderStreams:
         if method is None or not (method.client_streaming or method.server_streaming):
             return None, False
         flow = Flow()
-        flow.heard, flow.is_final_heard = 1, statement.final
+        flow.heard(statement.encoding, final=statement.final)
         return flow, method.server_streaming
+
+    def first_cost(self, flow: Flow, messages: Sequence[Message]) -> int:
+        """Count in the messages of segment 0; returns what they cost.
+
+        Raises:
+            ExchangeError: ``STATEMENT_INVALID``: it is not cut as segments are. ``LIMIT_EXCEEDED``: past its credit.
+        """
+        if not is_well_cut([len(data) for _, data in messages]):
+            raise ExchangeError(Reason.STATEMENT_INVALID, "more than a segment may hold")
+        return flow.intake.take(messages)
 
     # --- 7 to 10 ---
 
@@ -100,15 +113,19 @@ class ProviderStreams:
     def _count_in(self, service: Service, entry: VerifiedEntry, statement: Statement) -> Reason | None:
         """What a later segment must be: the next of its stream, about the same call, within its credit and share."""
         flow, limit = service.flow, self._parts.terms.max_message
-        is_next = flow is not None and not flow.is_final_heard and statement.sequence == flow.heard
-        if flow is None or not is_next or _bound(statement) != _bound(service.statement):
+        if flow is None or not flow.follows(statement.sequence, statement.encoding, entry.parts):
+            return Reason.STATEMENT_INVALID
+        if _bound(statement) != _bound(service.statement):
             return Reason.STATEMENT_INVALID
         if any(len(data) > limit for _, data in entry.parts):
             return Reason.MESSAGE_TOO_LARGE
-        size, budget = cost_of(entry.parts), self._parts.budget
-        if not flow.intake.admits(entry.parts) or not budget.take_bytes(service.road.member, size):
+        try:
+            size = flow.intake.take(entry.parts)
+        except ExchangeError as error:
+            return error.reason
+        if not self._parts.budget.take_bytes(service.road.member, size):
             return Reason.LIMIT_EXCEEDED
-        flow.heard, flow.is_final_heard = flow.heard + 1, statement.final
+        flow.heard(statement.encoding, final=statement.final)
         service.size += size
         return None
 
@@ -159,10 +176,11 @@ class ProviderStreams:
 
     def put(self, service: Service, flow: Flow, flag: int, data: bytes) -> None:
         """A message of the adapter waits for its segment."""
-        if not self._parts.budget.take_bytes(service.road.member, len(data)):
+        cost = len(data) + MESSAGE_COST
+        if not self._parts.budget.take_bytes(service.road.member, cost):
             self._ends.end_service(service, Reason.LIMIT_EXCEEDED)
             return
-        service.size += len(data)
+        service.size += cost
         flow.outbox.put(flag, data)
         if service.handle is not None:
             # Until the next segment takes it: the window of HTTP/2 bounds what may wait here.
@@ -179,21 +197,20 @@ class ProviderStreams:
 
     def plan(self, turn: Turn) -> None:
         """A few segments of each stream."""
-        for service, flow in self._rota.take():
-            if service.phase is not Phase.SENT:
-                continue
-            if not turn.is_full and not service.road.is_backed_up:
-                self._say(turn, service, flow)
-            if _has_segment(service, flow):
-                self._rota.put_back(service, flow)
+        self._rota.plan(
+            lambda service, flow: self._say(turn, service, flow),
+            lambda service, flow: service.phase is Phase.SENT and _has_segment(service, flow),
+        )
 
-    def _say(self, turn: Turn, service: Service, flow: Flow) -> None:
+    def _say(self, turn: Turn, service: Service, flow: Flow) -> bool:
         """The last one has the adapter's status, or a refusal stands behind it."""
-        for _ in range(SEGMENTS_A_TURN):
-            if turn.is_full or not _has_segment(service, flow):
-                break
+        if service.phase is not Phase.SENT or service.road.is_backed_up:
+            return False
+        count = 0
+        while count < SEGMENTS_A_TURN and not turn.is_full and _has_segment(service, flow):
+            count += 1
             messages, sequence, is_last = flow.next_segment()
-            size = sum([len(data) for _, data in messages])
+            size = cost_of(messages)
             service.size -= size
             self._parts.budget.give_bytes(service.road.member, size)
             end = service.answer if is_last else None
@@ -209,6 +226,7 @@ class ProviderStreams:
                 self._parts.counters["exchanges_served"] += 1
         if service.handle is not None and not flow.outbox:
             service.handle.resume()
+        return count > 0
 
     def _say_one(
         self, turn: Turn, service: Service, messages: Messages, sequence: int, end: AdapterAnswer | None
@@ -244,4 +262,4 @@ class ProviderStreams:
 
 def _has_segment(service: Service, flow: Flow) -> bool:
     """Whether something may be said now: initial metadata goes ahead of the first message."""
-    return flow.has_segment or (service.is_started and flow.said == 0)
+    return flow.has_segment or (service.is_started and flow.next_to_say == 0)

@@ -27,6 +27,7 @@ from core.documents import digest
 from core.heads import ConfigurationMark
 from core.identifiers import MethodName
 from core.jws import DocumentKind, parse_document
+from core.payloads import Metadata
 from core.reasons import Reason
 from core.registrations import ClosedLog, RegisteredLog, parse_registration, parse_successor
 from core.statements import AgreementMark
@@ -127,7 +128,7 @@ class TrustView:
     suspended_members: frozenset[str]
     _provisions: Mapping[tuple[str, str], Provision]
     _providers: Mapping[str, tuple[str, ...]]
-    _streaming_paths: frozenset[bytes]
+    _streaming_paths: Mapping[bytes, frozenset[bytes]]
     _agreements: Mapping[tuple[str, str, str], tuple[HeldAgreement, ...]]
     _lineage: Mapping[str, frozenset[str]]
     _grants: dict[tuple[str, str | None, str], Grant | Reason] = field(default_factory=dict, repr=False)
@@ -145,9 +146,17 @@ class TrustView:
         """The same view, known to be in force at ``fresh_at``."""
         return replace(self, fresh_at=fresh_at, expires_at=expires_at)
 
-    def takes_stream(self, path: bytes) -> bool:
-        """Whether a method that somebody provides under this HTTP/2 ``:path`` takes more messages than one."""
-        return path in self._streaming_paths
+    def takes_stream(self, path: bytes, metadata: Metadata) -> bool:
+        """Whether the method that a call means, by its HTTP/2 ``:path`` and metadata, takes more messages than one.
+
+        Another provider of the same name says nothing about it. Where several provide it and none is named, the call is
+        refused whatever it sends.
+        """
+        providers = self._streaming_paths.get(path)
+        if providers is None:
+            return False
+        named = next((value for name, value in metadata if name == b"x-road-service"), None)
+        return named is None or named in providers
 
     def is_provided(self, path: bytes) -> bool:
         """Whether somebody provides a method under this HTTP/2 ``:path``."""
@@ -344,9 +353,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),
         _provisions=provisions,
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},
-        _streaming_paths=frozenset(
-            f"/{name}".encode("ascii") for (_, name), one in provisions.items() if one.method.client_streaming
-        ),
+        _streaming_paths=_streaming_paths(provisions),
         _agreements={key: tuple(found) for key, found in agreements.items()},
         _lineage=lineage,
     )
@@ -369,6 +376,16 @@ def hold(entry: AgreementEntry) -> HeldAgreement:
         # Quotas and field masks come with the ministries' issue.
         unsupported=terms.quota is not None or terms.field_mask is not None,
     )
+
+
+def _streaming_paths(provisions: Mapping[tuple[str, str], Provision]) -> dict[bytes, frozenset[bytes]]:
+    """Who provides which method as one that takes a stream, by its HTTP/2 ``:path``."""
+    found: dict[bytes, frozenset[bytes]] = {}
+    for (provider, name), provision in provisions.items():
+        if provision.method.client_streaming:
+            path = f"/{name}".encode("ascii")
+            found[path] = found.get(path, frozenset()) | {provider.encode("ascii")}
+    return found
 
 
 def _gateways(member: MemberDocument) -> Iterable[RegisteredGateway]:

@@ -16,7 +16,7 @@ import pytest
 from core.payloads import encode_metadata
 from core.statements import Statement
 from gateway.worker.flow import CREDIT
-from gateway.worker.frames import encode_credit
+from gateway.worker.frames import UnverifiedEntry, encode_credit
 from tests.support.calls import worker_of
 from tests.support.federation import SERVICE, Federation, calling, metadata
 from tests.support.hostile import heard, outcome_of
@@ -162,6 +162,38 @@ def test_a_segment_that_contradicts_the_first_ends_the_stream(
     assert b"other" not in adapter.got
 
 
+@pytest.mark.parametrize(
+    ("messages", "changes"),
+    [
+        ([b""] * 65, {}),
+        ([b"x" * CREDIT, b"x"], {}),
+        ([b"x"], {"encoding": "gzip"}),
+    ],
+    ids=["65-messages", "too-long", "encoding"],
+)
+def test_a_segment_that_an_auditor_would_refuse_is_refused_here(
+    stream: Stream, messages: list[bytes], changes: dict[str, Any]
+) -> None:
+    """Recorded as taken it would spoil our own log for whoever verifies it."""
+    stream.segment(1, *messages, **changes)
+
+    assert stream.end() == "STATEMENT_INVALID"
+
+
+@pytest.mark.parametrize("heard_of", [1, 2**62])
+def test_an_ending_that_claims_more_than_was_said_is_refused_and_still_ends(
+    stream: Stream, adapter: Adapter, federation: Federation, heard_of: int
+) -> None:
+    until(lambda: bool(adapter.got))
+    stream.segment(
+        0, kind="cancel", request=stream.name, heard=heard_of, reason="CANCELLED", delivery="unknown"
+    )
+
+    assert stream.end() == "STATEMENT_INVALID"
+    assert adapter.told.wait(20)
+    assert verdicts(federation)[-1] == "refused:STATEMENT_INVALID"
+
+
 def test_nothing_comes_behind_the_half_close(
     federation: Federation, consumer: Intruder, adapter: Adapter
 ) -> None:
@@ -293,16 +325,16 @@ class Watched:
         self._request, self.name, _ = provider.requests()[-1]
 
     def say(self, sequence: int, *messages: bytes, **fields: Any) -> None:
+        self._provider.send(self._provider.frame(self.entry(sequence, *messages, **fields)))
+
+    def entry(self, sequence: int, *messages: bytes, **fields: Any) -> tuple[int, UnverifiedEntry]:
         final = fields.get("final", False)
         parts = [INITIAL] if sequence == 0 else []
         parts += [(0, one) for one in messages] + ([INITIAL] if final else [])
         given: dict[str, Any] = {"sequence": sequence, "final": final, "status": 0 if final else None}
         if not parts:
             given["payloads"] = []
-        entry = self._provider.answer(
-            self._request, self.name, fields.pop("parts", parts), **(given | fields)
-        )
-        self._provider.send(self._provider.frame(entry))
+        return self._provider.answer(self._request, self.name, fields.pop("parts", parts), **(given | fields))
 
 
 @pytest.fixture
@@ -331,8 +363,26 @@ def test_an_honest_stream_of_the_intruder_is_taken(watched: Watched) -> None:
         lambda one: one.say(1, b"x", purpose="P02"),
         lambda one: one.say(1, b"x", issue="ACT-OTHER"),
         lambda one: one.say(1, *[b"x"] * 3, payloads=["e" * 64]),
+        lambda one: one.say(1, *[b"x"] * 65),
+        lambda one: one.say(1, b"x", encoding="gzip"),
+        lambda one: one.say(1, b"x", heard=1),
+        lambda one: one.say(1, b"x", heard=2**62),
+        lambda one: one.say(1, b"x", status=0),
+        lambda one: one.say(1),
     ],
-    ids=["gap", "repeated", "purpose", "dossier", "other-digests"],
+    ids=[
+        "gap",
+        "repeated",
+        "purpose",
+        "dossier",
+        "other-digests",
+        "65-messages",
+        "encoding",
+        "heard-what-was-not-said",
+        "heard-absurd",
+        "status-too-early",
+        "empty",
+    ],
 )
 def test_a_spoilt_segment_ends_the_stream_and_is_not_given_to_the_program(
     watched: Watched, provider: Intruder, spoil: Callable[[Watched], None]
@@ -376,6 +426,37 @@ def test_what_comes_behind_the_end_is_late(watched: Watched, asking: Federation)
     watched.say(1, b"more")
 
     until(lambda: heard(asking.pns)[-1].verdict == "late")
+
+
+def test_an_answer_to_a_unary_call_heard_one_segment(provider: Intruder, asking: Federation) -> None:
+    with asking.channel() as channel:
+        call = calling(channel).future(b"?", metadata=metadata(), timeout=10)
+        until(lambda: bool(provider.requests()))
+        request, name, _ = provider.requests()[-1]
+        parts = (INITIAL, (0, b"answer"), INITIAL)
+        provider.send(provider.frame(provider.answer(request, name, parts, heard=7)))
+
+        assert outcome_of(call.result) == "RESPONSE_INVALID"
+
+
+def test_what_was_taken_before_a_refusal_in_the_same_frame_reaches_the_program(
+    watched: Watched, provider: Intruder
+) -> None:
+    segment = watched.entry(0, b"a", b"b")
+    refusal = watched.entry(
+        0,
+        kind="refusal",
+        parts=(),
+        payloads=[],
+        status=14,
+        reason="ADAPTER_LOST",
+        delivery="delivered",
+        final=True,
+    )
+    provider.send(provider.frame(segment, refusal))
+
+    assert [next(watched.call), next(watched.call)] == [b"a", b"b"]
+    assert outcome_of(lambda: rest_of(watched.call)) == "ADAPTER_LOST"
 
 
 def test_a_unary_call_takes_no_second_segment(provider: Intruder, asking: Federation) -> None:

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.worker.flow import CREDIT, LOW, MESSAGE_COST, SEGMENT_MESSAGES, Flow, Intake, Outbox, cost_of
+from core.reasons import ExchangeError, Reason
+from core.streams import MAX_MESSAGES
+from gateway.worker.flow import CREDIT, LOW, MESSAGE_COST, Flow, Intake, Outbox, Rota, cost_of
 
 SIZES = st.one_of(st.integers(0, 100), st.integers(0, 2 * CREDIT), st.sampled_from([LOW, CREDIT, 4 * CREDIT]))
 
@@ -21,9 +23,9 @@ def filled(*sizes: int) -> Outbox:
 
 
 def test_a_segment_closes_at_its_messages() -> None:
-    outbox = filled(*[0] * (SEGMENT_MESSAGES + 1))
+    outbox = filled(*[0] * (MAX_MESSAGES + 1))
 
-    assert (len(outbox.take()), len(outbox.take())) == (SEGMENT_MESSAGES, 1)
+    assert (len(outbox.take()), len(outbox.take())) == (MAX_MESSAGES, 1)
 
 
 def test_a_segment_closes_at_its_bytes_and_a_long_message_stands_alone() -> None:
@@ -63,8 +65,11 @@ def filled_again(outbox: Outbox) -> Outbox:
 def test_a_peer_that_goes_past_its_credit_is_not_admitted() -> None:
     intake = Intake()
 
-    assert intake.admits([(0, b"x" * (CREDIT - MESSAGE_COST))])
-    assert not intake.admits([(0, b"")])
+    assert intake.take([(0, b"x" * (CREDIT - MESSAGE_COST))]) == CREDIT
+    with pytest.raises(ExchangeError) as error:
+        intake.take([(0, b"")])
+    assert error.value.reason is Reason.LIMIT_EXCEEDED
+    assert intake.held == CREDIT  # of what is refused nothing is counted
 
 
 def test_what_is_final_comes_behind_all_messages() -> None:
@@ -98,7 +103,7 @@ def test_every_message_gets_through_and_no_more_is_held_than_allowed(
                 assert segments[-1]
             case "arrive":
                 messages = segments.popleft()
-                assert intake.admits(messages)
+                assert intake.take(messages) == cost_of(messages)
                 arrived += len(messages)
                 queued += cost_of(messages)
                 assert intake.held <= max(CREDIT, LOW + largest)
@@ -117,8 +122,82 @@ def test_every_message_gets_through_and_no_more_is_held_than_allowed(
 @pytest.mark.parametrize("queued", [0, 10, LOW])
 def test_what_is_queued_is_not_given_back(queued: int) -> None:
     intake = Intake()
-    intake.admits([(0, b"x" * CREDIT)])
+    intake.take([(0, b"x" * CREDIT)])
 
     assert intake.taken(queued) == CREDIT + MESSAGE_COST - queued
     assert intake.due() == CREDIT + MESSAGE_COST - queued
     assert intake.due() == 0
+
+
+def test_streams_take_their_turns() -> None:
+    """Where a turn has room for two of five, each of them has said as much after five turns."""
+    rota: Rota[int] = Rota(lambda: None)
+    flows = [Flow() for _ in range(5)]
+    for number, flow in enumerate(flows):
+        rota.add(number, flow)
+    said: list[int] = []
+
+    for _ in range(5):
+        room = 2
+
+        def say(number: int, _: Flow) -> bool:
+            nonlocal room
+            room -= 1
+            if room >= 0:
+                said.append(number)
+            return room >= 0
+
+        rota.plan(say, lambda number, flow: True)
+
+    assert sorted(said) == sorted([*range(5)] * 2)
+
+
+def test_a_stream_stands_in_the_rota_once() -> None:
+    woken: list[bool] = []
+    rota: Rota[str] = Rota(lambda: woken.append(True))
+    flow = Flow()
+    rota.add("one", flow)
+    rota.add("one", flow)
+    seen: list[str] = []
+
+    def say(one: str, _: Flow) -> bool:
+        seen.append(one)
+        return True
+
+    rota.plan(say, lambda one, _: False)
+
+    assert (seen, woken, bool(rota)) == (["one"], [True], False)
+
+
+@pytest.mark.parametrize(
+    ("heard", "is_possible"), [(None, True), (0, True), (1, True), (2, False), (2**62, False)]
+)
+def test_nobody_can_hand_on_what_was_not_said(heard: int | None, is_possible: bool) -> None:
+    flow = Flow()
+    flow.next_to_say = 2
+
+    assert flow.is_possible(heard) is is_possible
+
+
+def test_what_was_handed_on_stays_so() -> None:
+    flow = Flow()
+    flow.next_to_say = 9
+
+    assert [flow.is_possible(heard) for heard in (3, 3, 2, None, 4)] == [True, True, False, True, True]
+
+
+def test_a_segment_follows_in_order_in_one_encoding_and_cut_as_segments_are() -> None:
+    flow, one, many = Flow(), [(0, b"x")], [(0, b"")] * (MAX_MESSAGES + 1)
+    assert not flow.follows(1, "gzip", one)
+    assert flow.follows(0, "gzip", one)
+    flow.heard("gzip", final=False)
+
+    assert flow.follows(1, "gzip", one)
+    assert flow.follows(1, "gzip", [(0, b"x" * (CREDIT + 1))])
+    assert not flow.follows(0, "gzip", one)
+    assert not flow.follows(2, "gzip", one)
+    assert not flow.follows(1, "identity", one)
+    assert not flow.follows(1, "gzip", many)
+    assert not flow.follows(1, "gzip", [(0, b"x" * CREDIT), (0, b"x")])
+    flow.heard("gzip", final=True)
+    assert not flow.follows(2, "gzip", one)

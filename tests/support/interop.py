@@ -7,6 +7,7 @@ needs lies in ``var/interop``, put there by ``make setup-interop``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from adapters.descriptors import STANDARD_SERVICES, standard_set
 from cli.commands import found_country
 from cli.plan import MemberPlan
-from cli.processes import Country, free_base, listens
+from cli.processes import Country, free_base, hold_port, listens
 from core.agreements import Agreement, Bilingual, Party
 from core.clock import SystemClock
 from core.documents import encode
@@ -51,6 +52,15 @@ OFFICIAL: Final = ROOT / "var" / "interop" / "python"
 NODE_MODULES: Final = ROOT / "var" / "interop" / "node" / "node_modules"
 SERVER: Final = ROOT / "tests" / "support" / "official_server.py"
 SMOKE: Final = ROOT / "tests" / "support" / "node" / "smoke.js"
+
+# ``python -m tests.interop.client``, which leaves as soon as it is done: with nothing between it and their server, too,
+# 1 of 400 hangs while its interpreter is taken down, in a finaliser of grpcio that waits for a thread which is gone.
+RUN_CLIENT: Final = """
+import os, runpy, sys
+runpy.run_module("tests.interop.client", run_name="__main__", alter_sys=True)
+sys.stdout.flush()
+os._exit(0)
+"""
 
 CLIENT: Final = "BJ/GOV/PNS/PORTAIL"
 OFFICIAL_SERVER: Final = "BJ/GOV/ANIP/INTEROP"
@@ -202,7 +212,8 @@ class StockServer:
 
     def __init__(self, address: str, credentials: grpc.ServerCredentials) -> None:
         self.health = health.HealthServicer()
-        self._server = grpc.server(futures.ThreadPoolExecutor(8))
+        options = [("grpc.so_reuseport", 0)]
+        self._server = grpc.server(futures.ThreadPoolExecutor(8), options=options)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         names = (HEALTH, REFLECTION)
         serve = grpc.stream_stream_rpc_method_handler(
@@ -239,11 +250,14 @@ class InteropCountry:
 
     def __enter__(self) -> Self:
         try:
-            self._configure()
-            self._country.start_registry()
-            self._publish()
-            self._start_servers()
-            self._country.start_members()
+            with self._country.hold_ports(), contextlib.ExitStack() as held:
+                for address in (self.open_route, self._adapter(0), self._adapter(1)):
+                    held.enter_context(hold_port(address))
+                self._configure()
+                self._country.start_registry()
+                self._publish()
+                self._start_servers()
+                self._country.start_members()
         except BaseException:
             self._stop()
             raise
@@ -395,7 +409,7 @@ class InteropCountry:
         host, _, port = self.open_route.rpartition(":")
         arguments = (f"--server_host={host}", f"--server_port={port}", f"--test_case={name}")
         return subprocess.run(
-            [sys.executable, "-m", "tests.interop.client", *arguments],
+            [sys.executable, "-c", RUN_CLIENT, *arguments],
             cwd=OFFICIAL,
             env=official_environment(),
             capture_output=True,

@@ -298,15 +298,19 @@ def verify_log(
 
 
 def _find(directory: Path, exchange: str) -> Evidence:
-    """Find it; if it is so young that no head covers it, wait for the next one."""
+    """Find it; if it is so young that no head covers it, wait for the next one.
+
+    A stream that goes on has always leaves that none covers: of it, what is covered.
+    """
     from ledger.evidence import Evidence
 
     until = time.monotonic() + _HEAD_WAIT_S
     while True:
+        is_late = time.monotonic() > until
         try:
-            return Evidence(directory, exchange)
+            return Evidence(directory, exchange, partial=is_late)
         except ExchangeError as error:
-            if error.reason is not Reason.PROOF_INVALID or time.monotonic() > until:
+            if error.reason is not Reason.PROOF_INVALID or is_late:
                 raise
             time.sleep(0.2)
 

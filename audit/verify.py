@@ -99,6 +99,8 @@ _NOT_COVERED: Final = Text(
 # How parsers refuse: ours with ExchangeError, the X.509 library in these ways.
 _UNREADABLE: Final = (UnsupportedAlgorithm, x509.InvalidVersion, *UNREADABLE)
 _Side = Literal["consumer", "provider"]
+# Those of both sides, for each attempt at another worker or gateway; far more than any exchange names.
+_MAX_LOGS: Final = 256
 _DISCOVERED: Final = ("certificates/", "configuration/")
 
 
@@ -659,8 +661,12 @@ def _sides(case: _Case) -> list[tuple[_Side, _Registered]]:
             logs[one.statement.from_] = ("consumer", one.statement.client)
             if one.statement.to is not None:
                 logs[one.statement.to] = ("provider", one.statement.service)
+    if len(logs) > _MAX_LOGS:
+        raise _StepError(f"its requests name more than {_MAX_LOGS} logs")
     found: dict[str, tuple[_Side, _Registered]] = {}
     for one in case.leaves:
+        if one.part.log in found:
+            continue
         registered = case.registered.get(one.part.log)
         if registered is None:
             raise _StepError(f"{one.part.path}: its log is not registered", is_open=True)

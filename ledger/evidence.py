@@ -98,12 +98,13 @@ class Evidence:
     read to its very end, beside a live writer.
     """
 
-    def __init__(self, gateway: Path, exchange: str) -> None:
+    def __init__(self, gateway: Path, exchange: str, *, partial: bool = False) -> None:
         """Find ``exchange``.
 
         Args:
             gateway: The gateway's directory, or a copy of it.
             exchange: UUIDv7 of the exchange.
+            partial: Whether to leave out what no signed head covers yet; ``missing`` says how much.
 
         Raises:
             ExchangeError: ``NOT_FOUND``; ``PROOF_INVALID`` if no signed head covers it yet; ``LOG_DAMAGED``.
@@ -116,8 +117,12 @@ class Evidence:
         self.missing: list[str] = []
         for place in log_places(gateway):
             trail = Trail(place.segments, place.head_file)
-            if trail.follow(exchange):
+            if trail.follow(exchange, partial=partial):
                 self._found.append((place, trail))
+            if trail.left_out:
+                self.missing.append(
+                    f"{trail.left_out} leaves of log {trail.log_id[:16]}: not covered by a signed head yet"
+                )
         if not self._found:
             raise ExchangeError(Reason.NOT_FOUND, f"exchange {exchange} is not in the logs of this gateway")
 

@@ -8,7 +8,7 @@ record beside our ``heard`` leaf: the peer is not needed, nor is anything that i
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +73,9 @@ class Trail:
     """One pass over a log: where the leaves of one exchange are, and where frames were recorded.
 
     Places are kept, not leaves: a stream of any length is followed in the memory that its places take.
+
+    Attributes:
+        left_out: How many of its own leaves are left out, since no signed head covers them yet.
     """
 
     def __init__(self, directory: Path, head_file: Path | None = None) -> None:
@@ -87,14 +90,19 @@ class Trail:
         self._said: set[int] = set()
         self._covering: bytes | None = None
         self._head = b""
+        self.left_out = 0
 
     @property
     def log_id(self) -> str:
         """The log that was read."""
         return self._reader.log_id
 
-    def follow(self, exchange: str) -> bool:
+    def follow(self, exchange: str, *, partial: bool = False) -> bool:
         """Read the log for ``exchange``; whether anything of it is there.
+
+        Args:
+            exchange: UUIDv7 of the exchange.
+            partial: Whether what no signed head covers yet may be left out: a stream that goes on has always some.
 
         Raises:
             ExchangeError: ``LOG_DAMAGED``; ``PROOF_INVALID``: no signed head covers it yet.
@@ -119,8 +127,17 @@ class Trail:
             if is_own or is_beside:
                 self._places.append(stored.index)
         if self._own:
-            self._head = self._own_head(self._own[-1] + 1)
+            self._head = self._own_head(self._own[0] + 1 if partial else self._own[-1] + 1)
+            self._leave_out(parse_head(self._head).unverified.size)
         return bool(self._own)
+
+    def _leave_out(self, size: int) -> None:
+        """Own leaves that the head does not cover. Receipts are the peer's leaves, wherever they lie."""
+        covered = bisect_left(self._own, size)
+        self.left_out = len(self._own) - covered
+        if self.left_out:
+            del self._own[covered:]
+            self._said = {index for index in self._said if index < size}
 
     def leaves(self) -> Iterator[ProvenLeaf]:
         """Everything found, proved, in the order of the log: a receipt where it came, a record behind what it is about.
@@ -147,11 +164,17 @@ class Trail:
             self._covering = jws
 
     def _own_head(self, wanted_size: int) -> bytes:
-        """A signed head over so many leaves, the oldest known; the file beside the log is newer than those in it."""
+        """The oldest signed head over all that was found; else the newest over so many leaves.
+
+        The file beside the log is newer than the records in it.
+        """
         beside = read_head_file(self._head_file) if self._head_file is not None else None
-        for jws in (self._covering, self._reader.last_head, beside):
-            if jws is not None and self._covers(jws, wanted_size):
-                return jws
+        last, all_size = self._reader.last_head, self._own[-1] + 1
+        known = [jws for jws in (self._covering, last, beside) if jws is not None]
+        for size, candidates in ((all_size, known), (wanted_size, known[::-1])):
+            for jws in candidates:
+                if self._covers(jws, size):
+                    return jws
         raise ExchangeError(
             Reason.PROOF_INVALID, "no signed head covers this exchange yet: ask again in a second"
         )

@@ -19,7 +19,10 @@ from audit.report import Report, StepVerdict, Verdict
 from audit.verify import verify_evidence
 from core.documents import encode
 from core.evidence import MANIFEST, LeafPart, Parts, parse_manifest
-from ledger.evidence import gather_evidence
+from core.leaves import said_leaf
+from core.reasons import ExchangeError, Reason
+from core.statements import Statement, encode_statement
+from ledger.evidence import Evidence, gather_evidence
 from ledger.places import LogPlace
 from ledger.vault import BodyVault, read_wrapping_key
 from tests.support.evidence import EvidenceCountry, Side, Talk
@@ -247,6 +250,40 @@ def test_the_verdict_says_how_far_each_side_got(
     (stream,) = json.loads(told.output)["streams"]
     assert stream["asked"] == {"segments": 3, "messages": 3, "taken": 2, "handed": 1, "is_final": False}
     assert stream["ends"] == [{"kind": "abandon", "why": "PEER_LOST"}]
+
+
+def test_a_stream_that_goes_on_is_proved_as_far_as_heads_cover_it(country: EvidenceCountry) -> None:
+    """There are always leaves that none covers yet: they are left out, and that is told."""
+    talk = country.stream()
+    talk.answer(1)
+    for side in (country.pns, country.anip):
+        side.sign(country.mark)
+    for _ in range(3):
+        talk.ask(1)
+    # What heads cover no more: as if the worker had not come to sign.
+    for side in (country.pns, country.anip):
+        side.append(said_leaf(side.log.log_id, encode_statement(unsigned(side, talk))))
+        with pytest.raises(ExchangeError) as refused:
+            Evidence(side.directory, talk.id)
+        assert refused.value.reason is Reason.PROOF_INVALID
+
+        evidence = Evidence(side.directory, talk.id, partial=True)
+        report = verified(country, dict(evidence.parts()))
+
+        assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+        assert evidence.missing == [
+            f"1 leaves of log {side.log.log_id[:16]}: not covered by a signed head yet"
+        ]
+
+
+def unsigned(side: Side, talk: Talk) -> Statement:
+    """Another word of one side about a call."""
+    first = talk.statements[0]
+    of_anip = {"from_": first.to, "to": first.from_, "kind": "response", "heard": 0, "sequence": 1}
+    of_pns = {"sequence": talk.asked}
+    return msgspec.structs.replace(
+        first, request=talk.name, **(of_pns if side.log.log_id == first.from_ else of_anip)
+    )
 
 
 # --- what turns the verdict ---

@@ -194,6 +194,8 @@ def test_a_stream_that_is_cut_is_proved_as_far_as_it_came(
     assert (mine.answered.messages, theirs.answered.messages) == (3, 3)
     assert mine.asked.taken == theirs.asked.taken == theirs.asked.segments
     assert mine.answered.taken == mine.answered.segments
+    # How much the program has is the word of the consumer's gateway, which the provider's has from its ending.
+    assert theirs.answered.handed == mine.answered.handed is not None
     require_whole_logs(federation)
 
 

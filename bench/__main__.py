@@ -143,6 +143,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--plot", type=Path, metavar="SVG", help="where the picture goes")
     parser.add_argument("--results", type=Path, default=RESULTS, help="one file a run, named by its time")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the countries on the disk after a good run, too"
+    )
     # Not the system's temporary directory: where that is memory, fdatasync costs nothing and the figures lie.
     parser.add_argument("--directory", type=Path, default=Path("var/bench"), help="emptied first")
     return parser.parse_args()
@@ -258,7 +261,13 @@ def main() -> int:
     ]
     for fault in faults:
         console.print(fault)
-    return 1 if faults or any(proof.is_good is False for proof in proofs) else 0
+    if faults or any(proof.is_good is False for proof in proofs):
+        console.print(f"bench: not good; its logs stay in {options.directory}")
+        return 1
+    # Logs and bodies of all that was exchanged: gigabytes.
+    if not options.keep:
+        shutil.rmtree(options.directory, ignore_errors=True)
+    return 0
 
 
 if __name__ == "__main__":

@@ -100,8 +100,7 @@ class Call:
         program: Whose share of the bytes under assembly it uses: the certificate's, until it is known who calls.
         cancelled: The program is gone; nothing sent will be read.
         finished: Its status was sent (or it was given up).
-        owner: For whoever serves the call; untouched here.
-        is_stated: The same: what still comes of the request belongs to an exchange that has begun.
+        is_stated: For whoever serves the call: what still comes of the request belongs to an exchange that has begun.
     """
 
     __slots__ = (
@@ -123,7 +122,6 @@ class Call:
         "is_stated",
         "messages",
         "metadata",
-        "owner",
         "path",
         "peer_thumbprint",
         "program",
@@ -148,7 +146,6 @@ class Call:
         self.peer_thumbprint = self.program = connection.peer_thumbprint or ""
         self.messages: list[Message] = []
         """Those of a unary call that waits for its half-close; streams leave it empty."""
-        self.owner: object = None
         self.is_stated = False
         self.cancelled = False
         self.finished = False

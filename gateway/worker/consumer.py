@@ -163,7 +163,7 @@ class Consumer:
             self._refuse_here(turn, *self._refusals.popleft())
         while self._requests and not turn.is_full:
             batch = turn.batch(self._requests, _size_of)
-            self._write_requests(turn, [one for one in batch if self._is_ready(turn, one)])
+            self._write_requests(turn, [one for one in batch if self._resolve_or_end(turn, one)])
 
     def _read_claims(self, turn: Turn, arrivals: list[Exchange]) -> None:
         """1, second half: what a program claims must be in order, and its own."""
@@ -185,7 +185,7 @@ class Consumer:
             else:
                 self._refusals.append((exchange, objection))
 
-    def _is_ready(self, turn: Turn, exchange: Exchange) -> bool:
+    def _resolve_or_end(self, turn: Turn, exchange: Exchange) -> bool:
         """Steps 2 and 3 of one exchange; refused or without a road yet, it is dealt with here."""
         if exchange.phase is not Phase.WAITING:
             return False
@@ -210,7 +210,7 @@ class Consumer:
             return Reason.CONFIG_MISSING
         if view.freshness(turn.now_ms) == "expired":
             return Reason.CONFIG_EXPIRED
-        stopped = self._parts.may_start()
+        stopped = self._parts.objection_to_start()
         if stopped is not None:
             return stopped
         # No peer takes a statement of such a log: told here, where it can be mended, not as a peer that is away.

@@ -243,7 +243,7 @@ class Parts:
     adapters: Adapters
     refusals: Refusals
     are_predecessors_whole: bool
-    may_start: Callable[[], Reason | None]
+    objection_to_start: Callable[[], Reason | None]
     wake: Callable[[], None]
     fetch_configuration: Callable[[int], None]
     counters: Counter[str]

@@ -90,10 +90,6 @@ class LinkChannel:
             self._connection.send(self.stream_id, message_prefix(0, len(message)))
             self._connection.send(self.stream_id, message)
 
-    def when_below(self, size: int, callback: Callable[[], None]) -> None:
-        """Call back once fewer than ``size`` bytes are queued."""
-        self._connection.when_below(self.stream_id, size, callback)
-
     def hold(self) -> None:
         """Let the peer's window shut: at most one window of bytes still arrives."""
         self._held = True

@@ -391,7 +391,7 @@ class Worker:
     @property
     def _carries_exchanges(self) -> bool:
         view, station = self._view, self.station
-        return view is not None and station.may_start is None and station.log_id in view.by_log
+        return view is not None and station.objection_to_start() is None and station.log_id in view.by_log
 
     def _load_configuration(self) -> None:
         """Swap in the configuration that control verified and renamed into place."""

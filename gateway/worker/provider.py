@@ -79,7 +79,7 @@ class Provider:
         ]
         taken: list[tuple[VerifiedEntry, str]] = []
         for entry, reason in zip(first, reasons, strict=True):
-            if self._is_taken(turn, road, entry, reason, arrived_us):
+            if self._take_or_refuse(turn, road, entry, reason, arrived_us):
                 taken.append((entry, "taken"))
         turn.hear_all(road, "request", taken)
         if len(first) < len(entries):
@@ -87,7 +87,7 @@ class Provider:
                 if entry.statement is not None and entry.statement.sequence:
                     self.streams.hear_segment(turn, road, entry, entry.statement)
 
-    def _is_taken(
+    def _take_or_refuse(
         self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None, arrived_us: int
     ) -> bool:
         statement, size = entry.statement, len(entry.payloads)
@@ -138,7 +138,7 @@ class Provider:
             return Reason.LIMIT_EXCEEDED
         if statement.deadline_us == 0:
             return Reason.STATEMENT_EXPIRED
-        return self._parts.may_start()
+        return self._parts.objection_to_start()
 
     def _authorise(self, turn: Turn, road: Road, entry: VerifiedEntry) -> Reason | None:
         """8 By our own configuration: party, method, purpose, dossier, validity, and the kind of call."""

@@ -172,7 +172,7 @@ class Station:
             adapters=adapters,
             refusals=Refusals(language, self._count),
             are_predecessors_whole=are_predecessors_whole,
-            may_start=lambda: self.may_start,
+            objection_to_start=self.objection_to_start,
             wake=self._wake,
             fetch_configuration=fetch_configuration,
             counters=self.counters,
@@ -329,8 +329,7 @@ class Station:
     def _count(self, name: str) -> None:
         self.counters[name] += 1
 
-    @property
-    def may_start(self) -> Reason | None:
+    def objection_to_start(self) -> Reason | None:
         """Why no new exchange may begin, ``None`` if one may; those under way are finished in any case."""
         if self.state == "ready":
             return self.fault or (Reason.DISK_RESERVE if self._is_reserve_reached() else None)
@@ -368,7 +367,7 @@ class Station:
     def _arrived(self, road: Road, arrived: UnverifiedFrame | Outcome) -> None:
         if self.turns.stopped:
             # No turn will ever take it: the peer learns so at once, and nothing heaps up here.
-            why = self.may_start or Reason.RECORDING_FAILED
+            why = self.objection_to_start() or Reason.RECORDING_FAILED
             self.roads.end_with(road, FrameRefusedError(why))
             return
         if isinstance(arrived, UnverifiedFrame):

@@ -106,13 +106,13 @@ class WholeRequests:
     def on_half_close(self, call: Call) -> None:
         """The request is complete."""
         messages, call.messages = call.messages, []
-        call.owner = self
+        call.is_stated = True
         self._on_request(call, messages)
 
     def on_cancel(self, call: Call) -> None:
         """Whoever took the request is told; an unfinished one is just forgotten."""
         call.messages.clear()
-        if call.owner is not None:
+        if call.is_stated:
             self._on_cancel(call)
 
     def on_malformed(self, call: Call, error: ExchangeError) -> None:

@@ -47,8 +47,8 @@ def test_refused_requests_of_a_peer_are_logged_within_its_budget_then_summed(
 ) -> None:
     """Past it the stream ends, so that nobody waits for an answer that will not come; others go on later."""
     parts = provider(federation).station.pipeline.provider._parts
-    may_start = parts.may_start
-    monkeypatch.setattr(parts, "may_start", lambda: Reason.SHUTTING_DOWN)
+    objection_to_start = parts.objection_to_start
+    monkeypatch.setattr(parts, "objection_to_start", lambda: Reason.SHUTTING_DOWN)
 
     reasons = [outcome_of(partial(call, federation, timeout=10)) for _ in range(3)]
     assert reasons == ["SHUTTING_DOWN", "SHUTTING_DOWN", "PEER_LOST"]
@@ -63,7 +63,7 @@ def test_refused_requests_of_a_peer_are_logged_within_its_budget_then_summed(
     assert [(one.detail, one.count) for one in notes()] == [("BJ/GOV/PNS", 1)]
     heard = [parse_heard(body).verdict for label, body in leaves(federation.anip) if label == HEARD]
     assert heard.count("refused:SHUTTING_DOWN") == 2
-    monkeypatch.setattr(parts, "may_start", may_start)
+    monkeypatch.setattr(parts, "objection_to_start", objection_to_start)
     with federation.channel() as channel:
         assert calling(channel)(b"again", metadata=metadata(), timeout=10) == b"again"
 

@@ -20,6 +20,7 @@ from core.clock import SystemClock
 from core.reasons import ExchangeError, Reason
 from gateway.worker.call import AdapterAnswer, Call
 from gateway.worker.edges import (
+    AdapterCall,
     AdapterEdge,
     AdapterLimits,
     AdapterTable,
@@ -86,6 +87,7 @@ class Proxy:
 
     adapter: AdapterEdge
     answers: list[AdapterAnswer] = field(default_factory=list)
+    asked: dict[Call, AdapterCall] = field(default_factory=dict)
     cancelled: list[Call] = field(default_factory=list)
     delay: float = 0.0
 
@@ -94,7 +96,7 @@ class Proxy:
         if call.deadline_us is not None:
             timeout_us = max(1, call.deadline_us - SystemClock().monotonic_us())
         metadata = tuple(one for one in call.metadata if not one[0].startswith(b"x-road-"))
-        call.owner = call_adapter(
+        self.asked[call] = call_adapter(
             self.adapter,
             call.path,
             metadata,
@@ -116,7 +118,7 @@ class Proxy:
 
     def on_cancel(self, call: Call) -> None:
         self.cancelled.append(call)
-        call.owner.cancel()  # type: ignore[attr-defined]  # what on_request put there
+        self.asked.pop(call).cancel()
 
 
 class Country:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from core.agreements import Agreement, Party, Quota
+from core.configuration import ServiceEntry, ServiceMethod
 from core.documents import digest, encode
 from core.reasons import Reason
 from core.statements import AgreementMark
@@ -301,3 +302,22 @@ def test_terms_object_to_what_they_do_not_grant(country: WorkerCountry, name: st
 def test_a_path_names_a_method_or_nothing(path: bytes, name: str | None) -> None:
     """The HTTP/2 ``:path`` of a gRPC call."""
     assert method_name(path) == name
+
+
+def test_whether_a_method_takes_a_stream_is_the_word_of_its_provider(country: WorkerCountry) -> None:
+    """Another member that publishes the same name as a stream changes nothing for who names the provider."""
+    path, other = f"/{METHOD}".encode(), "BJ/GOV/PNS/ECHO"
+    named, foreign = ((b"x-road-service", name.encode()) for name in (PROVIDER, other))
+    before = country.view()
+    country.pns.change(
+        services=[
+            ServiceEntry(other, SERVICE, "d" * 64, [ServiceMethod("GetPerson", True, True, False)], "active")
+        ]
+    )
+    view = country.view()
+
+    assert not before.takes_stream(path, ())
+    assert not view.takes_stream(path, (named,))
+    assert view.takes_stream(path, (foreign,))
+    assert not view.takes_stream(b"/no.Such/Method", ())
+    assert find(view) is Reason.SERVICE_AMBIGUOUS  # who names none is refused whatever it sends

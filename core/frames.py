@@ -158,6 +158,11 @@ def _decode(data: bytes) -> FrameRecord:
     return FrameRecord(log.hex(), verified, edge, tuple(runs), data[at:], head)
 
 
+def encode_receipt(said: int, index: int, head: bytes, body: bytes) -> bytes:
+    """The bytes of a ``ReceiptRecord``; ``head`` is the digest itself."""
+    return _RECEIPT.pack(said, index, head) + body
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
     """A peer's ``heard`` leaf about a statement of ours, kept beside a leaf that was written later.
@@ -178,7 +183,7 @@ class ReceiptRecord:
 
     def encode(self) -> bytes:
         """The bytes of the attachment."""
-        return _RECEIPT.pack(self.said, self.index, bytes.fromhex(self.head)) + self.body
+        return encode_receipt(self.said, self.index, bytes.fromhex(self.head), self.body)
 
     @classmethod
     def decode(cls, data: bytes) -> ReceiptRecord:

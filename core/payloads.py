@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from core.reasons import MalformedError, Reason
@@ -54,13 +54,14 @@ def decode_metadata(blob: bytes) -> Metadata:
 
 
 def salted_payloads(
-    parts: Iterable[tuple[int, bytes]], random: Callable[[int], bytes]
+    parts: Sequence[tuple[int, bytes]], random: Callable[[int], bytes]
 ) -> tuple[bytes, list[str]]:
     """Flags and bytes with fresh salts, as one body that travels and is kept, and the digest of each."""
     pieces: list[bytes] = []
     digests: list[str] = []
-    for flag, data in parts:
-        covered = random(SALT_BYTES) + _FLAGS[flag] + data
+    salts = random(SALT_BYTES * len(parts))
+    for at, (flag, data) in zip(range(0, len(salts), SALT_BYTES), parts, strict=True):
+        covered = salts[at : at + SALT_BYTES] + _FLAGS[flag] + data
         pieces += (_length.pack(len(data)), covered)
         digests.append(_sha256(covered).hexdigest())
     return b"".join(pieces), digests

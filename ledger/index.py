@@ -164,6 +164,8 @@ COUNTS: Final = (
     "answered_bytes",
 )
 HANDED: Final = ("asked_handed", "answered_handed")
+# By direction: its segments, messages and bytes, and how many segments of it were handed on.
+_COLUMNS_OF: Final = {"asked": (*COUNTS[:3], HANDED[0]), "answered": (*COUNTS[3:], HANDED[1])}
 _NO_COUNTS: Final[Row] = dict.fromkeys(COUNTS, 0) | dict.fromkeys(HANDED)
 _END: Final = ("ended_ms", "outcome", "reason", "status")
 # What the provider's program answered stays: a peer that logs the same request twice cannot cover it (ADR 0013).
@@ -301,17 +303,19 @@ def _counts(way: str, s: _Statement, body_bytes: int) -> Row:
     """What a segment that was said or taken here adds to its direction."""
     messages = count_messages(s.kind, s.sequence, len(s.payloads), final=s.final)
     kept = body_bytes - BODY_OVERHEAD - PAYLOAD_OVERHEAD * len(s.payloads)
-    return {f"{way}_segments": 1, f"{way}_messages": messages, f"{way}_bytes": max(0, kept)}
+    segments, messages_of, bytes_of, _ = _COLUMNS_OF[way]
+    return {segments: 1, messages_of: messages, bytes_of: max(0, kept)}
 
 
 def _handed_on(way: str, s: _Statement) -> Row:
     """How many segments of the other direction were handed on, as an answer, a refusal or an ending says."""
+    handed = _COLUMNS_OF[way][-1]
     if s.delivery == "not_sent" and s.kind == "refusal":
-        return {f"{way}_handed": 0}
+        return {handed: 0}
     if s.heard is not None:
-        return {f"{way}_handed": s.heard + 1}
+        return {handed: s.heard + 1}
     # An ending that names nothing: not one. A refusal may not know.
-    return {f"{way}_handed": 0} if s.kind in ("cancel", "deadline", "abandon") else {}
+    return {handed: 0} if s.kind in ("cancel", "deadline", "abandon") else {}
 
 
 def _begun(

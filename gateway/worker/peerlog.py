@@ -147,7 +147,7 @@ class PeerLog:
                 if edge.size == 0:
                     before = self._require_genesis(before, edge)
                 edge.extend(run.first, before)
-                hashes = [self.hash_of(one) for one in run.entries]
+                hashes = self._hashes(run.entries)
                 edge.append_all(hashes)
                 runs.append(FrameRun(run.first, before, b"".join(hashes)))
                 entries += self._read(run, hashes, verified.digest, expected)
@@ -212,7 +212,12 @@ class PeerLog:
 
     def hash_of(self, entry: UnverifiedEntry) -> bytes:
         """The leaf hash that an entry of this log has."""
-        return _sha256((self._said if entry.is_said else self._heard) + entry.body).digest()
+        return self._hashes((entry,))[0]
+
+    def _hashes(self, entries: Sequence[UnverifiedEntry]) -> list[bytes]:
+        """The leaf hashes of several."""
+        said, heard = self._said, self._heard
+        return [_sha256((said if one.is_said else heard) + one.body).digest() for one in entries]
 
     def _read(
         self, run: UnverifiedRun, hashes: list[bytes], head: str, expected: Container[bytes]

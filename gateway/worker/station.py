@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from core.clock import Clock
-from core.frames import ReceiptRecord
+from core.frames import encode_receipt
 from core.heads import TreeHead
 from core.language import Language
 from core.leaves import Note
@@ -391,13 +391,13 @@ class Station:
             return []
         hit("frame.heard")
         road.records.append((AttachmentKind.FRAME, record.encode()))
-        for entry in entries:
-            if entry.statement is None:
-                index = road.take_receipt(entry.body, entry.receipt)
-                if index is not None:
-                    self.witnesses.on_receipt()
-                    receipt = ReceiptRecord(index, entry.index, entry.head, entry.body)
-                    road.records.append((AttachmentKind.RECEIPT, receipt.encode()))
+        receipts = [one for one in entries if one.statement is None]
+        taken = [(road.take_receipt(one.body, one.receipt), one) for one in receipts]
+        head = bytes.fromhex(entries[0].head)
+        kept = [encode_receipt(said, one.index, head, one.body) for said, one in taken if said is not None]
+        if kept:
+            self.witnesses.on_receipt()
+            road.records += [(AttachmentKind.RECEIPT, one) for one in kept]
         return entries
 
     def _gather(self, turn: Turn) -> None:

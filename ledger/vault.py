@@ -161,7 +161,8 @@ class BodyVault:
         first, log = self._next_slot, self._log
         self._next_slot += len(bodies)
         # Step by step over all of them, not body by body: the code of a step stays in the processor's caches.
-        found = [self._day_key(service) for _, service, _ in bodies]
+        self._begin_day()
+        found = [self._current.get(service) or self._new_day_key(service) for _, service, _ in bodies]
         slots = self._slots_from(first, len(bodies))
         keys = [_body_key(prf, slot) for (_, prf), slot in zip(found, slots, strict=True)]
         headers = [
@@ -236,23 +237,20 @@ class BodyVault:
         os.close(self._daykeys)
         os.close(self._slots)
 
-    def _day_key(self, service: str) -> tuple[int, HMAC]:
+    def _begin_day(self) -> None:
+        """Forget the keys of another day; one reading of the clock serves a whole commit."""
         day = self._clock.now_ms() // 86_400_000
         if day != self._current_day:
             self._current.clear()
             self._current_day = day
-        found = self._current.get(service)
-        if found is None:
-            found = self._current[service] = self._new_day_key(day, service)
-        return found
 
-    def _new_day_key(self, day: int, service: str) -> tuple[int, HMAC]:
+    def _new_day_key(self, service: str) -> tuple[int, HMAC]:
         number, key = len(self._places), self._random(KEY_BYTES)
         nonce = self._random(12)
         wrapped = nonce + self._wrap.encrypt(nonce, key, _wrap_context(self._log, number))
         record = DayKeyRecord(
             number,
-            datetime.fromtimestamp(day * 86_400, UTC).date().isoformat(),
+            datetime.fromtimestamp(self._current_day * 86_400, UTC).date().isoformat(),
             service,
             [Wrapping(self._wrap_id, "A256GCM", wrapped.hex())],
         )
@@ -263,7 +261,8 @@ class BodyVault:
         os.fdatasync(self._daykeys)
         self._places.append((begin, begin + len(line)))
         self._keys[number] = key
-        return number, _prf(key)
+        found = self._current[service] = number, _prf(key)
+        return found
 
     def _load_keys(self) -> None:
         """Read every line; the number of a day key is its place. What follows the last whole line was never used."""

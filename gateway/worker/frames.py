@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
@@ -138,22 +139,67 @@ class OutgoingRun:
 
 
 def encode_frame(runs: Iterable[OutgoingRun | UnverifiedRun], after: bytes, head: bytes) -> bytes:
-    """Bytes of a RoadMessage with a frame."""
-    message = road_pb2.RoadMessage()
-    frame = message.frame
-    # Filled in place: a message that is handed to the constructor of another is copied, whole, at each level.
+    """Bytes of a RoadMessage with a frame.
+
+    Written by hand, byte for byte as protobuf writes it: a frame may hold megabytes of payloads, which each level of
+    messages would copy. Here they are copied once.
+    """
+    pieces: list[bytes] = []
+    size = 0
     for run in runs:
-        add = frame.runs.add(first=run.first, before=run.before).entries.add
+        entries: list[bytes] = []
+        length = 0
         for one in run.entries:
-            if not one.is_said:
-                add(kind=_HEARD, body=one.body)
-            elif one.chunked:
-                add(kind=_SAID, body=one.body, chunked=one.chunked)
-            else:
-                add(kind=_SAID, body=one.body, payloads=one.payloads)
-    frame.after = after
-    frame.head = head
-    return message.SerializeToString()
+            body, payloads, rest = one.body, b"", b""
+            fixed = _SAID_KIND if one.is_said else _HEARD_KIND
+            if body:
+                fixed += _BODY + _varint(len(body))
+            if one.is_said and one.chunked:
+                rest = _CHUNKED + _varint(one.chunked)
+            elif one.is_said and one.payloads:
+                payloads = one.payloads
+                rest = _PAYLOADS + _varint(len(payloads))
+            inner = len(fixed) + len(body) + len(rest) + len(payloads)
+            begin = _ENTRY + _varint(inner)
+            entries += (begin, fixed, body, rest, payloads)
+            length += len(begin) + inner
+        fixed = (_FIRST + _varint(run.first) if run.first else b"") + _field(_BEFORE, run.before)
+        begin = _RUN + _varint(len(fixed) + length) + fixed
+        pieces.append(begin)
+        pieces += entries
+        size += len(begin) + length
+    last = _field(_AFTER, after) + _field(_HEAD, head)
+    return b"".join((_FRAME + _varint(size + len(last)), *pieces, last))
+
+
+# Tags of protobuf: the number of a field, shifted by three, and its type: 0 for numbers, 2 for bytes and messages.
+# What is 0 or empty is not written.
+_FRAME: Final = b"\x12"  # RoadMessage.frame = 2
+_RUN: Final = b"\x0a"  # Frame.runs = 1
+_AFTER: Final = b"\x12"  # Frame.after = 2
+_HEAD: Final = b"\x1a"  # Frame.head = 3
+_FIRST: Final = b"\x08"  # Run.first = 1
+_BEFORE: Final = b"\x12"  # Run.before = 2
+_ENTRY: Final = b"\x1a"  # Run.entries = 3
+_SAID_KIND: Final = bytes((0x08, _SAID))  # Entry.kind = 1
+_HEARD_KIND: Final = bytes((0x08, _HEARD))
+_BODY: Final = b"\x12"  # Entry.body = 2
+_PAYLOADS: Final = b"\x1a"  # Entry.payloads = 3
+_CHUNKED: Final = b"\x20"  # Entry.chunked = 4
+
+
+@lru_cache(4096)
+def _varint(value: int) -> bytes:
+    written = bytearray()
+    while value > 127:
+        written.append(value & 127 | 128)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    return tag + _varint(len(value)) + value if value else b""
 
 
 def encode_credit(leaf: bytes, amount: int) -> bytes:

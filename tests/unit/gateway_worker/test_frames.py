@@ -45,6 +45,38 @@ def test_a_frame_is_read_back() -> None:
     assert decode_message(frames.encode_frame(frame.runs, frame.after, frame.head)) == frame
 
 
+def _as_protobuf_writes_it(runs: tuple[UnverifiedRun, ...], after: bytes, head: bytes) -> bytes:
+    frame = road_pb2.Frame(after=after, head=head)
+    for run in runs:
+        written = frame.runs.add(first=run.first, before=run.before)
+        for one in run.entries:
+            kind = road_pb2.ENTRY_KIND_SAID if one.is_said else road_pb2.ENTRY_KIND_HEARD
+            chunked = one.chunked if one.is_said else 0
+            payloads = one.payloads if one.is_said and not chunked else b""
+            written.entries.add(kind=kind, body=one.body, payloads=payloads, chunked=chunked)
+    return road_pb2.RoadMessage(frame=frame).SerializeToString()
+
+
+_LENGTHS = st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 70_000])
+_NUMBERS = st.sampled_from([0, 1, 127, 128, 2**32, 2**63, 2**64 - 1])
+_ENTRIES = st.builds(
+    UnverifiedEntry, st.booleans(), st.builds(bytes, _LENGTHS), st.builds(bytes, _LENGTHS), _NUMBERS
+)
+_RUNS = st.builds(
+    UnverifiedRun, _NUMBERS, st.builds(bytes, _LENGTHS), st.lists(_ENTRIES, max_size=3).map(tuple)
+)
+
+
+@given(
+    st.lists(_RUNS, max_size=3).map(tuple), st.builds(bytes, _LENGTHS), st.sampled_from([b"", b"head" * 200])
+)
+def test_a_frame_is_written_as_protobuf_writes_it(
+    runs: tuple[UnverifiedRun, ...], after: bytes, head: bytes
+) -> None:
+    """Byte for byte, so that every implementation of protobuf reads it."""
+    assert frames.encode_frame(runs, after, head) == _as_protobuf_writes_it(runs, after, head)
+
+
 def test_announced_chunks_replace_their_bytes() -> None:
     """The length travels, the bytes came ahead."""
     said = UnverifiedEntry(True, b"s", b"long", 4)

@@ -62,6 +62,8 @@ from ledger.records import AttachmentKind
 from ledger.vault import BODY_OVERHEAD
 
 MAX_ROWS: Final = 10_000
+# What a database holds; a log may be anybody's, and older statements may name more.
+_MAX_SQL_INTEGER: Final = 2**63 - 1
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
 SCHEMA: Final = 6
@@ -313,7 +315,7 @@ def _handed_on(way: str, s: _Statement) -> Row:
     if s.delivery == "not_sent" and s.kind == "refusal":
         return {handed: 0}
     if s.heard is not None:
-        return {handed: s.heard + 1}
+        return {handed: min(s.heard + 1, _MAX_SQL_INTEGER)}
     # An ending that names nothing: not one. A refusal may not know.
     return {handed: 0} if s.kind in ("cancel", "deadline", "abandon") else {}
 

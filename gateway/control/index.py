@@ -1,7 +1,8 @@
 """Builds the SQL index behind the traffic: one thread, in batches, no further than what is durable.
 
 The index can be rebuilt from the segments at any time, and is when SQLite calls it malformed. When it cannot be
-written, or a segment cannot be read, the exchanges go on; the fault is an event, and the index tries again.
+written, a segment cannot be read, or whatever else goes wrong, the exchanges go on; the fault is an event, and the
+index tries again.
 """
 
 import threading
@@ -92,8 +93,14 @@ class Indexer:
                 self.catch_up()
             except (ExchangeError, SQLAlchemyError) as error:
                 _log.error("index_failed", error=str(error))
-                self._stopping.wait(_RETRY_S)
-                self._work.set()
+                self._try_again()
+            except Exception as error:  # a thread that ends tells nobody, and no exchange is found any more
+                _log.exception("index_failed", error=f"{type(error).__name__}: {error}")
+                self._try_again()
+
+    def _try_again(self) -> None:
+        self._stopping.wait(_RETRY_S)
+        self._work.set()
 
     def _follow_closed(self, log: WorkerLog) -> None:
         """Nothing is added to a closed log: it is read once; damage, for which it may have been closed, ends it."""

@@ -429,8 +429,15 @@ def test_the_index_follows_on_its_own_thread_and_goes_on_after_a_restart(log: On
     assert book.require("").size == 2
 
 
-def test_an_index_that_cannot_be_written_tries_again(log: OneLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exchanges go on meanwhile."""
+@pytest.mark.parametrize(
+    "fault",
+    [ExchangeError(Reason.LOG_DAMAGED, "unreadable for a moment"), OverflowError("a defect of ours")],
+    ids=["told", "defect"],
+)
+def test_an_index_that_cannot_be_written_tries_again(
+    log: OneLog, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchanges go on meanwhile; whatever it was, the thread lives on."""
     monkeypatch.setattr("gateway.control.index._RETRY_S", 0.01)
     done = threading.Event()
     attempts: list[int] = []
@@ -439,7 +446,7 @@ def test_an_index_that_cannot_be_written_tries_again(log: OneLog, monkeypatch: p
     def fail_once() -> None:
         attempts.append(1)
         if len(attempts) == 1:
-            raise ExchangeError(Reason.LOG_DAMAGED, "unreadable for a moment")
+            raise fault
         original()
         done.set()
 

@@ -526,6 +526,15 @@ def test_a_refusal_says_what_was_handed_on(index: ExchangeIndex, delivery: str, 
     assert row["asked_handed"] == handed
 
 
+def test_a_number_that_no_database_holds_is_the_highest_that_it_does(index: ExchangeIndex) -> None:
+    """What a peer claims stands in our log: it must not keep the rest of it from being found."""
+    answer = heard(2, "response", 1, heard=2**63 - 1)
+
+    (row,) = taken_in(index, [said(1, "request", 1), answer], 100)
+
+    assert (row["outcome"], row["asked_handed"]) == ("granted", 2**63 - 1)
+
+
 def test_bytes_are_those_of_the_payloads(index: ExchangeIndex) -> None:
     """Counted from the sealed body, whose key may be gone; what was not kept counts nothing."""
     payloads = ((bytes(16), 0, b"metadata"), (bytes(16), 0, b"a message"))

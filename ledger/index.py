@@ -463,6 +463,8 @@ def _count(row: Row, other: Row) -> None:
 
 def _resolves(told: Row) -> bool:
     """Whether it came when nobody waited any more: a late answer, or what the peer says became of the request."""
+    if is_progress(told):
+        return False
     return "role" not in told and ("peer" in told or told["outcome"] in _SETTLED)
 
 
@@ -521,7 +523,7 @@ def _if_it_yields(outcome: ColumnElement[str], new: dict[str, Any]) -> dict[str,
 
 
 def _more(name: str, new: ColumnElement[int]) -> ColumnElement[int]:
-    """The greater, of which either may be null."""
+    """The greater, of which either may be null: what was handed on only rises, as ``_count`` says it."""
     old = EXCHANGES.c[name]
     return case((or_(new.is_(None), new < old), old), else_=new)
 
@@ -546,7 +548,7 @@ _new_places: dict[str, ColumnElement[Any]] = {
 }
 _new_counts: dict[str, ColumnElement[Any]] = {
     name: EXCHANGES.c[name] + bindparam(name) for name in COUNTS
-} | {name: func.coalesce(bindparam(name), EXCHANGES.c[name]) for name in HANDED}
+} | {name: _more(name, bindparam(name, type_=BigInteger)) for name in HANDED}
 # Segments that end nothing, before what ends their call.
 _COUNT: Final = update(EXCHANGES).where(_is_row).values(_new_counts | _new_places)
 _CHANGE: Final = (
@@ -786,16 +788,12 @@ class _Batch:
         if receipt is not None and receipt.under in stored.leaf:
             del self.receipts[request]  # it came with the answer, which tells more
         row = self.rows.get(request)
-        if is_progress(told) and (row is None or "role" not in row):
-            counted = self.counted.get(request)
-            if counted is None:
-                self.counted[request] = told
-            else:
+        is_begun = row is not None and "role" in row
+        if is_progress(told) and not is_begun:
+            counted = self.counted.setdefault(request, told)
+            if counted is not told:
                 tell(counted, told)
-            return
-        if is_progress(told) and row is not None:
-            tell(row, told)
-        elif _resolves(told) and (row is None or "role" not in row):
+        elif _resolves(told) and not is_begun:
             self.resolving.append(told)
         elif row is None:
             self.rows[request] = told

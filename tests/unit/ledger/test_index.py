@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,7 +21,18 @@ from core.leaves import Heard, MalformedLeafError, Note, Role, heard_leaf, note_
 from core.merkle import leaf_hash
 from core.payloads import encode_payloads
 from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
-from ledger.index import MAX_ROWS, SCHEMA, ExchangeIndex, Filter, Row, place_of, row_of, statements_for
+from ledger.index import (
+    COUNTS,
+    HANDED,
+    MAX_ROWS,
+    SCHEMA,
+    ExchangeIndex,
+    Filter,
+    Row,
+    place_of,
+    row_of,
+    statements_for,
+)
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from tests.support.spoiled import spoil
@@ -434,6 +448,63 @@ def test_a_batch_and_the_file_follow_one_rule(tmp_path: Path, number: int, kinds
 
 
 # --- streams ---
+
+
+# What may come of a stream, each as a leaf that says how far the other direction was handed on.
+IN_A_STREAM: dict[int, dict[str, Callable[[int, dict[str, Any], int | None], StoredLeaf]]] = {
+    1: {
+        "asked on": lambda at, of, _: said(at, "request", 1, **of, sequence=1, final=False),
+        "answered": lambda at, of, k: heard(at, "response", 1, **of, heard=k or 0, final=False, status=None),
+        "ended": lambda at, of, k: heard(at, "response", 1, **of, heard=k or 0),
+        "refused": lambda at, of, k: heard(at, "refusal", 1, **of, heard=k, reason="ADAPTER_LOST"),
+        "not sent": lambda at, of, k: heard(
+            at, "refusal", 1, **of, heard=k, reason="ADAPTER_DOWN", delivery="not_sent"
+        ),
+        "invalid": lambda at, of, k: heard(at, "response", 1, "refused:HEAD_INVALID", **of, heard=k or 0),
+        "cancelled": lambda at, of, k: said(at, "cancel", 1, **of, heard=k),
+        "given up": lambda at, of, k: said(at, "abandon", 1, **of, heard=k, reason="PEER_LOST"),
+        "refused late": lambda at, of, k: heard(
+            at, "refusal", 1, "late", **of, heard=k, reason="INTERRUPTED"
+        ),
+    },
+    2: {
+        "asked on": lambda at, of, _: heard(at, "request", 2, **of, sequence=1, final=False),
+        "answered": lambda at, of, k: said(at, "response", 2, **of, heard=k or 0, final=False, status=None),
+        "ended": lambda at, of, k: said(at, "response", 2, **of, heard=k or 0),
+        "refused": lambda at, of, k: said(at, "refusal", 2, **of, heard=k, reason="ADAPTER_LOST"),
+        "cancelled": lambda at, of, k: heard(at, "cancel", 2, **of, heard=k),
+    },
+}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_however_a_stream_was_cut_into_batches_it_counts_the_same(number: int, data: st.DataObject) -> None:
+    """``tell`` over all of it in Python, and the statements in SQL batch by batch: what was handed on only rises."""
+    kinds, first = IN_A_STREAM[number], {"final": False}
+    of = {"request": request_hash(number, **first)}
+    acts = data.draw(
+        st.lists(
+            st.tuples(st.sampled_from(sorted(kinds)), st.none() | st.integers(0, 3)), min_size=1, max_size=6
+        )
+    )
+    cuts = data.draw(st.sets(st.integers(1, len(acts))))
+    begins = said(0, "request", 1, **first) if number == 1 else heard(0, "request", 2, **first)
+    leaves = [begins, *(kinds[kind](at, of, k) for at, (kind, k) in enumerate(acts, 1))]
+
+    told: list[Row] = []
+    for among in (set(), cuts):
+        with tempfile.TemporaryDirectory() as directory:
+            index = ExchangeIndex(Path(directory) / "index.sqlite")
+            edges = [0, *sorted(among), len(leaves)]
+            for begin, end in itertools.pairwise(edges):
+                index.add(MINE, leaves[begin:end])
+            told += index.search(Filter())
+            index.close()
+
+    whole, cut = ({name: row[name] for name in (*COUNTS, *HANDED)} for row in told)
+    assert cut == whole
 
 
 def segments_of(number: int, *, broken: bool) -> list[StoredLeaf]:

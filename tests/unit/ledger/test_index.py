@@ -482,7 +482,8 @@ IN_A_STREAM: dict[int, dict[str, Callable[[int, dict[str, Any], int | None], Sto
 @given(data=st.data())
 def test_however_a_stream_was_cut_into_batches_it_counts_the_same(number: int, data: st.DataObject) -> None:
     """``tell`` over all of it in Python, and the statements in SQL batch by batch: what was handed on only rises."""
-    kinds, first = IN_A_STREAM[number], {"final": False}
+    kinds = IN_A_STREAM[number]
+    first: dict[str, Any] = {"final": False}
     of = {"request": request_hash(number, **first)}
     acts = data.draw(
         st.lists(

@@ -106,7 +106,8 @@ class Found(msgspec.Struct):
         awaits_ms: When the statement was said whose receipt is due.
         asked_segments: Segments of the question that were said or taken here; so for messages, bytes of payloads, and
             for the answer, as ``ledger.index`` counts them.
-        asked_handed: Segments of it that were handed to the adapter; of the answer, to the program; ``None``: unknown.
+        asked_handed: Segments of it that were handed to the adapter; of the answer, to the program; ``None``: unsaid.
+        asked_uncertain: 1 if nobody knows whether more of it were, as its gateway says; of the answer likewise.
         receipts_due: Segments of our question, or of our answer with its end, whose receipt is not here.
         receipts: Those whose receipt is.
         is_answered: Whether the end of an answer was said or heard.
@@ -149,6 +150,8 @@ class Found(msgspec.Struct):
     answered_messages: int = 0
     answered_bytes: int = 0
     answered_handed: int | None = None
+    asked_uncertain: int | None = None
+    answered_uncertain: int | None = None
     receipts_due: int = 0
     receipts: int = 0
     is_answered: bool = False

@@ -20,7 +20,7 @@ from core.registrations import Registration, parse_registration
 from core.succession import Gap
 from ledger.index import COUNTS, HANDED
 from ledger.places import log_places
-from rpc.figures import local_time
+from rpc.figures import local_time, plural
 
 COLUMNS: Final = {
     "time": Text("heure", "time"),
@@ -46,10 +46,12 @@ COLUMNS: Final = {
     "asked_bytes": Text("octets demandés", "bytes asked"),
     "asked_segments": Text("segments demandés", "segments asked"),
     "asked_handed": Text("segments remis à l'adaptateur", "segments handed to the adapter"),
+    "asked_uncertain": Text("remise incertaine à l'adaptateur", "handing to the adapter uncertain"),
     "answered_messages": Text("messages répondus", "messages answered"),
     "answered_bytes": Text("octets répondus", "bytes answered"),
     "answered_segments": Text("segments répondus", "segments answered"),
     "answered_handed": Text("segments remis au programme", "segments handed to the program"),
+    "answered_uncertain": Text("remise incertaine au programme", "handing to the program uncertain"),
     "records": Text("enregistrements", "records"),
     "sensitivity": Text("classe", "class"),
     "fields_cut": Text("champs retirés", "fields cut"),
@@ -70,7 +72,11 @@ _BESIDE: Final = {
 }
 # What tables gather in one cell: of a call, how many messages; of a stream, also how far it came.
 _GATHERED: Final = (
-    *(f"{way}_{what}" for way in ("asked", "answered") for what in ("bytes", "segments", "handed")),
+    *(
+        f"{way}_{what}"
+        for way in ("asked", "answered")
+        for what in ("bytes", "segments", "handed", "uncertain")
+    ),
 )
 TABLE_COLUMNS: Final = {
     name: words for name, words in COLUMNS.items() if name not in (*_BESIDE.values(), *_GATHERED)
@@ -213,10 +219,14 @@ def _told_way(row: dict[str, Any], way: str) -> Text:
     messages, segments, handed = (row[f"{way}_{what}"] for what in ("messages", "segments", "handed"))
     if max(row["asked_segments"], row["answered_segments"]) <= 1:
         return Text(f"{messages}", f"{messages}")
-    known = "?" if handed is None else handed
+    if row[f"{way}_uncertain"]:
+        least = Text(f"au moins {handed}", f"at least {handed}")
+        known = least if handed else Text("nul ne sait combien", "nobody knows how many")
+    else:
+        known = Text("?", "?") if handed is None else Text(f"{handed}", f"{handed}")
     return Text(
-        f"{messages} (remis : {known} de {segments} segments)",
-        f"{messages} (handed on: {known} of {segments} segments)",
+        f"{messages} (remis : {known.fr} sur {plural(segments, 'segment').fr})",
+        f"{messages} (handed on: {known.en} of {plural(segments, 'segment').en})",
     )
 
 
@@ -288,6 +298,7 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
         # What the provider answered has its canonical code; only a refusal of the layer has one of our reasons.
         "reason": found.reason or _CODES.get(found.status or 0),
         **{name: getattr(found, name) for name in (*COUNTS, *HANDED)},
+        **{f"{way}_uncertain": _is_uncertain(found, way) for way in ("asked", "answered")},
         "records": None if answer is None else UNKNOWN if answer.records is None else answer.records,
         "sensitivity": None if answer is None else answer.sensitivity or UNKNOWN,
         "fields_cut": None if answer is None else answer.fields_cut,
@@ -298,6 +309,12 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
         "index": found.said if found.role == "consumer" else found.heard,
         "duration_ms": _duration_ms(found),
     }
+
+
+def _is_uncertain(found: Found, way: str) -> bool:
+    """Whether nobody knows how much of what is here was handed on: what was handed on whole leaves nothing open."""
+    handed, segments = getattr(found, f"{way}_handed"), getattr(found, f"{way}_segments")
+    return bool(getattr(found, f"{way}_uncertain")) and (handed or 0) < segments
 
 
 def _agreement(

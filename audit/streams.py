@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from core.language import Text
 from core.reasons import Code
 from core.statements import Statement
-from core.streams import Direction, SegmentError, named
+from core.streams import Direction, SegmentError, is_handing_unknown, named
+from rpc.figures import plural
 
 _TAKEN: Final = "taken"
 _LATE: Final = "late"
@@ -73,6 +74,7 @@ class Way:
         messages: Messages in them.
         taken: Segments that the receiving gateway says, or by its answers implies, that it took.
         handed: Segments that it says it handed to its program; ``None``: it has not said so.
+        is_uncertain: Nobody knows whether more of them were, as it says itself: it was stopped in between.
         is_final: Whether the last one is among them.
     """
 
@@ -80,6 +82,7 @@ class Way:
     messages: int
     taken: int
     handed: int | None
+    is_uncertain: bool
     is_final: bool
 
 
@@ -118,7 +121,7 @@ class Delivery:
         )
         answered = _way_words(
             self.answered,
-            Text("celle du consommateur", "the consumer's"),
+            Text("la passerelle du consommateur", "the consumer's gateway"),
             Text("son programme", "its program"),
         )
         ends = [
@@ -138,13 +141,26 @@ class Delivery:
 
 
 def _way_words(way: Way, taker: Text, receiver: Text) -> Text:
-    handed = Text("remise non dite ici", "handing on not said here")
-    if way.handed is not None:
-        handed = Text(f"{way.handed} remis à {receiver.fr}", f"{way.handed} handed to {receiver.en}")
+    segments, messages = plural(way.segments, "segment"), plural(way.messages, "message")
+    handed = _handed_words(way, receiver)
     return Text(
-        f"{way.segments} segment(s), {way.messages} message(s) ; {way.taken} pris par {taker.fr}, {handed.fr}",
-        f"{way.segments} segment(s), {way.messages} message(s); {way.taken} taken by {taker.en}, {handed.en}",
+        f"{segments.fr}, {messages.fr} ; {way.taken} pris par {taker.fr}, {handed.fr}",
+        f"{segments.en}, {messages.en}; {way.taken} taken by {taker.en}, {handed.en}",
     )
+
+
+def _handed_words(way: Way, receiver: Text) -> Text:
+    to = Text(f"à {receiver.fr}", f"to {receiver.en}")
+    if way.is_uncertain and way.handed:
+        return Text(
+            f"au moins {way.handed} remis {to.fr}, nul ne sait si davantage",
+            f"at least {way.handed} handed {to.en}, nobody knows whether more",
+        )
+    if way.is_uncertain:
+        return Text(f"nul ne sait combien furent remis {to.fr}", f"nobody knows how many were handed {to.en}")
+    if way.handed is None:
+        return Text("remise non indiquée ici", "handing on not said here")
+    return Text(f"{way.handed} remis {to.fr}", f"{way.handed} handed {to.en}")
 
 
 @dataclass(slots=True)
@@ -286,30 +302,53 @@ def _require_nothing_behind(call: _Call) -> None:
             )
 
 
-def _way(direction: Direction, segments: Iterable[Saying], handed: int | None) -> Way:
+def _way(direction: Direction, segments: Iterable[Saying], handed: _Handed) -> Way:
     taken = sum(one.verdict == _TAKEN for one in segments)
-    return Way(direction.segments, direction.messages, max(taken, handed or 0), handed, direction.is_final)
+    number = handed.number
+    if handed.is_uncertain and not direction.segments:
+        number = 0  # there was nothing to hand on
+    return Way(
+        direction.segments,
+        direction.messages,
+        max(taken, number or 0),
+        number,
+        handed.is_uncertain and (number or 0) < direction.segments,
+        direction.is_final,
+    )
 
 
-def _handed_to_adapter(call: _Call) -> int | None:
+class _Handed(NamedTuple):
+    """How many segments were handed on, ``None`` if nobody said so; and whether nobody knows if it was more."""
+
+    number: int | None
+    is_uncertain: bool
+
+
+def _handed_to_adapter(call: _Call) -> _Handed:
     """What the provider's answers and refusals say; their highest, and 0 if it says that nothing was delivered."""
+    sayings = [one.statement for one in (*call.answered, *call.refusals) if not one.is_refused]
     found = [
         0 if s.delivery == "not_sent" or s.heard is None else s.heard + 1
-        for one in (*call.answered, *call.refusals)
-        if not one.is_refused and ((s := one.statement).heard is not None or s.delivery == "not_sent")
+        for s in sayings
+        if s.heard is not None or s.delivery == "not_sent"
     ]
-    return max(found, default=None)
+    return _Handed(max(found, default=None), any(map(_is_unknown, sayings)))
 
 
-def _handed_to_program(call: _Call) -> int | None:
+def _handed_to_program(call: _Call) -> _Handed:
     """What the consumer says where it ended the call; else all that it took, once it took the end."""
-    said = [one.statement.heard for one in call.endings if one.statement.kind in _ENDINGS]
+    said = [one.statement for one in call.endings if one.statement.kind in _ENDINGS]
     if said:
-        return max(0 if heard is None else heard + 1 for heard in said)
+        known = [0 if s.heard is None else s.heard + 1 for s in said if not _is_unknown(s)]
+        return _Handed(max(known, default=None), any(map(_is_unknown, said)))
     ends = [one for one in call.answered if one.statement.final] + call.refusals
     if any(one.verdict == _TAKEN for one in ends):
-        return sum(one.verdict == _TAKEN for one in call.answered)
-    return None
+        return _Handed(sum(one.verdict == _TAKEN for one in call.answered), is_uncertain=False)
+    return _Handed(None, is_uncertain=False)
+
+
+def _is_unknown(s: Statement) -> bool:
+    return is_handing_unknown(s.kind, s.reason, s.heard, s.delivery)
 
 
 def _ends(call: _Call) -> Iterable[tuple[str, str]]:

@@ -69,6 +69,7 @@ from pki.heads import verify_head
 from pki.keys import certificate_thumbprint, load_chain, load_crl
 from pki.profiles import profile_of
 from rpc.commandline import sentence_of
+from rpc.figures import plural
 from rpc.files import read_bounded
 
 # A frame proves what was heard in the same commit, of at most 8 MiB (``gateway.worker.turn``); older ones are forgotten.
@@ -713,9 +714,10 @@ def _torn_findings(one: LogReport) -> Iterator[Text]:
 
 
 def _findings(one: LogReport) -> Iterator[Text]:
+    segments = plural(one.segments, "segment")
     yield Text(
-        f"{one.size} feuilles dans {one.segments} segment(s), racine {one.root}",
-        f"{one.size} leaves in {one.segments} segment(s), root {one.root}",
+        f"{one.size} feuilles dans {segments.fr}, racine {one.root}",
+        f"{one.size} leaves in {segments.en}, root {one.root}",
     )
     if one.newest is not None:
         at = format_time_ms(one.newest.iat * 1000)

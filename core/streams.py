@@ -52,6 +52,19 @@ def named(statement: Statement) -> str:
     return f"{statement.kind} segment {statement.sequence}" if is_segment(statement) else statement.kind
 
 
+def is_handing_unknown(kind: str, reason: str | None, heard: int | None, delivery: str | None) -> bool:
+    """Whether who ends a call says that nobody knows how far it handed the other direction on.
+
+    Its gateway was stopped in between: a refusal says so by naming no segment although something may have been sent, the
+    consumer's by an ``abandon`` for ``INTERRUPTED``. Any other ending that names none handed none on.
+    """
+    if heard is not None:
+        return False
+    if kind == "refusal":
+        return delivery != "not_sent"
+    return kind == "abandon" and reason == Reason.INTERRUPTED
+
+
 class Direction:
     """One direction of a stream, segment by segment, in the order of its log.
 

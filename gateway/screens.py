@@ -16,7 +16,7 @@ from gateway.control.forecast import FORESEEN_DAYS
 from gateway.remains import GATEWAY_DOWN
 from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
-from rpc.figures import duration, utc_time
+from rpc.figures import duration, plural, utc_time
 from rpc.words import Coded, coded
 
 _STATES: Final = {
@@ -237,7 +237,8 @@ def _directions(one: log_pb2.Exchange) -> list[Text]:
     said, taken = Text("dits ici", "said here"), Text("pris ici", "taken here")
     here = (said, taken) if is_ours else (taken, said)
     # What was taken before the end is released before the end (docs/protocol/stream.md).
-    is_released = is_ours and not one.answered.HasField("handed") and one.outcome in _ANSWERED
+    is_unsaid = not one.answered.HasField("handed") and not one.answered.handed_uncertain
+    is_released = is_ours and is_unsaid and one.outcome in _ANSWERED
     to_adapter = _handed(one.asked, Text("à l'adaptateur", "to the adapter"), is_ours=not is_ours)
     to_program = _handed(
         log_pb2.Direction(handed=one.answered.segments) if is_released else one.answered,
@@ -257,24 +258,30 @@ def _directions(one: log_pb2.Exchange) -> list[Text]:
 
 
 def _counted(way: log_pb2.Direction) -> Text:
+    messages, segments = plural(way.messages, "message"), plural(way.segments, "segment")
     return Text(
-        f"{way.messages} message(s), {way.bytes} octets, en {way.segments} segment(s)",
-        f"{way.messages} message(s), {way.bytes} bytes, in {way.segments} segment(s)",
+        f"{messages.fr}, {way.bytes} octets, en {segments.fr}",
+        f"{messages.en}, {way.bytes} bytes, in {segments.en}",
     )
 
 
 def _handed(way: log_pb2.Direction, to_whom: Text, *, is_ours: bool) -> Text:
     """How much of it reached a program, as the gateway beside that program says."""
-    if not way.HasField("handed") and is_ours:
-        return Text(f"remis {to_whom.fr} : pas encore noté", f"handed {to_whom.en}: not on record yet")
-    if not way.HasField("handed"):
-        return Text(
-            f"remis {to_whom.fr} : seule sa passerelle le sait",
-            f"handed {to_whom.en}: known to its gateway alone",
-        )
-    return Text(
-        f"remis {to_whom.fr} : {way.handed} segment(s)", f"handed {to_whom.en}: {way.handed} segment(s)"
-    )
+    segments = plural(way.handed, "segment")
+    if way.handed_uncertain and way.handed < way.segments:
+        how_many = Text("nul ne sait combien", "nobody knows how many")
+        if way.handed:
+            how_many = Text(
+                f"au moins {segments.fr}, nul ne sait si davantage",
+                f"at least {segments.en}, nobody knows whether more",
+            )
+    elif way.HasField("handed") or way.handed_uncertain:
+        how_many = segments
+    elif is_ours:
+        how_many = Text("pas encore noté", "not on record yet")
+    else:
+        how_many = Text("seule sa passerelle le sait", "known to its gateway alone")
+    return Text(f"remis {to_whom.fr} : {how_many.fr}", f"handed {to_whom.en}: {how_many.en}")
 
 
 def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
@@ -371,12 +378,12 @@ def _doubted(since: Timestamp, now_ms: int) -> Coded:
 def _known(one: log_pb2.Exchange) -> Coded:
     """What the log holds of an exchange in doubt beside the request itself."""
     if one.answered.segments:
-        count = one.answered.messages
+        messages = plural(one.answered.messages, "message")
         return Coded(
             "answered_in_part",
             Text(
-                f"répondue en partie ({count} message(s) pris), fin manquante",
-                f"answered in part ({count} message(s) taken), end missing",
+                f"répondue en partie ({messages.fr} pris), fin manquante",
+                f"answered in part ({messages.en} taken), end missing",
             ),
         )
     if one.receipt == "taken":

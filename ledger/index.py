@@ -56,7 +56,7 @@ from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
 from core.payloads import PAYLOAD_OVERHEAD
 from core.statements import Kind
-from core.streams import count_messages
+from core.streams import count_messages, is_handing_unknown
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from ledger.vault import BODY_OVERHEAD
@@ -66,7 +66,7 @@ MAX_ROWS: Final = 10_000
 _MAX_SQL_INTEGER: Final = 2**63 - 1
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 6
+SCHEMA: Final = 7
 
 _metadata = MetaData()
 
@@ -102,6 +102,9 @@ EXCHANGES: Final = Table(
     # Segments that were handed to the adapter, and to the program; null as long as nobody has said so.
     Column("asked_handed", BigInteger),
     Column("answered_handed", BigInteger),
+    # 1: nobody knows whether more were, says who should know.
+    Column("asked_uncertain", BigInteger),
+    Column("answered_uncertain", BigInteger),
     sqlite_with_rowid=False,
 )
 # What a peer recorded of a request of ours, if it told before it answered: ``taken`` or ``refused:REASON``.
@@ -165,9 +168,12 @@ COUNTS: Final = (
     "answered_messages",
     "answered_bytes",
 )
-HANDED: Final = ("asked_handed", "answered_handed")
-# By direction: its segments, messages and bytes, and how many segments of it were handed on.
-_COLUMNS_OF: Final = {"asked": (*COUNTS[:3], HANDED[0]), "answered": (*COUNTS[3:], HANDED[1])}
+HANDED: Final = ("asked_handed", "answered_handed", "asked_uncertain", "answered_uncertain")
+# By direction: its segments, messages and bytes, how many segments of it were handed on, and whether that is the least.
+_COLUMNS_OF: Final = {
+    "asked": (*COUNTS[:3], "asked_handed", "asked_uncertain"),
+    "answered": (*COUNTS[3:], "answered_handed", "answered_uncertain"),
+}
 _NO_COUNTS: Final[Row] = dict.fromkeys(COUNTS, 0) | dict.fromkeys(HANDED)
 _END: Final = ("ended_ms", "outcome", "reason", "status")
 # What the provider's program answered stays: a peer that logs the same request twice cannot cover it (ADR 0013).
@@ -305,18 +311,22 @@ def _counts(way: str, s: _Statement, body_bytes: int) -> Row:
     """What a segment that was said or taken here adds to its direction."""
     messages = count_messages(s.kind, s.sequence, len(s.payloads), final=s.final)
     kept = body_bytes - BODY_OVERHEAD - PAYLOAD_OVERHEAD * len(s.payloads)
-    segments, messages_of, bytes_of, _ = _COLUMNS_OF[way]
+    segments, messages_of, bytes_of, *_ = _COLUMNS_OF[way]
     return {segments: 1, messages_of: messages, bytes_of: max(0, kept)}
 
 
 def _handed_on(way: str, s: _Statement) -> Row:
-    """How many segments of the other direction were handed on, as an answer, a refusal or an ending says."""
-    handed = _COLUMNS_OF[way][-1]
+    """How many segments of the other direction were handed on, as an answer, a refusal or an ending says.
+
+    Or that nobody knows: then what was said before is the least.
+    """
+    *_, handed, uncertain = _COLUMNS_OF[way]
     if s.delivery == "not_sent" and s.kind == "refusal":
         return {handed: 0}
     if s.heard is not None:
         return {handed: min(s.heard + 1, _MAX_SQL_INTEGER)}
-    # An ending that names nothing: not one. A refusal may not know.
+    if is_handing_unknown(s.kind, s.reason, s.heard, s.delivery):
+        return {uncertain: 1}
     return {handed: 0} if s.kind in ("cancel", "deadline", "abandon") else {}
 
 
@@ -577,7 +587,7 @@ _RESOLVE: Final = (
     update(EXCHANGES)
     .where(_is_row, EXCHANGES.c.peer == bindparam("peer"), _IS_UNKNOWN)
     .values({name: bindparam(name) for name in (*_END, "heard")})
-    .values(asked_handed=_new_counts["asked_handed"])
+    .values({name: _new_counts[name] for name in ("asked_handed", "asked_uncertain")})
 )
 _SETTLE: Final = (
     update(EXCHANGES)

@@ -82,6 +82,13 @@ def number(value: int) -> Text:
     return Text(english.replace(",", "\N{NO-BREAK SPACE}"), english)
 
 
+def plural(value: int, noun: str) -> Text:
+    """``1 segment``, ``12 segments``: of nouns that both languages spell alike, and make plural by an ``s``."""
+    amount = number(value)
+    # French begins the plural at two.
+    return Text(f"{amount.fr} {noun}{'s' * (value > 1)}", f"{amount.en} {noun}{'s' * (value != 1)}")
+
+
 def size(value: float) -> Text:
     """Bytes as gigabytes, small ones as megabytes."""
     if value < 1e8:

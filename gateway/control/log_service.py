@@ -213,6 +213,7 @@ def _direction(row: Row, way: str) -> log_pb2.Direction:
         messages=row[f"{way}_messages"],
         bytes=row[f"{way}_bytes"],
         handed=row[f"{way}_handed"],
+        handed_uncertain=bool(row[f"{way}_uncertain"]),
     )
 
 

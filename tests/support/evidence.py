@@ -427,10 +427,13 @@ class Talk:
         *,
         heard: str | None = "taken",
         handed: int | None = None,
+        is_unknown: bool = False,
         **fields: Any,
     ) -> None:
-        """ANIP ends it by a refusal."""
+        """ANIP ends it by a refusal; with ``is_unknown`` it names no segment."""
         values: dict[str, Any] = {"kind": "refusal", "final": True, "status": 14, "reason": reason}
+        if is_unknown:
+            values |= {"heard": None}
         said = self._by_anip((), handed, **(values | {"delivery": "delivered"} | fields))
         self._say(self._country.anip, self._country.pns, said, (), heard)
 
@@ -440,10 +443,11 @@ class Talk:
         *,
         heard: str | None = "taken",
         handed: int | None = None,
+        is_unknown: bool = False,
         **fields: Any,
     ) -> None:
-        """PNS ends it; by default its program has all that was taken."""
-        if handed is None and self.taken["response"]:
+        """PNS ends it; by default its program has all that was taken; with ``is_unknown`` it names no segment."""
+        if handed is None and not is_unknown and self.taken["response"]:
             handed = self.taken["response"] - 1
         values: dict[str, Any] = {"kind": kind, "final": True, "request": self.name, "heard": handed}
         said = self._of((), **(values | {"delivery": "unknown"} | fields))

@@ -686,6 +686,26 @@ def test_a_broken_stream_shows_how_far_each_side_got(country: EvidenceCountry) -
     assert mine["proof"] == ["question_in_both_logs"]
 
 
+def test_a_list_says_what_nobody_knows(country: EvidenceCountry) -> None:
+    """A consumer's gateway was stopped midway, and then the provider's."""
+    talk = country.stream()
+    talk.ask(1)
+    talk.answer(2, handed=0)
+    talk.end("abandon", reason="INTERRUPTED", is_unknown=True)
+    talk.refuse(delivery="unknown", heard="late", is_unknown=True)
+    talk.settle()
+
+    for side in (country.pns, country.anip):
+        (row,) = rows_of(side)
+        assert [row[f"{way}_handed"] for way in ("asked", "answered")] == [1, None]
+        assert [row[f"{way}_uncertain"] for way in ("asked", "answered")] == [True, True]
+    french, english = (listed(country.pns, "--lang", language).output for language in ("fr", "en"))
+    assert "2 (remis : au moins 1 sur 2 segments)" in french
+    assert "2 (remis : nul ne sait combien sur 1 segment)" in french
+    assert "2 (handed on: at least 1 of 2 segments)" in english
+    assert "2 (handed on: nobody knows how many of 1 segment)" in english
+
+
 def test_receipts_of_every_segment_are_waited_for(country: EvidenceCountry) -> None:
     """One that is missing in the middle is as good as none."""
     talk = country.stream()

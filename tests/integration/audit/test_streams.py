@@ -17,6 +17,7 @@ from audit.commands import audit
 from audit.container import write_container
 from audit.report import Report, StepVerdict, Verdict
 from audit.verify import verify_evidence
+from audit.wholelog import verify_logs
 from core.documents import encode
 from core.evidence import MANIFEST, LeafPart, Parts, parse_manifest
 from core.leaves import said_leaf
@@ -234,21 +235,28 @@ def test_the_verdict_says_how_far_each_side_got(
     wanted = {
         "fr": [
             f"flux {talk.name[:16]}…",
-            "demandé : 3 segment(s), 3 message(s) ; 2 pris par la passerelle du fournisseur, 1 remis à l'adaptateur",
-            "répondu : 1 segment(s), 2 message(s) ; 1 pris par celle du consommateur, 1 remis à son programme",
+            "demandé : 3 segments, 3 messages ; 2 pris par la passerelle du fournisseur, 1 remis à l'adaptateur",
+            "répondu : 1 segment, 2 messages ; 1 pris par la passerelle du consommateur, 1 remis à son programme",
             "fin : abandonné par le consommateur (PEER_LOST)",
         ],
         "en": [
             f"stream {talk.name[:16]}…",
-            "asked: 3 segment(s), 3 message(s); 2 taken by the provider's gateway, 1 handed to the adapter",
-            "answered: 1 segment(s), 2 message(s); 1 taken by the consumer's, 1 handed to its program",
+            "asked: 3 segments, 3 messages; 2 taken by the provider's gateway, 1 handed to the adapter",
+            "answered: 1 segment, 2 messages; 1 taken by the consumer's gateway, 1 handed to its program",
             "end: given up by the consumer (PEER_LOST)",
         ],
     }[language]
     lines = [line.strip() for line in shown.output.splitlines()]
     assert [line for line in lines if line in wanted] == wanted
     (stream,) = json.loads(told.output)["streams"]
-    assert stream["asked"] == {"segments": 3, "messages": 3, "taken": 2, "handed": 1, "is_final": False}
+    assert stream["asked"] == {
+        "segments": 3,
+        "messages": 3,
+        "taken": 2,
+        "handed": 1,
+        "is_uncertain": False,
+        "is_final": False,
+    }
     assert stream["ends"] == [{"kind": "abandon", "why": "PEER_LOST"}]
 
 
@@ -284,6 +292,81 @@ def unsigned(side: Side, talk: Talk) -> Statement:
     return msgspec.structs.replace(
         first, request=talk.name, **(of_pns if side.log.log_id == first.from_ else of_anip)
     )
+
+
+def _restarted_provider(talk: Talk) -> None:
+    """It took three segments, said that it handed on one, and was killed."""
+    talk.ask(1)
+    talk.answer(1, handed=0)
+    talk.ask(1)
+    talk.refuse(delivery="unknown", is_unknown=True)
+
+
+def _restarted_provider_at_once(talk: Talk) -> None:
+    """It was killed before it said anything."""
+    talk.ask(1)
+    talk.refuse(delivery="unknown", is_unknown=True)
+
+
+def _restarted_consumer(talk: Talk) -> None:
+    """It took two segments of the answer and was killed."""
+    talk.answer(1)
+    talk.answer(1)
+    talk.end("abandon", reason="INTERRUPTED", is_unknown=True)
+
+
+def _restarted_consumer_unanswered(talk: Talk) -> None:
+    """There was nothing to hand on."""
+    talk.ask(1)
+    talk.end("abandon", reason="INTERRUPTED", is_unknown=True)
+
+
+@pytest.mark.parametrize(
+    ("broken", "way", "french", "english"),
+    [
+        (
+            _restarted_provider,
+            "demandé",
+            "au moins 1 remis à l'adaptateur, nul ne sait si davantage",
+            "at least 1 handed to the adapter, nobody knows whether more",
+        ),
+        (
+            _restarted_provider_at_once,
+            "demandé",
+            "nul ne sait combien furent remis à l'adaptateur",
+            "nobody knows how many were handed to the adapter",
+        ),
+        (
+            _restarted_consumer,
+            "répondu",
+            "nul ne sait combien furent remis à son programme",
+            "nobody knows how many were handed to its program",
+        ),
+        (
+            _restarted_consumer_unanswered,
+            "répondu",
+            "0 remis à son programme",
+            "0 handed to its program",
+        ),
+    ],
+)
+def test_what_nobody_knows_is_said_to_be_unknown(
+    country: EvidenceCountry, broken: Break, way: str, french: str, english: str
+) -> None:
+    """A gateway that was stopped midway names no segment, and that is not "none"; both logs stay good."""
+    talk = country.stream()
+    broken(talk)
+
+    for parts in gathered(country, talk):
+        report = verified(country, parts)
+        assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+        (line,) = [line for line in report.streams[0].lines() if line.fr.strip().startswith(way)]
+        assert line.fr.endswith(f", {french}")
+        assert line.en.endswith(f", {english}")
+    talk.settle()
+    for side in (country.pns, country.anip):
+        (log,) = verify_logs(side.directory)
+        assert log.fault is None
 
 
 # --- what turns the verdict ---

@@ -118,7 +118,7 @@ def test_a_log_is_told_in_words(country: EvidenceCountry) -> None:
     assert french.exit_code == 0
     assert "signatures non vérifiées, donnez --anchor ou --certificate" in french.output
     assert french.output.splitlines()[-1] == "VERDICT : BON (GOOD), SIGNATURES NON VÉRIFIÉES"
-    assert f"{country.pns.log.size} leaves in 2 segment(s)" in english.output
+    assert f"{country.pns.log.size} leaves in 2 segments" in english.output
     assert english.output.splitlines()[-1] == "VERDICT: GOOD, SIGNATURES NOT CHECKED"
 
 

@@ -206,8 +206,8 @@ def test_the_exchange_screen_shows_both_sides() -> None:
             log_pb2.EXCHANGE_OUTCOME_IN_DOUBT,
             (2, 1),
             [
-                "asked: 740 message(s), 90000 bytes, in 12 segment(s) said here, handed to the adapter: 2 segment(s)",
-                "answered: 3 message(s), 400 bytes, in 2 segment(s) taken here, handed to the program: 1 segment(s)",
+                "asked: 740 messages, 90000 bytes, in 12 segments said here, handed to the adapter: 2 segments",
+                "answered: 3 messages, 400 bytes, in 2 segments taken here, handed to the program: 1 segment",
             ],
         ),
         (
@@ -215,8 +215,29 @@ def test_the_exchange_screen_shows_both_sides() -> None:
             log_pb2.EXCHANGE_OUTCOME_GRANTED,
             (12, None),
             [
-                "asked: 740 message(s), 90000 bytes, in 12 segment(s) said here, handed to the adapter: 12 segment(s)",
-                "answered: 3 message(s), 400 bytes, in 2 segment(s) taken here, handed to the program: 2 segment(s)",
+                "asked: 740 messages, 90000 bytes, in 12 segments said here, handed to the adapter: 12 segments",
+                "answered: 3 messages, 400 bytes, in 2 segments taken here, handed to the program: 2 segments",
+            ],
+        ),
+        (
+            log_pb2.SIDE_PROVIDER,
+            log_pb2.EXCHANGE_OUTCOME_REFUSED,
+            (7, 0, True),
+            [
+                "asked: 740 messages, 90000 bytes, in 12 segments taken here, "
+                "handed to the adapter: at least 7 segments, nobody knows whether more",
+                "answered: 3 messages, 400 bytes, in 2 segments said here, "
+                "handed to the program: nobody knows how many",
+            ],
+        ),
+        (
+            log_pb2.SIDE_CONSUMER,
+            log_pb2.EXCHANGE_OUTCOME_GRANTED,
+            (12, None, True),
+            [
+                "asked: 740 messages, 90000 bytes, in 12 segments said here, handed to the adapter: 12 segments",
+                "answered: 3 messages, 400 bytes, in 2 segments taken here, "
+                "handed to the program: nobody knows how many",
             ],
         ),
         (
@@ -224,25 +245,29 @@ def test_the_exchange_screen_shows_both_sides() -> None:
             log_pb2.EXCHANGE_OUTCOME_OPEN,
             (None, None),
             [
-                "asked: 740 message(s), 90000 bytes, in 12 segment(s) taken here, "
+                "asked: 740 messages, 90000 bytes, in 12 segments taken here, "
                 "handed to the adapter: not on record yet",
-                "answered: 3 message(s), 400 bytes, in 2 segment(s) said here, "
+                "answered: 3 messages, 400 bytes, in 2 segments said here, "
                 "handed to the program: known to its gateway alone",
             ],
         ),
     ],
-    ids=["broken", "whole", "open"],
+    ids=["broken", "whole", "restarted", "restarted-then-answered-late", "open"],
 )
 def test_a_stream_is_told_in_two_lines(
-    side: Any, outcome: Any, handed: tuple[int | None, int | None], english: list[str]
+    side: Any, outcome: Any, handed: tuple[int | None, ...], english: list[str]
 ) -> None:
     """However many segments it has; how far each way got, as the gateway beside the program says."""
     one = log_pb2.Exchange(
         exchange_id="0192f1a0",
         side=side,
         outcome=outcome,
-        asked=log_pb2.Direction(segments=12, messages=740, bytes=90_000, handed=handed[0]),
-        answered=log_pb2.Direction(segments=2, messages=3, bytes=400, handed=handed[1]),
+        asked=log_pb2.Direction(
+            segments=12, messages=740, bytes=90_000, handed=handed[0], handed_uncertain=len(handed) > 2
+        ),
+        answered=log_pb2.Direction(
+            segments=2, messages=3, bytes=400, handed=handed[1], handed_uncertain=len(handed) > 2
+        ),
     )
     found = log_pb2.GetExchangeResponse(exchanges=[one])
     before = found.SerializeToString(deterministic=True)
@@ -251,7 +276,7 @@ def test_a_stream_is_told_in_two_lines(
     french = text(exchange_screen(found), "fr")
 
     assert [line for line in lines if line.startswith(("asked", "answered"))] == english
-    assert "demandé : 740 message(s), 90000 octets, en 12 segment(s)" in french
+    assert "demandé : 740 messages, 90000 octets, en 12 segments" in french
     assert found.SerializeToString(deterministic=True) == before
 
 
@@ -348,8 +373,8 @@ def test_an_exchange_in_doubt_is_told_with_what_is_known_and_what_to_do() -> Non
     )
 
     assert "4 échange(s) en doute" in french
-    assert "répondue en partie (7 message(s) pris), fin manquante" in french
-    assert "answered in part (7 message(s) taken), end missing" in english
+    assert "répondue en partie (7 messages pris), fin manquante" in french
+    assert "answered in part (7 messages taken), end missing" in english
     assert "BJ/GOV/ANIP/gw1 | BJ/GOV/ANIP/RNPP | bj.X/Y | ACT-1 | envoyée, ni reçu ni réponse" in french
     assert "(3 h)" in french
     assert "prise par le pair, réponse manquante" in french

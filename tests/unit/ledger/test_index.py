@@ -598,6 +598,31 @@ def test_a_refusal_says_what_was_handed_on(index: ExchangeIndex, delivery: str, 
     assert row["asked_handed"] == handed
 
 
+@pytest.mark.parametrize("batch", [1, 100])
+def test_what_nobody_knows_is_not_none(index: ExchangeIndex, batch: int) -> None:
+    """A gateway that was stopped midway names no segment; what was said before is the least."""
+    ours, theirs = (
+        {"request": request_hash(number, final=False), "heard": None, "reason": "INTERRUPTED"}
+        for number in (1, 2)
+    )
+    leaves = [
+        said(1, "request", 1, final=False),
+        heard(2, "response", 1, request=ours["request"], heard=0, final=False, status=None),
+        said(3, "abandon", 1, **ours),
+        heard(4, "request", 2, final=False),
+        said(5, "response", 2, request=theirs["request"], heard=0, final=False, status=None),
+        said(6, "refusal", 2, **theirs, delivery="unknown", status=14),
+    ]
+
+    given_up, refused = taken_in(index, leaves, batch)
+
+    assert (given_up["answered_handed"], given_up["answered_uncertain"]) == (None, 1)
+    assert (refused["asked_handed"], refused["asked_uncertain"]) == (1, 1)
+    late = heard(7, "refusal", 1, "late", **ours, delivery="unknown", status=14)
+    (resolved, _) = taken_in(index, [late], batch)
+    assert (resolved["outcome"], resolved["asked_handed"], resolved["asked_uncertain"]) == ("refused", 1, 1)
+
+
 def test_a_number_that_no_database_holds_is_the_highest_that_it_does(index: ExchangeIndex) -> None:
     """What a peer claims stands in our log: it must not keep the rest of it from being found."""
     answer = heard(2, "response", 1, heard=2**63 - 1)

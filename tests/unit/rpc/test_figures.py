@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rpc.figures import at_moment, duration, local_time, moment, number, since, size, utc_time
+from rpc.figures import at_moment, duration, local_time, moment, number, plural, since, size, utc_time
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOW = 1_795_000_000_000
@@ -77,3 +77,10 @@ def test_moments_of_several_machines_are_in_utc(monkeypatch: pytest.MonkeyPatch)
     assert local_time(NOW + 7) == "2026-11-18 12:06:40+01:00"
     monkeypatch.undo()
     time.tzset()
+
+
+def test_the_plural_begins_where_each_language_begins_it() -> None:
+    """At two in French, at all but one in English."""
+    assert plural(0, "segment") == ("0 segment", "0 segments")
+    assert plural(1, "segment") == ("1 segment", "1 segment")
+    assert plural(1200, "segment") == ("1\N{NO-BREAK SPACE}200 segments", "1,200 segments")

@@ -353,6 +353,7 @@ class Direction(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     HANDED_FIELD_NUMBER: _builtins.int
+    HANDED_UNCERTAIN_FIELD_NUMBER: _builtins.int
     segments: _builtins.int
     """Signed segments."""
     messages: _builtins.int
@@ -363,6 +364,10 @@ class Direction(_message.Message):
     """How many segments were handed to the provider's program (of what was asked) or to the consumer's (of what was
     answered); absent as long as nobody has said so.
     """
+    handed_uncertain: _builtins.bool
+    """Nobody knows whether more were: the gateway that handed them on was stopped in between, and says so. Then handed is
+    the least, and absent if nothing was said before.
+    """
     def __init__(
         self,
         *,
@@ -370,10 +375,11 @@ class Direction(_message.Message):
         messages: _builtins.int = ...,
         bytes: _builtins.int = ...,
         handed: _builtins.int | None = ...,
+        handed_uncertain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_handed", b"_handed", "handed", b"handed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_handed", b"_handed", "bytes", b"bytes", "handed", b"handed", "messages", b"messages", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_handed", b"_handed", "bytes", b"bytes", "handed", b"handed", "handed_uncertain", b"handed_uncertain", "messages", b"messages", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__handed: _TypeAlias = _typing.Literal["handed"]  # noqa: Y015
     _WhichOneofArgType__handed: _TypeAlias = _typing.Literal["_handed", b"_handed"]  # noqa: Y015

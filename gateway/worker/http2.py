@@ -112,6 +112,11 @@ _TCP_DEAD_AFTER_MS: Final = 3_000
 _ABUSE_CODES: Final = frozenset({ErrorCode.INTERNAL_ERROR, ErrorCode.ENHANCE_YOUR_CALM})
 
 
+# What the engine says of a stream that it has closed while its events wait to be told, and of a connection that ends: who
+# answers a request whose reset came in the same read cannot know.
+_GONE: Final = (ngh2.ConnectionStateError, ngh2.StreamProtocolError)
+
+
 class StreamSink(Protocol):
     """Whoever receives what happens on one stream."""
 
@@ -340,8 +345,8 @@ class Http2Connection(asyncio.BufferedProtocol):
         if stream_id in self.streams:
             try:
                 self._h2.send_response(stream_id, headers, end_stream=end_stream)
-            except ngh2.ConnectionStateError:
-                return  # it is ending; its streams are told
+            except _GONE:
+                return  # it has ended; its owner is told
             if not self._flush_pending:
                 self.flush_soon()
 
@@ -350,8 +355,8 @@ class Http2Connection(asyncio.BufferedProtocol):
         if stream_id in self.streams:
             try:
                 self._h2.send_data(stream_id, data, end_stream=end_stream)
-            except ngh2.ConnectionStateError:
-                return  # it is ending; its streams are told
+            except _GONE:
+                return  # it has ended; its owner is told
             if not self._flush_pending:
                 self.flush_soon()
 
@@ -360,8 +365,8 @@ class Http2Connection(asyncio.BufferedProtocol):
         if stream_id in self.streams:
             try:
                 self._h2.send_trailers(stream_id, headers)
-            except ngh2.ConnectionStateError:
-                return  # it is ending; its streams are told
+            except _GONE:
+                return  # it has ended; its owner is told
             if not self._flush_pending:
                 self.flush_soon()
 
@@ -370,8 +375,8 @@ class Http2Connection(asyncio.BufferedProtocol):
         if stream_id in self.streams:
             try:
                 self._h2.end_stream(stream_id)
-            except ngh2.ConnectionStateError:
-                return  # it is ending; its streams are told
+            except _GONE:
+                return  # it has ended; its owner is told
             self.flush_soon()
 
     def stop_reading(self, stream_id: int) -> None:
@@ -384,8 +389,8 @@ class Http2Connection(asyncio.BufferedProtocol):
         if stream_id in self.streams:
             try:
                 self._h2.reset_stream(stream_id, error_code)
-            except ngh2.ConnectionStateError:
-                return  # it is ending; its streams are told
+            except _GONE:
+                return  # it has ended; its owner is told
             self.flush_soon()
 
     def acknowledge(self, stream_id: int, size: int) -> None:

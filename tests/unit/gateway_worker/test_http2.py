@@ -136,6 +136,28 @@ def test_an_exchange_over_plain_bytes(start: Start) -> None:
     assert client.got(ngh2.DataReceived)[0].data == frame_message(0, b"hello")  # type: ignore[attr-defined]
 
 
+def test_an_answer_to_a_call_that_was_reset_in_the_same_read_harms_no_other_call(
+    start: Start,
+) -> None:
+    """The engine has closed the stream already when its owner answers what came before the reset."""
+    _, port = start()
+    client = RawClient(port)
+    client.read_until(lambda: bool(client.got(ngh2.SettingsReceived)))
+
+    stream = client.h2.send_request(REQUEST)
+    client.h2.send_data(stream, frame_message(0, b"hello"), end_stream=True)
+    told = client.h2.data_to_send()
+    client.h2.reset_stream(stream)
+    client.socket.sendall(told + client.h2.data_to_send())
+    other = client.h2.send_request(REQUEST)
+    client.h2.send_data(other, frame_message(0, b"hello"), end_stream=True)
+    client.flush()
+
+    client.read_until(lambda: bool(client.got(ngh2.TrailersReceived)))
+
+    assert {event.stream_id for event in client.got(ngh2.TrailersReceived)} == {other}  # type: ignore[attr-defined]
+
+
 def test_rapid_reset_is_cut_off_and_counted(start: Start, loop: LoopThread) -> None:
     """CVE-2023-44487: open and cancel, on and on; others do not notice."""
     edge, port = start(Http2Limits(reset_burst=100, resets_per_second=10))

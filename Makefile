@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-LONG := test-crash test-power test-fidelity test-cancellation test-memory test-mutations test-interop
+LONG := test-crash test-power test-fidelity test-cancellation test-memory test-mutations test-interop test-soak
 PACKAGES := core rpc ledger pki gateway registry adapters audit cli
 PROTOS := $(shell find protos -name '*.proto' | sort)
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile
@@ -32,6 +32,7 @@ help:
 	@echo "make test-memory       mémoire sur 100 000 échanges                         | memory over 100,000 exchanges"
 	@echo "make test-mutations    10 000 journaux altérés                              | 10,000 logs altered"
 	@echo "make test-interop      cas officiels de gRPC, 20 fois                       | the official gRPC cases, 20 times"
+	@echo "make test-soak         864 000 échanges, une panne par minute               | 864,000 exchanges, a fault each minute"
 	@echo "make bench             le coût d'un échange, à côté d'Envoy et nginx         | what an exchange costs, beside Envoy and nginx"
 	@echo "make fuzz              chaque analyseur, 10 minutes                         | every parser, 10 minutes"
 
@@ -73,9 +74,11 @@ test-e2e: $(STAMP) setup-interop
 # As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, fifty writes and syncs, 1,000 deaths.
 # power: 200 cuts. fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000
 # exchanges through real workers. mutations: 10,000 mutated logs. interop: the official cases of gRPC, 20 times each.
-test-interop: setup-interop
+# soak: 864,000 exchanges (SOAK_EXCHANGES) with a fault each minute (docs/soak.md), and those cases.
+ALSO_soak := tests/long/test_interop.py
+test-interop test-soak: setup-interop
 $(LONG): test-%: $(STAMP)
-	$(BIN)/pytest -s tests/long/test_$*.py
+	$(BIN)/pytest -s tests/long/test_$*.py $(ALSO_$*)
 
 lint: $(STAMP) protos-check
 	$(BIN)/ruff check .

@@ -19,15 +19,16 @@ class Link:
     Args:
         loop: Where it runs; not that of what it connects.
         target: The port that it forwards to.
+        port: The port that it listens on; 0: one that is free.
     """
 
-    def __init__(self, loop: LoopThread, target: int) -> None:
+    def __init__(self, loop: LoopThread, target: int, port: int = 0) -> None:
         self._loop = loop
         self._target = target
         self._alive: dict[Direction, asyncio.Event] = {"up": asyncio.Event(), "down": asyncio.Event()}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._server = loop.run(self._serve())
+        self._server = loop.run(self._serve(port))
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.heal()
 
@@ -63,8 +64,8 @@ class Link:
         self.cut()
         self._loop.do(self._server.close)
 
-    async def _serve(self) -> asyncio.Server:
-        return await asyncio.start_server(self._accept, "127.0.0.1", 0)
+    async def _serve(self, port: int) -> asyncio.Server:
+        return await asyncio.start_server(self._accept, "127.0.0.1", port)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -79,6 +80,8 @@ class Link:
                     self._pump(far_reader, writer, self._alive["down"]),
                 )
             self._writers.discard(far_writer)
+        # Nobody listens there: who dialled is told at once, as without a link between.
+        writer.close()
         self._writers.discard(writer)
 
     async def _pump(

@@ -172,7 +172,10 @@ def test_a_checker_that_is_asked_again_reads_on(tmp_path: Path) -> None:
         (lambda talk: (talk.answer(1), talk.answer(1, sequence=0)), "segments_out_of_order"),
         (lambda talk: (talk.ask(1, heard=None), talk.answer(1, handed=1)), "handed_on_and_never_taken"),
         (lambda talk: talk.end("cancel", handed=1), "handed_on_and_never_taken"),
-        (lambda talk: (talk.ask(1), talk.answer(1, handed=1), talk.refuse(handed=0)), "handed_on_and_taken_back"),
+        (
+            lambda talk: (talk.ask(1), talk.answer(1, handed=1), talk.refuse(handed=0)),
+            "handed_on_and_taken_back",
+        ),
     ],
 )
 def test_segments_that_do_not_follow_are_found(

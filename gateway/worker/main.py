@@ -84,7 +84,6 @@ from rpc.files import replace_file
 from rpc.ports import require_free
 
 BUSY_TICK_S: Final = 0.02
-GARBAGE_AFTER: Final = 50_000
 IDLE_TICK_S: Final = 0.2
 REPORT_S: Final = 1.0
 # After the time to drain is over: to commit and send the statements that say so.
@@ -280,10 +279,8 @@ class Worker:
             loop.add_reader(self.channel.fileno(), self._read_channel)
         self._tick()
         self._report()
-        # Nothing of what is loaded by now will ever be garbage: do not look through it again. Nor is what is under way,
-        # until it ends, and then by its count of references: look for cycles when far more was made than calls hold.
+        # Nothing of what is loaded by now will ever be garbage: do not look through it again.
         gc.freeze()
-        gc.set_threshold(GARBAGE_AFTER)
         await self._stopped.wait()
         return self._exit_code
 

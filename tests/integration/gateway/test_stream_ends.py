@@ -312,6 +312,29 @@ def test_a_provider_that_was_killed_says_at_its_start_what_it_cut(
     assert [one.kind for one in of_streams(federation.pns)].count("abandon") == 1
 
 
+def test_what_it_says_at_its_start_does_not_take_back_what_it_handed_on(
+    federation: Federation, channel: grpc.Channel
+) -> None:
+    """The adapter had got later segments than the first, and both logs say so; how many more, nobody knows."""
+    talk, questions, call = conversation(federation, channel)
+    for question in (b"two", b"three"):
+        questions.ask(question)
+        assert next(call) == question
+    assert of_streams(federation.anip)[-1].heard
+
+    federation.stop(federation.anip)
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    federation.start(federation.anip)
+    federation.publish()
+    questions.end()
+    talk.told.wait(20)
+
+    until(lambda: at_rest(federation))
+    last = of_streams(federation.anip)[-1]
+    assert (last.kind, last.reason, last.heard) == ("refusal", "INTERRUPTED", None)
+
+
 # --- what they outlive ---
 
 

@@ -23,6 +23,9 @@ help:
 	@echo "make demo              un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
 	@echo "make up                le même pays, jusqu'à Ctrl-C                         | the same country, until Ctrl-C"
 	@echo "make test              tous les tests                                       | all tests"
+	@echo "make setup-interop     clients et serveurs que d'autres ont écrits          | clients and servers that others wrote"
+	@echo "make test-unit         et test-integration, test-e2e : une partie           | and test-integration, test-e2e: a part"
+	@echo "make coverage          les deux premières, lignes couvertes                 | the first two, lines covered"
 	@echo "make lint              style, types, couches, protos                        | style, types, layers, protos"
 	@echo "Longs, durées dans CONTRIBUTING.md | long, durations in CONTRIBUTING.md:"
 	@echo "make test-crash        1 000 morts, tous les points de panne                | 1,000 deaths, every failpoint"
@@ -33,7 +36,7 @@ help:
 	@echo "make test-mutations    10 000 journaux altérés                              | 10,000 logs altered"
 	@echo "make test-interop      cas officiels de gRPC, 20 fois                       | the official gRPC cases, 20 times"
 	@echo "make test-soak         864 000 échanges, une panne par minute               | 864,000 exchanges, a fault each minute"
-	@echo "make bench             le coût d'un échange, à côté d'Envoy et nginx         | what an exchange costs, beside Envoy and nginx"
+	@echo "make bench             le coût d'un échange, à côté d'Envoy et nginx        | what an exchange costs, beside Envoy and nginx"
 	@echo "make fuzz              chaque analyseur, 10 minutes                         | every parser, 10 minutes"
 
 setup: $(STAMP)

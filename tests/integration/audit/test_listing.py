@@ -630,7 +630,7 @@ def _heard_from_anip(country: EvidenceCountry, statement: Statement, verdict: st
 def _answered_late(country: EvidenceCountry) -> None:
     """PNS asks, gives up, and hears the answer afterwards."""
     asked, request = _abandoned(country)
-    _heard_from_anip(country, country._answer(asked, request, ()), "late")
+    _heard_from_anip(country, country._answer(asked, request, ((b"s" * 16, 0, b""),)), "late")
 
 
 def _refusal(result: Result) -> Reason:

@@ -474,7 +474,6 @@ Lie = Callable[[Talk], None]
             lambda talk: (talk.ask(1), talk.answer(1), talk.answer(1, handed=0)),
             "says that request segment 0 was handed on, and 1 before",
         ),
-        (lambda talk: (talk.ask(1), talk.answer(0, status=0)), "has a status, and is not final"),
         (lambda talk: talk.end("cancel", handed=0), "says that response segment 0 was handed on"),
         (lambda talk: (talk.refuse(), talk.answer(1)), "response segment 0 stands behind the refusal"),
         (lambda talk: talk.ask(65), "holds more than 64 messages"),
@@ -560,7 +559,7 @@ def test_any_stream_is_proved_and_any_change_of_it_is_found(
         if who == "ask":
             talk.ask(1 + messages, heard=heard)
         else:
-            talk.answer(messages, heard=heard)
+            talk.answer(1 + messages, heard=heard)
     _end(talk, end, lost=lost)
 
     for side, parts in zip((shared.pns, shared.anip), gathered(shared, talk), strict=True):
@@ -592,7 +591,8 @@ def _require_found(country: EvidenceCountry, side: Side, parts: Parts, data: st.
         way, missing = data.draw(st.sampled_from(middle))
         assert verified(country, without(parts, f"-{way}-{missing}.json")).verdict is Verdict.INVALID
     path = data.draw(st.sampled_from([one.path for one in leaves]))
-    at = data.draw(st.integers(0, len(parts[path]) - 1))
+    # Numbers of leaves get longer as the log grows: what is drawn must not hang on that.
+    at = data.draw(st.integers(0, 2**20)) % len(parts[path])
     changed = bytearray(parts[path])
     changed[at] ^= 1 << data.draw(st.integers(0, 7))
     assert verified(country, parts | {path: bytes(changed)}).verdict is Verdict.INVALID

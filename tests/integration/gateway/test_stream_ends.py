@@ -475,34 +475,6 @@ def test_a_stream_may_take_its_time(tmp_path: Path) -> None:
         assert list(call) == []
 
 
-def test_empty_messages_count_against_the_share_of_a_member(tmp_path: Path) -> None:
-    """An adapter that does not read, a program that sends nothing a hundred thousand times: what waits is bounded."""
-    limits = msgspec.structs.replace(LIMITS, message_bytes=64 * 1024, member_bytes=512 * 1024)
-    go_on = threading.Event()
-
-    def deaf(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        context.add_callback(go_on.set)
-        go_on.wait(60)
-        yield from ()
-
-    with Federation(tmp_path, limits=limits) as federation, federation.channel() as channel:
-        calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
-        federation.adapter.converse = deaf
-        asked = Counter[str]()
-
-        def ask() -> Iterator[bytes]:
-            for _ in range(100_000):
-                asked["messages"] += 1
-                yield b""
-
-        call = converse(channel)(ask(), metadata=metadata(), timeout=60)
-
-        # The window of HTTP/2 lets in fifty thousand of them: too many for a share of 512 KiB.
-        assert end_of(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0)
-        go_on.set()
-        until(lambda: at_rest(federation))
-
-
 def end_of(call: Any) -> tuple[grpc.StatusCode, int]:
     """Status of a stream, and how many messages it brought."""
     count = 0

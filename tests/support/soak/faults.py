@@ -155,7 +155,7 @@ def disk_full(country: SoakCountry, chance: random.Random) -> Mend:
 
 
 def clock_wrong(country: SoakCountry, chance: random.Random) -> Mend:
-    """The wall clock of one gateway is ten minutes ahead or behind."""
+    """The wall clock of one gateway's worker is ten minutes ahead or behind."""
     step = chance.choice(("-600", "600"))
     environment = {CLOCK_STEP: step, "PYTHONPATH": str(Path(__file__).with_name("stepped"))}
     return _restarted(country, (chance.choice(GATEWAYS),), environment)

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.processes import pss_kib
 
 # A process that has just begun is not flat, whatever it does.
-_LEAST_EXCHANGES = 5_000
+_LEAST_EXCHANGES = 50_000
 _BEGUN_KIB = 20_000
 
 
@@ -59,7 +59,7 @@ class Flatness:
         least: The least that was seen.
         most: The most.
         slope: Per 1,000 exchanges: one line for all lives, each with a level of its own, since every life fills its
-            caches anew; the first third of each life is left out, and lives of which less than 5,000 exchanges
+            caches anew; the first third of each life is left out, and lives of which less than 50,000 exchanges
             remain. ``None``: all were too short.
     """
 

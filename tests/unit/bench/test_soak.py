@@ -75,14 +75,14 @@ def test_a_message_out_of_place_or_of_another_call_is_noticed(data: bytes) -> No
 
 def test_the_slope_is_that_within_lives() -> None:
     """A process that starts again starts lower, which is no decline; one that fills its caches at first is no leak."""
-    first = [Sample("w", 1, n * 1000, 50_000 + 2 * n + (0 if n > 3 else -9_000), 10) for n in range(30)]
-    second = [Sample("w", 2, 30_000 + n * 1000, 20_000 + 2 * n, 10 + n) for n in range(30)]
+    first = [Sample("w", 1, n * 1000, 50_000 + 2 * n + (0 if n > 3 else -9_000), 10) for n in range(90)]
+    second = [Sample("w", 2, 90_000 + n * 1000, 20_000 + 2 * n, 10 + n) for n in range(90)]
 
     (memory,), (files,) = memory_and_files([*first, *second])
 
     assert memory.slope == pytest.approx(2.0)
     assert files.slope == pytest.approx(0.5)
-    assert (memory.lives, memory.least, memory.most) == (2, 20_000, 50_058)
+    assert (memory.lives, memory.least, memory.most) == (2, 20_000, 50_178)
 
 
 def test_a_life_too_short_to_tell_has_no_slope() -> None:

@@ -35,6 +35,7 @@ from core.identifiers import SubsystemId
 from core.jws import DocumentKind
 from core.leaves import HEARD, SAID, parse_heard, parse_leaf
 from core.merkle import leaf_hash
+from core.reasons import Code
 from core.statements import Statement, parse_statement
 from gateway.founding import add_adapter
 from gateway.layout import GatewayDirectory
@@ -518,9 +519,17 @@ class InteropCountry:
 
 
 def ends(trails: Iterable[Trail]) -> tuple[str, ...]:
-    """How calls ended, by the consumer's log: the status that the provider answered with, or what the consumer said."""
-    found = [one.consumer_end for one in trails if one.consumer_end is not None]
-    return tuple(sorted(str(one.status) if one.kind == "response" else one.kind for one in found))
+    """How calls ended, by the consumer's log: the status that the provider answered with, or what the consumer said.
+
+    A deadline runs out at both gateways and at the server: whoever's word comes first, it is ``deadline``.
+    """
+    return tuple(sorted(_end(one.consumer_end) for one in trails if one.consumer_end is not None))
+
+
+def _end(last: Statement) -> str:
+    if last.status == Code.DEADLINE_EXCEEDED:
+        return "deadline"
+    return str(last.status) if last.kind == "response" else last.kind
 
 
 def official_environment() -> dict[str, str]:

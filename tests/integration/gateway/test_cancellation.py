@@ -16,7 +16,6 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent import futures
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,13 @@ from gateway.settings import Limits
 from gateway.worker.edges import AdapterEdge
 from gateway.worker.exchange import Exchange, Phase, Service
 from gateway.worker.main import Worker
-from ledger.log import SystemDisk
 from ledger.reader import LogReader
 from pki.keys import certificate_pem
 from tests.support.calls import worker_of
 from tests.support.checker import Event, check
 from tests.support.edges import call_adapter
 from tests.support.federation import METHOD, Federation, Member, calling, metadata
+from tests.support.slow_disks import held
 from tests.support.waiting import until
 
 PATIENT = Limits(peer_wait_ms=3000, reset_burst=1_000_000, resets_per_s=1_000_000)
@@ -61,31 +60,6 @@ def _plain_adapter(federation: Federation) -> None:
 def name(request: pytest.FixtureRequest) -> str:
     """The program's own reference (``x-road-id``): the exchange of this test and of no other."""
     return f"t-{zlib.crc32(request.node.name.encode()):08x}"
-
-
-class HeldDisk(SystemDisk):
-    """A disk whose syncs wait until they are let go."""
-
-    def __init__(self) -> None:
-        self.held = threading.Event()
-        self.go_on = threading.Event()
-
-    def fdatasync(self, fd: int, /) -> None:  # type: ignore[override]  # waits first
-        self.held.set()
-        assert self.go_on.wait(20)
-        SystemDisk.fdatasync(fd)
-
-
-@contextmanager
-def held(member: Member) -> Iterator[HeldDisk]:
-    """Hold every commit of ``member`` until the end of the block."""
-    log, disk = worker_of(member)._commit.log, HeldDisk()
-    before, log.disk = log.disk, disk
-    try:
-        yield disk
-    finally:
-        log.disk = before
-        disk.go_on.set()
 
 
 def record(federation: Federation, name: str, member: Member) -> list[str]:

@@ -22,6 +22,7 @@ from tests.support.federation import PROVIDER, Federation, Member, calling, meta
 from tests.support.hostile import said
 from tests.support.loopback import LoopThread
 from tests.support.proxy import Link
+from tests.support.slow_disks import held
 from tests.support.streams import at_rest, collect, converse, watch
 from tests.support.waiting import until
 
@@ -473,6 +474,18 @@ def test_a_stream_may_take_its_time(tmp_path: Path) -> None:
         assert next(call) == b"later"
         questions.end()
         assert list(call) == []
+
+
+def test_empty_messages_count_against_the_share_of_a_member(tmp_path: Path) -> None:
+    """While a commit takes its time nothing takes them away: a thousand of them are 64 KiB, more than this share."""
+    limits = msgspec.structs.replace(LIMITS, message_bytes=32 * 1024, member_bytes=64 * 1024)
+    with Federation(tmp_path, limits=limits) as federation, federation.channel() as channel:
+        calling(channel)(b"", metadata=metadata(), timeout=10, wait_for_ready=True)
+        with held(federation.pns):
+            call = converse(channel)(iter([b""] * 5_000), metadata=metadata(), timeout=60)
+
+            assert end_of(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0)
+        until(lambda: at_rest(federation))
 
 
 def end_of(call: Any) -> tuple[grpc.StatusCode, int]:

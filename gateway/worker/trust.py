@@ -128,7 +128,7 @@ class TrustView:
     suspended_members: frozenset[str]
     _provisions: Mapping[tuple[str, str], Provision]
     _providers: Mapping[str, tuple[str, ...]]
-    _streaming_paths: Mapping[bytes, frozenset[bytes]]
+    _paths: Mapping[bytes, frozenset[bytes]]
     _agreements: Mapping[tuple[str, str, str], tuple[HeldAgreement, ...]]
     _lineage: Mapping[str, frozenset[str]]
     _grants: dict[tuple[str, str | None, str], Grant | Reason] = field(default_factory=dict, repr=False)
@@ -152,15 +152,15 @@ class TrustView:
         Another provider of the same name says nothing about it. Where several provide it and none is named, the call is
         refused whatever it sends.
         """
-        providers = self._streaming_paths.get(path)
-        if providers is None:
+        providers = self._paths.get(path)
+        if not providers:
             return False
         named = next((value for name, value in metadata if name == b"x-road-service"), None)
         return named is None or named in providers
 
     def is_provided(self, path: bytes) -> bool:
         """Whether somebody provides a method under this HTTP/2 ``:path``."""
-        return path.removeprefix(b"/").decode("ascii", "replace") in self._providers
+        return path in self._paths
 
     def method(self, provider: str, method: str) -> ServiceMethod | None:
         """The method as ``provider`` registered it."""
@@ -353,7 +353,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),
         _provisions=provisions,
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},
-        _streaming_paths=_streaming_paths(provisions),
+        _paths=_paths(provisions),
         _agreements={key: tuple(found) for key, found in agreements.items()},
         _lineage=lineage,
     )
@@ -378,13 +378,13 @@ def hold(entry: AgreementEntry) -> HeldAgreement:
     )
 
 
-def _streaming_paths(provisions: Mapping[tuple[str, str], Provision]) -> dict[bytes, frozenset[bytes]]:
-    """Who provides which method as one that takes a stream, by its HTTP/2 ``:path``."""
+def _paths(provisions: Mapping[tuple[str, str], Provision]) -> dict[bytes, frozenset[bytes]]:
+    """Who provides a method as one that takes a stream, for each method by its HTTP/2 ``:path``."""
     found: dict[bytes, frozenset[bytes]] = {}
     for (provider, name), provision in provisions.items():
-        if provision.method.client_streaming:
-            path = f"/{name}".encode("ascii")
-            found[path] = found.get(path, frozenset()) | {provider.encode("ascii")}
+        streaming = {provider.encode("ascii")} if provision.method.client_streaming else set()
+        path = f"/{name}".encode("ascii")
+        found[path] = found.get(path, frozenset()) | streaming
     return found
 
 

@@ -15,7 +15,7 @@ from core.reasons import Delivery as Delivered
 from core.reasons import ExchangeError, MalformedError, Reason, Retry
 from core.statements import BOUND_FIELDS, Kind, Statement
 from gateway.worker.callers import Caller
-from gateway.worker.consumer_streams import ConsumerStreams, messages_of
+from gateway.worker.consumer_streams import ConsumerStreams, messages_of, objection_of_terms
 from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import (
@@ -32,7 +32,6 @@ from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
-from gateway.worker.trust import refusal_of_terms
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
@@ -227,14 +226,7 @@ class Consumer:
         is_one = exchange.flow is None and len(exchange.messages) == 1
         if is_one is method.client_streaming:
             return Reason.CALL_KIND_NOT_SUPPORTED
-        return refusal_of_terms(
-            found.agreement,
-            purpose=claims.purpose,
-            issue=claims.issue,
-            represented=claims.represented,
-            caller=exchange.caller.credential,
-            age_ms=turn.now_ms - view.fresh_at,
-        )
+        return objection_of_terms(exchange, found, view, turn.now_ms)
 
     def _wait_for_road(self, exchange: Exchange) -> None:
         """Without a verified Hello there is no ``to`` to write: wait, 3 s at most."""

@@ -15,11 +15,11 @@ from core.reasons import ExchangeError, Reason
 from core.statements import Kind, Statement
 from gateway.worker.callers import is_admitted
 from gateway.worker.exchange import Exchange, Messages, Parts, Phase, ProgramCall
-from gateway.worker.flow import LOW, MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of
+from gateway.worker.flow import MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of, watch
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
-from gateway.worker.trust import refusal_of_terms
+from gateway.worker.trust import Grant, TrustView, refusal_of_terms
 from gateway.worker.turn import Turn
 
 _replace: Final = msgspec.structs.replace
@@ -181,24 +181,17 @@ class ConsumerStreams:
             call.finish(ending.status, ending.message, ending.metadata)
         elif flow is not None:
             flow.handed_on = 0 if flow.handed_on is None else flow.handed_on + 1
-            if flow.intake.held:
-                call.when_below(LOW, lambda: self._program_took(exchange, flow))
+            watch(call, flow.intake, lambda gone, credit: self._program_took(exchange, gone, credit))
 
-    def _program_took(self, exchange: Exchange, flow: Flow) -> None:
+    def _program_took(self, exchange: Exchange, gone: int, credit: int) -> bool:
         """The program has room again: so has the provider, for as much."""
-        call, road = exchange.call, exchange.road
-        if road is None or exchange.phase is Phase.CLOSED:
-            return
-        gone = flow.intake.taken(call.queued_bytes)
+        if exchange.road is None or exchange.phase is Phase.CLOSED:
+            return False  # what it held was given back as a whole
         exchange.size -= gone
         self._parts.budget.give_bytes(exchange.holder, gone)
-        credit = flow.intake.due()
         if credit:
-            road.give_credit(exchange.leaf_hash, credit)
-        if flow.intake.held:
-            call.when_below(
-                LOW if call.queued_bytes >= LOW else 1, lambda: self._program_took(exchange, flow)
-            )
+            exchange.road.give_credit(exchange.leaf_hash, credit)
+        return True
 
     # --- M16 ---
 
@@ -221,14 +214,20 @@ class ConsumerStreams:
         found = view.find_named(claims.client, grant.provider, exchange.method, mark, now_ms)
         if isinstance(found, Reason):
             return found
-        return refusal_of_terms(
-            found.agreement,
-            purpose=claims.purpose,
-            issue=claims.issue,
-            represented=claims.represented,
-            caller=exchange.caller.credential,
-            age_ms=now_ms - view.fresh_at,
-        )
+        return objection_of_terms(exchange, found, view, now_ms)
+
+
+def objection_of_terms(exchange: Exchange, grant: Grant, view: TrustView, now_ms: int) -> Reason | None:
+    """What the terms of the agreement object to in one of our calls, as it begins and while it is open."""
+    claims = exchange.claims
+    return refusal_of_terms(
+        grant.agreement,
+        purpose=claims.purpose,
+        issue=claims.issue,
+        represented=claims.represented,
+        caller=exchange.caller.credential,
+        age_ms=now_ms - view.fresh_at,
+    )
 
 
 def messages_of(entry: VerifiedEntry, statement: Statement) -> Messages:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from core.reasons import ExchangeError, Reason
 from core.streams import MAX_BYTES, MAX_MESSAGES, is_well_cut
@@ -127,6 +127,35 @@ class Intake:
         credit, self._gathered = self._gathered, 0
         self._outstanding -= credit
         return credit
+
+
+class Taker(Protocol):
+    """Our program or adapter, as it takes what is handed to it."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that it has not taken yet."""
+
+    def when_below(self, size: int, callback: Callable[[], None]) -> None:
+        """Call back once it has all but ``size`` bytes; never once it has gone."""
+
+
+def watch(taker: Taker, intake: Intake, told: Callable[[int, int], bool]) -> None:
+    """Tell what was taken since the last time, and the credit to give back, until nothing is held any more.
+
+    Args:
+        taker: Who takes.
+        intake: What it was handed.
+        told: Gets both; false ends the watch.
+    """
+
+    def look() -> None:
+        gone = intake.taken(taker.queued_bytes)
+        if told(gone, intake.due()) and intake.held:
+            taker.when_below(LOW if taker.queued_bytes >= LOW else 1, look)
+
+    if intake.held:
+        taker.when_below(LOW, look)
 
 
 class Flow:

@@ -17,7 +17,7 @@ from core.streams import is_well_cut
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import passed_on
 from gateway.worker.exchange import Messages, Parts, Phase, Service
-from gateway.worker.flow import LOW, MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of
+from gateway.worker.flow import MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of, watch
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
 from gateway.worker.turn import Turn
@@ -153,24 +153,17 @@ class ProviderStreams:
         entry.payloads, entry.parts = b"", ()
         if flow is not None:
             flow.handed_on = statement.sequence
-            if flow.intake.held:
-                handle.when_below(LOW, lambda: self._adapter_took(service, flow))
+            watch(handle, flow.intake, lambda gone, credit: self._adapter_took(service, gone, credit))
 
-    def _adapter_took(self, service: Service, flow: Flow) -> None:
+    def _adapter_took(self, service: Service, gone: int, credit: int) -> bool:
         """The adapter has room again: so has the consumer, for as much."""
-        handle = service.handle
-        if handle is None or service.phase is not Phase.SENT:
-            return
-        gone = flow.intake.taken(handle.queued_bytes)
+        if service.phase is not Phase.SENT:
+            return False  # what it held is given back as a whole
         service.size -= gone
         self._parts.budget.give_bytes(service.road.member, gone)
-        credit = flow.intake.due()
         if credit:
             service.road.give_credit(service.request.leaf_hash, credit)
-        if flow.intake.held:
-            handle.when_below(
-                LOW if handle.queued_bytes >= LOW else 1, lambda: self._adapter_took(service, flow)
-            )
+        return True
 
     # --- from the adapter ---
 

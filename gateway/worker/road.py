@@ -258,8 +258,8 @@ class Road:
             reached = index + 1
         frame = encode_frame(runs, log.cover(reached, size), head)
         for leaf in leaves:
-            if leaf.is_once and not leaf.chunked and leaf.leaf_hash in self.unreceipted:
-                # Its bytes are in the frame, and never go out again.
+            if leaf.is_once and leaf.leaf_hash in self.unreceipted:
+                # Its bytes are in the frame or in its chunks, and never go out again.
                 self.unreceipted_bytes -= len(leaf.payloads)
                 leaf.payloads = b""
         self._expect_receipts(leaves, head_digest(head))

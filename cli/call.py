@@ -182,10 +182,15 @@ def _requests(data: str, *, many: bool) -> Iterator[str]:
 
 
 def _messages(file: TextIO, *, many: bool) -> Iterator[str]:
-    if many:
-        yield from (line for line in file if line.strip())
-    else:
-        yield file.read()
+    try:
+        if many:
+            yield from (line for line in file if line.strip())
+        else:
+            yield file.read()
+    except UnicodeDecodeError as error:
+        # Raised here, so that gRPC's own thread does not end the call without a word of why.
+        text = f"the data is not UTF-8: {error.reason} at byte {error.start}"
+        raise ExchangeError(Reason.DOCUMENT_INVALID, text) from None
 
 
 def _tell_failure(

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
-from cli.call import call
+from cli.call import _requests, call
 from core.reasons import ExchangeError, Reason
 from gateway.hints import ProgramHints
 
@@ -43,3 +44,15 @@ def test_an_identity_whose_key_was_lost_is_told_as_that(tmp_path: Path) -> None:
 
     assert isinstance(done.exception, ExchangeError)
     assert "identity.key" in str(done.exception)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_data_that_is_not_utf_8_is_told_as_that(tmp_path: Path, many: bool) -> None:
+    """Else a call with a stream ends without a word of what was wrong with the file."""
+    file = tmp_path / "data.json"
+    file.write_bytes(b'{"name": "\xe9"}\n')
+
+    with pytest.raises(ExchangeError, match="not UTF-8") as error:
+        list(_requests(f"@{file}", many=many))
+
+    assert error.value.reason is Reason.DOCUMENT_INVALID

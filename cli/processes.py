@@ -91,7 +91,7 @@ class Country:
         for number, member in enumerate(self._plan.member, 1):
             name = member.id.rpartition("/")[2].lower()
             pages, adapter_address = self._ports.gateway(number, 4), self._ports.gateway(number, 5)
-            self._until(f"{name}-{member.gateway}", partial(_is_ready, pages))
+            self._until(f"{name}-{member.gateway}", partial(is_ready, pages))
             if member.adapter is not None:
                 self._until(f"{name}-adaptateur", partial(listens, adapter_address))
 
@@ -239,7 +239,7 @@ def listens(address: str) -> bool:
     return False
 
 
-def _is_ready(address: str) -> bool:
+def is_ready(address: str) -> bool:
     """Whether a gateway's ``/readyz`` says 200: it has a configuration, its log and its workers."""
     connection = http.client.HTTPConnection(address, timeout=1)
     try:

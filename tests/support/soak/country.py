@@ -7,7 +7,6 @@ is a process can be killed, stopped and started again.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import signal
@@ -25,7 +24,7 @@ from bench.processes import wait_for_port
 from bench.tls import Identity
 from cli.country import Founder
 from cli.plan import Layout, MemberPlan, Ports, load_plan
-from cli.processes import Country, Part, free_base, listens
+from cli.processes import Country, Part, free_base, is_ready, listens
 from core.clock import SystemClock
 from gateway.layout import GatewayDirectory
 from pki.profiles import AuthorityKind
@@ -248,7 +247,7 @@ class SoakCountry:
         return all(listens(self.ports.gateway(number, 1)) for number in (1, 2))
 
     def _are_ready(self) -> bool:
-        return all(_is_ready(self.ports.gateway(number, 4)) for number in (1, 2))
+        return all(is_ready(self.ports.gateway(number, 4)) for number in (1, 2))
 
     def _part(self, name: str) -> Part:
         return next(part for part in reversed(self._country.parts) if part.name == name)
@@ -328,14 +327,3 @@ def _is_worker(pid: int) -> bool:
         return b"gateway.worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-
-
-def _is_ready(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=2)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -239,7 +239,7 @@ def test_the_provider_refuses_loopback_by_its_own_configuration(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the consumer's gateway thinks of the agreement is not asked."""
-    monkeypatch.setattr("gateway.worker.consumer.refusal_of_terms", lambda *_, **__: None)
+    monkeypatch.setattr("gateway.worker.consumer_streams.refusal_of_terms", lambda *_, **__: None)
 
     with unshown(federation) as channel, pytest.raises(grpc.RpcError) as error:
         calling(channel)(b"hello", timeout=10)

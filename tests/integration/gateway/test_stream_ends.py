@@ -111,6 +111,16 @@ def conversation(
     return talk, questions, call
 
 
+def end_by_others(talk: Talk, questions: Questions, call: Any) -> tuple[grpc.StatusCode, str]:
+    """How a conversation ended that neither end of it ended; its adapter was told as well."""
+    with pytest.raises(grpc.RpcError) as error:
+        next(call)
+    assert talk.told.wait(20)
+    questions.end()
+    code, info = reason_in(error.value)
+    return code, info.reason
+
+
 def test_a_cancelled_stream_reaches_the_adapter_and_both_logs(
     federation: Federation, channel: grpc.Channel
 ) -> None:
@@ -216,12 +226,7 @@ def test_a_revoked_agreement_ends_a_stream_on_which_nothing_moves(
     federation.states = ["revoked"]
     federation.publish()
 
-    with pytest.raises(grpc.RpcError) as error:
-        next(call)
-    code, info = reason_in(error.value)
-    assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NO_AGREEMENT")
-    assert talk.told.wait(20)
-    questions.end()
+    assert end_by_others(talk, questions, call) == (grpc.StatusCode.PERMISSION_DENIED, "NO_AGREEMENT")
     until(lambda: at_rest(federation))
 
 
@@ -236,11 +241,7 @@ def test_whoever_hears_of_a_revocation_first_ends_the_stream(
     federation.states = ["revoked"]
     federation.publish(member)
 
-    with pytest.raises(grpc.RpcError) as error:
-        next(call)
-    assert reason_in(error.value)[1].reason == "NO_AGREEMENT"
-    assert talk.told.wait(20)
-    questions.end()
+    assert end_by_others(talk, questions, call)[1] == "NO_AGREEMENT"
     until(lambda: at_rest(federation))
     last = of_streams(member)[-1]
     assert (last.kind, last.reason) == ("abandon" if first == "pns" else "refusal", "NO_AGREEMENT")
@@ -254,12 +255,7 @@ def test_an_agreement_that_ends_ends_its_streams(federation: Federation, channel
     federation.publish()
     talk, questions, call = conversation(federation, channel)
 
-    with pytest.raises(grpc.RpcError) as error:
-        next(call)
-
-    assert reason_in(error.value)[1].reason == "NO_AGREEMENT"
-    assert talk.told.wait(20)
-    questions.end()
+    assert end_by_others(talk, questions, call)[1] == "NO_AGREEMENT"
 
 
 def test_a_program_that_is_no_longer_admitted_loses_its_streams(
@@ -270,11 +266,7 @@ def test_a_program_that_is_no_longer_admitted_loses_its_streams(
     federation.pns.admitted = []
     federation.publish()
 
-    with pytest.raises(grpc.RpcError) as error:
-        next(call)
-    assert reason_in(error.value)[1].reason == "PROGRAM_UNKNOWN"
-    assert talk.told.wait(20)
-    questions.end()
+    assert end_by_others(talk, questions, call)[1] == "PROGRAM_UNKNOWN"
 
 
 @pytest.mark.parametrize("side", ["pns", "anip"])
@@ -286,11 +278,7 @@ def test_a_gateway_that_stops_ends_its_streams_by_name(
 
     federation.drain(federation.pns if side == "pns" else federation.anip)
 
-    with pytest.raises(grpc.RpcError) as error:
-        next(call)
-    assert error.value.code() is grpc.StatusCode.UNAVAILABLE
-    assert talk.told.wait(20)
-    questions.end()
+    assert end_by_others(talk, questions, call)[0] is grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_provider_that_was_killed_says_at_its_start_what_it_cut(

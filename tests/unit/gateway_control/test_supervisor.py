@@ -380,14 +380,24 @@ def test_what_workers_need_together_is_taken_when_no_old_one_is_left(
     """Once, before the first of them starts: only then is a port of theirs free."""
     left = subprocess.Popen(_command("stubborn", 1, 0), stdin=subprocess.DEVNULL)
     (tmp_path / "worker-1.pid").write_text(str(left.pid), encoding="ascii")
-    seen: list[tuple[int | None, list[int]]] = []
+    seen: list[tuple[bool, list[int]]] = []
 
-    supervise(workers=2, prepare=lambda: seen.append((left.poll(), list(heard.started))))
-    threading.Thread(target=left.wait, daemon=True).start()  # as init does for an orphan
+    supervise(workers=2, prepare=lambda: seen.append((_runs(left.pid), list(heard.started))))
+    reaper = threading.Thread(target=left.wait, daemon=True)  # as init does for an orphan
+    reaper.start()
     heard.wait_for(lambda: sorted(heard.started) == [0, 1])
+    reaper.join(20)
 
-    assert seen == [(left.returncode, [])]
+    assert seen == [(False, [])]
     assert left.returncode is not None
+
+
+def _runs(pid: int) -> bool:
+    """Asked of the system: ``Popen.poll`` knows nothing while another thread waits for the process."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def test_workers_that_cannot_have_what_they_need_say_why_and_try_again(

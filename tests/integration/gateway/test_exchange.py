@@ -372,6 +372,24 @@ def test_ok_without_a_message_is_the_adapters_fault(
     assert info.metadata["delivery"] == "delivered"
 
 
+def test_a_second_message_to_a_method_that_returns_one_is_the_adapters_fault(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is not passed on as if it were the answer; nothing more of it is gathered."""
+
+    def stream(details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        return grpc.unary_stream_rpc_method_handler(lambda request, _: iter([request] * 100))
+
+    monkeypatch.setattr(federation.adapter, "service", stream)
+
+    with federation.channel() as channel, pytest.raises(grpc.RpcError) as error:
+        calling(channel)(b"", metadata=metadata(), timeout=10)
+
+    code, info = refused(error)
+    assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "ADAPTER_PROTOCOL")
+    assert info.metadata["delivery"] == "delivered"
+
+
 def test_revoked_agreement_stops_the_next_call(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Federation(tmp_path_factory.mktemp("revoked")) as other, other.channel() as channel:
         call = calling(channel)

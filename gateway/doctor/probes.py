@@ -26,6 +26,7 @@ from core.identifiers import urn
 from core.reasons import ExchangeError, MalformedError
 from gateway.layout import GatewayDirectory
 from gateway.settings import Adapter, GatewaySettings, HostPort
+from gateway.worker.tls import adapter_client
 from passerelle.registry.v1 import configuration_pb2, configuration_pb2_grpc
 from pki.anchor import Anchor
 from pki.keys import certificate_pem
@@ -36,6 +37,10 @@ from rpc.names import urn_of
 CONNECT_S: Final = 3.0
 ANSWER_S: Final = 2.5
 ALL_S: Final = 8.0
+
+_HTTP2_PREFACE: Final = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+)  # no setting
 
 _T = TypeVar("_T")
 
@@ -132,6 +137,7 @@ def _shake_hands(
     try:
         with context.wrap_socket(connection, server_hostname=settings.registry.id) as secure:
             der = secure.getpeercert(binary_form=True) or b""
+            _await_http2(secure)
     except (OSError, ssl.SSLError) as error:
         return "tls", _said(error)
     try:
@@ -160,14 +166,11 @@ def _ask_registry(
     with closing(opened):
         stub = configuration_pb2_grpc.ConfigurationServiceStub(opened)
         try:
-            grpc.channel_ready_future(opened).result(timeout=ANSWER_S)
             asked = clock.now_ms()
             stream = stub.Watch(configuration_pb2.WatchRequest(), timeout=ANSWER_S)
             told = next(iter(stream))
             answered = clock.now_ms()
             stream.cancel()
-        except grpc.FutureTimeoutError:
-            return RegistryProbe("tls", address, "certificate refused by the registry")
         except grpc.RpcError as error:
             return RegistryProbe("answer", address, f"{error.code().name}: {error.details()}"[:200])
         except StopIteration:
@@ -197,27 +200,33 @@ def probe_adapter(directory: GatewayDirectory, adapter: Adapter) -> AdapterProbe
 
     where = HostPort.parse(adapter.address)
     try:
-        socket.create_connection((where.host, where.port), timeout=CONNECT_S).close()
-        files = directory.auth
-        own = Identity.from_files(files.key, files.certificate, directory.programs.certificate)
+        connection = socket.create_connection((where.host, where.port), timeout=CONNECT_S)
     except (OSError, UnicodeError) as error:
         return told(_said(error))
-    except ExchangeError as error:
-        return told(str(error.reason))
-    with closing(channel(adapter.address, own)) as opened:
-        passed: list[grpc.ChannelConnectivity] = []
-        opened.subscribe(passed.append, try_to_connect=True)
+    with closing(connection):
+        connection.settimeout(ANSWER_S)
         try:
-            grpc.channel_ready_future(opened).result(timeout=ANSWER_S)
-            check = opened.unary_unary(
-                "/grpc.health.v1.Health/Check",
-                health_pb2.HealthCheckRequest.SerializeToString,
-                health_pb2.HealthCheckResponse.FromString,
+            context = adapter_client(directory)
+            own = Identity.from_files(
+                directory.auth.key, directory.auth.certificate, directory.programs.certificate
             )
+        except ExchangeError as error:
+            return told(str(error.reason))
+        try:
+            with context.wrap_socket(connection, server_hostname=where.host) as secure:
+                _await_http2(secure)
+        except TimeoutError:
+            return told("NO_ANSWER")
+        except OSError:
+            return told("TLS")
+    with closing(channel(adapter.address, own)) as opened:
+        check = opened.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
             answer = check(health_pb2.HealthCheckRequest(), timeout=ANSWER_S)
-        except grpc.FutureTimeoutError:
-            # A handshake that fails is tried again and again; one that nobody answers goes on.
-            return told("TLS" if grpc.ChannelConnectivity.TRANSIENT_FAILURE in passed else "NO_ANSWER")
         except grpc.RpcError as error:
             code = error.code()
             if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -225,6 +234,19 @@ def probe_adapter(directory: GatewayDirectory, adapter: Adapter) -> AdapterProbe
             return told("" if code is grpc.StatusCode.UNIMPLEMENTED else code.name)
     serving = answer.status == health_pb2.HealthCheckResponse.SERVING
     return told("" if serving else "NOT_SERVING")
+
+
+def _await_http2(secure: ssl.SSLSocket) -> None:
+    """Begin HTTP/2 (RFC 9113, 3.4) and wait for the server's first bytes.
+
+    With TLS 1.3 a server judges our certificate only when our own handshake is over: its refusal is what is read here.
+
+    Raises:
+        OSError: The server broke off; ``TimeoutError`` if it said nothing in time.
+    """
+    secure.sendall(_HTTP2_PREFACE)
+    if not secure.recv(1):
+        raise ConnectionResetError(errno.ECONNRESET, "closed after the handshake")
 
 
 def _said(error: Exception) -> str:

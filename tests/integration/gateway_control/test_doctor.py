@@ -640,6 +640,34 @@ def test_9_an_adapter_of_another_authority_is_a_fault_of_tls(provider: Patient) 
     assert "connecté, mais TLS échoue" in found.text.fr
 
 
+def test_9_an_adapter_that_refuses_our_certificate_is_a_fault_of_tls(
+    provider: Patient, tmp_path: Path
+) -> None:
+    """With TLS 1.3 it says so only after the handshake."""
+    directory = provider.directory
+    add_adapter(directory, SubsystemId.parse(RNPP), ("127.0.0.1",), tmp_path / "adapter", SystemClock())
+    where = HostPort.parse(load_settings(directory.settings, GatewaySettings).adapter[0].address)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "adapter" / "adapter.crt", tmp_path / "adapter" / "adapter.key")
+    context.load_verify_locations(
+        directory.programs.certificate
+    )  # not the anchor: our certificate is not under it
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server((where.host, where.port)) as listening:
+
+        def serve() -> None:
+            with listening.accept()[0] as connection:
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        found = provider.fault("ADAPTER_DOWN")
+
+    assert found.values["problem"] == "TLS"
+
+
 def test_9_adapter_down_with_the_calls_that_it_cost(provider: Patient) -> None:
     """Where, how, since when, how many."""
     refused = {"adapters": {RNPP: "down"}}

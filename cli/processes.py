@@ -23,7 +23,7 @@ from typing import Final
 
 import click
 
-from cli.plan import CountryPlan, Layout, Ports
+from cli.plan import LOOPBACK, CountryPlan, Layout, Ports
 from core.reasons import ExchangeError, Reason
 from rpc.lifeline import Lifeline
 from rpc.ports import holder_of, require_free
@@ -33,6 +33,9 @@ STOP_S: Final = 20.0
 # A closed connection keeps its port for a minute (TIME-WAIT).
 _PASSING_S: Final = 65.0
 _LAST_WORDS: Final = 3
+# In a block of ports: no part of a country listens there (``Ports``).
+_CLAIM: Final = 10
+_claims: Final[list[socket.socket]] = []
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -183,17 +186,30 @@ class Country:
 
 
 def free_base() -> int:
-    """A base whose ports are free now, away from those of ``make up`` and from the kernel's own choices."""
+    """A base whose ports are free, away from those of ``make up`` and from the kernel's own choices.
+
+    Nobody else who asks is given it while this process runs: two countries in a box, or two suites of tests, may be
+    founded at the same moment, long before either listens. The kernel lets go of it with the process, however that
+    ends.
+    """
     for base in range(20_000, 30_000, 100):
+        claim = socket.socket()
+        try:
+            claim.bind((LOOPBACK, base + _CLAIM))
+        except OSError:
+            claim.close()
+            continue
         if all(_is_free(base + offset) for offset in (0, *range(11, 20), *range(21, 30), *range(31, 40))):
+            _claims.append(claim)
             return base
+        claim.close()
     raise ExchangeError(Reason.PORT_IN_USE, "no free block of ports was found")
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
         return True

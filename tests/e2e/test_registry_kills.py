@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from ledger.reader import LogReader
 from pki.profiles import Profile
 from registry.client import RegistryClient
 from rpc.remote import RemoteError
+from tests.support.ports import held_port
 from tests.support.registry_country import (
     ANIP,
     REGISTRY,
@@ -50,12 +51,6 @@ def start(root: Path, port: int) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=(root / "registry.log").open("ab"),
     )
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Operator(threading.Thread):
@@ -91,9 +86,16 @@ def published(root: Path) -> tuple[int, int]:
     return version, timestamp.version
 
 
-def test_killed_at_any_moment_the_registry_forgets_nothing(country: RegistryCountry) -> None:
+@pytest.fixture
+def port() -> Iterator[int]:
+    """The registry's, also while it is dead."""
+    with held_port() as port:
+        yield port
+
+
+def test_killed_at_any_moment_the_registry_forgets_nothing(country: RegistryCountry, port: int) -> None:
     """Each answered change is in the database, is one leaf of the log, and versions only rise."""
-    port, stop, rng = free_port(), threading.Event(), random.Random(20261123)
+    stop, rng = threading.Event(), random.Random(20261123)
     identity = country.identity("operator", "BJ/GOV/ASIN/operateur-1", Profile.OPERATOR)
     client = RegistryClient(f"127.0.0.1:{port}", identity, str(REGISTRY))
     operator = Operator(client, stop)

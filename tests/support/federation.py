@@ -64,6 +64,7 @@ from pki.keys import (
     public_key_pem,
 )
 from tests.support.clocks import SteppedClock
+from tests.support.ports import HeldPorts
 
 _T = TypeVar("_T")
 
@@ -238,6 +239,7 @@ class Federation:
     ) -> None:
         self._root = root
         self._loop = asyncio.new_event_loop()
+        self._ports = HeldPorts()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._limits = limits or Limits()
         self._log = log or LogSettings(reserve_bytes=0)
@@ -434,20 +436,23 @@ class Federation:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._ports.close()
 
     def start(
         self, member: Member, channel: socket.socket | None = None, *, clock: Clock | None = None
     ) -> None:
         """Start a member's worker on its ports of before, with its end of a channel to control if there is one."""
+        if not member.road_port:
+            member.road_port, member.programs_port = self._ports.new(), self._ports.new()
         member.settings = _with_ports(member)
         worker = Worker(member.settings, member.directory, 0, channel)
         worker._clock = clock or member.clock
         try:
-            started = self.do(worker.start())
+            self.do(worker.start())
         except BaseException:
             self.do(_call(lambda: _discard(worker)))
             raise
-        member.worker, member.road_port, member.programs_port = worker, started.road[1], started.programs[1]
+        member.worker = worker
         member.running = asyncio.run_coroutine_threadsafe(worker.run(), self._loop)
 
     def register_successor(self, member: Member) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,14 +24,6 @@ from tests.support.federation import PROVIDER, Federation, Member
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_port() -> int:
-    """A port that is free now; its number is passed to the process that binds it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class ProcessFederation(Federation):
     """PNS and ANIP as real worker processes without control: the test kills and restarts them.
 
@@ -48,9 +39,9 @@ class ProcessFederation(Federation):
         self.environment: dict[str, str] = {}
         self._shared: dict[str, SharedPorts] = {}
         for member in (self.pns, self.anip):
-            member.road_port, member.programs_port = free_port(), free_port()
+            member.road_port, member.programs_port = self._ports.new(), self._ports.new()
             for number in range(1, workers):
-                member.more_logs.append(_more_log(member, number))
+                member.more_logs.append(_more_log(member, number, self._ports.new()))
             if workers > 1:
                 shared = self._shared[member.id] = SharedPorts(
                     [HostPort("127.0.0.1", member.programs_port)], workers
@@ -107,6 +98,7 @@ class ProcessFederation(Federation):
             shared.close()
         self.adapter.stop()
         self._loop.close()
+        self._ports.close()
 
     def spawn(self, member: Member, worker: int = 0) -> None:
         """Start a member's worker and wait until it listens."""
@@ -153,11 +145,11 @@ def _key(member: Member, worker: int) -> str:
     return f"{member.id}#{worker}" if worker else member.id
 
 
-def _more_log(member: Member, worker: int) -> RegisteredLog:
-    """A further worker's log, with a road port that is free now."""
+def _more_log(member: Member, worker: int, port: int) -> RegisteredLog:
+    """A further worker's log, with its road port."""
     genesis = Genesis(1, member.gateway, worker, SystemClock().now_ms(), os.urandom(16).hex(), None)
     log = create_log(member.directory.log(worker), genesis_leaf(genesis))
-    return RegisteredLog(log, worker, f"127.0.0.1:{free_port()}")
+    return RegisteredLog(log, worker, f"127.0.0.1:{port}")
 
 
 def _roads(member: Member) -> list[str]:

@@ -60,6 +60,7 @@ from pki.profiles import Profile, issue, read_csr
 from rpc.credentials import server_credentials
 from rpc.settings import load_settings
 from tests.integration.gateway_control.conftest import Country, Start
+from tests.support.ports import HeldPorts
 from tests.support.programs import end_without, require_program, require_strace
 from tests.support.published_country import PublishedCountry
 from tests.support.tuf_repository import TufRepository
@@ -135,20 +136,22 @@ def patient(country: Country, start: Start) -> Patient:
 
 
 @pytest.fixture
-def provider(country: Country, start: Start) -> Patient:
+def provider(country: Country, start: Start, ports: HeldPorts) -> Patient:
     """The provider's gateway, whose adapter is at a port that nobody listens on."""
     made = country.found(country.anip)
     country.publish()
     patient = Patient(country, made, start)
     with patient.directory.settings.open("a", encoding="utf-8") as settings:
-        settings.write(f'\n[[adapter]]\nsubsystem = "{RNPP}"\naddress = "127.0.0.1:{_free_port()}"\n')
+        settings.write(f'\n[[adapter]]\nsubsystem = "{RNPP}"\naddress = "127.0.0.1:{ports.new()}"\n')
     return patient
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def ports() -> Iterator[HeldPorts]:
+    """Ports that nobody listens on, nor will while the test runs."""
+    ports = HeldPorts()
+    yield ports
+    ports.close()
 
 
 def speaking(**report: object) -> Callable[[int, int], list[str]]:
@@ -550,9 +553,11 @@ def _register_anip(country: Country, *ports: int) -> None:
     country.publish()
 
 
-def test_8_peer_unreachable_is_the_peers_fault_where_others_answer(patient: Patient) -> None:
+def test_8_peer_unreachable_is_the_peers_fault_where_others_answer(
+    patient: Patient, ports: HeldPorts
+) -> None:
     """Which of its gateways, how they refuse, whom to call."""
-    _register_anip(patient.country, _free_port())
+    _register_anip(patient.country, ports.new())
     patient.configured()
 
     found = patient.fault("PEER_UNREACHABLE")
@@ -1144,12 +1149,12 @@ def test_a_healthy_gateway_is_told_in_a_line_for_each_check(provider: Patient, t
     assert csv.splitlines()[0] == "code,level,text,remedy"
 
 
-def test_a_route_that_asks_nobody_is_warned_of(patient: Patient) -> None:
+def test_a_route_that_asks_nobody_is_warned_of(patient: Patient, ports: HeldPorts) -> None:
     """Which, where, and as whom it calls; one that asks for certificates is nothing to tell of."""
     assert patient.findings("UNAUTHENTICATED_ROUTE") == []
     with patient.directory.settings.open("a", encoding="utf-8") as settings:
         for name, more in (("guichet", ""), ("local", "allow_unauthenticated_loopback = true")):
-            address = f"127.0.0.1:{_free_port()}"
+            address = f"127.0.0.1:{ports.new()}"
             settings.write(
                 f'\n[[routes]]\nname = "{name}"\nlisten = "{address}"\nclient = "BJ/GOV/PNS/PORTAIL"\n{more}\n'
             )

@@ -34,6 +34,23 @@ def country(tmp_path: Path) -> Country:
     return Country(load_plan(tmp_path / "country.toml"), Layout(tmp_path), Ports(free_base()))
 
 
+def test_a_block_of_ports_is_given_once() -> None:
+    """To nobody else, here or in another process, though nobody listens yet; whoever is gone has let go of it."""
+    ask = "from cli.processes import free_base; print(free_base(), flush=True); input()"
+    first = free_base()
+    with subprocess.Popen(
+        [sys.executable, "-c", ask], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        second = free_base()
+        other.communicate("\n")
+
+    assert len({first, theirs, second}) == 3
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", theirs + 10))
+
+
 def test_who_listens_is_seen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listens(address_of(server))

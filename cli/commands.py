@@ -260,6 +260,8 @@ def _print_addresses(plan: CountryPlan, layout: Layout, ports: Ports, wrapper: P
 À essayer / to try:
   {command} sandbox persons
   {call} --purpose P01 --issue ACT-202611-0001 --data '{{"npi":"0000000001"}}'
+  {command} call grpc.reflection.v1.ServerReflection/ServerReflectionInfo --as BJ/GOV/PNS/PORTAIL --purpose P01 \\
+      --data '{{"listServices":"*"}}'      # un flux / a stream
   {command} audit list --log {shlex.quote(str(layout.gateway(plan.member[0])))}
 
 Ctrl-C pour arrêter / to stop.""")

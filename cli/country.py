@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from adapters.descriptors import descriptor_set
+from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
 from adapters.identity.founding import seed_store
 from adapters.identity.service import SERVICE_NAME
 from cli.plan import LOOPBACK, AgreementPlan, CountryPlan, Layout, MemberPlan, Ports, load_plan
@@ -200,6 +200,10 @@ class Founder:
             if member.adapter is not None:
                 service = _service_of(member.adapter.kind)
                 client.publish_services(member.adapter.subsystem, descriptor_set(service), (service,))
+                for kind in member.adapter.standard:
+                    client.publish_services(
+                        member.adapter.subsystem, standard_set(kind), (STANDARD_SERVICES[kind],)
+                    )
             return client.submit_registration(jws)
 
     def add_adapter(self, number: int, member: MemberPlan) -> None:

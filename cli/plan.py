@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from adapters.descriptors import STANDARD_SERVICES
 from core.identifiers import GatewayId, MemberId, SubsystemId
 from core.language import DEFAULT_LANGUAGE, Language
 from gateway.settings import HostPort, road_of
@@ -25,11 +26,22 @@ class PurposePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class AdapterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a member serves: which subsystem, by which adapter, seeded with how many persons."""
+    """What a member serves: which subsystem, by which adapter, seeded with how many persons.
+
+    ``standard`` are the services of any gRPC server that it publishes beside its own: ``health``, ``reflection``.
+    """
 
     subsystem: str
     kind: str = "identity"
     persons: int = 50_000
+    standard: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = sorted({*self.standard} - {*STANDARD_SERVICES})
+        if unknown:
+            raise ValueError(
+                f"standard must name services among {', '.join(STANDARD_SERVICES)}, not {unknown[0]}"
+            )
 
 
 class MemberPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -209,6 +221,7 @@ subsystems = ["BJ/GOV/ANIP/RNPP"]
 subsystem = "BJ/GOV/ANIP/RNPP"
 kind = "identity"
 persons = 50000
+standard = ["health", "reflection"]
 
 [[agreement]]
 id = "CV-0001"
@@ -220,4 +233,28 @@ purposes = ["P01", "P02", "P07"]
 legal_basis_fr = "Loi 2017-08 portant identification des personnes physiques ; décret 2020-209 sur l'interopérabilité"
 legal_basis_en = "Law 2017-08 on the identification of natural persons; decree 2020-209 on interoperability"
 apdp_decision = "APDP-ESSAI-0001"
+
+# Deux services que tout serveur gRPC sait rendre, sans donnée personnelle : leurs méthodes sont des flux.
+# Two services that any gRPC server can render, without personal data: their methods are streams.
+[[agreement]]
+id = "CV-0002"
+consumer = "BJ/GOV/PNS/PORTAIL"
+provider = "BJ/GOV/ANIP/RNPP"
+service = "grpc.health.v1.Health"
+methods = ["Check", "Watch"]
+purposes = ["P01"]
+issue_required = false
+legal_basis_fr = "décret 2020-209 sur l'interopérabilité"
+legal_basis_en = "decree 2020-209 on interoperability"
+
+[[agreement]]
+id = "CV-0003"
+consumer = "BJ/GOV/PNS/PORTAIL"
+provider = "BJ/GOV/ANIP/RNPP"
+service = "grpc.reflection.v1.ServerReflection"
+methods = ["ServerReflectionInfo"]
+purposes = ["P01"]
+issue_required = false
+legal_basis_fr = "décret 2020-209 sur l'interopérabilité"
+legal_basis_en = "decree 2020-209 on interoperability"
 """

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
+from adapters.descriptors import STANDARD_SERVICES
 from cli import main
 from cli.commands import clear, country, found_country, in_use, wrapper_of, write_wrapper
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
@@ -302,7 +303,7 @@ def test_only_a_wrapper_is_replaced_by_a_wrapper(tmp_path: Path, monkeypatch: py
 
 
 def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
-    """Two members, two operators, one agreement; ports follow the order of founding."""
+    """Two members, two operators, agreements over what the provider publishes; ports follow the order of founding."""
     (tmp_path / "country.toml").write_text(DEFAULT_PLAN, encoding="utf-8")
 
     plan = load_plan(tmp_path / "country.toml")
@@ -310,7 +311,20 @@ def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
     assert len(plan.operators) == 2
     assert [member.id for member in plan.member] == ["BJ/GOV/PNS", "BJ/GOV/ANIP"]
     assert plan.member_of(plan.agreement[0].provider).id == "BJ/GOV/ANIP"
+    assert [one.service for one in plan.agreement[1:]] == [
+        STANDARD_SERVICES[one] for one in ("health", "reflection")
+    ]
     assert Ports(42000).gateway(2, 5) == "127.0.0.1:42025"
+
+
+def test_a_plan_publishes_standard_services_that_exist(tmp_path: Path) -> None:
+    """A name that no server has is told with those that may be named."""
+    (tmp_path / "country.toml").write_text(
+        DEFAULT_PLAN.replace('"reflection"]', '"reflexion"]'), encoding="utf-8"
+    )
+
+    with pytest.raises(SettingsError, match="among health, reflection, not reflexion"):
+        load_plan(tmp_path / "country.toml")
 
 
 def test_a_member_of_the_plan_may_have_up_to_five_workers(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,9 @@ from tests.support.waiting import until
 PORTAL = "BJ/GOV/PNS/PORTAIL"
 GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
 PERSONS = 200
+REFLECT = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+EXCHANGE_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+CALLING = Path(__file__).parents[2] / "docs" / "appeler.md"
 WITH_TOKEN = Path(__file__).parents[2] / "examples" / "python" / "get_person_with_token.py"
 
 
@@ -171,6 +175,51 @@ def test_a_program_with_a_key_of_its_own_calls_with_tokens_until_it_is_removed(
     verified = country.run("audit", "verify", str(out), "--anchor", str(country.layout.anchor))
     assert exported.returncode == 0, exported.stderr
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_the_page_on_calling_from_a_program_prints_what_it_says(country: Running, tmp_path: Path) -> None:
+    """A newcomer who types its blocks in order sees its last block, whatever the numbers of the exchanges."""
+    page = CALLING.read_text(encoding="utf-8")
+    typed = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    (promised,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    assert typed.count("localhost:42011") == typed.count("var/up/") == 1
+    script = tmp_path / "appeler.py"
+    script.write_text(
+        typed.replace("localhost:42011", country.ports.gateway(1, 1)).replace(
+            "var/up", str(country.layout.root)
+        ),
+        encoding="utf-8",
+    )
+
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert EXCHANGE_ID.sub("ID", done.stdout) == EXCHANGE_ID.sub("ID", promised)
+    one, both, *refused = EXCHANGE_ID.findall(done.stdout)
+    assert len({one, both, *refused}) == 3
+    assert (
+        country.run(
+            "audit", "export", both, "--log", str(country.pns), "--out", str(tmp_path / "f")
+        ).returncode
+        == 0
+    )
+
+
+def test_a_stream_both_ways_from_the_shell(country: Running) -> None:
+    """Each line of ``--data`` is a message, each answer a line, as the README shows it."""
+    data = '{"listServices":"*"}\n{"fileContainingSymbol":"bj.Inconnu"}\n'
+    identity = ("--identity", str(country.layout.program(f"{PORTAL}/portail")))
+
+    done = country.run("call", REFLECT, "--as", PORTAL, *identity, "--purpose", "P01", "--data", data)
+
+    listed, unknown = map(json.loads, done.stdout.splitlines())
+    assert "bj.identity.v1.IdentityService" in {
+        one["name"] for one in listed["listServicesResponse"]["service"]
+    }
+    assert unknown["errorResponse"]["errorMessage"] == "not found"
+    assert "scellé, 2 journaux" in done.stderr
 
 
 def test_status_and_list_show_what_happened(country: Running) -> None:

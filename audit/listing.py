@@ -15,10 +15,10 @@ from audit.exchanges import Exchanges, Found, ReadLog, Wanted
 from core.jws import DocumentKind, parse_document
 from core.language import Language, Text
 from core.leaves import Succession
-from core.reasons import Code, MalformedError
+from core.reasons import MalformedError
 from core.registrations import Registration, parse_registration
 from core.succession import Gap
-from ledger.index import COUNTS, HANDED
+from ledger.index import COUNTS, HANDED, reason_of
 from ledger.places import log_places
 from rpc.figures import local_time, plural
 
@@ -83,7 +83,6 @@ TABLE_COLUMNS: Final = {
 }
 UNKNOWN: Final = "unknown"
 NONE: Final = "none"
-_CODES: Final = {int(code): code.name for code in Code if code is not Code.OK}
 
 _UNKNOWN: Final = {UNKNOWN: Text("inconnu", "unknown")}
 # How tables say the codes of each column; JSON and CSV keep the codes.
@@ -295,8 +294,7 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
         "user": found.user,
         "user_basis": found.user_basis,
         "outcome": found.outcome,
-        # What the provider answered has its canonical code; only a refusal of the layer has one of our reasons.
-        "reason": found.reason or _CODES.get(found.status or 0),
+        "reason": reason_of(found.reason, found.status),
         **{name: getattr(found, name) for name in (*COUNTS, *HANDED)},
         **{f"{way}_uncertain": _is_uncertain(found, way) for way in ("asked", "answered")},
         "records": None if answer is None else UNKNOWN if answer.records is None else answer.records,

@@ -475,8 +475,12 @@ def show(exchange_id: str, config: Path, output: Output, lang: Language) -> None
 
 
 @exchange.command("list")
-@click.option("--in-doubt", is_flag=True, help="ceux dont la fin est inconnue / whose end is unknown")
-@click.option("--dossier", default=None, help="ceux d'un dossier / those of a dossier")
+@click.option(
+    "--in-doubt",
+    is_flag=True,
+    help="ceux dont la fin est inconnue [ceci ou --dossier] / whose end is unknown [this or --dossier]",
+)
+@click.option("--dossier", default=None, metavar="DOSSIER", help="ceux d'un dossier / those of a dossier")
 @_config_option
 @output_option
 @lang_option
@@ -486,7 +490,14 @@ def list_exchanges(in_doubt: bool, dossier: str | None, config: Path, output: Ou
     from gateway.screens import doubts_screen, exchanges_screen
 
     if in_doubt == (dossier is not None):
-        raise click.UsageError("--in-doubt | --dossier")
+        raise click.UsageError(
+            Text(
+                "donner --dossier DOSSIER (les échanges d'un dossier) ou --in-doubt (ceux dont la fin est inconnue) ; "
+                "tous les échanges de la passerelle : passerelle audit list --log RÉPERTOIRE",
+                "give --dossier DOSSIER (the exchanges of a dossier) or --in-doubt (those whose end is unknown); "
+                "all exchanges of the gateway: passerelle audit list --log DIRECTORY",
+            ).in_(lang)
+        )
     with LocalAdmin(GatewayDirectory.of(config)) as admin:
         found = admin.in_doubt() if dossier is None else admin.dossier(dossier)
         gateways = admin.gateways_by_log() if found.exchanges and in_doubt else {}
@@ -623,7 +634,7 @@ def _show(screen: Screen, found: Message, output: Output, lang: Language) -> Non
         for line in screen.lines:
             click.echo(line.in_(lang))
     for table in screen.tables[: 1 if output == "csv" else None]:
-        columns = {text.en: text for text in table.header}
+        columns = dict(zip(table.keys or [text.en for text in table.header], table.header, strict=True))
         rows = [dict(zip(columns, row, strict=True)) for row in table.rows]
         if output == "table":
             if not table.rows:

@@ -51,11 +51,12 @@ _SIDES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a screen."""
+    """One table of a screen; ``keys`` name its columns for machines, English headings if there are none."""
 
     title: Text
     header: Sequence[Text]
     rows: Sequence[Sequence[str | Coded]]
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
             )
         )
         lines += _directions(one)
+        lines += _end(one, [entry for entry in found.entries if entry.row == number - 1])
     if found.further:
         lines.append(
             Text(
@@ -257,6 +259,43 @@ def _directions(one: log_pb2.Exchange) -> list[Text]:
     ]
 
 
+# The statement that ends a call of each outcome.
+_ENDINGS: Final = {
+    log_pb2.EXCHANGE_OUTCOME_GRANTED: ("response",),
+    log_pb2.EXCHANGE_OUTCOME_ERROR: ("response",),
+    log_pb2.EXCHANGE_OUTCOME_REFUSED: ("refusal",),
+    log_pb2.EXCHANGE_OUTCOME_CANCELLED: ("cancel", "deadline"),
+    log_pb2.EXCHANGE_OUTCOME_IN_DOUBT: ("abandon",),
+}
+
+
+def _end(one: log_pb2.Exchange, entries: Sequence[log_pb2.ExchangeEntry]) -> list[Text]:
+    """How a call ended, and who said so; of a stream, how many of its segments are not shown below."""
+    lines = []
+    kinds = _ENDINGS.get(one.outcome, ())
+    ends = [entry for entry in entries if entry.label == "said" and entry.kind in kinds]
+    if ends:
+        end, kind = ends[-1], coded(ends[-1].kind).shown
+        status = one.reason or ("OK" if one.outcome == log_pb2.EXCHANGE_OUTCOME_GRANTED else "–")
+        said = Text("dit par le pair", "said by the peer") if end.from_peer else Text("dit ici", "said here")
+        lines.append(
+            Text(
+                f"fin : {kind.fr}, {said.fr} à {_time(end.issued_at)} · {status}",
+                f"end: {kind.en}, {said.en} at {_time(end.issued_at)} · {status}",
+            )
+        )
+    hidden = one.asked.segments + one.answered.segments - sum(entry.HasField("sequence") for entry in entries)
+    if entries and hidden > 0:
+        segments = plural(hidden, "segment")
+        lines.append(
+            Text(
+                f"{segments.fr} du milieu sans feuilles ci-dessous : passerelle audit export les donne toutes",
+                f"{segments.en} in between whose leaves are not shown: passerelle audit export gives all",
+            )
+        )
+    return lines
+
+
 def _counted(way: log_pb2.Direction) -> Text:
     messages, segments = plural(way.messages, "message"), plural(way.segments, "segment")
     return Text(
@@ -296,7 +335,8 @@ def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
             one.purpose,
             Coded(log_pb2.ExchangeOutcome.Name(one.outcome), _OUTCOMES.get(one.outcome, Text("?", "?"))),
             one.reason,
-            f"{one.asked.messages} / {one.answered.messages}",
+            str(one.asked.messages),
+            str(one.answered.messages),
         )
         for one in found.exchanges
     ]
@@ -309,10 +349,26 @@ def exchanges_screen(found: log_pb2.SearchResponse) -> Screen:
         Text("finalité", "purpose"),
         Text("issue", "outcome"),
         Text("motif", "reason"),
-        Text("messages (demandés / répondus)", "messages (asked / answered)"),
+        Text("messages demandés", "messages asked"),
+        Text("messages répondus", "messages answered"),
     )
     nothing = [] if rows else [Text("Aucun échange trouvé.", "No exchange was found.")]
-    return Screen(nothing, [Table(Text("Échanges", "Exchanges"), header, rows)])
+    return Screen(nothing, [Table(Text("Échanges", "Exchanges"), header, rows, _EXCHANGE_KEYS)])
+
+
+# As ``audit list`` names the same columns.
+_EXCHANGE_KEYS: Final = (
+    "time",
+    "exchange",
+    "client",
+    "service",
+    "method",
+    "purpose",
+    "outcome",
+    "reason",
+    "asked_messages",
+    "answered_messages",
+)
 
 
 def doubts_screen(found: log_pb2.SearchResponse, gateways: Mapping[str, str], now_ms: int) -> Screen:

@@ -55,6 +55,7 @@ from core.frames import MalformedFrameRecordError, ReceiptRecord
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
 from core.payloads import PAYLOAD_OVERHEAD
+from core.reasons import Code
 from core.statements import Kind
 from core.streams import count_messages, is_handing_unknown
 from ledger.reader import StoredLeaf
@@ -407,6 +408,14 @@ def _settled(request: bytes, s: _Statement, heard: int) -> Row:
     outcome = "not_taken" if s.delivery == "not_sent" else "lost" if s.heard is None else "taken"
     row: Row = dict.fromkeys((*_END, *_PLACES)) | _NO_COUNTS
     return row | {"request": request, "ended_ms": s.issued_at, "outcome": outcome, "heard": heard}
+
+
+def reason_of(reason: str | None, status: int | None) -> str | None:
+    """Why an exchange ended as it did: a reason of the layer, else the code that the provider's program answered."""
+    return reason or _CODES.get(status or 0)
+
+
+_CODES: Final = {int(code): code.name for code in Code if code is not Code.OK}
 
 
 def _outcome(s: _Statement) -> str:

@@ -11,14 +11,14 @@ from typing import Final
 import grpc
 
 from core.identifiers import require_exchange_id
-from core.leaves import HEARD, parse_heard, parse_leaf
+from core.leaves import HEARD, SAID, parse_heard, parse_leaf
 from core.reasons import ExchangeError, Reason
 from core.statements import parse_statement
 from core.streams import is_segment
 from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook, Proof, SignedHead, WorkerLog
 from gateway.control.services import RoleCheck, timestamp
-from ledger.index import ExchangeIndex, Filter, Place, Row, place_of
+from ledger.index import ExchangeIndex, Filter, Place, Row, place_of, reason_of
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from passerelle.gateway.v1 import log_pb2, log_pb2_grpc
@@ -33,8 +33,15 @@ _MAX_PAGE: Final = 1000
 _MAX_REQUESTS: Final = 20
 _TOKEN: Final = re.compile(r"([0-9]{1,15})\.([0-9a-f]{64})\.([0-9]{1,9})")
 _PIECE_BYTES: Final = 64 * 1024
-# A receipt is committed at most about a second after what it answers.
-_RECEIPT_WINDOW: Final = 4096
+# Behind each known leaf of a request so many more are looked at: a receipt is committed about a second after what it
+# answers at most, and what ends a call stands together.
+_WINDOW: Final = 4096
+# What the peer wrote ended a call by the peer's clock.
+_CLOCKS_APART_MS: Final = 2_000
+# Leaves that tell no time of ours in a row.
+_UNTIMED: Final = 64
+# Own leaves of one request that are shown from its begin, and from its end.
+_MAX_LEAVES: Final = 100
 
 _OUTCOMES: Final = {
     "granted": log_pb2.EXCHANGE_OUTCOME_GRANTED,
@@ -192,7 +199,7 @@ def _exchange(row: Row) -> log_pb2.Exchange:
         agreement=row["agreement"] or "",
         agreement_version=row["agreement_version"] or 0,
         outcome=_OUTCOMES[row["outcome"]],
-        reason=row["reason"] or "",
+        reason=reason_of(row["reason"], row["status"]) or "",
         status=row["status"] or 0,
         requested_at=timestamp(row["begun_ms"]),
         answered_at=None if is_in_doubt else ended,
@@ -218,8 +225,10 @@ def _direction(row: Row, way: str) -> log_pb2.Direction:
 
 
 def _entries(log: WorkerLog, row: Row) -> Iterator[log_pb2.ExchangeEntry]:
-    """Our own leaves of a request, and beside each what the peer said or heard."""
-    for index in sorted(index for index in (row["said"], row["heard"]) if index is not None):
+    """Our own leaves of a request in their order, and beside each what the peer said or heard."""
+    places, receipts = _places(log, row)
+    kept = places if len(places) <= 2 * _MAX_LEAVES else [*places[:_MAX_LEAVES], *places[-_MAX_LEAVES:]]
+    for index in kept:
         stored = log.at(index)
         leaf = parse_leaf(stored.leaf)
         entry = log_pb2.ExchangeEntry(log=log.log_id, index=index, leaf_hash=log.leaf_hash(index).hex())
@@ -235,8 +244,57 @@ def _entries(log: WorkerLog, row: Row) -> Iterator[log_pb2.ExchangeEntry]:
             if is_segment(statement):
                 entry.sequence = statement.sequence
             yield entry
-            if statement.to is not None:
-                yield from _receipt(log, index, statement.to)
+            if statement.to is not None and index in receipts:
+                yield _receipt(receipts[index], statement.to)
+
+
+def _places(log: WorkerLog, row: Row) -> tuple[list[int], dict[int, bytes]]:
+    """Where our leaves of a request are, and the peer's receipts of them by the index of what was said.
+
+    The index of exchanges knows where the request stands and its newest segment: what follows is looked for behind
+    these, and about the time at which it ended. Every leaf of a request names the hash of its first one.
+    """
+    request = row["request"].hex().encode("ascii")
+    first = min((one for one in (row["said"], row["heard"]) if one is not None), default=0)
+    begins = {first, *(one for one in (row["said"], row["heard"]) if one is not None)}
+    if row["ended_ms"] is not None:
+        begins.add(_place_at(log, first, row["ended_ms"] - _CLOCKS_APART_MS))
+    looked_at = {index for begin in begins for index in range(begin, min(begin + _WINDOW, log.size))}
+    places: list[int] = []
+    receipts: dict[int, bytes] = {}
+    for index in sorted(looked_at):
+        stored = log.at(index)
+        is_named = index == first or request in stored.leaf
+        for kind, data in stored.attachments:
+            if kind is AttachmentKind.STATEMENT:
+                is_named = is_named or request in data
+            elif kind is AttachmentKind.RECEIPT:
+                # u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body.
+                receipts[int.from_bytes(data[:8], "little")] = data
+        if is_named:
+            places.append(index)
+    return places, receipts
+
+
+def _place_at(log: WorkerLog, first: int, ms: int) -> int:
+    """The first leaf from ``first`` on that was written at ``ms`` or later, as nearly as our own statements tell."""
+    low, high = first, log.size
+    while low < high:
+        middle = (low + high) // 2
+        at = next(
+            (one for index in range(middle, min(middle + _UNTIMED, high)) if (one := _written(log, index))), 0
+        )
+        if at and at < ms:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def _written(log: WorkerLog, index: int) -> int:
+    """When a statement of ours was written; 0 for what is none."""
+    leaf = parse_leaf(log.at(index).leaf)
+    return parse_statement(leaf.body).issued_at if leaf.label == SAID else 0
 
 
 def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iterator[log_pb2.ExchangeEntry]:
@@ -255,21 +313,15 @@ def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iter
             )
 
 
-def _receipt(log: WorkerLog, said: int, peer: str) -> Iterator[log_pb2.ExchangeEntry]:
-    """The peer's record of what we said, if it has come: it lies beside one of the next leaves."""
-    for index in range(said, min(said + _RECEIPT_WINDOW, log.size)):
-        for kind, data in log.at(index).attachments:
-            # RECEIPT: u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest |
-            # body.
-            if kind is AttachmentKind.RECEIPT and int.from_bytes(data[:8], "little") == said:
-                yield log_pb2.ExchangeEntry(
-                    log=peer,
-                    index=int.from_bytes(data[8:16], "little"),
-                    label="heard",
-                    kind=parse_heard(data[48:]).verdict,
-                    from_peer=True,
-                )
-                return
+def _receipt(data: bytes, peer: str) -> log_pb2.ExchangeEntry:
+    """The peer's record of what we said."""
+    return log_pb2.ExchangeEntry(
+        log=peer,
+        index=int.from_bytes(data[8:16], "little"),
+        label="heard",
+        kind=parse_heard(data[48:]).verdict,
+        from_peer=True,
+    )
 
 
 def _head(signed: SignedHead) -> log_pb2.SignedHead:

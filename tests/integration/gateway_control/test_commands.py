@@ -353,13 +353,20 @@ def test_log_status_and_exchanges_are_shown(running: Control, made: InitResult) 
     assert "Aucun échange en doute." in run("exchange", "list", "--in-doubt", *config(made)).output
     csv = run("exchange", "list", "--in-doubt", "--output", "csv", *config(made)).output
     assert csv == "exchange,since,peer,provider,method,issue,known\n"
+    listed = run("exchange", "list", "--dossier", "ACT-1", "--output", "csv", *config(made)).output
+    assert (
+        listed
+        == "time,exchange,client,service,method,purpose,outcome,reason,asked_messages,answered_messages\n"
+    )
     assert "Aucun échange trouvé." in run("exchange", "list", "--dossier", "ACT-1", *config(made)).output
 
     with pytest.raises(RemoteError) as refused:
         run("exchange", "show", EXCHANGE, *config(made))
 
     assert refused.value.reason == Reason.NOT_FOUND
-    run("exchange", "list", *config(made), code=2)
+    asked = run("exchange", "list", *config(made), code=2)
+    assert "donner --dossier DOSSIER" in asked.output
+    assert "passerelle audit list --log" in asked.output
 
 
 def test_a_gateway_that_does_not_run_is_told(made: InitResult) -> None:

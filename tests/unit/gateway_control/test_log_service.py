@@ -221,6 +221,17 @@ def test_nothing_beyond_what_is_durable_is_read(log: OneLog) -> None:
     assert log.search().indexed[0].size == 2
 
 
+def test_a_providers_error_has_the_reason_of_the_auditors_list(log: OneLog) -> None:
+    """The canonical code, as ``audit list`` shows it: why must not depend on where one looks."""
+    log.say("request", 1)
+    log.hear("response", 1, status=5)
+    log.say("request", 2)
+    log.hear("response", 2, status=0)
+    log.report()
+
+    assert [one.reason for one in log.search().exchanges] == ["", "NOT_FOUND"]
+
+
 def test_an_exchange_id_used_again_is_a_row_of_its_own(log: OneLog) -> None:
     """A peer may make up any id: what it was granted under it before stays in sight, each request apart."""
     log.hear("request", 1)
@@ -324,8 +335,60 @@ def test_an_unknown_exchange_is_refused(exchange_id: str, log: OneLog) -> None:
         log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=exchange_id), _context())
 
 
-def test_a_stream_is_shown_by_its_first_and_its_newest_segment(log: OneLog) -> None:
+def test_a_stream_that_ended_is_shown_with_all_its_leaves(log: OneLog) -> None:
+    """Each segment, the deadline that ended it, what the peer said after that, and the receipts of both."""
+    log.say("request", 1)
+    log.hear("response", 1, final=False, status=None)
+    log.hear("response", 1, sequence=1, final=False, status=None)
+    log.say("request", 2)
+    log.say("deadline", 1, heard=1, delivery="unknown", status=4, reason="DEADLINE_EXCEEDED")
+    log.hear("refusal", 1, verdict="late", reason="CANCELLED", status=1, delivery="delivered")
+    log.receive_receipt(1, 3)
+    log.receive_receipt(5, 4)
+    log.report()
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert [(one.index, one.label, one.kind) for one in shown.entries if not one.from_peer] == [
+        (1, "said", "request"),
+        (2, "heard", "taken"),
+        (3, "heard", "taken"),
+        (5, "said", "deadline"),
+        (6, "heard", "late"),
+    ]
+    assert [(one.label, one.kind) for one in shown.entries if one.from_peer] == [
+        ("heard", "taken"),
+        ("said", "response"),
+        ("said", "response"),
+        ("heard", "taken"),
+        ("said", "refusal"),
+    ]
+
+
+def test_the_end_of_a_stream_is_found_behind_the_traffic_of_others(
+    log: OneLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time at which it ended: of a call that waited for an hour, it stands nowhere near its last segment."""
+    monkeypatch.setattr("gateway.control.log_service._WINDOW", 6)
+    monkeypatch.setattr("gateway.control.log_service._CLOCKS_APART_MS", 2)
+    log.say("request", 1)
+    for number in range(2, 99):
+        if number == 60:
+            log.say("cancel", 1, delivery="unknown", issued_at=1_795_000_000_060)
+        else:
+            log.say("request", 2, issued_at=1_795_000_000_000 + number, nonce=f"{number:032x}")
+    log.report()
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert [(one.index, one.kind) for one in shown.entries] == [(1, "request"), (60, "cancel")]
+
+
+def test_of_a_long_stream_its_begin_and_its_end_are_shown(
+    log: OneLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many there are between them: what they amount to stands in the row."""
+    monkeypatch.setattr("gateway.control.log_service._MAX_LEAVES", 2)
     log.say("request", 1, final=False, payloads=["ee" * 32] * 3)
     for sequence in range(1, 40):
         log.say("request", 1, sequence=sequence, final=False, request=log.requests[1])
@@ -341,6 +404,8 @@ def test_a_stream_is_shown_by_its_first_and_its_newest_segment(log: OneLog) -> N
     assert not row.answered.HasField("handed")
     assert [(one.label, one.kind, one.sequence) for one in shown.entries] == [
         ("said", "request", 0),
+        ("said", "request", 1),
+        ("said", "request", 39),
         ("heard", "taken", 0),
         ("said", "response", 38),
     ]

@@ -1,9 +1,11 @@
 """What status, log, exchange and config put on a screen."""
 
+import re
 from typing import Any
 
 import pytest
 
+from audit.listing import COLUMNS
 from core.agreements import Bilingual
 from core.configuration import CurrentConfiguration, MemberDocument
 from core.language import Language
@@ -280,6 +282,32 @@ def test_a_stream_is_told_in_two_lines(
     assert found.SerializeToString(deterministic=True) == before
 
 
+def test_how_a_stream_ended_is_told_with_who_said_so_and_what_is_not_shown() -> None:
+    """The deadline is ours, what the peer said before is no end; two segments of four stand in the table."""
+    one = log_pb2.Exchange(
+        side=log_pb2.SIDE_CONSUMER,
+        outcome=log_pb2.EXCHANGE_OUTCOME_CANCELLED,
+        reason="DEADLINE_EXCEEDED",
+        asked=log_pb2.Direction(segments=1, messages=1),
+        answered=log_pb2.Direction(segments=3, messages=3),
+    )
+    entries = [
+        log_pb2.ExchangeEntry(log=LOG, label="said", kind="request", sequence=0),
+        log_pb2.ExchangeEntry(log=LOG, label="said", kind="response", sequence=2, from_peer=True),
+        log_pb2.ExchangeEntry(log=LOG, label="said", kind="deadline"),
+    ]
+    entries[2].issued_at.FromMilliseconds(NOW)
+    found = log_pb2.GetExchangeResponse(exchanges=[one], entries=entries)
+
+    french, english = text(exchange_screen(found), "fr"), text(exchange_screen(found), "en")
+
+    assert re.search(
+        r"^fin : délai dépassé \(deadline\), dit ici à .*Z · DEADLINE_EXCEEDED$", french, re.MULTILINE
+    )
+    assert re.search(r"^end: deadline, said here at .*Z · DEADLINE_EXCEEDED$", english, re.MULTILINE)
+    assert "2 segments du milieu sans feuilles ci-dessous : passerelle audit export" in french
+
+
 def test_a_call_of_one_message_each_way_has_no_such_lines() -> None:
     """Its leaves say it all."""
     way = log_pb2.Direction(segments=1, messages=1)
@@ -350,6 +378,14 @@ def test_the_list_of_exchanges() -> None:
     shown = text(exchanges_screen(log_pb2.SearchResponse(exchanges=[one])), "fr")
 
     assert "0192f1a0 | BJ/GOV/PNS/PORTAIL" in shown
+
+
+def test_the_columns_of_exchanges_have_the_keys_of_the_auditors_list() -> None:
+    """So that one program reads both; headings are for people and may change."""
+    (table,) = exchanges_screen(log_pb2.SearchResponse()).tables
+
+    assert len(table.keys) == len(table.header)
+    assert set(table.keys) <= set(COLUMNS)
 
 
 def test_an_exchange_in_doubt_is_told_with_what_is_known_and_what_to_do() -> None:

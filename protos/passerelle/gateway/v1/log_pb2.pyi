@@ -274,7 +274,9 @@ class Exchange(_message.Message):
     outcome: Global___ExchangeOutcome.ValueType
     """Outcome."""
     reason: _builtins.str
-    """Reason of a refusal or error, `NO_AGREEMENT`; empty otherwise."""
+    """Reason of a refusal, `NO_AGREEMENT`; of a provider's error or a call that was given up its status, `NOT_FOUND`, as
+    `audit list` says it; empty otherwise.
+    """
     status: _builtins.int
     """Canonical status code, when an answer is known."""
     log: _builtins.str
@@ -426,7 +428,9 @@ class GetExchangeResponse(_message.Message):
 
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExchangeEntry]:
-        """Their entries, request by request, each side's as far as it is known here."""
+        """Their entries, request by request, each side's as far as it is known here: of each request the first 100 leaves of
+        this gateway's own log and the last 100, each with what the peer said or recorded.
+        """
 
     def __init__(
         self,
@@ -473,8 +477,8 @@ class ExchangeEntry(_message.Message):
     row: _builtins.int
     """Which of `exchanges` it belongs to, from 0."""
     sequence: _builtins.int
-    """Number of the segment in its direction, from 0; absent for what is no segment. Of a stream, only the first segment
-    asked and the newest answered are shown.
+    """Number of the segment in its direction, from 0; absent for what is no segment. Of a long stream, the leaves of its
+    begin and of its end are shown: `asked` and `answered` tell how many segments there are.
     """
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp:

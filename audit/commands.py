@@ -88,6 +88,7 @@ def audit() -> None:
 @_log_option
 @click.option("--exchange", default=None, help="UUID de l'échange / of the exchange")
 @click.option("--dossier", default=None, help="référence du dossier / dossier reference")
+@click.option("--reference", default=None, help="x-road-id du programme / the program's x-road-id")
 @click.option("--from", "since", type=click.DateTime(), default=None, help="depuis (UTC) / since (UTC)")
 @click.option("--until", type=click.DateTime(), default=None, help="avant (UTC) / before (UTC)")
 @output_option
@@ -96,6 +97,7 @@ def list_(
     directory: Path,
     exchange: str | None,
     dossier: str | None,
+    reference: str | None,
     since: datetime | None,
     until: datetime | None,
     output: Output,
@@ -109,7 +111,7 @@ def list_(
 
     if exchange is not None:
         require_exchange_id(exchange)
-    wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until))
+    wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until), reference)
     try:
         with closing(Listing(directory, wanted)) as listing:
             rows = listing.rows(lang)

@@ -76,14 +76,17 @@ class Wanted:
     issue: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    reference: str | None = None
 
     def may_match(self, stored: StoredLeaf) -> bool:
-        """Whether a leaf may tell of what is wanted: statements are canonical, and each names exchange and dossier."""
+        """Whether a leaf may tell of what is wanted: statements are canonical, and repeat what the request names."""
         wanted = []
         if self.exchange is not None:
             wanted.append(b'"exchange":"%s"' % self.exchange.encode())
         if self.issue is not None:
             wanted.append(b'"issue":"%s"' % self.issue.encode())
+        if self.reference is not None:
+            wanted.append(b'"reference":"%s"' % self.reference.encode())
         texts = [data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT]
         if any(_OUTCOME in text for text in texts):
             return True  # what a peer says became of a request names that request alone

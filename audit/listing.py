@@ -261,6 +261,8 @@ def in_words(wanted: Wanted) -> Text:
         parts.append(Text(f"échange {wanted.exchange}", f"exchange {wanted.exchange}"))
     if wanted.issue is not None:
         parts.append(Text(f"dossier {wanted.issue}", f"dossier {wanted.issue}"))
+    if wanted.reference is not None:
+        parts.append(Text(f"référence {wanted.reference}", f"reference {wanted.reference}"))
     if wanted.since_ms is not None:
         since = local_time(wanted.since_ms)
         parts.append(Text(f"depuis le {since}", f"since {since}"))

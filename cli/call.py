@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -34,19 +35,36 @@ _DELIVERY: Final = {
 
 @click.command()
 @click.argument("method", metavar="bj.identity.v1.IdentityService/GetPerson")
-@click.option("--as", "client", metavar="BJ/GOV/PNS/PORTAIL", help="le sous-système qui appelle / who calls")
+@click.option(
+    "--as",
+    "client",
+    metavar="BJ/GOV/PNS/PORTAIL",
+    help="le sous-système qui appelle ; défaut : celui de --identity / who calls; default: that of --identity",
+)
 @click.option(
     "--service", default="", metavar="BJ/GOV/ANIP/RNPP", help="s'il y en a plusieurs / if several provide it"
 )
-@click.option("--purpose", default="", metavar="P01", help="finalité / purpose")
-@click.option("--issue", default="", metavar="ACT-202611-0001", help="dossier / issue")
+@click.option(
+    "--purpose",
+    default="",
+    metavar="P01",
+    help="finalité [requise si la convention l'exige] / purpose [required where the agreement demands it]",
+)
+@click.option(
+    "--issue",
+    default="",
+    metavar="ACT-202611-0001",
+    help="dossier [requis si la convention l'exige] / issue [required where the agreement demands it]",
+)
 @click.option("--user", default="", help="qui agit, référence opaque / who acts, an opaque handle")
 @click.option("--reference", default="", help="référence du programme / the program's own reference")
 @click.option("--represented", default="", metavar="BJ/GOV/MTFP", help="pour le compte de / on behalf of")
 @click.option(
     "--data",
     default="{}",
-    help="la demande en JSON, @fichier, ou - / the request as JSON, @file, or -; one per line",
+    show_default=True,
+    help="la demande en JSON, @fichier, ou - ; d'un flux, une par ligne / the request as JSON, @file, or -; of a stream, "
+    "one per line",
 )
 @click.option(
     "--identity",
@@ -54,9 +72,24 @@ _DELIVERY: Final = {
     required=True,
     help="répertoire écrit par « program add » / directory written by 'program add'",
 )
-@click.option("--gateway", "address", metavar="HOST:PORT", help="port des programmes / programs' port")
-@click.option("--directory", metavar="HOST:PORT", help="port d'administration / admin port")
-@click.option("--timeout", type=click.FloatRange(0.001, _MAX_TIMEOUT_S), default=10.0, show_default=True)
+@click.option(
+    "--gateway",
+    "address",
+    metavar="HOST:PORT",
+    help="port des programmes ; défaut : selon --identity / programs' port; default: as --identity says",
+)
+@click.option(
+    "--directory",
+    metavar="HOST:PORT",
+    help="port d'administration ; défaut : selon --identity / admin port; default: as --identity says",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.001, _MAX_TIMEOUT_S),
+    default=10.0,
+    show_default=True,
+    help="délai en secondes ; un flux sans fin dure jusque-là / seconds; a stream without end lasts that long",
+)
 @output_option
 @lang_option
 @click.pass_context
@@ -78,7 +111,16 @@ def call(
     output: Output,
     lang: Language,
 ) -> None:
-    """Appeler une méthode enregistrée / call a registered method."""
+    """Appeler une méthode enregistrée / call a registered method.
+
+    Les quatre genres de méthodes : si elle prend un flux, chaque ligne de --data est un message, envoyé dès qu'il vient
+    (--data - : de l'entrée standard, sa fin est la demi-clôture) ; si elle en rend un, chaque réponse est une ligne, dès
+    qu'elle vient. --output json attend la fin et donne tout à la fois.
+
+    All four kinds of methods: of one that takes a stream, each line of --data is a message, sent as it comes (--data -:
+    from standard input, whose end is the half-close); of one that returns a stream, each response is a line, as it comes.
+    --output json waits for the end and gives all at once.
+    """
     from cli.program import CallContext, Program
     from rpc.identity import Identity
 
@@ -135,7 +177,9 @@ def _hints(identity: Path, client: str | None, address: str | None, directory: s
     elif client and address and directory:
         found = ProgramHints(subsystem=client, gateway_id="", gateway=address, directory=directory)
     else:
-        raise click.UsageError(f"--as --gateway --directory: {path} ?")
+        raise click.UsageError(
+            f"{path} manque : donner --as, --gateway et --directory / is missing: give --as, --gateway and --directory"
+        )
     return ProgramHints(
         subsystem=found.subsystem,
         gateway_id=found.gateway_id,
@@ -197,12 +241,16 @@ def _tell_failure(
     error: ExchangeError | RemoteError, output: Output, lang: Language, responses: list[str]
 ) -> None:
     facts: dict[str, object] = {**error.metadata} if isinstance(error, RemoteError) else {}
+    violations = error.violations if isinstance(error, RemoteError) else ()
+    refused = {"violations": [asdict(one) for one in violations]} if violations else {}
     if output == "json":
         reason = error.reason if isinstance(error, ExchangeError) else error.reason or error.code.name
         came = {"responses": [json.loads(text) for text in responses]} if responses else {}
-        document = {"reason": str(reason), "message": str(error), **facts, **came}
+        document = {"reason": str(reason), "message": str(error), **facts, **refused, **came}
         click.echo(json.dumps(document, ensure_ascii=False))
     fail(error, lang)
+    for one in violations:
+        click.echo(f"  {one.field or '–'}: {one.description}", err=True)
     if facts.get("exchange_id"):
         exchange = Text("échange", "exchange").in_(lang)
         delivery = _DELIVERY.get(str(facts.get("delivery")), _DELIVERY["unknown"]).in_(lang)

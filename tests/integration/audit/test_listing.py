@@ -586,6 +586,21 @@ def test_the_foot_says_who_made_the_list_of_what_under_which_anchor(
     assert lines[3] == f"ancre de ce répertoire : {fingerprint}"
 
 
+def test_a_program_finds_its_call_by_its_own_reference(country: EvidenceCountry) -> None:
+    """What it gave as ``x-road-id``: of a call that it cancelled it knows nothing else."""
+    country.exchange()
+    wanted = country.exchange(reference="LOT-7-0042")
+
+    found = json.loads(listed(country.pns, "--reference", "LOT-7-0042", "--output", "json").stdout)
+    table = listed(country.pns, "--reference", "LOT-7-0042", "--lang", "fr").output
+    nothing = json.loads(listed(country.pns, "--reference", "LOT-7", "--output", "json").stdout)
+
+    assert [one["exchange"] for one in found] == [wanted.id]
+    assert found[0]["outcome"] == "granted"
+    assert "référence LOT-7-0042" in table
+    assert nothing == []
+
+
 def test_csv_has_the_fields_of_json(country: EvidenceCountry) -> None:
     """The same keys, never translated."""
     country.exchange()

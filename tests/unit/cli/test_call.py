@@ -1,13 +1,16 @@
 """``passerelle call``: what it says before anything is called."""
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from cli.call import _requests, call
-from core.reasons import ExchangeError, Reason
+from cli.call import _requests, _tell_failure, call
+from core.reasons import Code, ExchangeError, Reason
 from gateway.hints import ProgramHints
+from rpc.commandline import Output
+from rpc.remote import RemoteError, Violation
 
 
 def test_the_directory_of_a_program_with_tokens_is_told_as_that(tmp_path: Path) -> None:
@@ -44,6 +47,32 @@ def test_an_identity_whose_key_was_lost_is_told_as_that(tmp_path: Path) -> None:
 
     assert isinstance(done.exception, ExchangeError)
     assert "identity.key" in str(done.exception)
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_the_fields_that_a_provider_refused_are_told(
+    output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its sentence says to correct the fields that BadRequest names: these must be seen."""
+    refused = (Violation("npi", "dix chiffres"), Violation("", "nom ou numéro"))
+    error = RemoteError(Code.INVALID_ARGUMENT, "refusé", reason="FORMAT_INVALID", violations=refused)
+
+    _tell_failure(error, output, "fr", [])
+
+    told = capsys.readouterr()
+    assert "  npi: dix chiffres\n  –: nom ou numéro\n" in told.err
+    if output == "json":
+        assert json.loads(told.out)["violations"][0] == {"field": "npi", "description": "dix chiffres"}
+
+
+def test_help_tells_about_streams_and_what_is_required() -> None:
+    """In both languages, from the command alone."""
+    shown = " ".join(CliRunner().invoke(call, ["--help"]).output.split())
+
+    assert "si elle prend un flux, chaque ligne de --data est un message" in shown
+    assert "of one that takes a stream, each line of --data is a message" in shown
+    assert "requise si la convention l'exige" in shown
+    assert "[required]" in shown
 
 
 @pytest.mark.parametrize("many", [False, True])

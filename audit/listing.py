@@ -20,7 +20,7 @@ from core.registrations import Registration, parse_registration
 from core.succession import Gap
 from ledger.index import COUNTS, HANDED, reason_of
 from ledger.places import log_places
-from rpc.figures import local_time, plural
+from rpc.figures import counted, local_time, plural
 
 COLUMNS: Final = {
     "time": Text("heure", "time"),
@@ -142,16 +142,22 @@ _WORDS: Final = {
     },
 }
 _COUNTED: Final = {
-    "granted": Text("accordé(s)", "granted"),
-    "refused": Text("refusé(s)", "refused"),
-    "error": Text("erreur(s)", "errors"),
-    "open": Text("sans réponse", "without answer"),
-    "in_doubt": Text("en doute", "in doubt"),
-    "cancelled": Text("annulé(s)", "cancelled"),
-    "invalid": Text("réponse(s) non valable(s)", "invalid answers"),
-    "not_taken": Text("jamais prise(s)", "never taken"),
-    "taken": Text("prise(s), réponse perdue", "taken, answer lost"),
-    "lost": Text("sans trace chez le pair", "without a trace at the peer"),
+    "granted": (Text("accordé", "granted"), Text("accordés", "granted")),
+    "refused": (Text("refusé", "refused"), Text("refusés", "refused")),
+    "error": (Text("erreur", "error"), Text("erreurs", "errors")),
+    "open": (Text("sans réponse", "without answer"),) * 2,
+    "in_doubt": (Text("en doute", "in doubt"),) * 2,
+    "cancelled": (Text("annulé", "cancelled"), Text("annulés", "cancelled")),
+    "invalid": (
+        Text("réponse non valable", "invalid answer"),
+        Text("réponses non valables", "invalid answers"),
+    ),
+    "not_taken": (Text("jamais prise", "never taken"), Text("jamais prises", "never taken")),
+    "taken": (
+        Text("prise, réponse perdue", "taken, answer lost"),
+        Text("prises, réponse perdue", "taken, answer lost"),
+    ),
+    "lost": (Text("sans trace chez le pair", "without a trace at the peer"),) * 2,
 }
 
 
@@ -232,10 +238,14 @@ def _told_way(row: dict[str, Any], way: str) -> Text:
 def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, anchor: str) -> Iterator[str]:
     """The lines below a table: what was asked, how many rows, which logs, what is missing, who made it, and when."""
     outcomes = listing.exchanges.outcomes(listing.wanted)
-    counted = [f"{outcomes[one]} {words.in_(language)}" for one, words in _COUNTED.items() if one in outcomes]
+    ended = [
+        counted(outcomes[one], *words).in_(language) for one, words in _COUNTED.items() if one in outcomes
+    ]
     period = listing.exchanges.period_ms(listing.wanted)
-    spoken = {"fr": "échange(s)", "en": "exchange(s)"}[language]
-    summary = f"{sum(outcomes.values())} {spoken}" + (f" ({', '.join(counted)})" if counted else "")
+    total = counted(sum(outcomes.values()), Text("échange", "exchange"), Text("échanges", "exchanges")).in_(
+        language
+    )
+    summary = total + (f" ({', '.join(ended)})" if ended else "")
     asked = [
         summary,
         in_words(listing.wanted).in_(language),

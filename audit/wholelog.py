@@ -69,7 +69,7 @@ from pki.heads import verify_head
 from pki.keys import certificate_thumbprint, load_chain, load_crl
 from pki.profiles import profile_of
 from rpc.commandline import sentence_of
-from rpc.figures import plural
+from rpc.figures import counted, plural
 from rpc.files import read_bounded
 
 # A frame proves what was heard in the same commit, of at most 8 MiB (``gateway.worker.turn``); older ones are forgotten.
@@ -727,10 +727,8 @@ def _findings(one: LogReport) -> Iterator[Text]:
         )
         yield _SIGNATURES[one.signatures]
         if one.newest.size < one.size:
-            yield Text(
-                f"{one.size - one.newest.size} feuille(s) qu'aucune tête signée ne couvre",
-                f"{one.size - one.newest.size} leaves that no signed head covers",
-            )
+            left = counted(one.size - one.newest.size, Text("feuille", "leaf"), Text("feuilles", "leaves"))
+            yield Text(f"{left.fr} qu'aucune tête signée ne couvre", f"{left.en} that no signed head covers")
     else:
         yield Text(
             "aucune tête signée ici : aucune signature à vérifier",

@@ -68,11 +68,16 @@ def worker_to_succeed(directory: GatewayDirectory, settings: GatewaySettings) ->
         return 0
     meant = [one for one in range(settings.workers) if _is_meant(directory, one)]
     if len(meant) != 1:
-        numbers = ", ".join(map(str, meant or range(settings.workers)))
+        # What stands behind --worker can be pasted.
+        first, *others = map(str, meant or range(settings.workers))
+        further = ", ".join(others)
         raise ExchangeError(
             Reason.STATE_CONFLICT,
             f"{'several' if meant else 'none'} of the logs of {settings.workers} workers cannot go on",
-            remedy=Text(f"nommer le worker : --worker {numbers}", f"name the worker: --worker {numbers}"),
+            remedy=Text(
+                f"nommer le worker : --worker {first} (ou : {further})",
+                f"name the worker: --worker {first} (or: {further})",
+            ),
         )
     return meant[0]
 

@@ -159,10 +159,12 @@ class NotRunningError(ExchangeError):
     def __init__(self, directory: GatewayDirectory, why: str) -> None:
         start = f"`passerelle gateway serve --config {directory.settings}`"
         if living := living_workers(directory):
-            text = (
-                f"the control process does not run: {why}; {len(living)} worker(s) live on and carry exchanges, "
-                "which only control can show"
+            alive = (
+                "1 worker lives on and carries"
+                if len(living) == 1
+                else f"{len(living)} workers live on and carry"
             )
+            text = f"the control process does not run: {why}; {alive} exchanges, which only control can show"
             remedy = Text(
                 f"relancer le contrôle ({start}) ; sans lui, chaque échange se lit avec `passerelle audit list`",
                 f"start control again ({start}); without it, `passerelle audit list` reads each exchange",

@@ -16,7 +16,7 @@ from gateway.control.forecast import FORESEEN_DAYS
 from gateway.remains import GATEWAY_DOWN
 from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
-from rpc.figures import duration, plural, utc_time
+from rpc.figures import counted, duration, plural, utc_time
 from rpc.words import Coded, coded
 
 _STATES: Final = {
@@ -410,7 +410,11 @@ def doubts_screen(found: log_pb2.SearchResponse, gateways: Mapping[str, str], no
 def _about_doubts(count: int) -> list[Text]:
     """What the gateway does about them, and what people may do."""
     return [
-        Text(f"{count} échange(s) en doute", f"{count} exchange(s) in doubt"),
+        counted(
+            count,
+            Text("échange en doute", "exchange in doubt"),
+            Text("échanges en doute", "exchanges in doubt"),
+        ),
         Text(
             "La passerelle interroge le pair dès que leur liaison est ouverte ; une réponse tardive, ou sa parole sur ce "
             "que la demande est devenue, lève le doute.",

@@ -82,11 +82,20 @@ def number(value: int) -> Text:
     return Text(english.replace(",", "\N{NO-BREAK SPACE}"), english)
 
 
+def counted(value: int, one: Text, more: Text) -> Text:
+    """A number with its noun, and with the words that agree with it: ``1 appel refusé``, ``212 appels refusés``."""
+    words, amount = inflected(value, one, more), number(value)
+    return Text(f"{amount.fr} {words.fr}", f"{amount.en} {words.en}")
+
+
+def inflected(value: int, one: Text, more: Text) -> Text:
+    """The words that agree with a number; French begins the plural at two, English has it at zero, too."""
+    return Text((more if value > 1 else one).fr, (more if value != 1 else one).en)
+
+
 def plural(value: int, noun: str) -> Text:
     """``1 segment``, ``12 segments``: of nouns that both languages spell alike, and make plural by an ``s``."""
-    amount = number(value)
-    # French begins the plural at two.
-    return Text(f"{amount.fr} {noun}{'s' * (value > 1)}", f"{amount.en} {noun}{'s' * (value != 1)}")
+    return counted(value, Text(noun, noun), Text(f"{noun}s", f"{noun}s"))
 
 
 def size(value: float) -> Text:

@@ -8,7 +8,7 @@ from typing import Final
 from core.language import Text
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
-from rpc.figures import duration
+from rpc.figures import counted, duration
 
 # PROTOCOL M19; heads of peers are up to 30 s old, the registry's clock is told within a round trip.
 MAX_SKEW_S: Final = 60
@@ -69,10 +69,11 @@ def check_clock(case: Case) -> Iterator[Finding]:
             ahead_s=round(registry_s, 1),
         )
     elif peers:
+        known = counted(len(peers), *_PEERS)
         yield good(
             "CLOCK_SKEW",
-            f"horloge d'accord avec {len(peers)} pair(s) au dernier contact ; le registre n'a pas pu être interrogé",
-            f"clock agreed with {len(peers)} peer(s) at the last contact; the registry could not be asked",
+            f"horloge d'accord avec {known.fr} au dernier contact ; le registre n'a pas pu être interrogé",
+            f"clock agreed with {known.en} at the last contact; the registry could not be asked",
         )
     else:
         yield Finding(
@@ -101,11 +102,15 @@ def _behind_own_head_s(case: Case) -> float:
     return max((log.head.iat - case.now_ms / 1000 for log in case.logs if log.head), default=0.0)
 
 
+_PEERS: Final = (Text("pair", "peer"), Text("pairs", "peers"))
+
+
 def _own_clock(ahead_s: float, peers: list[str], *, asked_registry: bool) -> Finding:
     off = duration(ahead_s * 1000)
     fr, en = ("avance", "ahead of") if ahead_s > 0 else ("retarde", "behind")
-    whom_fr = ["le registre"] * asked_registry + [f"{len(peers)} pair(s)"] * bool(peers)
-    whom_en = ["the registry"] * asked_registry + [f"{len(peers)} peer(s)"] * bool(peers)
+    known = counted(len(peers), *_PEERS)
+    whom_fr = ["le registre"] * asked_registry + [known.fr] * bool(peers)
+    whom_en = ["the registry"] * asked_registry + [known.en] * bool(peers)
     return Finding(
         "CLOCK_SKEW",
         Level.FAULT,

@@ -20,6 +20,7 @@ from gateway.doctor.findings import CODES, Finding, Level
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings
 from rpc.commandline import FAULT, GOOD, Output, lang_option, output_option, show_one, show_rows
+from rpc.figures import counted
 from rpc.remote import printable
 from rpc.settings import SettingsError, load_settings
 
@@ -134,21 +135,28 @@ def _show(findings: Sequence[Finding], output: Output, lang: Language) -> None:
 _COLOURS: Final = {Level.GOOD: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 
 
+_LEVELS: Final = {
+    Level.GOOD: (Text("bon", "good"), Text("bons", "good")),
+    Level.WARNING: (Text("avertissement", "warning"), Text("avertissements", "warnings")),
+    Level.FAULT: (Text("faute", "fault"), Text("fautes", "faults")),
+}
+
+
 def _summary(findings: Sequence[Finding]) -> Text:
-    counted = {level: [one.code for one in findings if one.level is level] for level in Level}
+    found = {level: [one.code for one in findings if one.level is level] for level in Level}
 
-    def some(level: Level, fr: str, en: str) -> tuple[str, str]:
-        codes = counted[level]
+    def some(level: Level) -> Text:
+        codes = found[level]
         named = f" ({', '.join(dict.fromkeys(codes))})" if codes and level is not Level.GOOD else ""
-        return f"{len(codes)} {fr}{named}", f"{len(codes)} {en}{named}"
+        told = counted(len(codes), *_LEVELS[level])
+        return Text(told.fr + named, told.en + named)
 
-    parts = [
-        some(Level.GOOD, "bon(s)", "good"),
-        some(Level.WARNING, "avertissement(s)", "warning(s)"),
-        some(Level.FAULT, "faute(s)", "fault(s)"),
-    ]
-    fr, en = (", ".join(part[index] for part in parts) for index in (0, 1))
-    return Text(f"{len(findings)} contrôles : {fr}", f"{len(findings)} checks: {en}")
+    parts = [some(level) for level in _LEVELS]
+    checks = counted(len(findings), Text("contrôle", "check"), Text("contrôles", "checks"))
+    return Text(
+        f"{checks.fr} : {', '.join(part.fr for part in parts)}",
+        f"{checks.en}: {', '.join(part.en for part in parts)}",
+    )
 
 
 def _explain(code: str, output: Output, lang: Language) -> None:

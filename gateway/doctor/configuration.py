@@ -10,7 +10,7 @@ from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.probes import RegistryProbe
 from pki.keys import load_crl
-from rpc.figures import day, duration, moment, since
+from rpc.figures import counted, day, duration, moment, since
 from rpc.names import issuer_of
 
 _LIST_ENDING_MS: Final = 14 * 86_400_000
@@ -128,14 +128,16 @@ def check_registration(case: Case) -> Iterator[Finding]:
             {"suspended": who, "version": case.current.version},
         )
     elif missing:
+        unknown = counted(len(missing), Text("journal", "log"), Text("journaux", "logs"))
+        them = "le refusent" if len(missing) == 1 else "les refusent"
         yield Finding(
             "LOG_NOT_REGISTERED",
             Level.FAULT,
             Text(
-                f"La configuration v{case.current.version} ne connaît pas {len(missing)} journal(aux) de cette "
-                f"passerelle ({missing[0][:16]}…) : les pairs les refusent",
-                f"Configuration v{case.current.version} does not know {len(missing)} log(s) of this gateway "
-                f"({missing[0][:16]}…): peers refuse them",
+                f"La configuration v{case.current.version} ne connaît pas {unknown.fr} de cette "
+                f"passerelle ({missing[0][:16]}…) : les pairs {them}",
+                f"Configuration v{case.current.version} does not know {unknown.en} of this gateway "
+                f"({missing[0][:16]}…): peers refuse {'it' if len(missing) == 1 else 'them'}",
             ),
             Text(
                 "« passerelle gateway register », puis deux avis à l'ASIN ; déjà envoyé : attendre les avis",

@@ -15,7 +15,7 @@ from gateway.doctor.findings import Finding, Level, Value, good
 from gateway.layout import KeyFiles
 from pki.anchor import Anchor, spoken
 from pki.keys import certificate_key, load_chain, public_key_der, read_key
-from rpc.figures import day, duration, moment
+from rpc.figures import counted, day, duration, moment
 from rpc.files import read_private
 
 _EXPIRING_MS: Final = 30 * 86_400_000
@@ -210,24 +210,30 @@ def _certificate(case: Case, name: str, files: KeyFiles, begins: int, ends: int)
             values,
         )
     at, remedy = day(ends), _renewal(case, name, files)
+    agreements = counted(stopped, Text("convention", "agreement"), Text("conventions", "agreements"))
     if case.now_ms >= ends:
         return Finding(
             "CERT_EXPIRED",
             Level.FAULT,
             Text(
-                f"Le certificat {name} de {gateway} a expiré le {at.fr} ; {stopped} convention(s) à l'arrêt",
-                f"The {name} certificate of {gateway} expired on {at.en}; {stopped} agreement(s) stopped",
+                f"Le certificat {name} de {gateway} a expiré le {at.fr} ; {agreements.fr} à l'arrêt",
+                f"The {name} certificate of {gateway} expired on {at.en}; {agreements.en} stopped",
             ),
             remedy,
             values,
         )
     left = duration(ends - case.now_ms)
+    depending = counted(
+        stopped,
+        Text("convention en dépend", "agreement depends on it"),
+        Text("conventions en dépendent", "agreements depend on it"),
+    )
     return Finding(
         "CERT_EXPIRING",
         Level.WARNING,
         Text(
-            f"Le certificat {name} de {gateway} expire le {at.fr}, dans {left.fr} ; {stopped} convention(s) en dépendent",
-            f"The {name} certificate of {gateway} expires on {at.en}, in {left.en}; {stopped} agreement(s) depend on it",
+            f"Le certificat {name} de {gateway} expire le {at.fr}, dans {left.fr} ; {depending.fr}",
+            f"The {name} certificate of {gateway} expires on {at.en}, in {left.en}; {depending.en}",
         ),
         remedy,
         values,

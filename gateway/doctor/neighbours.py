@@ -11,7 +11,7 @@ from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
 from gateway.doctor.probes import PeerProbe
 from passerelle.gateway.v1 import status_pb2
-from rpc.figures import number, since
+from rpc.figures import counted, since
 
 
 def check_peers(case: Case) -> Iterator[Finding]:
@@ -45,13 +45,17 @@ def _nobody(case: Case, members: list[str]) -> Finding:
         if refused
         else Text("la panne est dans votre liaison", "the fault is in your link")
     )
-    count = len(case.peers)
+    tried = counted(
+        len(case.peers),
+        Text("adresse essayée", "address tried"),
+        Text("adresses essayées", "addresses tried"),
+    )
     return Finding(
         "PEER_UNREACHABLE",
         Level.FAULT,
         Text(
-            f"Aucun pair ne répond ({count} adresse(s) essayée(s)), et le registre non plus{broken.fr} : {why.fr}",
-            f"No peer answers ({count} address(es) tried), nor does the registry{broken.en}: {why.en}",
+            f"Aucun pair ne répond ({tried.fr}), et le registre non plus{broken.fr} : {why.fr}",
+            f"No peer answers ({tried.en}), nor does the registry{broken.en}: {why.en}",
         ),
         Text(
             "`ip route`, puis le pare-feu et le fournisseur d'accès : ouvrir la sortie TCP 7444",
@@ -68,6 +72,7 @@ def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: 
         return
     names = " et ".join(sorted({one.gateway.rpartition("/")[2] for one in away}))
     names_en = names.replace(" et ", " and ")
+    unreachable = "injoignables" if " et " in names else "injoignable"
     problem = _problem(away[0].problem)
     broken = _since_of_peers(case, [one.gateway for one in away])
     if len(away) < len(probes):
@@ -87,7 +92,7 @@ def _member(case: Case, member: str, probes: list[PeerProbe], *, others_answer: 
         "PEER_UNREACHABLE",
         Level.WARNING if len(away) < len(probes) else Level.FAULT,
         Text(
-            f"{member} {names} injoignable(s){broken.fr} ({problem.fr}) ; {why.fr}",
+            f"{member} {names} {unreachable}{broken.fr} ({problem.fr}) ; {why.fr}",
             f"{member} {names_en} cannot be reached{broken.en} ({problem.en}); {why.en}",
         ),
         _remedy_for_peer(case, away[0], member),
@@ -220,5 +225,8 @@ def check_adapters(case: Case) -> Iterator[Finding]:
 def _refused(seen: status_pb2.AdapterStatus | None, now_ms: int) -> Text:
     if seen is None or seen.state != "down" or not seen.HasField("since"):
         return Text("", "")
-    begun, count = since(seen.since.ToMilliseconds(), now_ms), number(seen.refused)
-    return Text(f" ; {count.fr} appel(s) refusé(s) {begun.fr}", f"; {count.en} call(s) refused {begun.en}")
+    begun = since(seen.since.ToMilliseconds(), now_ms)
+    refused = counted(
+        seen.refused, Text("appel refusé", "call refused"), Text("appels refusés", "calls refused")
+    )
+    return Text(f" ; {refused.fr} {begun.fr}", f"; {refused.en} {begun.en}")

@@ -9,7 +9,7 @@ from core.language import Text
 from core.reasons import ExchangeError, Reason
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, good
-from rpc.figures import moment
+from rpc.figures import counted, moment, plural
 from rpc.ports import require_free
 
 _SILENT: Final = ("WORKER_DOWN", "WORKER_SILENT")
@@ -28,14 +28,19 @@ def check_processes(case: Case) -> Iterator[Finding]:
             else Text("jamais", "never")
         )
         if case.living:
+            alive = counted(
+                len(case.living),
+                Text("worker vit encore", "worker lives on"),
+                Text("workers vivent encore", "workers live on"),
+            )
             workers, until = ", ".join(map(str, case.living.values())), _until_expiry(case)
             text = Text(
-                f"Le processus de contrôle ne répond pas (dernier état noté : {known.fr}) ; {len(case.living)} worker(s) "
-                f"vivent encore (pid {workers}) : les échanges des programmes continuent{until.fr}, mais rien de nouveau "
+                f"Le processus de contrôle ne répond pas (dernier état noté : {known.fr}) ; {alive.fr} "
+                f"(pid {workers}) : les échanges des programmes continuent{until.fr}, mais rien de nouveau "
                 "n'arrive du registre, et `passerelle call`, `exchange list` et `show`, /etat et les métriques ne "
                 "répondent pas",
-                f"The control process does not answer (last state noted: {known.en}); {len(case.living)} worker(s) live "
-                f"on (pid {workers}): exchanges of programs go on{until.en}, but no news comes from the registry, and "
+                f"The control process does not answer (last state noted: {known.en}); {alive.en} "
+                f"(pid {workers}): exchanges of programs go on{until.en}, but no news comes from the registry, and "
                 "`passerelle call`, `exchange list` and `show`, /etat and the metrics do not answer",
             )
         else:
@@ -50,6 +55,8 @@ def check_processes(case: Case) -> Iterator[Finding]:
     if status is not None and down:
         gone = [str(worker.worker) for worker in status.workers if not worker.pid]
         restarts = sum(worker.restarts for worker in status.workers)
+        again = counted(restarts, Text("relance", "restart"), Text("relances", "restarts"))
+        which = f"{'Worker' if len(gone) == 1 else 'Workers'} {', '.join(gone)}" if gone else ""
         why = "".join(
             f" ({one.failed_start.reason}: {one.failed_start.why})"
             for one in status.workers
@@ -59,9 +66,8 @@ def check_processes(case: Case) -> Iterator[Finding]:
             "GATEWAY_DOWN",
             Level.FAULT,
             Text(
-                f"Worker(s) {', '.join(gone) or 'muets'} : {', '.join(down)}, {restarts} relance(s) depuis le démarrage"
-                f"{why}",
-                f"Worker(s) {', '.join(gone) or 'silent'}: {', '.join(down)}, {restarts} restart(s) since the start{why}",
+                f"{which or 'Workers muets'} : {', '.join(down)}, {again.fr} depuis le démarrage{why}",
+                f"{which or 'Silent workers'}: {', '.join(down)}, {again.en} since the start{why}",
             ),
             Text(
                 "il est relancé seul ; s'il retombe, `passerelle doctor LOG_WRITE_FAILED LOG_DAMAGED KEY_UNREADABLE` "
@@ -72,10 +78,8 @@ def check_processes(case: Case) -> Iterator[Finding]:
             {"restarts": restarts},
         )
     else:
-        count = len(status.workers) if status else 0
-        yield good(
-            "GATEWAY_DOWN", f"contrôle et {count} worker(s) tournent", f"control and {count} worker(s) run"
-        )
+        count = plural(len(status.workers) if status else 0, "worker")
+        yield good("GATEWAY_DOWN", f"contrôle et {count.fr} tournent", f"control and {count.en} run")
 
 
 def _until_expiry(case: Case) -> Text:

@@ -161,7 +161,7 @@ def test_status_metrics_and_readiness_tell_each_worker(country: Workers) -> None
     assert [one["state"] for one in json.loads(pages["/readyz"])["workers"]] == ["ready"] * 4
     assert all(f'passerelle_log_entries{{worker="{number}"}}' in pages["/metrics"] for number in range(4))
     assert all(log in logs.stdout for log in set(country.exchanges(country.anip).values()))
-    assert "4 worker(s) run" in doctor.stdout
+    assert "4 workers run" in doctor.stdout
 
 
 def kill_and_wait(country: Workers, gateway: Path, worker: int, callers: list[Caller]) -> None:

@@ -203,7 +203,7 @@ def test_a_list_shows_every_exchange_and_what_it_covers(country: EvidenceCountry
         home,
     }
     assert {row["outcome"] for row in rows} == {"granted", "refused"}
-    assert "2 échange(s) (1 accordé(s), 1 refusé(s)) · tous les échanges" in table
+    assert "2 échanges (1 accordé, 1 refusé) · tous les échanges" in table
     assert f"journal {country.pns.log.log_id[:16]}" in table
 
 

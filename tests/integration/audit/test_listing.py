@@ -575,9 +575,7 @@ def test_the_foot_says_who_made_the_list_of_what_under_which_anchor(
 
     lines = listed(country.pns, "--dossier", "ACT-202611-0001").output.splitlines()[-4:]
 
-    assert lines[0].startswith(
-        "2 échange(s) (1 accordé(s), 1 erreur(s)) · dossier ACT-202611-0001 · du 2026-"
-    )
+    assert lines[0].startswith("2 échanges (1 accordé, 1 erreur) · dossier ACT-202611-0001 · du 2026-")
     assert f"{country.pns.log.size} feuilles, du 2026-" in lines[1]
     assert f"aucune lacune · tête signée : {country.pns.log.size}" in lines[1]
     assert lines[2].startswith("établi le ")

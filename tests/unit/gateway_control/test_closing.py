@@ -47,11 +47,11 @@ def test_the_log_that_was_stopped_is_the_one_that_is_succeeded(founder: Founder)
         assert refused.value.remedy is not None
         return refused.value.remedy.en
 
-    assert refusal() == "name the worker: --worker 0, 1"
+    assert refusal() == "name the worker: --worker 0 (or: 1)"
     stop(made, 1)
     assert worker_to_succeed(made.directory, made.settings) == 1
     stop(made, 0)
-    assert refusal() == "name the worker: --worker 0, 1"
+    assert refusal() == "name the worker: --worker 0 (or: 1)"
 
 
 def test_a_log_that_is_gone_or_whose_successor_waits_is_the_one_that_is_meant(founder: Founder) -> None:

@@ -408,7 +408,7 @@ def test_an_exchange_in_doubt_is_told_with_what_is_known_and_what_to_do() -> Non
         text(doubts_screen(found, {"cd" * 32: "BJ/GOV/ANIP/gw1"}, NOW), language) for language in ("fr", "en")
     )
 
-    assert "4 échange(s) en doute" in french
+    assert "4 échanges en doute" in french
     assert "répondue en partie (7 messages pris), fin manquante" in french
     assert "answered in part (7 messages taken), end missing" in english
     assert "BJ/GOV/ANIP/gw1 | BJ/GOV/ANIP/RNPP | bj.X/Y | ACT-1 | envoyée, ni reçu ni réponse" in french

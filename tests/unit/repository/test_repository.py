@@ -1,5 +1,6 @@
 """The repository keeps its own rules: names, sizes, locked dependencies, no address of anybody's machine."""
 
+import ast
 import importlib.util
 import re
 import shutil
@@ -20,6 +21,7 @@ REGISTRY_HOST = re.compile(
 )
 # Somebody's machine, in a file that everybody gets.
 MACHINE_PATH = re.compile(rb"(?<![\w.])/(?:home|work|Users)/\w")
+OPEN_PLURAL = re.compile(r"[^\W\d_]\((?:e?s|x|aux)\)(?![\w(])")
 VENDORED = ("protos/buf/",)
 
 
@@ -139,3 +141,16 @@ def test_generated_modules_load_together() -> None:
     )
 
     assert done.stderr == ""
+
+
+def test_no_text_for_people_leaves_its_plural_open() -> None:
+    """« 1 appel(s) refusé(s) » is what machines write; ``rpc.figures.counted`` makes words agree with their number."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value}"
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and OPEN_PLURAL.search(node.value)
+    ]
+
+    assert found == []

@@ -6,7 +6,19 @@ import time
 
 import pytest
 
-from rpc.figures import at_moment, duration, local_time, moment, number, plural, since, size, utc_time
+from core.language import Text
+from rpc.figures import (
+    at_moment,
+    counted,
+    duration,
+    local_time,
+    moment,
+    number,
+    plural,
+    since,
+    size,
+    utc_time,
+)
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOW = 1_795_000_000_000
@@ -83,4 +95,11 @@ def test_the_plural_begins_where_each_language_begins_it() -> None:
     """At two in French, at all but one in English."""
     assert plural(0, "segment") == ("0 segment", "0 segments")
     assert plural(1, "segment") == ("1 segment", "1 segment")
+    call = (Text("appel refusé", "call refused"), Text("appels refusés", "calls refused"))
+    assert [counted(value, *call).fr for value in (0, 1, 2)] == [
+        "0 appel refusé",
+        "1 appel refusé",
+        "2 appels refusés",
+    ]
+    assert [counted(value, *call).en for value in (0, 1)] == ["0 calls refused", "1 call refused"]
     assert plural(1200, "segment") == ("1\N{NO-BREAK SPACE}200 segments", "1,200 segments")

@@ -13,6 +13,7 @@ from core.jws import DocumentKind, parse_document
 from core.language import Text
 from core.registrations import parse_registration
 from gateway.control.forecast import FORESEEN_DAYS
+from gateway.control.state import shown_state
 from gateway.remains import GATEWAY_DOWN
 from gateway.stopped import in_words
 from passerelle.gateway.v1 import log_pb2, status_pb2
@@ -547,7 +548,7 @@ def _workers(status: status_pb2.GetStatusResponse) -> Table:
         (
             str(worker.worker),
             str(worker.pid or "–"),
-            coded(worker.state),
+            coded(shown_state(worker.state, worker.faults)),
             str(worker.in_flight),
             str(worker.size),
             str(worker.in_doubt),

@@ -39,6 +39,7 @@ _FRENCH: Final[Mapping[str, str]] = {
     # Of workers, links and adapters
     "starting": "démarre",
     "ready": "en service",
+    "waiting": "attend son enregistrement",
     "draining": "finit ses appels",
     "closed": "à l'arrêt",
     "stopped": "arrêté",

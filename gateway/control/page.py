@@ -9,7 +9,14 @@ from typing import Final
 
 from core.language import Language, Text
 from gateway.channel import PeerState
-from gateway.control.state import Condition, ConfigurationState, Freshness, GatewayState, worker_faults
+from gateway.control.state import (
+    Condition,
+    ConfigurationState,
+    Freshness,
+    GatewayState,
+    shown_state,
+    worker_faults,
+)
 from gateway.stopped import in_words
 from rpc.figures import utc_time
 
@@ -39,6 +46,7 @@ _FRESHNESS: Final = {
 _PARTS: Final = {
     "starting": Text("démarre", "starting"),
     "ready": Text("en service", "in service"),
+    "waiting": Text("attend son enregistrement", "waits for its registration"),
     "draining": Text("s'arrête", "draining"),
     "closed": Text("arrêté", "closed"),
     "silent": Text("muet", "silent"),
@@ -188,7 +196,7 @@ def _workers(state: GatewayState, language: Language) -> str:
             ("–",) * 6
             if report is None
             else (
-                _part_state(worker.state).in_(language),
+                _part_state(shown_state(worker.state, report.faults)).in_(language),
                 str(report.size),
                 str(report.signed_size),
                 str(report.in_flight),

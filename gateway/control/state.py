@@ -230,6 +230,11 @@ class GatewayState:
             yield Reason.DOCUMENT_INVALID
 
 
+def shown_state(state: str, faults: Iterable[str]) -> str:
+    """What people read of a worker: one that runs and may serve nobody yet waits, whatever it is ready for."""
+    return "waiting" if state == "ready" and Reason.LOG_NOT_REGISTERED in faults else state
+
+
 def _worker_condition(worker: WorkerState) -> Condition:
     """Whether exchanges pass through this worker: ``READY``, ``WAITING`` or ``CLOSED``."""
     if worker.state in ("starting", "stopped"):

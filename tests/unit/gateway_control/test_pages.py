@@ -180,6 +180,17 @@ def test_what_stops_exchanges_makes_the_gateway_not_ready(
     assert fault in json.loads(body)["faults"]
 
 
+def test_a_worker_whose_log_is_not_registered_waits_on_the_page(pages: StatusPages, shown: Shown) -> None:
+    """It is ready for its part, and serves nobody: « en service » would be untrue."""
+    report = WorkerReport(state="ready", faults=("LOG_NOT_REGISTERED",))
+    shown.state = replace(HEALTHY, workers=(WORKER, replace(WORKER, number=1, report=report)))
+
+    page = get(pages, "/etat?lang=fr")[2]
+
+    assert page.count("<td>en service</td>") == 1
+    assert "<td>attend son enregistrement</td>" in page
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [

@@ -71,7 +71,7 @@ def test_the_status_screen_tells_which_worker_is_to_be_attended_to() -> None:
     lines = text(status_screen(found, NOW), "en").splitlines()
 
     assert "0 | 42 | ready | 0 | 7 | 0 | 0 | –" in lines
-    assert "1 | 43 | ready | 0 | 0 | 0 | 0 | LOG_NOT_REGISTERED" in lines
+    assert "1 | 43 | waiting | 0 | 0 | 0 | 0 | LOG_NOT_REGISTERED" in lines
 
 
 def test_the_status_screen_tells_what_to_attend_to() -> None:

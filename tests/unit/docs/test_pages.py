@@ -7,7 +7,9 @@ import click
 import pytest
 
 from cli.main import passerelle
+from core.agreements import parse_agreement
 from core.reasons import Reason
+from registry.proposals import proposal_payload
 
 ROOT = Path(__file__).parents[3]
 
@@ -95,3 +97,31 @@ def test_every_long_run_is_in_the_help_and_on_the_page_of_contributors() -> None
     assert len(targets) == len(list((ROOT / "tests" / "long").glob("test_*.py"))) + 1
     assert [one for one in targets if f'@echo "make {one} ' not in makefile] == []
     assert [one for one in targets if f"| `make {one}` | " not in contributing] == []
+
+
+def test_the_agreement_over_health_is_one_that_can_be_proposed(tmp_path: Path) -> None:
+    """Whoever publishes health copies these terms; only the thumbprints of the two keys are put in."""
+    page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    (terms,) = (
+        block for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "consumer_key" in block
+    )
+    file = tmp_path / "cv-0043.toml"
+    file.write_text(re.sub(r"EMPREINTE DE LA CLÉ [^\"]*", "A" * 43, terms), encoding="utf-8")
+
+    agreed = parse_agreement(proposal_payload(file))
+
+    assert (agreed.service, agreed.methods) == ("grpc.health.v1.Health", ["Check", "Watch"])
+
+
+def test_every_number_of_a_decision_has_its_page_or_is_told_to_have_none() -> None:
+    """Who finds a gap between two numbers is told that nothing is missing."""
+    index = (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8")
+    pages = {path.name[:4] for path in (ROOT / "docs" / "adr").glob("0*.md")}
+    (unused,) = re.findall(r"^(.*) were never used", index, re.MULTILINE)
+
+    numbered = {*re.findall(r"^\| \[(\d{4})\]", index, re.MULTILINE)}
+
+    assert numbered == pages
+    assert {f"{number:04}" for number in range(1, int(max(pages)) + 1)} - pages == {
+        *re.findall(r"\d{4}", unused)
+    }

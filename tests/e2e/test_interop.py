@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.support.interop import (
     OFFICIAL,
     OFFICIAL_SERVER,
     REFLECTION,
+    ROOT,
     STOCK_SERVER,
     TESTING,
     InteropCountry,
@@ -56,6 +58,22 @@ def test_the_official_case_passes_and_leaves_evidence_at_both_gateways(
     trails = country.new_trails()
     assert ends(trails) in CASES[case]
     assert all((one.request.door, one.request.caller) == ("interop", "loopback") for one in trails)
+
+
+def test_the_commands_of_the_recipe_run_one_case_by_hand(country: InteropCountry) -> None:
+    """As ``tests.support.interop_by_hand`` prints them, and a shell takes them."""
+    client, listing, verifying = country.by_hand("server_streaming")
+
+    done = [
+        subprocess.run(
+            ["/bin/sh", "-c", one], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+        for one in (client, listing, verifying)
+    ]
+
+    assert [one.returncode for one in done] == [0, 0, 0], [one.stderr for one in done]
+    assert "StreamingOutputCall" in done[1].stdout
+    assert ends(country.new_trails()) == ("0",)
 
 
 # --- @grpc/grpc-js ---

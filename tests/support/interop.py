@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -417,6 +418,18 @@ class InteropCountry:
             text=True,
             timeout=60,
             check=False,
+        )
+
+    def by_hand(self, case: str) -> tuple[str, str, str]:
+        """What a person types in the repository for the same: the client, the auditor's list, the whole log."""
+        host, _, port = self.open_route.rpartition(":")
+        path = official_environment().get("PYTHONPATH", "")
+        python, log = shlex.quote(sys.executable), shlex.quote(str(self.gateway(self.consumer).root))
+        return (
+            f"(cd {shlex.quote(str(OFFICIAL))} && PYTHONPATH={shlex.quote(path)} {python} -m tests.interop.client "
+            f"--server_host={host} --server_port={port} --test_case={case})",
+            f"{python} -m cli audit list --log {log}",
+            f"{python} -m cli audit verify-log {log} --anchor {shlex.quote(str(self.layout.anchor))}",
         )
 
     def run_grpc_js(self, case: str, message: str = "") -> dict[str, Any]:

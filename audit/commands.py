@@ -29,7 +29,7 @@ from rpc.verdicts import judge, posed, verdict_line
 
 if TYPE_CHECKING:
     from audit.report import Report
-    from audit.streams import Delivery
+    from audit.streams import Progress
     from ledger.evidence import BodyOpener, Evidence
     from ledger.places import LogPlace
     from ledger.trail import OpenBody
@@ -377,7 +377,7 @@ def _report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _stream_json(one: Delivery) -> dict[str, Any]:
+def _stream_json(one: Progress) -> dict[str, Any]:
     return {
         "request": one.request,
         "asked": dataclasses.asdict(one.asked),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from audit.streams import Delivery
+from audit.streams import Progress
 from core.language import Text
 
 
@@ -83,7 +83,7 @@ class Report:
     steps: tuple[Step, ...]
     facts: dict[str, str]
     remarks: tuple[Text, ...]
-    streams: tuple[Delivery, ...] = ()
+    streams: tuple[Progress, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -8,9 +8,11 @@ segment on, each once and in the order of its log.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
+
+from msgspec import structs
 
 from core.language import Text
 from core.reasons import Code
@@ -45,6 +47,7 @@ class Saying:
         statement: The statement.
         verdict: ``taken``, ``late`` or ``refused:REASON``; ``None`` if no record of it is here.
         heard_at: Index of that record in the receiver's log.
+        is_peers: Whether the other side said it, not the gateway whose evidence this is.
     """
 
     path: str
@@ -53,6 +56,7 @@ class Saying:
     statement: Statement
     verdict: str | None
     heard_at: int | None
+    is_peers: bool = False
 
     @property
     def is_refused(self) -> bool:
@@ -63,6 +67,21 @@ class Saying:
     def counts(self) -> bool:
         """Whether it may have reached anybody: neither refused nor late."""
         return self.verdict is None or self.verdict == _TAKEN
+
+    @property
+    def binds_nobody_else(self) -> bool:
+        """Whether it is the peer's alone: it ended the call, or came when nobody waited, and was not checked then.
+
+        What it claims against the rest is the peer's lie and changes nothing of what was said before.
+        """
+        return self.is_peers and (self.verdict == _LATE or self.statement.kind in _ENDINGS)
+
+
+class Untrue(NamedTuple):
+    """A statement of the peer that the others do not bear out, and that counts for nothing."""
+
+    said: Saying
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +106,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Progress:
     """How far a call of several segments came.
 
     Attributes:
@@ -175,14 +194,25 @@ class _Call:
     # The consumer's log may hold the same bytes twice (ADR 0013): then one of the two is refused, and answered.
     is_asked_again: bool = False
 
+    def leave_out(self, paths: Set[str]) -> None:
+        """Forget what is untrue, so that nothing is told on its word; that it ended the call stays."""
+        self.answered = [one for one in self.answered if one.path not in paths]
+        self.refusals = [one for one in self.refusals if one.path not in paths]
+        self.endings = [_without_claim(one) if one.path in paths else one for one in self.endings]
 
-def judge_calls(sayings: Sequence[Saying]) -> list[Delivery]:
-    """Judge the segments of every call; how far each came, in the order of the container.
+
+def _without_claim(one: Saying) -> Saying:
+    return replace(one, statement=structs.replace(one.statement, heard=None, delivery="unknown"))
+
+
+def judge_calls(sayings: Sequence[Saying]) -> tuple[list[Progress], list[Untrue]]:
+    """Judge the segments of every call; how far each came, in the order of the container, and what is the peer's lie.
 
     Raises:
         BrokenOrderError: One is missing, doubled, out of order, of another call, or contradicts the others.
     """
-    return [_judge(call) for call in _calls(sayings).values()]
+    untrue: list[Untrue] = []
+    return [_judge(call, untrue) for call in _calls(sayings).values()], untrue
 
 
 def _calls(sayings: Iterable[Saying]) -> dict[str, _Call]:
@@ -205,24 +235,33 @@ def _calls(sayings: Iterable[Saying]) -> dict[str, _Call]:
                 if one.statement.kind == "request":
                     raise BrokenOrderError(f"{one.path} belongs to a call whose first segment is not here")
                 continue  # of a request that is not here: the step before has told
-            _lists(call)[one.statement.kind].append(one)
+            _list_for(call, one.statement.kind).append(one)
     return calls
 
 
-def _lists(call: _Call) -> Mapping[str, list[Saying]]:
-    endings: dict[str, list[Saying]] = dict.fromkeys((*_ENDINGS, "outcome"), call.endings)
-    return endings | {"request": call.asked, "response": call.answered, "refusal": call.refusals}
+def _list_for(call: _Call, kind: str) -> list[Saying]:
+    match kind:
+        case "request":
+            return call.asked
+        case "response":
+            return call.answered
+        case "refusal":
+            return call.refusals
+        case _:
+            return call.endings
 
 
-def _judge(call: _Call) -> Delivery:
-    asked, answered = _in_order(call.asked), _in_order(call.answered)
+def _judge(call: _Call, untrue: list[Untrue]) -> Progress:
+    lies: list[Untrue] = []
+    asked, answered = _in_order(call.asked, lies), _in_order(call.answered, lies)
     asked_count = _count(call.asked)
-    _require_handed(call.answered + call.refusals, asked_count, "request")
-    _require_handed(
-        [one for one in call.endings if one.statement.kind in _ENDINGS], _count(call.answered), "response"
-    )
-    _require_nothing_behind(call)
-    return Delivery(
+    _require_handed(call.answered + call.refusals, asked_count, "request", lies)
+    endings = [one for one in call.endings if one.statement.kind in _ENDINGS]
+    _require_handed(endings, _count(call.answered), "response", lies)
+    _require_nothing_behind(call, lies)
+    untrue += lies
+    call.leave_out({one.said.path for one in lies})
+    return Progress(
         call.first.hash,
         _way(asked, call.asked, _handed_to_adapter(call)),
         _way(answered, call.answered, _handed_to_program(call)),
@@ -230,7 +269,7 @@ def _judge(call: _Call) -> Delivery:
     )
 
 
-def _in_order(segments: list[Saying]) -> Direction:
+def _in_order(segments: list[Saying], lies: list[Untrue]) -> Direction:
     """Those that count, each once and in the order of both logs; then what came late, as far as it follows."""
     direction = Direction()
     before: Saying | None = None
@@ -241,7 +280,10 @@ def _in_order(segments: list[Saying]) -> Direction:
         before = one
     for one in sorted((one for one in segments if one.verdict == _LATE), key=_sequence):
         if one.statement.sequence == direction.segments and not direction.is_final:
-            _take(direction, one)
+            try:
+                _take(direction, one)
+            except BrokenOrderError as error:
+                _lay_on(one, str(error), lies)
     return direction
 
 
@@ -270,7 +312,16 @@ def _count(segments: Iterable[Saying]) -> int:
     return sum(one.counts for one in segments)
 
 
-def _require_handed(sayings: list[Saying], said: int, way: Literal["request", "response"]) -> None:
+def _lay_on(one: Saying, why: str, lies: list[Untrue]) -> None:
+    """It contradicts the rest: the peer's own where it binds nobody else, else the fault of the evidence."""
+    if not one.binds_nobody_else:
+        raise BrokenOrderError(why)
+    lies.append(Untrue(one, why))
+
+
+def _require_handed(
+    sayings: list[Saying], said: int, way: Literal["request", "response"], lies: list[Untrue]
+) -> None:
     """Nobody hands on what is not here, nor takes back what it said it handed on."""
     most = -1
     for one in sorted(sayings, key=lambda one: one.index):
@@ -278,17 +329,15 @@ def _require_handed(sayings: list[Saying], said: int, way: Literal["request", "r
         if heard is None or one.is_refused or one.statement.delivery == "not_sent":
             continue
         if heard >= said:
-            raise BrokenOrderError(
-                f"{one.path} says that {way} segment {heard} was handed on, which is not here or was not taken"
-            )
-        if heard < most:
-            raise BrokenOrderError(
-                f"{one.path} says that {way} segment {heard} was handed on, and {most} before"
-            )
-        most = heard
+            why = f"{one.path} says that {way} segment {heard} was handed on, which is not here or was not taken"
+            _lay_on(one, why, lies)
+        elif heard < most:
+            _lay_on(one, f"{one.path} says that {way} segment {heard} was handed on, and {most} before", lies)
+        else:
+            most = heard
 
 
-def _require_nothing_behind(call: _Call) -> None:
+def _require_nothing_behind(call: _Call, lies: list[Untrue]) -> None:
     """A refusal ends the call: whoever said it says no segment behind it."""
     ended = min(
         (one.index for one in call.refusals if one.statement.from_ == call.first.statement.to), default=None
@@ -297,9 +346,8 @@ def _require_nothing_behind(call: _Call) -> None:
         return
     for one in call.answered:
         if one.statement.from_ == call.first.statement.to and one.index > ended and not one.is_refused:
-            raise BrokenOrderError(
-                f"{one.path}: {named(one.statement)} stands behind the refusal that ended the call"
-            )
+            why = f"{one.path}: {named(one.statement)} stands behind the refusal that ended the call"
+            _lay_on(one, why, lies)
 
 
 def _way(direction: Direction, segments: Iterable[Saying], handed: _Handed) -> Way:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from audit.report import Report, Step, StepVerdict
-from audit.streams import BrokenOrderError, Delivery, Saying, judge_calls
+from audit.streams import BrokenOrderError, Progress, Saying, Untrue, judge_calls
 from core.agreements import Agreement, parse_agreement
 from core.configuration import CommonDocument, member_target
 from core.documents import decode_strict, digest, encode
@@ -159,7 +159,7 @@ class _Case:
     terms: Agreement | None = None
     # Whether ``crls`` has the container's own: before, nobody can say that one is missing.
     are_lists_read: bool = False
-    deliveries: list[Delivery] = field(default_factory=list)
+    calls: list[Progress] = field(default_factory=list)
     remarks: list[Text] = field(default_factory=list)
 
     def part(self, path: str) -> bytes:
@@ -228,7 +228,7 @@ def verify_evidence(
         tuple(steps),
         _facts(case),
         tuple(dict.fromkeys(case.remarks)),
-        tuple(one for one in case.deliveries if one.is_stream),
+        tuple(one for one in case.calls if one.is_stream),
     )
 
 
@@ -754,10 +754,22 @@ def _check_binding(case: _Case) -> bool:
     if not case.statements("response", "refusal"):
         case.remarks.append(_NO_ANSWER)
     try:
-        case.deliveries = judge_calls(list(_sayings(case, hashes, records)))
+        case.calls, untrue = judge_calls(list(_sayings(case, hashes, records)))
     except BrokenOrderError as error:
         raise _StepError(str(error)) from None
+    case.remarks.extend(_laid_on(case, one) for one in untrue)
     return True
+
+
+def _laid_on(case: _Case, one: Untrue) -> Text:
+    """Whose word stands against the rest; nothing else of the evidence depends on it."""
+    log = one.said.statement.from_
+    registered = case.registered.get(log)
+    who = registered.terms.gateway if registered is not None else log
+    return Text(
+        f"{who} est seul à le dire, et rien d'autre ne le confirme : {one.why}",
+        f"{who} alone says so, and nothing else bears it out: {one.why}",
+    )
 
 
 def _sayings(
@@ -768,7 +780,8 @@ def _sayings(
             path = one.part.path
             heard, heard_at = records.get(path, (None, None))
             verdict = heard.verdict if heard is not None else None
-            yield Saying(path, one.part.index, hashes[path], one.statement, verdict, heard_at)
+            is_peers = one.part.log not in case.manifest.logs
+            yield Saying(path, one.part.index, hashes[path], one.statement, verdict, heard_at, is_peers)
 
 
 def _require_bound(case: _Case, one: _Leaf, requests: Mapping[str, _Leaf]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from audit.exchanges import Wanted, require_whole
 from audit.listing import Listing
 from audit.report import Report, StepVerdict
-from audit.streams import Delivery
+from audit.streams import Progress
 from audit.verify import verify_evidence
 from audit.wholelog import verify_logs
 from core.evidence import Parts
@@ -89,7 +89,7 @@ def gathered(member: Member, exchange: str) -> Parts | None:
         return None
 
 
-def delivery(federation: Federation, member: Member, exchange: str) -> Delivery:
+def delivery(federation: Federation, member: Member, exchange: str) -> Progress:
     """How far it came, as the evidence of one side says. Chains are another test's: these have no revocation lists."""
     found: list[Parts] = []
 

@@ -474,7 +474,6 @@ Lie = Callable[[Talk], None]
             lambda talk: (talk.ask(1), talk.answer(1), talk.answer(1, handed=0)),
             "says that request segment 0 was handed on, and 1 before",
         ),
-        (lambda talk: talk.end("cancel", handed=0), "says that response segment 0 was handed on"),
         (lambda talk: (talk.refuse(), talk.answer(1)), "response segment 0 stands behind the refusal"),
         (lambda talk: talk.ask(65), "holds more than 64 messages"),
         (lambda talk: talk.ask(1, request="ab" * 32), "belongs to a request that is not in the container"),
@@ -489,6 +488,54 @@ def test_segments_that_contradict_each_other_turn_the_verdict(
 
     for parts in gathered(country, talk):
         assert why in why_not(verified(country, parts))
+
+
+@pytest.mark.parametrize(
+    ("lie", "liar", "why"),
+    [
+        (lambda talk: talk.end("cancel", handed=7), "pns", "says that response segment 7 was handed on"),
+        (
+            lambda talk: (talk.end(), talk.answer(1, handed=7, heard="late")),
+            "anip",
+            "says that request segment 7 was handed on",
+        ),
+        (
+            lambda talk: (talk.end(), talk.refuse(handed=7, heard="late")),
+            "anip",
+            "says that request segment 7 was handed on",
+        ),
+        (
+            lambda talk: (talk.end(), talk.answer(65, heard="late")),
+            "anip",
+            "holds more than 64 messages",
+        ),
+        (
+            lambda talk: (talk.end(), talk.refuse(heard="late"), talk.answer(1, heard="late")),
+            "anip",
+            "stands behind the refusal that ended the call",
+        ),
+    ],
+)
+def test_what_a_peer_claims_last_is_laid_on_the_peer(
+    country: EvidenceCountry, lie: Lie, liar: str, why: str
+) -> None:
+    """Nobody checked it when it came: it is named, counts for nothing, and the other's evidence stands."""
+    talk = country.stream()
+    talk.answer(1)
+    lie(talk)
+    talk.settle()
+    sides = {"pns": country.pns, "anip": country.anip}
+    own = verified(country, gather_evidence(sides.pop(liar).directory, talk.id))
+    (other,) = sides.values()
+
+    report = verified(country, gather_evidence(other.directory, talk.id))
+
+    assert why in why_not(own)
+    assert report.verdict is Verdict.VALID, [step for step in report.steps if step.findings]
+    (remark,) = [one.en for one in report.remarks if "alone says so" in one.en]
+    assert remark.startswith(f"BJ/GOV/{liar.upper()}/gw1 alone says so")
+    assert why in remark
+    assert max(number or 0 for *_, number in ways(report).values()) <= 1
 
 
 def test_the_end_of_an_agreement_ends_the_stream_and_not_its_evidence(country: EvidenceCountry) -> None:

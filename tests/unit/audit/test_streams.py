@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from audit.opencalls import OpenCalls
-from audit.streams import BrokenOrderError, Delivery, Saying, judge_calls
+from audit.streams import BrokenOrderError, Progress, Saying, judge_calls
 from core.statements import Statement
 from core.streams import SegmentError
 from tests.unit.core.test_statements import REQUEST
@@ -85,14 +85,14 @@ def is_good(acts: list[Act]) -> bool:
     )
 
 
-def judged(acts: list[Act]) -> Delivery | None:
+def judged(acts: list[Act]) -> Progress | None:
     first = Saying("0", 0, NAME, FIRST, "taken", 0)
     later = [
         Saying(str(at), at, f"{at:064x}", one.statement, one.verdict, at if one.verdict else None)
         for at, one in enumerate(acts, 1)
     ]
     try:
-        (found,) = judge_calls([first, *later])
+        (found,), _ = judge_calls([first, *later])
     except BrokenOrderError:
         return None
     return found

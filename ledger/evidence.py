@@ -113,16 +113,17 @@ class Evidence:
         self._gateway = gateway
         self._exchange = exchange
         self._found: list[tuple[LogPlace, Trail]] = []
+        self._left_out: list[str] = []
         self.leaves = 0
-        self.missing: list[str] = []
         for place in log_places(gateway):
             trail = Trail(place.segments, place.head_file)
             if trail.follow(exchange, partial=partial):
                 self._found.append((place, trail))
             if trail.left_out:
-                self.missing.append(
+                self._left_out.append(
                     f"{trail.left_out} leaves of log {trail.log_id[:16]}: not covered by a signed head yet"
                 )
+        self.missing = self._left_out
         if not self._found:
             raise ExchangeError(Reason.NOT_FOUND, f"exchange {exchange} is not in the logs of this gateway")
 
@@ -130,7 +131,7 @@ class Evidence:
         """Each part once with its path: leaf by leaf, then whom to believe, the manifest last.
 
         No more is held than the manifest will say: a stream of any length goes out as it is read. ``leaves`` and
-        ``missing`` are known behind the last part.
+        ``missing`` are known behind the last part. Whoever asks again is told the same.
 
         Args:
             open_bodies: Opens the bodies, if they are to go into the evidence.
@@ -138,7 +139,7 @@ class Evidence:
         Raises:
             ExchangeError: ``PROOF_INVALID``: the log keeps what does not prove a leaf; ``LOG_DAMAGED``.
         """
-        gathering, named = _Gathering(missing=self.missing), _Named()
+        gathering, named = _Gathering(missing=list(self._left_out)), _Named()
         heads: set[str] = set()
         for place, trail in self._found:
             open_body = open_bodies(place, trail.log_id) if open_bodies else None
@@ -152,7 +153,7 @@ class Evidence:
                     yield path, data
         _add_trust(gathering, PublishedConfigurations(self._gateway / "configuration"), named)
         yield from sorted(gathering.parts.items())
-        self.leaves = len(gathering.leaves)
+        self.leaves, self.missing = len(gathering.leaves), gathering.missing
         manifest = Manifest(
             v=1,
             exchange=self._exchange,
@@ -164,11 +165,6 @@ class Evidence:
             missing=gathering.missing,
         )
         yield MANIFEST, encode(manifest)
-
-
-def gather_evidence(gateway: Path, exchange: str, *, open_bodies: BodyOpener | None = None) -> Parts:
-    """All parts of the evidence of ``exchange`` at once, by path, for who has room for them; see ``Evidence``."""
-    return dict(Evidence(gateway, exchange).parts(open_bodies))
 
 
 # --- leaves ---

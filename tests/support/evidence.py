@@ -19,6 +19,7 @@ from core.agreements import Agreement
 from core.clock import ManualClock
 from core.configuration import AgreementEntry, MemberDocument
 from core.documents import digest
+from core.evidence import Parts
 from core.frames import FrameRecord, FrameRun, ReceiptRecord
 from core.heads import ConfigurationMark, TreeHead, head_digest, parse_head
 from core.identifiers import new_exchange_id, urn
@@ -28,6 +29,7 @@ from core.payloads import Payload, encode_payloads, payload_digest
 from core.registrations import RegisteredLog, Registration
 from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
 from ledger.commit import Entry, GroupCommit
+from ledger.evidence import BodyOpener, Evidence
 from ledger.headfile import write_head_file
 from ledger.log import Log, create_log
 from ledger.records import AttachmentKind
@@ -517,6 +519,11 @@ class Talk:
                 (AttachmentKind.RECEIPT, _receipt(said_at, heard_at, back, record)),
             ]
         return leaf_hash(leaf).hex()
+
+
+def gather_evidence(gateway: Path, exchange: str, *, open_bodies: BodyOpener | None = None) -> Parts:
+    """All parts of the evidence of ``exchange`` at once, by path."""
+    return dict(Evidence(gateway, exchange).parts(open_bodies))
 
 
 def _receipt(own_index: int, peer_index: int, head: bytes, leaf: bytes) -> bytes:

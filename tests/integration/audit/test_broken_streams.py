@@ -20,10 +20,10 @@ from audit.wholelog import verify_logs
 from core.evidence import Parts
 from core.reasons import ExchangeError, Reason
 from gateway.settings import Limits
-from ledger.evidence import gather_evidence
 from ledger.index import COUNTS, HANDED, ExchangeIndex, Filter
 from ledger.reader import LogReader
 from tests.support.checker import check
+from tests.support.evidence import gather_evidence
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.loopback import LoopThread
 from tests.support.proxy import Link

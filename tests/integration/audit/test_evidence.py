@@ -25,7 +25,7 @@ from core.documents import decode_strict, digest, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
-from ledger.evidence import Evidence, gather_evidence, require_bodies_allowed
+from ledger.evidence import Evidence, require_bodies_allowed
 from ledger.places import LogPlace
 from ledger.reader import LogReader, StoredLeaf
 from ledger.trail import Trail
@@ -33,7 +33,7 @@ from ledger.vault import BodyVault, read_wrapping_key
 from pki.documents import sign_document
 from pki.keys import chain_pem, generate_key
 from pki.profiles import Profile, utc
-from tests.support.evidence import EvidenceCountry, Side
+from tests.support.evidence import EvidenceCountry, Side, gather_evidence
 from tests.support.published_country import PublishedCountry
 
 
@@ -562,6 +562,18 @@ def test_without_any_configuration_the_verdict_stays_open(country: EvidenceCount
 
     assert len(parse_manifest(parts[MANIFEST]).missing) == 4
     assert verified(country, parts).verdict is Verdict.UNDETERMINED
+
+
+def test_evidence_that_is_asked_for_again_is_the_same(country: EvidenceCountry) -> None:
+    """What is missing is told once each time."""
+    wanted = country.exchange()
+    shutil.rmtree(country.pns.directory / "configuration")
+    evidence = Evidence(country.pns.directory, wanted.id)
+
+    first = dict(evidence.parts())
+
+    assert dict(evidence.parts()) == first
+    assert evidence.missing == parse_manifest(first[MANIFEST]).missing
 
 
 def test_an_erased_body_is_said_to_be_gone(country: EvidenceCountry) -> None:

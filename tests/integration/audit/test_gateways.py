@@ -17,8 +17,8 @@ from audit.verify import verify_evidence
 from audit.wholelog import verify_logs
 from core.evidence import MANIFEST, Parts, parse_manifest
 from core.reasons import ExchangeError, Reason
-from ledger.evidence import gather_evidence
 from tests.support.calls import call
+from tests.support.evidence import gather_evidence
 from tests.support.federation import Federation, Member, calling, metadata
 
 # Their certificates are simple ones without revocation lists: chains (step 6) are another test's.

@@ -23,10 +23,10 @@ from core.evidence import MANIFEST, LeafPart, Parts, parse_manifest
 from core.leaves import said_leaf
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, encode_statement
-from ledger.evidence import Evidence, gather_evidence
+from ledger.evidence import Evidence
 from ledger.places import LogPlace
 from ledger.vault import BodyVault, read_wrapping_key
-from tests.support.evidence import EvidenceCountry, Side, Talk
+from tests.support.evidence import EvidenceCountry, Side, Talk, gather_evidence
 
 
 @pytest.fixture

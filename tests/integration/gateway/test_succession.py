@@ -34,7 +34,6 @@ from gateway.stopped import StoppedLog, read_stopped
 from gateway.succession import Successor, finish_succession, open_successor, predecessors, read_old_log
 from gateway.worker.exchange import Phase
 from gateway.worker.main import LOG_UNCONFIRMED, Worker
-from ledger.evidence import gather_evidence
 from ledger.headfile import read_head_file
 from ledger.places import closed_place
 from ledger.reader import LogReader
@@ -42,6 +41,7 @@ from rpc.remote import RemoteError
 from rpc.status import error_from_rpc
 from tests.integration.gateway.test_doubts import lose_a_request
 from tests.support.calls import call, worker_of
+from tests.support.evidence import gather_evidence
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.waiting import until
 

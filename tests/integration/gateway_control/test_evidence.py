@@ -10,8 +10,7 @@ from core.reasons import ExchangeError, Reason
 from gateway.control.evidence import EvidenceOfGateway
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, Registry
-from ledger.evidence import gather_evidence
-from tests.support.evidence import EvidenceCountry
+from tests.support.evidence import EvidenceCountry, gather_evidence
 from tests.support.published_country import REGISTRY
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from google.protobuf import descriptor_pb2, descriptor_pool, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 
 # What servers of gRPC have beside their own services, and what their providers may publish of them.
@@ -44,12 +44,26 @@ def standard_set(kind: str) -> bytes:
         return descriptor_set(service)
     from grpc_reflection.v1alpha import reflection_pb2
 
-    # grpcio brings v1alpha only; v1 is the same file with its final name throughout.
+    # grpcio brings v1alpha only; v1 is the same file under its final name.
     file = descriptor_pb2.FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(file)
-    renamed = str(file).replace("v1alpha", "v1")
-    final = text_format.Parse(renamed, descriptor_pb2.FileDescriptorProto())
-    return descriptor_pb2.FileDescriptorSet(file=[final]).SerializeToString(deterministic=True)
+    _rename(file, service.rpartition(".")[0])
+    return descriptor_pb2.FileDescriptorSet(file=[file]).SerializeToString(deterministic=True)
+
+
+def _rename(file: descriptor_pb2.FileDescriptorProto, package: str) -> None:
+    """Give a file another version of its package in all that names it: its paths, its types, the methods."""
+    old, new = file.package, package
+    old_version, new_version = old.rpartition(".")[2], new.rpartition(".")[2]
+    file.package = new
+    file.name = file.name.replace(f"/{old_version}/", f"/{new_version}/")
+    file.options.java_package = f"io.{new}"
+    file.options.go_package = file.options.go_package.removesuffix(old_version) + new_version
+    for field in (field for message in file.message_type for field in message.field if field.type_name):
+        field.type_name = f".{new}." + field.type_name.removeprefix(f".{old}.")
+    for method in (method for service in file.service for method in service.method):
+        method.input_type = f".{new}." + method.input_type.removeprefix(f".{old}.")
+        method.output_type = f".{new}." + method.output_type.removeprefix(f".{old}.")
 
 
 def _collect(file: FileDescriptor, files: dict[str, FileDescriptor]) -> None:

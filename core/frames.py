@@ -163,6 +163,18 @@ def encode_receipt(said: int, index: int, head: bytes, body: bytes) -> bytes:
     return _RECEIPT.pack(said, index, head) + body
 
 
+def receipt_about(data: bytes) -> int:
+    """Index of our statement that a ``ReceiptRecord`` is about, without the rest of it.
+
+    Raises:
+        MalformedFrameRecordError: It is cut short.
+    """
+    if len(data) < _RECEIPT.size:
+        raise MalformedFrameRecordError("a receipt is cut short")
+    said: int = _RECEIPT.unpack_from(data)[0]
+    return said
+
+
 @dataclass(frozen=True, slots=True)
 class ReceiptRecord:
     """A peer's ``heard`` leaf about a statement of ours, kept beside a leaf that was written later.

@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeVar
 
-from core.frames import FrameRecord, ReceiptRecord
+from core.frames import FrameRecord, ReceiptRecord, receipt_about
 from core.heads import head_digest, parse_head
 from core.leaves import HEARD, SAID, Heard, heard_leaf, parse_heard, parse_leaf, said_leaf
 from core.merkle import Node, inclusion_proof, leaf_hash, root_of
@@ -31,6 +31,8 @@ _FRAME_SEARCH: Final = 64
 _FRAMES_HELD: Final = 64
 
 OpenBody = Callable[[bytes], bytes]
+_Key = TypeVar("_Key")
+_Held = TypeVar("_Held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Trail:
                 elif kind is AttachmentKind.STATEMENT:
                     is_own = is_own or wanted in data
                 elif kind is AttachmentKind.RECEIPT:
-                    is_beside = is_beside or ReceiptRecord.decode(data).said in self._said
+                    is_beside = is_beside or receipt_about(data) in self._said
             if is_own:
                 self._covering = None
                 self._own.append(stored.index)
@@ -256,7 +258,7 @@ class Trail:
         return node
 
 
-def _forget(held: OrderedDict[Any, Any]) -> None:
+def _forget(held: OrderedDict[_Key, _Held]) -> None:
     while len(held) > _FRAMES_HELD:
         held.popitem(last=False)
 

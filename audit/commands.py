@@ -159,7 +159,7 @@ def export(
     exchange: str, directory: Path, out: Path, with_bodies: bool, purpose: str, mandate: str, lang: Language
 ) -> None:
     """Write the evidence of one exchange."""
-    from audit.container import ContainerLimitError, write_container
+    from audit.container import write_container
     from core.identifiers import require_exchange_id
     from ledger.evidence import require_bodies_allowed
 
@@ -169,10 +169,7 @@ def export(
         require_bodies_allowed(purpose, mandate)
         open_bodies = _body_opener(directory)
     evidence = _find(directory, exchange)
-    try:
-        write_container(out, evidence.parts(open_bodies))
-    except ContainerLimitError as error:
-        raise click.ClickException(error.text.in_(lang)) from None
+    write_container(out, evidence.parts(open_bodies))
     said = Text(
         f"{out} : échange {exchange}, {evidence.leaves} feuilles prouvées",
         f"{out}: exchange {exchange}, {evidence.leaves} proven leaves",

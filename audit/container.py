@@ -26,8 +26,7 @@ from core.evidence import (
     is_part_path,
     max_part_bytes,
 )
-from core.language import Text
-from core.reasons import MalformedError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from rpc.files import replacing
 
 # Zip can hold no earlier time; a fixed one makes equal evidence equal bytes.
@@ -53,23 +52,6 @@ class MalformedContainerError(MalformedError):
         return (MalformedError, (self.reason, str(self)))
 
 
-class ContainerLimitError(ValueError):
-    """Evidence that is longer than what a verifier reads.
-
-    Attributes:
-        text: The same in both languages, with what can be done.
-    """
-
-    def __init__(self, limit: Text) -> None:
-        self.text = Text(
-            f"la preuve dépasse ce qu'un conteneur peut tenir ({limit.fr}) : l'exporter sans les contenus (sans "
-            "--with-bodies), ou faire vérifier le journal entier (passerelle audit verify-log)",
-            f"the evidence is longer than a container may be ({limit.en}): export it without the bodies (no "
-            "--with-bodies), or have the whole log verified (passerelle audit verify-log)",
-        )
-        super().__init__(self.text.en)
-
-
 def pack(parts: Parts) -> bytes:
     """The bytes of a container; the same parts in the same order give the same bytes."""
     target = io.BytesIO()
@@ -87,18 +69,18 @@ def _write_all(target: BinaryIO, parts: Iterable[tuple[str, bytes]]) -> None:
                 raise MalformedContainerError(f"no part can be named {path[:80]!a}")
             count, size, documents = count + 1, size + len(data), documents + is_document_path(path)
             if len(data) > max_part_bytes(path):
-                raise ContainerLimitError(_bytes(max_part_bytes(path)))
+                raise _too_large(f"{max_part_bytes(path)} bytes")
             if count >= MAX_PARTS:
-                raise ContainerLimitError(Text(f"{MAX_PARTS} parties", f"{MAX_PARTS} parts"))
+                raise _too_large(f"{MAX_PARTS} parts")
             if documents > MAX_DOCUMENTS:
-                raise ContainerLimitError(Text(f"{MAX_DOCUMENTS} documents", f"{MAX_DOCUMENTS} documents"))
+                raise _too_large(f"{MAX_DOCUMENTS} documents")
             if size > MAX_CONTAINER_BYTES or target.tell() > MAX_CONTAINER_BYTES:
-                raise ContainerLimitError(_bytes(MAX_CONTAINER_BYTES))
+                raise _too_large(f"{MAX_CONTAINER_BYTES} bytes")
             _write(archive, path, data, zipfile.ZIP_DEFLATED)
 
 
-def _bytes(limit: int) -> Text:
-    return Text(f"{limit} octets", f"{limit} bytes")
+def _too_large(limit: str) -> ExchangeError:
+    return ExchangeError(Reason.EVIDENCE_TOO_LARGE, f"more than {limit}")
 
 
 def _write(archive: zipfile.ZipFile, path: str, data: bytes, method: int) -> None:
@@ -113,7 +95,7 @@ def write_container(path: Path, parts: Iterable[tuple[str, bytes]]) -> None:
     """Write a container, whole or not at all, in bounded memory.
 
     Raises:
-        ContainerLimitError: No verifier would read so much.
+        ExchangeError: ``EVIDENCE_TOO_LARGE``, naming the limit: no verifier would read so much.
     """
     with replacing(path) as file:
         _write_all(file, parts)

@@ -121,6 +121,7 @@ class Reason(StrEnum):
     IDENTIFIER_INVALID = "IDENTIFIER_INVALID"
     DOCUMENT_INVALID = "DOCUMENT_INVALID"
     PROOF_INVALID = "PROOF_INVALID"
+    EVIDENCE_TOO_LARGE = "EVIDENCE_TOO_LARGE"
     NOT_FOUND = "NOT_FOUND"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     STATE_CONFLICT = "STATE_CONFLICT"
@@ -677,6 +678,14 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "proof refused",
         "demander la preuve à nouveau",
         "ask for the proof again",
+    ),
+    Reason.EVIDENCE_TOO_LARGE: _entry(
+        Code.RESOURCE_EXHAUSTED,
+        "no",
+        "la preuve dépasse ce qu'un conteneur peut tenir",
+        "the evidence is longer than a container may be",
+        "l'exporter sans les contenus, ou faire vérifier le journal entier (« passerelle audit verify-log »)",
+        "export it without the bodies, or have the whole log verified ('passerelle audit verify-log')",
     ),
     Reason.NOT_FOUND: _entry(
         Code.NOT_FOUND,

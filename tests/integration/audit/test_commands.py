@@ -119,6 +119,19 @@ def test_a_file_that_is_no_anchor_gets_no_verdict(country: EvidenceCountry, tmp_
     assert "anchor.pem" in result.stderr.partition("Remède : ")[2]
 
 
+def test_evidence_that_is_too_long_is_told_like_any_other_refusal(
+    country: EvidenceCountry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its reason and with a remedy, and nothing is left of it."""
+    monkeypatch.setattr("audit.container.MAX_PARTS", 3)
+    wanted = country.exchange()
+
+    refused = run("export", wanted.id, "--log", country.pns.directory, "--out", tmp_path / "preuve.asice")
+
+    assert refusal(refused) is Reason.EVIDENCE_TOO_LARGE
+    assert not (tmp_path / "preuve.asice").exists()
+
+
 def test_bodies_are_exported_under_a_mandate(country: EvidenceCountry, tmp_path: Path) -> None:
     """And refused without one, before anything is read."""
     wanted = country.exchange()

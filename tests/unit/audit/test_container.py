@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from audit import container
 from audit.container import (
-    ContainerLimitError,
     MalformedContainerError,
     pack,
     read_container,
@@ -32,6 +31,7 @@ from core.evidence import (
     MIMETYPE,
     MIMETYPE_PATH,
 )
+from core.reasons import ExchangeError, Reason
 
 PARTS = {MANIFEST: b"{}", "statements/1-request.json": b"{}", "heads/00.jws": b"a.b.c"}
 
@@ -174,10 +174,10 @@ def test_nothing_is_written_that_nobody_would_read(
     path.write_bytes(b"before")
     monkeypatch.setattr(container, limit, value)
 
-    with pytest.raises(ContainerLimitError, match=named) as refused:
+    with pytest.raises(ExchangeError, match=named) as refused:
         write_container(path, PARTS.items())
 
-    assert "--with-bodies" in refused.value.text.fr
+    assert refused.value.reason is Reason.EVIDENCE_TOO_LARGE
     assert [one.name for one in tmp_path.iterdir()] == ["preuve.asice"]
     assert path.read_bytes() == b"before"
 

@@ -16,6 +16,7 @@ from typing import Final
 import click
 import grpc
 
+from adapters.descriptors import STANDARD_SERVICES
 from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from cli.plan import CountryPlan, Layout
 from cli.processes import Country
@@ -44,6 +45,7 @@ class Shown:
     data: dict[str, str]
     purpose: str | None
     expected: str  # "" for an answer, else the reason
+    service: str = METHOD
 
 
 CALLS: Final = (
@@ -55,6 +57,15 @@ CALLS: Final = (
         {"npi": "0000000001", "lastName": "Adjovi", "firstNames": "Koffi"},
         "P01",
         "",
+    ),
+    Shown(
+        "Un flux dans les deux sens / a stream both ways",
+        "ServerReflectionInfo",
+        PORTAL,
+        {"listServices": "*"},
+        "P01",
+        "",
+        STANDARD_SERVICES["reflection"],
     ),
     Shown("NPI inconnu / unknown NPI", "GetPerson", PORTAL, {"npi": "0000000003"}, "P01", "NOT_FOUND"),
     Shown(
@@ -92,7 +103,7 @@ def _show_call(plan: CountryPlan, layout: Layout, shown: Shown) -> str | None:
     made = _call_with_stub if shown.client == STATS else _call_with_command
     good, reason, exchange, told = made(plan, layout, shown)
     outcome = reason or "accordé / granted"
-    click.echo(f"  {_mark(good)} {shown.title:<44} {outcome:<20} échange / exchange {exchange or '–'}")
+    click.echo(f"  {_mark(good)} {shown.title:<48} {outcome:<20} échange / exchange {exchange or '–'}")
     if not good:
         click.echo(told)
         return None
@@ -122,7 +133,7 @@ def _call_with_stub(plan: CountryPlan, layout: Layout, shown: Shown) -> tuple[bo
 
 
 def _call_with_command(plan: CountryPlan, layout: Layout, shown: Shown) -> tuple[bool, str, str, str]:
-    command = ["call", f"{METHOD}/{shown.method}", "--as", shown.client, "--issue", ISSUE]
+    command = ["call", f"{shown.service}/{shown.method}", "--as", shown.client, "--issue", ISSUE]
     command += ["--data", json.dumps(shown.data), "--output", "json"]
     command += ["--identity", str(_identity(plan, layout, shown.client))]
     if shown.purpose:

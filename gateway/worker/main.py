@@ -189,7 +189,6 @@ class Worker:
         self._adapters = AdapterTable(
             {one.subsystem: self._adapter_edge(one.address) for one in settings.adapter}
         )
-        seal = load_chain(directory.seal.certificate.read_bytes())[0]
         return Station(
             log_id=self._log.log_id,
             gateway=settings.gateway,
@@ -198,7 +197,7 @@ class Worker:
             log=self._log,
             commit=self._commit,
             is_reserve_reached=self._commit.is_reserve_reached,
-            sign_head=HeadSigner(read_key(directory.seal.key), seal).sign,
+            sign_head=_signer(directory).sign,
             newest_head=self._log.last_head or b"",
             recovered=recovered,
             heard=self._heard,
@@ -569,6 +568,16 @@ class Worker:
         self._tell_control()
         self._exit_code = 1
         self._stopped.set()
+
+
+def _signer(directory: GatewayDirectory) -> HeadSigner:
+    """The seal key at work; raises ``ExchangeError``: key or certificate cannot be read, or do not belong together."""
+    seal = load_chain(directory.seal.certificate.read_bytes())[0]
+    key = read_key(directory.seal.key)
+    try:
+        return HeadSigner(key, seal)
+    except ValueError as error:
+        raise ExchangeError(Reason.KEY_UNREADABLE, str(error)) from error
 
 
 @contextlib.contextmanager

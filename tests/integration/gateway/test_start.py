@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.reasons import Reason
+from core.reasons import ExchangeError, Reason
 from gateway.worker.exchange import Phase, Service
 from gateway.worker.main import LOG_UNCONFIRMED, Worker
 from tests.support.calls import call, worker_of
@@ -161,3 +161,19 @@ async def _stop(worker: Worker) -> None:
 
 async def _deliver(worker: Worker, service: Service) -> None:
     worker.station.pipeline.provider._deliver_all([service])
+
+
+def test_a_seal_certificate_of_another_key_is_named(federation: Federation) -> None:
+    """No head that nobody can verify is signed: the start says what is wrong, and is good again with the right one."""
+    member = federation.pns
+    federation.stop(member)
+    files = member.directory
+    good = files.seal.certificate.read_bytes()
+    files.seal.certificate.write_bytes(files.auth.certificate.read_bytes())
+
+    with pytest.raises(ExchangeError) as refused:
+        federation.start(member)
+
+    assert refused.value.reason is Reason.KEY_UNREADABLE
+    files.seal.certificate.write_bytes(good)
+    federation.start(member)

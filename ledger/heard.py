@@ -1,17 +1,19 @@
 """Which leaves of a peer's log this log holds a record of: so a question about one has an exact answer (PROTOCOL M4).
 
-Derived from the ``heard`` leaves and never synced: made anew at each start. Eight bytes a leaf; all but a bounded tail
-lies in a file.
+Derived from the ``heard`` leaves and never synced: made anew at each start, from those that a checkpoint kept
+(``ledger.checkpoint``) and the leaves behind it. Eight bytes a leaf; all but a bounded tail lies in a file.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from array import array
 from bisect import bisect_left, insort
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
+
+from ledger.pieces import KeptFile, PieceDamagedError, PieceFile
 
 Record = Literal["taken", "not taken"]
 
@@ -25,13 +27,21 @@ class HeardLeaves:
 
     Args:
         path: Where all but the newest go; without one, all are held in memory.
+        kept: Those that there are already.
+        kept_path: The file of all but the newest of these; it is gone on with if it is ``path``, else only read.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._file = -1
-        self._spilled = 0
+    def __init__(
+        self, path: Path | None = None, kept: KeptFile | None = None, kept_path: Path | None = None
+    ) -> None:
+        self._file = PieceFile(path, UNSORTED * _ITEM_BYTES, kept, kept_path) if path is not None else None
+        self._unsorted = UNSORTED
+        self._spilled = kept.pieces * UNSORTED if kept is not None else 0
         self._tail = array("Q")
+        if kept is not None:
+            if len(kept.tail) % _ITEM_BYTES:
+                raise PieceDamagedError("heard leaves are cut short")
+            self._tail.frombytes(kept.tail)
 
     def add(self, index: int, *, taken: bool) -> None:
         """Note a leaf; among the newest ``UNSORTED`` they may come in any order."""
@@ -40,8 +50,10 @@ class HeardLeaves:
             tail.append(item)
         else:
             insort(tail, item)
-        if self._path is not None and len(tail) >= 2 * UNSORTED:
-            self._spill(self._path)
+        if self._file is not None and len(tail) >= 2 * self._unsorted:
+            self._file.append(tail[: self._unsorted].tobytes())
+            self._spilled += self._unsorted
+            del tail[: self._unsorted]
 
     def record_of(self, index: int) -> Record | None:
         """What was recorded of a leaf: it was taken, or it was refused or came late; ``None``: it was passed."""
@@ -50,39 +62,50 @@ class HeardLeaves:
             return None
         return "taken" if self[place] & 1 else "not taken"
 
-    def _spill(self, path: Path) -> None:
-        if self._file < 0:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        data = memoryview(self._tail[:UNSORTED].tobytes())
-        at = self._spilled * _ITEM_BYTES
-        while data:
-            written = os.pwrite(self._file, data, at)
-            at, data = at + written, data[written:]
-        self._spilled += UNSORTED
-        del self._tail[:UNSORTED]
-
     def __len__(self) -> int:
         return self._spilled + len(self._tail)
 
     def __getitem__(self, place: int) -> int:
         if place >= self._spilled:
             return self._tail[place - self._spilled]
-        return int.from_bytes(os.pread(self._file, _ITEM_BYTES, place * _ITEM_BYTES), sys.byteorder)
+        item = self._file.read(_ITEM_BYTES, place * _ITEM_BYTES) if self._file is not None else b""
+        return int.from_bytes(item, sys.byteorder)
+
+    def kept(self) -> KeptFile:
+        """All that there are at this moment; raises ``ValueError`` where they are held in memory only."""
+        if self._file is None:
+            raise ValueError("nothing is kept of leaves that are held in memory")
+        return self._file.kept(self._tail.tobytes())
+
+    def sync(self) -> None:
+        """Make what the file holds durable."""
+        if self._file is not None:
+            self._file.sync()
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        if self._file is not None:
+            self._file.close()
 
 
 class HeardFiles:
-    """The heard leaves of all peers of one log, one file each in a directory of their own."""
+    """The heard leaves of all peers of one log, one file each in a directory of their own.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where the files are.
+        kept: What there is already, by the peer's log.
+        kept_in: The directory of the files of these; they are gone on with if it is ``directory``, else only read.
+    """
+
+    def __init__(
+        self, directory: Path, kept: Mapping[str, KeptFile] | None = None, kept_in: Path | None = None
+    ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._directory = directory
         self._peers: dict[str, HeardLeaves] = {}
+        for log, one in (kept or {}).items():
+            kept_path = kept_in / log if kept_in is not None else None
+            self._peers[log] = HeardLeaves(directory / log, one, kept_path)
 
     def of(self, log: str) -> HeardLeaves:
         """Those of the peer log ``log``; none at first."""
@@ -90,6 +113,15 @@ class HeardFiles:
         if found is None:
             found = self._peers[log] = HeardLeaves(self._directory / log)
         return found
+
+    def kept(self) -> dict[str, KeptFile]:
+        """Those of all peers at this moment."""
+        return {log: one.kept() for log, one in self._peers.items()}
+
+    def sync(self) -> None:
+        """Make what the files hold durable; their names are not."""
+        for one in self._peers.values():
+            one.sync()
 
     def close(self) -> None:
         """Let go of the files."""

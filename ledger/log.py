@@ -1,7 +1,8 @@
 """The log on disk: open, recover, append (PROTOCOL M5; DESIGN section 3, "Segment").
 
-Segments are the source of truth. Opening a log reads them all, checks every CRC, rebuilds the tree, and cuts a torn
-tail at the last whole commit. A commit that is damaged while later ones follow is no torn tail: the log is refused.
+Segments are the source of truth. Opening a log reads them all, or those behind a checkpoint (``ledger.checkpoint``),
+checks every CRC, rebuilds the tree, and cuts a torn tail at the last whole commit. A commit that is damaged while later
+ones follow is no torn tail: the log is refused.
 
 No process appends to what an earlier one left. After a failed sync the page cache may show records that the disk
 does not hold, and appending behind them would make a hole of them at the next power loss. Each opening begins a new
@@ -15,17 +16,19 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from core.heads import MalformedHeadError, parse_head
 from core.language import Text
 from core.leaves import GENESIS, log_id_of, parse_leaf
-from core.merkle import leaf_hash
+from core.merkle import ProofError, leaf_hash
 from core.reasons import ExchangeError, Reason
 from ledger.failpoints import ARMED, hit
+from ledger.pieces import PieceDamagedError
 from ledger.records import (
     COMMIT_END,
     HEADER_BYTES,
@@ -40,6 +43,9 @@ from ledger.records import (
     split_leaf,
 )
 from ledger.tree import TreeFiles
+
+if TYPE_CHECKING:
+    from ledger.checkpoint import Checkpoint
 
 DEFAULT_SEGMENT_BYTES: Final = 64 * 1024 * 1024
 
@@ -216,6 +222,7 @@ class Log:
         self.segment = ""  # name of the open one
         self.tree = TreeFiles(directory / "tree")
         self.recovery = RecoveryReport(0, True, 0, 0)
+        self.resumed = False  # whether segments that a checkpoint covers were not read
         self._lock = lock
         self._segment_bytes = segment_bytes
         self._fd = -1
@@ -223,7 +230,9 @@ class Log:
         self._written_end = 0
         self._forgotten = 0
         self._is_whole = True
+        self._has_heads = False  # though none was read yet
         self._torn = ""
+        self._end_at: Callable[[], None] | None = None
         self._writer: RecordWriter | None = None
 
     @classmethod
@@ -234,6 +243,8 @@ class Log:
         disk: Disk | None = None,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         expected: str | None = None,
+        after: Checkpoint | None = None,
+        kept_in: Path | None = None,
     ) -> Log:
         """Open and recover a log.
 
@@ -242,6 +253,9 @@ class Log:
             disk: Writes and syncs.
             segment_bytes: Size at which a new segment begins.
             expected: Id of the log that must be found.
+            after: What is known of the segments up to one of them. They are not read if all that follows agrees with
+                it, and a signed head behind it covers it (``Log.resumed``); else it is as if there was none.
+            kept_in: Directory of its tree's pieces.
 
         Raises:
             LogDamagedError: It is missing, another log than ``expected``, or damaged elsewhere than at its end.
@@ -253,7 +267,8 @@ class Log:
         lock = hold_log(directory)
         log = cls(directory, lock, disk or SystemDisk(), segment_bytes)
         try:
-            log._recover(expected)
+            if after is None or not log._resume(after, kept_in, expected):
+                log._recover(expected)
         except OSError as error:
             os.close(lock)
             error.filename = error.filename or log.segment
@@ -348,9 +363,45 @@ class Log:
             os.close(self._fd)
             self._fd = -1
 
-    def _recover(self, expected: str | None) -> None:
-        """Read everything, cut the torn tail, write again what no signed head covers."""
+    def _resume(self, after: Checkpoint, kept_in: Path | None, expected: str | None) -> bool:
+        """Recover from the segments that a checkpoint does not cover; false, and nothing known, if that cannot be.
+
+        What it covers was durable once a head over it was signed: this wants to see such a head, over the tree that goes
+        on from the checkpoint, before it believes any of it.
+        """
         found = segments(self.directory)
+        names = [path.name for path in found]
+        if after.segment not in names[:-1] or expected not in (None, after.log):
+            return False
+        found = found[names.index(after.segment) + 1 :]
+        try:
+            self.tree = TreeFiles(self.directory / "tree", after.tree, kept_in)
+        except (OSError, PieceDamagedError):
+            return False
+        self.log_id, self.sequence, self._has_heads = after.log, after.sequence, True
+        self._writer = RecordWriter(after.log)
+        try:
+            self._recover(expected, found, least=after.size)
+        except (LogDamagedError, ProofError):
+            # The checkpoint or the log: the whole log tells which.
+            self.tree.close()
+            self.tree = TreeFiles(self.directory / "tree")
+            self.log_id, self.sequence, self.last_head, self._has_heads = "", 0, None, False
+            self._torn, self._end_at, self._writer = "", None, None
+            return False
+        self.resumed = True
+        return True
+
+    def _recover(self, expected: str | None, found: Sequence[Path] | None = None, *, least: int = 0) -> None:
+        """Read everything, cut the torn tail, write again what no signed head covers.
+
+        Args:
+            expected: Id of the log that must be found.
+            found: The segments to read; all by default.
+            least: Leaves that a signed head in these segments must cover.
+        """
+        if found is None:
+            found = segments(self.directory)
         cut = 0
         tail: list[Record] = []
         for position, path in enumerate(found):
@@ -358,6 +409,11 @@ class Log:
         if self.tree.size == 0 or self.node(0, 0).hex() != self.log_id:
             raise LogDamagedError("the log does not begin with the genesis leaf that names it")
         covered = self._require_covered(self.last_head)
+        if covered < least:
+            raise LogDamagedError(f"no signed head covers {least} leaves")
+        # From here on the log is believed, and changed.
+        if self._end_at is not None:
+            self._end_at()
         clean = cut == 0 and covered >= self.tree.size
         again = [one for one in tail if _index_of(one) >= covered]
         self._write_again(again)
@@ -365,12 +421,12 @@ class Log:
         self.recovery = RecoveryReport(self.tree.size, clean, cut, rewritten)
 
     def _replay_segment(self, path: Path, tail: list[Record], expected: str | None, *, is_last: bool) -> int:
-        """Take in one segment; returns how many bytes of a torn commit were cut off its end."""
+        """Take in one segment; returns how many bytes of a torn commit are to be cut off its end."""
         data = path.read_bytes()
         header = self._header(path, data, expected, is_last=is_last)
         if header is None:
-            path.unlink()  # begun, and spoilt before its first commit was synced
-            sync_directory(self.directory)
+            # Begun, and spoilt before its first commit was synced.
+            self._end_at = partial(self._remove, path)
             return len(data)
         self.sequence = header.first_sequence - 1
         at = HEADER_BYTES
@@ -387,7 +443,7 @@ class Log:
         if not is_last:
             self._torn = f": {path.name} is damaged at byte {at}" if ending is Ending.TORN else ""
             return 0
-        self._cut(path, at, data)
+        self._end_at = partial(self._cut, path, at, len(data))
         return len(data) - at if ending is Ending.TORN else 0
 
     def _header(
@@ -425,7 +481,7 @@ class Log:
         self.sequence = commit.sequence
         last = commit.records[-1]
         brings_leaves = last.type is RecordType.LEAF and _index_of(last) >= self.tree.size
-        if brings_leaves and self.last_head is None:
+        if brings_leaves and self.last_head is None and not self._has_heads:
             # Of a log that keeps no heads (the registry publishes them) only the last commit can be unsynced.
             tail.clear()
         added: list[bytes] = []
@@ -458,13 +514,16 @@ class Log:
             raise LogDamagedError(f"a head of {size} leaves was signed, and the log does not hold them")
         return size
 
-    def _cut(self, path: Path, at: int, data: bytes) -> None:
+    def _remove(self, path: Path) -> None:
+        path.unlink()
+        sync_directory(self.directory)
+
+    def _cut(self, path: Path, at: int, length: int) -> None:
         """Take off what follows the last whole commit; a segment without any is removed, its name may be needed."""
-        if at == len(data) and at > HEADER_BYTES:
+        if at == length and at > HEADER_BYTES:
             return
         if at == HEADER_BYTES and self.tree.size:
-            path.unlink()
-            sync_directory(self.directory)
+            self._remove(path)
             return
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:

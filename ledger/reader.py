@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -28,6 +28,9 @@ from ledger.records import (
     split_leaf,
 )
 from ledger.tree import TreeFiles
+
+if TYPE_CHECKING:
+    from ledger.checkpoint import Checkpoint
 
 # What is read of a segment at once, unless a commit is larger: neither a segment nor a log must fit into memory.
 READ_BYTES: Final = 4 * 1024 * 1024
@@ -75,6 +78,9 @@ class LogReader:
             that it is about, so the reader does not keep it.
         on_head: Gets each HEAD record as it is read, before the leaves of its commit are taken in.
         follows_bodies: Whether the leaves that ``follow`` yields come with their bodies; those of ``at`` always do.
+        after: A checkpoint of this log: what it covers is not read, and ``at`` does not know it.
+        tree: The tree to go on with, that of ``after`` if there is one.
+        on_segment_end: Gets the name of each segment that was read to its end and that others follow.
     """
 
     def __init__(
@@ -84,16 +90,22 @@ class LogReader:
         on_head: Callable[[bytes], None] | None = None,
         *,
         follows_bodies: bool = True,
+        after: Checkpoint | None = None,
+        tree: TreeFiles | None = None,
+        on_segment_end: Callable[[str], None] | None = None,
     ) -> None:
         self.directory = directory
         self._follows_bodies = follows_bodies
         self._on_purge = on_purge
         self._on_head = on_head
-        self.log_id = ""
+        self._on_segment_end = on_segment_end
+        self._after = after.segment if after is not None else ""
+        self.log_id = after.log if after is not None else ""
         self.last_head: bytes | None = None
-        self.sequence = 0
-        self.tree = TreeFiles(None)
-        self._writer = RecordWriter("")  # of no log, until the first header is read
+        self.sequence = after.sequence if after is not None else 0
+        self.tree = TreeFiles(None) if tree is None else tree
+        self._first = self.tree.size
+        self._writer = RecordWriter(self.log_id)  # of no log, until the first header is read
         self._paths: list[Path] = []
         self._segment_of = array("I")
         self._begin_of = array("Q")
@@ -127,7 +139,13 @@ class LogReader:
 
     def place(self, index: int) -> str:
         """Where a leaf that was read stands: segment and byte."""
-        return f"{self._paths[self._segment_of[index]].name} byte {self._begin_of[index]}"
+        name, begin = self.whereabouts(index)
+        return f"{name} byte {begin}"
+
+    def whereabouts(self, index: int) -> tuple[str, int]:
+        """Name of the segment in which a leaf that was read stands, and the byte where it begins there."""
+        at = index - self._first
+        return self._paths[self._segment_of[at]].name, self._begin_of[at]
 
     def node(self, level: int, index: int) -> bytes:
         """The root of a complete subtree, for proofs."""
@@ -146,6 +164,9 @@ class LogReader:
         self._paths = segments(self.directory)
         if not self._paths:
             raise LogDamagedError(f"no log in {self.directory.name}")
+        if self._after:
+            self._number = [path.name for path in self._paths].index(self._after) + 1
+            self._after = ""
         while self._number < len(self._paths):
             number = self._number
             if not self._at and not self._take_header(number):
@@ -157,6 +178,8 @@ class LogReader:
             self._require_no_damage(number)
             if number + 1 == len(self._paths):
                 return
+            if self._on_segment_end is not None:
+                self._on_segment_end(self._paths[number].name)
             self._number, self._at = number + 1, 0
 
     def _commits(self, number: int) -> Iterator[tuple[int, CommitRecords]]:
@@ -270,7 +293,8 @@ class LogReader:
         """Written again at a start: the later record counts, its bytes must be the same."""
         if self.node(0, index) != hashed:
             raise LogDamagedError(f"leaf {index} stands twice with different bytes")
-        self._segment_of[index], self._begin_of[index] = number, at
+        if index >= self._first:
+            self._segment_of[index - self._first], self._begin_of[index - self._first] = number, at
 
     def read_all(self) -> None:
         """Take in everything there is."""
@@ -282,20 +306,32 @@ class LogReader:
 
     def at(self, index: int) -> StoredLeaf:
         """A leaf with what lies beside it; raises ``LogDamagedError`` if it cannot be read any more."""
-        if not 0 <= index < self.size:
+        if not self._first <= index < self.size:
             raise LogDamagedError(f"no leaf {index} in a log of {self.size}")
-        beside: list[Record] = []
-        at = self._begin_of[index]
-        fd = os.open(self._paths[self._segment_of[index]], os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            while (record := self._writer.read_at(fd, at)) is not None and record.type is not _LEAF:
-                beside.append(record)
-                at = record.end
-        finally:
-            os.close(fd)
-        if record is None:
-            raise LogDamagedError(f"leaf {index} cannot be read")
-        return _stored(record, beside)
+        return read_leaf(self.directory, self._writer, index, *self.whereabouts(index))
+
+
+def read_leaf(directory: Path, writer: RecordWriter, index: int, segment: str, begin: int) -> StoredLeaf:
+    """A leaf with what lies beside it, where it is known to stand (``LogReader.whereabouts``).
+
+    Raises:
+        LogDamagedError: It cannot be read any more.
+    """
+    beside: list[Record] = []
+    at = begin
+    fd = os.open(directory / segment, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while (record := writer.read_at(fd, at)) is not None and record.type is not _LEAF:
+            beside.append(record)
+            at = record.end
+    finally:
+        os.close(fd)
+    if record is None:
+        raise LogDamagedError(f"leaf {index} cannot be read")
+    found = _stored(record, beside)
+    if found.index != index:
+        raise LogDamagedError(f"leaf {index} does not stand where it was")
+    return found
 
 
 def _is_written(data: bytes) -> bool:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -53,6 +54,7 @@ from gateway.stopped import StoppedLog, read_stopped, still_stopped, verdict_on,
 from gateway.succession import finish_succession, is_successor_waiting
 from gateway.worker import tls
 from gateway.worker.budget import BudgetLimits
+from gateway.worker.checkpoint import TakenUp, bring_on, put_aside, take_up
 from gateway.worker.dialling import PolicyDialler
 from gateway.worker.edges import (
     AdapterEdge,
@@ -65,12 +67,13 @@ from gateway.worker.http2 import Http2Limits
 from gateway.worker.link import ROAD_PORT_LIMITS, LinkDialler, LinkListener, RoadPortLimits
 from gateway.worker.predecessors import Predecessors, read_predecessors
 from gateway.worker.randomness import RandomPool
-from gateway.worker.recovery import Recovered, recover
+from gateway.worker.recovery import Reading, Recovered
 from gateway.worker.road import RoadLimits
 from gateway.worker.roads import MAX_WHY
 from gateway.worker.routes import PROGRAMS, Door, door_of
 from gateway.worker.station import Station, StationLimits
 from gateway.worker.trust import TrustView, build
+from ledger.checkpoint import tree_of
 from ledger.commit import GroupCommit
 from ledger.failpoints import hit
 from ledger.headfile import read_head_file, write_head_file
@@ -137,6 +140,7 @@ class Worker:
     _reported_bytes: int = field(init=False, default=0)
     _write_failure: WriteFailure | None = field(init=False, default=None)
     _is_head_written: bool = field(init=False, default=True)
+    _read_from: int = field(init=False, default=0)
 
     # --- start ---
 
@@ -157,6 +161,7 @@ class Worker:
             size=self._log.size,
             unfinished=len(recovered.unfinished),
             cut_bytes=self._log.recovery.cut_bytes,
+            read_from=self._read_from,
         )
         return self.started
 
@@ -165,14 +170,22 @@ class Worker:
         settings, directory = self.settings, self.directory
         finish_succession(directory, self.number)
         log_directory = directory.log(self.number)
-        self._log = Log.open(log_directory, segment_bytes=settings.log.segment_bytes)
-        self.predecessors = read_predecessors(directory, self.number)
+        bring_on(directory, self.number, settings.log.segment_bytes)
+        known = self._open_behind_checkpoint(log_directory)
         wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
         self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, self._clock)
-        self._heard = HeardFiles(log_directory / "heard")
         # What the logs before left unfinished is taken up here, once: whatever ended it, in any of them, is read.
-        leaves = chain(*self.predecessors.leaves(), LogReader(log_directory).follow())
-        recovered = recover(leaves, self._log.log_id, self._heard, self._vault.open)
+        before = self.predecessors.leaves() if known is None else []
+        if known is None:
+            self._heard = HeardFiles(log_directory / "heard")
+            reading, reader = Reading(self._log.log_id, self._heard), LogReader(log_directory)
+        else:
+            self._heard, reading, self._read_from = known.heard, known.reading, known.checkpoint.size
+            reader = known.reader(log_directory)
+        for one in chain(*before, reader.follow()):
+            reading.take(one)
+        reader.tree.close()
+        recovered = reading.result(self._vault.open)
         self._vault.prepare()
         self._commit = GroupCommit(
             self._log,
@@ -182,6 +195,28 @@ class Worker:
             reserve_bytes=settings.log.reserve_bytes,
         )
         return recovered
+
+    def _open_behind_checkpoint(self, log_directory: Path) -> TakenUp | None:
+        """Open the log, without what a checkpoint covers, if there is one that can be believed."""
+        known = None
+        # Of a log that cannot be read opening it tells more.
+        with contextlib.suppress(ExchangeError, OSError):
+            before = read_predecessors(self.directory, self.number)
+            known = take_up(log_directory, before, log_directory / "heard")
+        self._log = Log.open(
+            log_directory,
+            segment_bytes=self.settings.log.segment_bytes,
+            after=known.checkpoint if known is not None else None,
+            kept_in=tree_of(log_directory),
+        )
+        self.predecessors = read_predecessors(self.directory, self.number)
+        if known is not None and not self._log.resumed:
+            put_aside(log_directory, "what follows does not agree with it, or no signed head covers it")
+            known.heard.close()
+            return None
+        if known is not None:
+            self.predecessors.take_damaged(known.damaged)
+        return known
 
     def _station(self, recovered: Recovered) -> Station:
         settings, directory = self.settings, self.directory

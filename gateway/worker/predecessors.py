@@ -6,7 +6,7 @@ never answered, and answers OUTCOME for them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from core.leaves import NOTE, parse_leaf, parse_note
@@ -54,6 +54,11 @@ class Predecessors:
     def leaves(self) -> list[Iterator[StoredLeaf]]:
         """The leaves of all, log by log, once."""
         return [one.read() for one in self.logs]
+
+    def take_damaged(self, logs: Container[str]) -> None:
+        """Those of these ids were read before, and not to their end."""
+        for one in self.logs:
+            one.is_damaged = one.log in logs
 
     @property
     def are_whole(self) -> bool:

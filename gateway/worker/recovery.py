@@ -6,14 +6,19 @@
   called for it, since nobody knows whether it was called before.
 - What was said to a peer and has no receipt goes out again if the peer's Hello tells that it lacks it.
 - The edge of each peer's log is where the newest frame record left it.
+
+What is known after some leaves can be written down (``Reading.state``) and gone on from, so that a start reads only the
+leaves behind a checkpoint (``gateway.worker.checkpoint``). ``ledger.checkpoint.FORMAT`` counts up when it changes.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
+
+import msgspec
 
 from core.frames import FrameRecord, ReceiptRecord
 from core.leaves import HEARD, SAID, Leaf, Role, parse_heard, parse_leaf
@@ -30,6 +35,8 @@ from ledger.vault import BodyUnreadableError
 MAX_RESENT_BYTES: Final = 64 * 1024 * 1024
 
 OpenBody = Callable[[bytes], bytes]
+# Name of a segment, and the byte in it where a leaf begins with what lies beside it.
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,14 @@ class Unfinished:
         statement: The request statement.
         leaf: Its leaf hash.
         index: Where it stands in the log of its sender.
+        written: The statement as it was logged.
     """
 
     role: Literal["request", "taken"]
     statement: Statement
     leaf: bytes
     index: int
+    written: bytes = field(default=b"", repr=False, compare=False)
 
 
 class _Unreceipted:
@@ -64,6 +73,10 @@ class _Unreceipted:
         self._held[peer] += _held_bytes(leaf)
         while len(leaves) > MAX_RESENT or self._held[peer] > MAX_RESENT_BYTES:
             self.remove(next(iter(leaves)))
+
+    def indexes(self) -> list[int]:
+        """All of them, in order."""
+        return sorted(self._peer_of)
 
     def remove(self, index: int) -> None:
         """There is a receipt, or too much to hold."""
@@ -109,16 +122,40 @@ class LeafSource(Protocol):
         """Its encrypted payloads."""
 
 
-def recover(leaves: Iterable[LeafSource], own_log: str, heard: HeardFiles, open_body: OpenBody) -> Recovered:
-    """Read all leaves in order, those of logs that ours succeeds first; memory is bounded by what is unfinished."""
-    reading = _Reading(own_log, heard)
-    for one in leaves:
-        reading.take(one)
-    return reading.result(open_body)
+class _Open(msgspec.Struct, frozen=True, array_like=True):
+    """An ``Unfinished`` as it is written down."""
+
+    leaf: bytes
+    index: int
+    written: bytes
+
+    @classmethod
+    def of(cls, one: Unfinished) -> _Open:
+        return cls(one.leaf, one.index, one.written)
+
+    def restored(self, role: Literal["request", "taken"]) -> Unfinished:
+        return Unfinished(role, parse_statement(self.written), self.leaf, self.index, self.written)
 
 
-class _Reading:
-    """What is known after the leaves that were taken so far."""
+class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``Reading`` as it is written down. Of what goes out again only its place: a body stays in its segment."""
+
+    requests: list[_Open]
+    doubts: list[tuple[str, _Open]]
+    taken: list[_Open]
+    records: list[bytes]
+    met_at: dict[str, int]
+    unreceipted: list[tuple[int, str, int]]
+
+
+_states = msgspec.msgpack.Decoder(_State)
+
+
+class Reading:
+    """What is known after the leaves that were taken so far.
+
+    All of the log in order, leaves of logs that it succeeds first; memory is bounded by what is unfinished.
+    """
 
     def __init__(self, own_log: str, heard: HeardFiles) -> None:
         self._own_log = own_log
@@ -129,15 +166,69 @@ class _Reading:
         self._records: dict[str, FrameRecord] = {}
         self._met_at: dict[str, int] = {}
         self._unreceipted = _Unreceipted()
+        self._places: dict[int, Place] = {}
+
+    @classmethod
+    def restored(
+        cls, state: bytes, own_log: str, heard: HeardFiles, read: Callable[[int, Place], LeafSource]
+    ) -> Reading:
+        """Go on from what was written down.
+
+        Args:
+            state: What ``state`` returned.
+            own_log: Id of our log.
+            heard: The heard leaves as they were then.
+            read: Reads a leaf of our log, by its index and place.
+
+        Raises:
+            ExchangeError: A leaf that is to be read cannot be.
+            ValueError: It is no such state.
+        """
+        found, kept = cls(own_log, heard), _states.decode(state)
+        found._requests = {one.leaf.hex(): one.restored("request") for one in kept.requests}
+        found._doubts = OrderedDict((request, one.restored("request")) for request, one in kept.doubts)
+        found._taken = {one.leaf.hex(): one.restored("taken") for one in kept.taken}
+        for record in map(FrameRecord.decode, kept.records):
+            found._records[record.log] = record
+        found._met_at = dict(kept.met_at)
+        for index, segment, begin in kept.unreceipted:
+            one = read(index, (segment, begin))
+            leaf = parse_leaf(one.leaf)
+            found._keep(one, leaf, parse_statement(leaf.body), leaf_hash(one.leaf))
+            found._places[index] = (segment, begin)
+        return found
+
+    def state(self, place_of: Callable[[int], Place | None]) -> bytes:
+        """Write down what is known.
+
+        Args:
+            place_of: Tells where a leaf of our log stands, if it was read since ``restored``.
+        """
+        unreceipted = []
+        for index in self._unreceipted.indexes():
+            segment, begin = place_of(index) or self._places[index]
+            unreceipted.append((index, segment, begin))
+        return msgspec.msgpack.encode(
+            _State(
+                [_Open.of(one) for one in self._requests.values()],
+                [(request, _Open.of(one)) for request, one in self._doubts.items()],
+                [_Open.of(one) for one in self._taken.values()],
+                [one.encode() for one in self._records.values()],
+                self._met_at,
+                unreceipted,
+            )
+        )
 
     def take(self, one: LeafSource) -> None:
+        """Take in the next leaf."""
         leaf, statements = parse_leaf(one.leaf), []
         for kind, data in one.attachments:
             if kind is AttachmentKind.FRAME:
                 record = FrameRecord.decode(data)
                 self._records[record.log] = record
-                if leaf.log == self._own_log:
-                    self._met_at.setdefault(record.log, record.size())
+                # Its head is parsed for the first one only: that takes as long as all the rest.
+                if leaf.log == self._own_log and record.log not in self._met_at:
+                    self._met_at[record.log] = record.size()
             elif kind is AttachmentKind.STATEMENT:
                 statements.append(data)
             elif kind is AttachmentKind.RECEIPT:
@@ -152,7 +243,7 @@ class _Reading:
         if is_within_stream(statement):
             return  # a later segment, never sent again: its stream is known by what began it
         if statement.kind == "request":
-            self._requests[hashed.hex()] = Unfinished("request", statement, hashed, one.index)
+            self._requests[hashed.hex()] = Unfinished("request", statement, hashed, one.index, leaf.body)
             return
         if statement.request is not None:
             self._taken.pop(statement.request, None)
@@ -161,10 +252,16 @@ class _Reading:
                 self._doubts[statement.request] = ended
                 if len(self._doubts) > MAX_IN_DOUBT:
                     self._doubts.popitem(last=False)
-        # What goes out again to a peer that lacks it: answers, and endings of what may have been sent. The word of a
-        # request counts no more.
+        if leaf.log == self._own_log:
+            self._keep(one, leaf, statement, hashed)
+
+    def _keep(self, one: LeafSource, leaf: Leaf, statement: Statement, hashed: bytes) -> None:
+        """What goes out again to a peer that lacks it: answers, and endings of what may have been sent.
+
+        The word of a request counts no more.
+        """
         is_for_a_peer = statement.kind in ANSWERS or statement.delivery != "not_sent"
-        if statement.to is not None and is_for_a_peer and leaf.log == self._own_log:
+        if statement.to is not None and is_for_a_peer:
             role: Role = "response" if statement.kind in ANSWERS else "request"
             kept = OwnLeaf(
                 one.leaf, hashed, secret=one.body, body=leaf.body, is_said=True, role=role, index=one.index
@@ -180,13 +277,14 @@ class _Reading:
         if is_within_stream(statement):
             return
         if statement.kind == "request" and heard.verdict == "taken":
-            found = Unfinished("taken", statement, bytes.fromhex(heard.leaf), heard.index)
+            found = Unfinished("taken", statement, bytes.fromhex(heard.leaf), heard.index, statements[0])
             self._taken[heard.leaf] = found
         elif statement.kind in ANSWERS and statement.request is not None:
             self._requests.pop(statement.request, None)
             self._doubts.pop(statement.request, None)
 
     def result(self, open_body: OpenBody) -> Recovered:
+        """What is known now; nothing is taken in any more."""
         return Recovered(
             {
                 log: PeerLog.restored(one, self._heard_files.of(log), self._met_at.get(log))

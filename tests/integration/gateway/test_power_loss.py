@@ -10,7 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from tests.support.calls import worker_of
 from tests.support.checker import Event, check
+from tests.support.checkpoints import make_small
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.volatile import VolatileDisk
 from tests.support.waiting import until
@@ -45,8 +47,13 @@ class Program(threading.Thread):
 
 
 def lose_power(root: Path, patch: pytest.MonkeyPatch, cuts: int, seed: int) -> None:
-    """Cut the power of one gateway or of both, ``cuts`` times, while programs call; then judge both logs."""
+    """Cut the power of one gateway or of both, ``cuts`` times, while programs call; then judge both logs.
+
+    Each start makes a checkpoint of what is finished, and reads on from it.
+    """
+    make_small(patch)
     chance, told, stop = random.Random(seed), list[Event](), threading.Event()
+    resumed = 0
     disk = VolatileDisk(root, chance, patch)
     with Federation(root) as country:
         programs = [Program(country, stop, told, f"p{number}") for number in range(CALLERS)]
@@ -65,6 +72,7 @@ def lose_power(root: Path, patch: pytest.MonkeyPatch, cuts: int, seed: int) -> N
             disk.on()
             for member in members:
                 country.start(member)
+                resumed += worker_of(member)._log.resumed
             _start_again(country)
         _until_progress(told)
         stop.set()
@@ -78,9 +86,10 @@ def lose_power(root: Path, patch: pytest.MonkeyPatch, cuts: int, seed: int) -> N
         until(lambda: check(*logs, told, delivered).is_clean, 60)
         verdict = check(*logs, told, delivered)
 
-    print(f"{disk.cuts} cuts, {disk.lost_pages} pages lost, {len(delivered)} delivered")
+    print(f"{disk.cuts} cuts, {disk.lost_pages} pages lost, {len(delivered)} delivered, {resumed} resumed")
     assert verdict.is_clean, verdict
     assert disk.lost_pages > 0
+    assert resumed > cuts / 4
 
 
 def _start_again(country: Federation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -34,6 +35,7 @@ from gateway.stopped import StoppedLog, read_stopped
 from gateway.succession import Successor, finish_succession, open_successor, predecessors, read_old_log
 from gateway.worker.exchange import Phase
 from gateway.worker.main import LOG_UNCONFIRMED, Worker
+from gateway.worker.recovery import LeafSource, Reading
 from ledger.headfile import read_head_file
 from ledger.places import closed_place
 from ledger.reader import LogReader
@@ -41,6 +43,7 @@ from rpc.remote import RemoteError
 from rpc.status import error_from_rpc
 from tests.integration.gateway.test_doubts import lose_a_request
 from tests.support.calls import call, worker_of
+from tests.support.checkpoints import known_from_all, known_from_checkpoint, make_small
 from tests.support.evidence import gather_evidence
 from tests.support.federation import Federation, Member, calling, metadata
 from tests.support.waiting import until
@@ -634,3 +637,52 @@ def test_the_state_of_a_stopped_log_can_be_read_by_people(federation: Federation
     assert (
         leaf_hash(LogReader(federation.pns.directory.log(0)).follow().__next__().leaf).hex() == found["log"]
     )
+
+
+def test_a_checkpoint_of_a_successor_knows_what_the_logs_before_left(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read once more for it, not at each start; and again if they are not what they were."""
+    make_small(monkeypatch)
+    member = federation.pns
+    for _ in range(4):
+        call(federation, b"before")
+    lose_a_request(federation)
+    made = succeed(federation, member, "fin de la machine")
+    for number in range(3):
+        with contextlib.suppress(grpc.RpcError):
+            call(federation, b"after %d" % number)
+        federation.stop(member)
+        federation.start(member)
+    are_whole = worker_of(member).predecessors.are_whole
+    federation.stop(member)
+    read = _note_what_is_read(monkeypatch)
+
+    federation.start(member)
+
+    assert worker_of(member)._log.resumed
+    assert read == {made.log}
+    assert worker_of(member).predecessors.are_whole == are_whole
+    federation.stop(member)
+    known, covered = known_from_checkpoint(member.directory)
+    assert covered > 1
+    assert known == known_from_all(member.directory)
+    (closed,) = member.directory.closed()
+    last = sorted(closed.segments.glob("*.seg"))[-1]
+    last.write_bytes(last.read_bytes() + bytes(1))
+    read.clear()
+    federation.start(member)
+    assert len(read) == 2
+
+
+def _note_what_is_read(patch: pytest.MonkeyPatch) -> set[str]:
+    """The logs of which a start takes leaves in."""
+    found: set[str] = set()
+    take = Reading.take
+
+    def noted(reading: Reading, one: LeafSource) -> None:
+        found.add(parse_leaf(one.leaf).log or reading._own_log)
+        take(reading, one)
+
+    patch.setattr(Reading, "take", noted)
+    return found

@@ -17,6 +17,7 @@ from core.clock import Clock, SystemClock
 from core.identifiers import RegistryId, urn
 from gateway.channel import ToWorker, WorkerReport
 from gateway.control.admin import Served, local_door, start_door, tls_door
+from gateway.control.checkpoints import CheckpointMakers, checkpoint_command
 from gateway.control.chronicle import Chronicle
 from gateway.control.configuration import ConfigurationKeeper
 from gateway.control.evidence import EvidenceOfGateway
@@ -112,6 +113,10 @@ class Control:
             prepare=self._take_ports,
             inherited=(*handed, *(() if lifeline is None else (lifeline,))),
         )
+        self._checkpoints = CheckpointMakers(
+            [self.directory.log(worker) for worker in range(self.settings.workers)],
+            partial(checkpoint_command, settings_file.resolve()),
+        )
         gather = EvidenceOfGateway(self.directory, self.settings, self._clock)
         served = Served(self._keeper, self.state, book, index, self._indexer, gather, self._clock)
         self._pages = StatusPages(HostPort.parse(self.settings.listen.http), self.state, self.settings.lang)
@@ -181,6 +186,7 @@ class Control:
     def tend(self) -> None:
         """What is done once a second."""
         self._growth.look(self._clock.now_ms())
+        self._checkpoints.look()
         self._chronicle.look(self.state())
         state = self.state()
         self._chronicle.keep(state, status_of(state))
@@ -192,6 +198,7 @@ class Control:
         for door in self._doors:
             door.stop(_STOP_S)
         self._keeper.stop()
+        self._checkpoints.stop()
         self._supervisor.stop()
         self._heads.stop()
         self._indexer.stop()

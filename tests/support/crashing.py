@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import random
+import re
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -16,10 +18,11 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
+from gateway.control.checkpoints import checkpoint_command
 from ledger.failpoints import VARIABLE
 from tests.support.checker import Verdict, check, read_journal
 from tests.support.federation import Member, calling, metadata
-from tests.support.processes import ProcessFederation
+from tests.support.processes import ROOT, ProcessFederation
 from tests.support.waiting import until
 
 # The least there may be, so that segments begin often.
@@ -140,6 +143,17 @@ class CrashingCountry(ProcessFederation):
         super().__exit__(kind, error, trace)
         self.told.close()
         self.delivered.close()
+
+    def keep(self, member: Member) -> subprocess.Popen[bytes]:
+        """Start the process that makes a checkpoint of a member's log, as control does."""
+        with (member.directory.root / "worker.err").open("ab") as errors:
+            command = checkpoint_command(member.directory.settings, 0)
+            return subprocess.Popen(command, cwd=ROOT, stderr=errors, stdin=subprocess.DEVNULL)
+
+    def starts_behind_a_checkpoint(self) -> int:
+        """How many starts did not read their whole log."""
+        logs = [(one.directory.root / "worker.err").read_text("utf-8") for one in (self.pns, self.anip)]
+        return sum(len(re.findall(r'"read_from": ?[1-9]', log)) for log in logs)
 
     def arm(self, member: Member, failpoint: str) -> None:
         """Start a worker that was killed, with a failpoint in it; it may die before it listens."""

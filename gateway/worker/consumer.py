@@ -152,10 +152,14 @@ class Consumer:
         self._end(call, found, None, "not_sent")
         return None
 
-    def plan(self, turn: Turn) -> None:
-        """Take what waits, endings first, until the turn is full."""
+    def say_endings(self, turn: Turn) -> None:
+        """Say what ended. Before a turn hears anything: an answer that is late stands behind the end that made it so."""
         while self._endings and not turn.is_full:
             self._say_ending(turn, *self._endings.popleft())
+
+    def plan(self, turn: Turn) -> None:
+        """Take what waits, endings first, until the turn is full."""
+        self.say_endings(turn)
         arrivals, self._arrivals = self._arrivals, []
         self._read_claims(turn, arrivals)
         while self._refusals and not turn.is_full:

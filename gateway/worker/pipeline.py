@@ -127,6 +127,7 @@ class Pipeline:
         """Take what waits in the lanes, oldest first, until the turn is full."""
         while self._startup and self._parts.trust is not None and not turn.is_full:
             self._startup.popleft()(turn)
+        self.consumer.say_endings(turn)
         while self._arrived and not turn.is_full:
             road, arrived, arrived_us = self._arrived.popleft()
             self._arrivals.remove(road.member, _size_of(arrived))

@@ -449,6 +449,37 @@ def test_an_answer_on_its_way_when_the_program_leaves_is_heard_as_late(
     assert record(federation, name, federation.anip)[:2] == ["heard request taken", "said response"]
 
 
+def test_an_end_stands_before_the_late_answer_that_came_in_the_same_turn(
+    federation: Federation, name: str
+) -> None:
+    """Both wait while the disk is slow; read in order, the log never tells of a late answer to an open exchange."""
+    slow = Slow()
+    federation.adapter.answer = lambda request, context: request if request else slow(request, context)
+    pipeline = worker_of(federation.pns).station.pipeline
+    with federation.channel() as channel:
+        call = calling(channel).future(b"", metadata=metadata(x_road_id=name))
+        slow.called.result(10)
+        until(lambda: len(record(federation, name, federation.anip)) == 1)
+        with held(federation.pns) as disk:
+            other = calling(channel).future(b"x", metadata=metadata())
+            assert disk.held.wait(10)
+            call.cancel()
+            until(lambda: bool(pipeline.consumer._endings))
+            slow.told.set_result(True)
+            until(lambda: bool(pipeline._arrived))
+        other.result(10)
+    until(lambda: at_rest(federation))
+
+    require_record(
+        federation,
+        name,
+        federation.pns,
+        "said request",
+        "said cancel CANCELLED unknown",
+        "heard response late",
+    )
+
+
 # --- what remains ---
 
 

@@ -22,84 +22,122 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bj.common.v1 import options_pb2 as bj_dot_common_dot_v1_dot_options__pb2
+from bj.common.v1 import rules_pb2 as bj_dot_common_dot_v1_dot_rules__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62j/identity/v1/identity.proto\x12\x0e\x62j.identity.v1\x1a\x1b\x62uf/validate/validate.proto\"r\n\tResidence\x12\x0f\n\x07\x63ountry\x18\x01 \x01(\t\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x0c\n\x04town\x18\x03 \x01(\t\x12\x10\n\x08\x64istrict\x18\x04 \x01(\t\x12\x0f\n\x07village\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t\"w\n\tFiliation\x12\x18\n\x10\x66\x61ther_last_name\x18\x01 \x01(\t\x12\x1a\n\x12\x66\x61ther_first_names\x18\x02 \x01(\t\x12\x18\n\x10mother_last_name\x18\x03 \x01(\t\x12\x1a\n\x12mother_first_names\x18\x04 \x01(\t\"m\n\x10GetPersonRequest\x12\x1f\n\x03npi\x18\x01 \x01(\tB\x12\xbaH\x0fr\r2\x0b^[0-9]{10}$\x12\x38\n\x07profile\x18\x02 \x01(\x0e\x32\x1d.bj.identity.v1.PersonProfileB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xfb\x03\n\x11GetPersonResponse\x12\x0b\n\x03npi\x18\x01 \x01(\t\x12\x11\n\tlast_name\x18\x02 \x01(\t\x12\x13\n\x0b\x66irst_names\x18\x03 \x01(\t\x12\x14\n\x0cmarital_name\x18\x04 \x01(\t\x12\x12\n\nbirth_date\x18\x05 \x01(\t\x12;\n\x14\x62irth_date_precision\x18\x06 \x01(\x0e\x32\x1d.bj.identity.v1.DatePrecision\x12\x15\n\rbirth_country\x18\x07 \x01(\t\x12\x13\n\x0b\x62irth_place\x18\x08 \x01(\t\x12,\n\tresidence\x18\t \x01(\x0b\x32\x19.bj.identity.v1.Residence\x12\x10\n\x08phone_cc\x18\n \x01(\t\x12\r\n\x05phone\x18\x0b \x01(\t\x12\r\n\x05\x65mail\x18\x0c \x01(\t\x12\x13\n\x0bnationality\x18\r \x01(\t\x12 \n\x03sex\x18\x0e \x01(\x0e\x32\x13.bj.identity.v1.Sex\x12/\n\x0blife_status\x18\x0f \x01(\x0e\x32\x1a.bj.identity.v1.LifeStatus\x12\x16\n\x0erecord_version\x18\x10 \x01(\r\x12\x12\n\nmerged_npi\x18\x11 \x01(\t\x12,\n\tfiliation\x18\x12 \x01(\x0b\x32\x19.bj.identity.v1.Filiation\"\xac\x06\n\x13VerifyPersonRequest\x12\"\n\x03npi\x18\x01 \x01(\tB\x15\xbaH\x12r\r2\x0b^[0-9]{10}$\xd8\x01\x01\x12\x1a\n\tlast_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1d\n\x0b\x66irst_names\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12W\n\nbirth_date\x18\x04 \x01(\tBC\xbaH@r;29^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$\xd8\x01\x01\x12*\n\x03sex\x18\x05 \x01(\x0e\x32\x13.bj.identity.v1.SexB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12!\n\x10mother_last_name\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\xa8\x01\n\x0b\x63onsent_ref\x18\x07 \x01(\tB\x92\x01\xbaH\x8e\x01r\x1a\x32\x18^[A-Za-z0-9._:/-]{1,64}$\xba\x01l\n\x19verify_person.consent_ref\x12\x1fmust not hold a personal number\x1a.!this.matches(\'(^|[^0-9])[0-9]{10}([^0-9]|$)\')\xd8\x01\x01\x12\x36\n\x0f\x63\x61ndidate_token\x18\x08 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[A-Za-z0-9_-]{62}$\xd8\x01\x01:\xaa\x02\xbaH\xa6\x02\x1at\n\x14verify_person.record\x12*npi or candidate_token is needed, not both\x1a\x30(this.npi != \'\') != (this.candidate_token != \'\')\x1a\xad\x01\n\x14verify_person.claims\x12\x1c\x61t least one claim is needed\x1awthis.last_name != \'\' || this.first_names != \'\' || this.birth_date != \'\' || this.sex != 0 || this.mother_last_name != \'\'\"\x99\x02\n\x14VerifyPersonResponse\x12.\n\tlast_name\x18\x01 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12\x30\n\x0b\x66irst_names\x18\x02 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12/\n\nbirth_date\x18\x03 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12(\n\x03sex\x18\x04 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12\x35\n\x10mother_last_name\x18\x05 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12\r\n\x05score\x18\x06 \x01(\r\"\x88\x03\n\x13SearchPersonRequest\x12\x1c\n\tlast_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x02\x18\x64\x12\x1f\n\x0b\x66irst_names\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x02\x18\xc8\x01\x12W\n\nbirth_date\x18\x03 \x01(\tBC\xbaH@r;29^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$\xd8\x01\x01\x12#\n\x12\x62irth_years_around\x18\x04 \x01(\rB\x07\xbaH\x04*\x02\x18\x02\x12!\n\x10mother_last_name\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64:\x90\x01\xbaH\x8c\x01\x1a\x89\x01\n\x16search_person.criteria\x12\x39\x62irth_date or mother_last_name is needed beside the names\x1a\x34this.birth_date != \'\' || this.mother_last_name != \'\'\"K\n\x14SearchPersonResponse\x12\x33\n\ncandidates\x18\x01 \x03(\x0b\x32\x1f.bj.identity.v1.PersonCandidate\"\xb2\x01\n\x0fPersonCandidate\x12\x17\n\x0f\x63\x61ndidate_token\x18\x01 \x01(\t\x12\x18\n\x10masked_last_name\x18\x02 \x01(\t\x12\x1a\n\x12masked_first_names\x18\x03 \x01(\t\x12\x12\n\nbirth_year\x18\x04 \x01(\t\x12 \n\x03sex\x18\x05 \x01(\x0e\x32\x13.bj.identity.v1.Sex\x12\r\n\x05score\x18\x06 \x01(\r\x12\x0b\n\x03npi\x18\x07 \x01(\t*b\n\rPersonProfile\x12\x1e\n\x1aPERSON_PROFILE_UNSPECIFIED\x10\x00\x12\x17\n\x13PERSON_PROFILE_LITE\x10\x01\x12\x18\n\x14PERSON_PROFILE_CIVIL\x10\x02*z\n\rDatePrecision\x12\x1e\n\x1a\x44\x41TE_PRECISION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41TE_PRECISION_DAY\x10\x01\x12\x18\n\x14\x44\x41TE_PRECISION_MONTH\x10\x02\x12\x17\n\x13\x44\x41TE_PRECISION_YEAR\x10\x03*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0c\n\x08SEX_MALE\x10\x01\x12\x0e\n\nSEX_FEMALE\x10\x02*Z\n\nLifeStatus\x12\x1b\n\x17LIFE_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11LIFE_STATUS_ALIVE\x10\x01\x12\x18\n\x14LIFE_STATUS_DECEASED\x10\x02*\x8f\x01\n\x0bMatchResult\x12\x1c\n\x18MATCH_RESULT_UNSPECIFIED\x10\x00\x12\x14\n\x10MATCH_RESULT_YES\x10\x01\x12\x13\n\x0fMATCH_RESULT_NO\x10\x02\x12\x18\n\x14MATCH_RESULT_UNKNOWN\x10\x03\x12\x1d\n\x19MATCH_RESULT_NOT_COMPARED\x10\x04\x32\xa8\x02\n\x0fIdentityService\x12U\n\tGetPerson\x12 .bj.identity.v1.GetPersonRequest\x1a!.bj.identity.v1.GetPersonResponse\"\x03\x90\x02\x01\x12^\n\x0cVerifyPerson\x12#.bj.identity.v1.VerifyPersonRequest\x1a$.bj.identity.v1.VerifyPersonResponse\"\x03\x90\x02\x01\x12^\n\x0cSearchPerson\x12#.bj.identity.v1.SearchPersonRequest\x1a$.bj.identity.v1.SearchPersonResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62j/identity/v1/identity.proto\x12\x0e\x62j.identity.v1\x1a\x1a\x62j/common/v1/options.proto\x1a\x18\x62j/common/v1/rules.proto\x1a\x1b\x62uf/validate/validate.proto\"\x86\x01\n\tResidence\x12\x1d\n\x07\x63ountry\x18\x01 \x01(\tB\x0c\xbaH\tr\x04\xb0\xc2\x18\x01\xd8\x01\x01\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x0c\n\x04town\x18\x03 \x01(\t\x12\x10\n\x08\x64istrict\x18\x04 \x01(\t\x12\x0f\n\x07village\x18\x05 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x06 \x01(\t:\x04\xd0\xc1\x18\x03\"}\n\tFiliation\x12\x18\n\x10\x66\x61ther_last_name\x18\x01 \x01(\t\x12\x1a\n\x12\x66\x61ther_first_names\x18\x02 \x01(\t\x12\x18\n\x10mother_last_name\x18\x03 \x01(\t\x12\x1a\n\x12mother_first_names\x18\x04 \x01(\t:\x04\xd0\xc1\x18\x03\"r\n\x10GetPersonRequest\x12\x1a\n\x03npi\x18\x01 \x01(\tB\r\xbaH\x06r\x04\xc8\xc1\x18\x01\xc8\xc1\x18\x01\x12<\n\x07profile\x18\x02 \x01(\x0e\x32\x1d.bj.identity.v1.PersonProfileB\x0c\xbaH\x05\x82\x01\x02\x10\x01\xd0\xc1\x18\x01:\x04\xd0\xc1\x18\x02\"\xe4\x04\n\x11GetPersonResponse\x12\x1a\n\x03npi\x18\x01 \x01(\tB\r\xbaH\x06r\x04\xc8\xc1\x18\x01\xc8\xc1\x18\x01\x12\x11\n\tlast_name\x18\x02 \x01(\t\x12\x13\n\x0b\x66irst_names\x18\x03 \x01(\t\x12\x14\n\x0cmarital_name\x18\x04 \x01(\t\x12 \n\nbirth_date\x18\x05 \x01(\tB\x0c\xbaH\tr\x04\xa0\xc2\x18\x01\xd8\x01\x01\x12;\n\x14\x62irth_date_precision\x18\x06 \x01(\x0e\x32\x1d.bj.identity.v1.DatePrecision\x12#\n\rbirth_country\x18\x07 \x01(\tB\x0c\xbaH\tr\x04\xb0\xc2\x18\x01\xd8\x01\x01\x12\x13\n\x0b\x62irth_place\x18\x08 \x01(\t\x12,\n\tresidence\x18\t \x01(\x0b\x32\x19.bj.identity.v1.Residence\x12\x16\n\x08phone_cc\x18\n \x01(\tB\x04\xd0\xc1\x18\x03\x12\x13\n\x05phone\x18\x0b \x01(\tB\x04\xd0\xc1\x18\x03\x12\x13\n\x05\x65mail\x18\x0c \x01(\tB\x04\xd0\xc1\x18\x03\x12!\n\x0bnationality\x18\r \x01(\tB\x0c\xbaH\tr\x04\xb0\xc2\x18\x01\xd8\x01\x01\x12 \n\x03sex\x18\x0e \x01(\x0e\x32\x13.bj.identity.v1.Sex\x12/\n\x0blife_status\x18\x0f \x01(\x0e\x32\x1a.bj.identity.v1.LifeStatus\x12\x1c\n\x0erecord_version\x18\x10 \x01(\rB\x04\xd0\xc1\x18\x01\x12$\n\nmerged_npi\x18\x11 \x01(\tB\x10\xbaH\tr\x04\xc8\xc1\x18\x01\xd8\x01\x01\xc8\xc1\x18\x01\x12,\n\tfiliation\x18\x12 \x01(\x0b\x32\x19.bj.identity.v1.Filiation:\x04\xd0\xc1\x18\x02\"\xf8\x04\n\x13VerifyPersonRequest\x12\x1d\n\x03npi\x18\x01 \x01(\tB\x10\xbaH\tr\x04\xc8\xc1\x18\x01\xd8\x01\x01\xc8\xc1\x18\x01\x12\x1a\n\tlast_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1d\n\x0b\x66irst_names\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12 \n\nbirth_date\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\xa0\xc2\x18\x01\xd8\x01\x01\x12*\n\x03sex\x18\x05 \x01(\x0e\x32\x13.bj.identity.v1.SexB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\x10mother_last_name\x18\x06 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\xd0\xc1\x18\x03\x12%\n\x0b\x63onsent_ref\x18\x07 \x01(\tB\x10\xbaH\tr\x04\x98\xc2\x18\x01\xd8\x01\x01\xd0\xc1\x18\x01\x12:\n\x0f\x63\x61ndidate_token\x18\x08 \x01(\tB!\xbaH\x1ar\x15\x32\x13^[A-Za-z0-9_-]{62}$\xd8\x01\x01\xd0\xc1\x18\x01:\xae\x02\xbaH\xa6\x02\x1at\n\x14verify_person.record\x12*npi or candidate_token is needed, not both\x1a\x30(this.npi != \'\') != (this.candidate_token != \'\')\x1a\xad\x01\n\x14verify_person.claims\x12\x1c\x61t least one claim is needed\x1awthis.last_name != \'\' || this.first_names != \'\' || this.birth_date != \'\' || this.sex != 0 || this.mother_last_name != \'\'\xd0\xc1\x18\x02\"\x9f\x02\n\x14VerifyPersonResponse\x12.\n\tlast_name\x18\x01 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12\x30\n\x0b\x66irst_names\x18\x02 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12/\n\nbirth_date\x18\x03 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12(\n\x03sex\x18\x04 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12\x35\n\x10mother_last_name\x18\x05 \x01(\x0e\x32\x1b.bj.identity.v1.MatchResult\x12\r\n\x05score\x18\x06 \x01(\r:\x04\xd0\xc1\x18\x02\"\xdd\x02\n\x13SearchPersonRequest\x12\x1c\n\tlast_name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x02\x18\x64\x12\x1f\n\x0b\x66irst_names\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x02\x18\xc8\x01\x12 \n\nbirth_date\x18\x03 \x01(\tB\x0c\xbaH\tr\x04\xa0\xc2\x18\x01\xd8\x01\x01\x12\'\n\x12\x62irth_years_around\x18\x04 \x01(\rB\x0b\xbaH\x04*\x02\x18\x02\xd0\xc1\x18\x01\x12%\n\x10mother_last_name\x18\x05 \x01(\tB\x0b\xbaH\x04r\x02\x18\x64\xd0\xc1\x18\x03:\x94\x01\xbaH\x8c\x01\x1a\x89\x01\n\x16search_person.criteria\x12\x39\x62irth_date or mother_last_name is needed beside the names\x1a\x34this.birth_date != \'\' || this.mother_last_name != \'\'\xd0\xc1\x18\x02\"K\n\x14SearchPersonResponse\x12\x33\n\ncandidates\x18\x01 \x03(\x0b\x32\x1f.bj.identity.v1.PersonCandidate\"\xd0\x01\n\x0fPersonCandidate\x12\x1d\n\x0f\x63\x61ndidate_token\x18\x01 \x01(\tB\x04\xd0\xc1\x18\x01\x12\x18\n\x10masked_last_name\x18\x02 \x01(\t\x12\x1a\n\x12masked_first_names\x18\x03 \x01(\t\x12\x12\n\nbirth_year\x18\x04 \x01(\t\x12 \n\x03sex\x18\x05 \x01(\x0e\x32\x13.bj.identity.v1.Sex\x12\r\n\x05score\x18\x06 \x01(\r\x12\x1d\n\x03npi\x18\x07 \x01(\tB\x10\xbaH\tr\x04\xc8\xc1\x18\x01\xd8\x01\x01\xc8\xc1\x18\x01:\x04\xd0\xc1\x18\x02*b\n\rPersonProfile\x12\x1e\n\x1aPERSON_PROFILE_UNSPECIFIED\x10\x00\x12\x17\n\x13PERSON_PROFILE_LITE\x10\x01\x12\x18\n\x14PERSON_PROFILE_CIVIL\x10\x02*z\n\rDatePrecision\x12\x1e\n\x1a\x44\x41TE_PRECISION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44\x41TE_PRECISION_DAY\x10\x01\x12\x18\n\x14\x44\x41TE_PRECISION_MONTH\x10\x02\x12\x17\n\x13\x44\x41TE_PRECISION_YEAR\x10\x03*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0c\n\x08SEX_MALE\x10\x01\x12\x0e\n\nSEX_FEMALE\x10\x02*Z\n\nLifeStatus\x12\x1b\n\x17LIFE_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11LIFE_STATUS_ALIVE\x10\x01\x12\x18\n\x14LIFE_STATUS_DECEASED\x10\x02*\x8f\x01\n\x0bMatchResult\x12\x1c\n\x18MATCH_RESULT_UNSPECIFIED\x10\x00\x12\x14\n\x10MATCH_RESULT_YES\x10\x01\x12\x13\n\x0fMATCH_RESULT_NO\x10\x02\x12\x18\n\x14MATCH_RESULT_UNKNOWN\x10\x03\x12\x1d\n\x19MATCH_RESULT_NOT_COMPARED\x10\x04\x32\xa8\x02\n\x0fIdentityService\x12U\n\tGetPerson\x12 .bj.identity.v1.GetPersonRequest\x1a!.bj.identity.v1.GetPersonResponse\"\x03\x90\x02\x01\x12^\n\x0cVerifyPerson\x12#.bj.identity.v1.VerifyPersonRequest\x1a$.bj.identity.v1.VerifyPersonResponse\"\x03\x90\x02\x01\x12^\n\x0cSearchPerson\x12#.bj.identity.v1.SearchPersonRequest\x1a$.bj.identity.v1.SearchPersonResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bj.identity.v1.identity_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RESIDENCE'].fields_by_name['country']._loaded_options = None
+  _globals['_RESIDENCE'].fields_by_name['country']._serialized_options = b'\272H\tr\004\260\302\030\001\330\001\001'
+  _globals['_RESIDENCE']._loaded_options = None
+  _globals['_RESIDENCE']._serialized_options = b'\320\301\030\003'
+  _globals['_FILIATION']._loaded_options = None
+  _globals['_FILIATION']._serialized_options = b'\320\301\030\003'
   _globals['_GETPERSONREQUEST'].fields_by_name['npi']._loaded_options = None
-  _globals['_GETPERSONREQUEST'].fields_by_name['npi']._serialized_options = b'\272H\017r\r2\013^[0-9]{10}$'
+  _globals['_GETPERSONREQUEST'].fields_by_name['npi']._serialized_options = b'\272H\006r\004\310\301\030\001\310\301\030\001'
   _globals['_GETPERSONREQUEST'].fields_by_name['profile']._loaded_options = None
-  _globals['_GETPERSONREQUEST'].fields_by_name['profile']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETPERSONREQUEST'].fields_by_name['profile']._serialized_options = b'\272H\005\202\001\002\020\001\320\301\030\001'
+  _globals['_GETPERSONREQUEST']._loaded_options = None
+  _globals['_GETPERSONREQUEST']._serialized_options = b'\320\301\030\002'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['npi']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['npi']._serialized_options = b'\272H\006r\004\310\301\030\001\310\301\030\001'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['birth_date']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['birth_date']._serialized_options = b'\272H\tr\004\240\302\030\001\330\001\001'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['birth_country']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['birth_country']._serialized_options = b'\272H\tr\004\260\302\030\001\330\001\001'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['phone_cc']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['phone_cc']._serialized_options = b'\320\301\030\003'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['phone']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['phone']._serialized_options = b'\320\301\030\003'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['email']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['email']._serialized_options = b'\320\301\030\003'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['nationality']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['nationality']._serialized_options = b'\272H\tr\004\260\302\030\001\330\001\001'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['record_version']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['record_version']._serialized_options = b'\320\301\030\001'
+  _globals['_GETPERSONRESPONSE'].fields_by_name['merged_npi']._loaded_options = None
+  _globals['_GETPERSONRESPONSE'].fields_by_name['merged_npi']._serialized_options = b'\272H\tr\004\310\301\030\001\330\001\001\310\301\030\001'
+  _globals['_GETPERSONRESPONSE']._loaded_options = None
+  _globals['_GETPERSONRESPONSE']._serialized_options = b'\320\301\030\002'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['npi']._loaded_options = None
-  _globals['_VERIFYPERSONREQUEST'].fields_by_name['npi']._serialized_options = b'\272H\022r\r2\013^[0-9]{10}$\330\001\001'
+  _globals['_VERIFYPERSONREQUEST'].fields_by_name['npi']._serialized_options = b'\272H\tr\004\310\301\030\001\330\001\001\310\301\030\001'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['last_name']._loaded_options = None
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['last_name']._serialized_options = b'\272H\004r\002\030d'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['first_names']._loaded_options = None
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['first_names']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['birth_date']._loaded_options = None
-  _globals['_VERIFYPERSONREQUEST'].fields_by_name['birth_date']._serialized_options = b'\272H@r;29^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$\330\001\001'
+  _globals['_VERIFYPERSONREQUEST'].fields_by_name['birth_date']._serialized_options = b'\272H\tr\004\240\302\030\001\330\001\001'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['sex']._loaded_options = None
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['sex']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['mother_last_name']._loaded_options = None
-  _globals['_VERIFYPERSONREQUEST'].fields_by_name['mother_last_name']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_VERIFYPERSONREQUEST'].fields_by_name['mother_last_name']._serialized_options = b'\272H\004r\002\030d\320\301\030\003'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['consent_ref']._loaded_options = None
-  _globals['_VERIFYPERSONREQUEST'].fields_by_name['consent_ref']._serialized_options = b'\272H\216\001r\0322\030^[A-Za-z0-9._:/-]{1,64}$\272\001l\n\031verify_person.consent_ref\022\037must not hold a personal number\032.!this.matches(\'(^|[^0-9])[0-9]{10}([^0-9]|$)\')\330\001\001'
+  _globals['_VERIFYPERSONREQUEST'].fields_by_name['consent_ref']._serialized_options = b'\272H\tr\004\230\302\030\001\330\001\001\320\301\030\001'
   _globals['_VERIFYPERSONREQUEST'].fields_by_name['candidate_token']._loaded_options = None
-  _globals['_VERIFYPERSONREQUEST'].fields_by_name['candidate_token']._serialized_options = b'\272H\032r\0252\023^[A-Za-z0-9_-]{62}$\330\001\001'
+  _globals['_VERIFYPERSONREQUEST'].fields_by_name['candidate_token']._serialized_options = b'\272H\032r\0252\023^[A-Za-z0-9_-]{62}$\330\001\001\320\301\030\001'
   _globals['_VERIFYPERSONREQUEST']._loaded_options = None
-  _globals['_VERIFYPERSONREQUEST']._serialized_options = b'\272H\246\002\032t\n\024verify_person.record\022*npi or candidate_token is needed, not both\0320(this.npi != \'\') != (this.candidate_token != \'\')\032\255\001\n\024verify_person.claims\022\034at least one claim is needed\032wthis.last_name != \'\' || this.first_names != \'\' || this.birth_date != \'\' || this.sex != 0 || this.mother_last_name != \'\''
+  _globals['_VERIFYPERSONREQUEST']._serialized_options = b'\272H\246\002\032t\n\024verify_person.record\022*npi or candidate_token is needed, not both\0320(this.npi != \'\') != (this.candidate_token != \'\')\032\255\001\n\024verify_person.claims\022\034at least one claim is needed\032wthis.last_name != \'\' || this.first_names != \'\' || this.birth_date != \'\' || this.sex != 0 || this.mother_last_name != \'\'\320\301\030\002'
+  _globals['_VERIFYPERSONRESPONSE']._loaded_options = None
+  _globals['_VERIFYPERSONRESPONSE']._serialized_options = b'\320\301\030\002'
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['last_name']._loaded_options = None
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['last_name']._serialized_options = b'\272H\006r\004\020\002\030d'
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['first_names']._loaded_options = None
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['first_names']._serialized_options = b'\272H\007r\005\020\002\030\310\001'
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['birth_date']._loaded_options = None
-  _globals['_SEARCHPERSONREQUEST'].fields_by_name['birth_date']._serialized_options = b'\272H@r;29^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$\330\001\001'
+  _globals['_SEARCHPERSONREQUEST'].fields_by_name['birth_date']._serialized_options = b'\272H\tr\004\240\302\030\001\330\001\001'
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['birth_years_around']._loaded_options = None
-  _globals['_SEARCHPERSONREQUEST'].fields_by_name['birth_years_around']._serialized_options = b'\272H\004*\002\030\002'
+  _globals['_SEARCHPERSONREQUEST'].fields_by_name['birth_years_around']._serialized_options = b'\272H\004*\002\030\002\320\301\030\001'
   _globals['_SEARCHPERSONREQUEST'].fields_by_name['mother_last_name']._loaded_options = None
-  _globals['_SEARCHPERSONREQUEST'].fields_by_name['mother_last_name']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_SEARCHPERSONREQUEST'].fields_by_name['mother_last_name']._serialized_options = b'\272H\004r\002\030d\320\301\030\003'
   _globals['_SEARCHPERSONREQUEST']._loaded_options = None
-  _globals['_SEARCHPERSONREQUEST']._serialized_options = b'\272H\214\001\032\211\001\n\026search_person.criteria\0229birth_date or mother_last_name is needed beside the names\0324this.birth_date != \'\' || this.mother_last_name != \'\''
+  _globals['_SEARCHPERSONREQUEST']._serialized_options = b'\272H\214\001\032\211\001\n\026search_person.criteria\0229birth_date or mother_last_name is needed beside the names\0324this.birth_date != \'\' || this.mother_last_name != \'\'\320\301\030\002'
+  _globals['_PERSONCANDIDATE'].fields_by_name['candidate_token']._loaded_options = None
+  _globals['_PERSONCANDIDATE'].fields_by_name['candidate_token']._serialized_options = b'\320\301\030\001'
+  _globals['_PERSONCANDIDATE'].fields_by_name['npi']._loaded_options = None
+  _globals['_PERSONCANDIDATE'].fields_by_name['npi']._serialized_options = b'\272H\tr\004\310\301\030\001\330\001\001\310\301\030\001'
+  _globals['_PERSONCANDIDATE']._loaded_options = None
+  _globals['_PERSONCANDIDATE']._serialized_options = b'\320\301\030\002'
   _globals['_IDENTITYSERVICE'].methods_by_name['GetPerson']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['GetPerson']._serialized_options = b'\220\002\001'
   _globals['_IDENTITYSERVICE'].methods_by_name['VerifyPerson']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['VerifyPerson']._serialized_options = b'\220\002\001'
   _globals['_IDENTITYSERVICE'].methods_by_name['SearchPerson']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['SearchPerson']._serialized_options = b'\220\002\001'
-  _globals['_PERSONPROFILE']._serialized_start=2688
-  _globals['_PERSONPROFILE']._serialized_end=2786
-  _globals['_DATEPRECISION']._serialized_start=2788
-  _globals['_DATEPRECISION']._serialized_end=2910
-  _globals['_SEX']._serialized_start=2912
-  _globals['_SEX']._serialized_end=2968
-  _globals['_LIFESTATUS']._serialized_start=2970
-  _globals['_LIFESTATUS']._serialized_end=3060
-  _globals['_MATCHRESULT']._serialized_start=3063
-  _globals['_MATCHRESULT']._serialized_end=3206
-  _globals['_RESIDENCE']._serialized_start=78
-  _globals['_RESIDENCE']._serialized_end=192
-  _globals['_FILIATION']._serialized_start=194
-  _globals['_FILIATION']._serialized_end=313
-  _globals['_GETPERSONREQUEST']._serialized_start=315
-  _globals['_GETPERSONREQUEST']._serialized_end=424
-  _globals['_GETPERSONRESPONSE']._serialized_start=427
-  _globals['_GETPERSONRESPONSE']._serialized_end=934
-  _globals['_VERIFYPERSONREQUEST']._serialized_start=937
-  _globals['_VERIFYPERSONREQUEST']._serialized_end=1749
-  _globals['_VERIFYPERSONRESPONSE']._serialized_start=1752
-  _globals['_VERIFYPERSONRESPONSE']._serialized_end=2033
-  _globals['_SEARCHPERSONREQUEST']._serialized_start=2036
-  _globals['_SEARCHPERSONREQUEST']._serialized_end=2428
-  _globals['_SEARCHPERSONRESPONSE']._serialized_start=2430
-  _globals['_SEARCHPERSONRESPONSE']._serialized_end=2505
-  _globals['_PERSONCANDIDATE']._serialized_start=2508
-  _globals['_PERSONCANDIDATE']._serialized_end=2686
-  _globals['_IDENTITYSERVICE']._serialized_start=3209
-  _globals['_IDENTITYSERVICE']._serialized_end=3505
+  _globals['_PERSONPROFILE']._serialized_start=2692
+  _globals['_PERSONPROFILE']._serialized_end=2790
+  _globals['_DATEPRECISION']._serialized_start=2792
+  _globals['_DATEPRECISION']._serialized_end=2914
+  _globals['_SEX']._serialized_start=2916
+  _globals['_SEX']._serialized_end=2972
+  _globals['_LIFESTATUS']._serialized_start=2974
+  _globals['_LIFESTATUS']._serialized_end=3064
+  _globals['_MATCHRESULT']._serialized_start=3067
+  _globals['_MATCHRESULT']._serialized_end=3210
+  _globals['_RESIDENCE']._serialized_start=133
+  _globals['_RESIDENCE']._serialized_end=267
+  _globals['_FILIATION']._serialized_start=269
+  _globals['_FILIATION']._serialized_end=394
+  _globals['_GETPERSONREQUEST']._serialized_start=396
+  _globals['_GETPERSONREQUEST']._serialized_end=510
+  _globals['_GETPERSONRESPONSE']._serialized_start=513
+  _globals['_GETPERSONRESPONSE']._serialized_end=1125
+  _globals['_VERIFYPERSONREQUEST']._serialized_start=1128
+  _globals['_VERIFYPERSONREQUEST']._serialized_end=1760
+  _globals['_VERIFYPERSONRESPONSE']._serialized_start=1763
+  _globals['_VERIFYPERSONRESPONSE']._serialized_end=2050
+  _globals['_SEARCHPERSONREQUEST']._serialized_start=2053
+  _globals['_SEARCHPERSONREQUEST']._serialized_end=2402
+  _globals['_SEARCHPERSONRESPONSE']._serialized_start=2404
+  _globals['_SEARCHPERSONRESPONSE']._serialized_end=2479
+  _globals['_PERSONCANDIDATE']._serialized_start=2482
+  _globals['_PERSONCANDIDATE']._serialized_end=2690
+  _globals['_IDENTITYSERVICE']._serialized_start=3213
+  _globals['_IDENTITYSERVICE']._serialized_end=3509
 # @@protoc_insertion_point(module_scope)

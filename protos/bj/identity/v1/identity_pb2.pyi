@@ -11,7 +11,8 @@ error texts by whoever serves or calls this API.
 
 Refusals carry google.rpc.ErrorInfo whose domain is the id of this service
 (`BJ/GOV/ANIP/RNPP/bj.identity.v1.IdentityService`) and whose reason is one of: FORMAT_INVALID, NOT_FOUND,
-RECORD_LOCKED, DECEASED, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED, TOO_MANY_RECORDS. Those of the layer itself have domain `passerelle`.
+RECORD_LOCKED, DECEASED, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED, TOO_MANY_RECORDS. Those of the layer
+itself have domain `passerelle`.
 """
 
 from collections import abc as _abc

@@ -12,12 +12,13 @@ PYTEST := $(BIN)/pytest -n 2 --dist loadfile
 # Extras stay in the lock: where pip finds a newer release, it takes `coverage[toml]` from `coverage==…` for unpinned.
 LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet
 PROTOS_OUT := protos
+BASELINE := $(shell cat protos/BASELINE)
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
 	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-system setup-interop demo up test test-unit test-integration test-e2e $(LONG) lint format protos \
-	protos-check coverage bench fuzz lock clean
+	protos-check protos-breaking coverage bench fuzz lock clean
 
 help:
 	@echo "make demo              un pays d'essai, de vrais appels, une preuve vérifiée | a country in a box, real calls, verified evidence"
@@ -89,6 +90,7 @@ lint: $(STAMP) protos-check
 	$(BIN)/mypy $(PACKAGES) tests bench
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
+	@$(MAKE) --no-print-directory protos-breaking
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -103,6 +105,14 @@ protos-check: $(STAMP)
 	@$(MAKE) --no-print-directory protos PROTOS_OUT=var/protos >/dev/null
 	@for file in $$(cd var/protos && find . -type f); do cmp "var/protos/$$file" "protos/$$file" || exit 1; done
 	@echo "protos: $(words $(PROTOS)) files, generated code is up to date"
+
+# What programs compiled against the protos of the promised commit (protos/BASELINE) must go on working. Without its
+# history (an archive, a shallow clone) there is nothing to compare with, and that is said.
+protos-breaking: $(STAMP)
+	@rm -rf var/baseline && mkdir -p var/baseline
+	@if git cat-file -e "$(BASELINE)^{commit}" 2>/dev/null; \
+		then git archive "$(BASELINE)" protos buf.yaml | tar -x -C var/baseline && $(BIN)/buf breaking --against var/baseline; \
+		else echo "protos: $(BASELINE) absent, compatibilité non vérifiée | absent, compatibility not checked"; fi
 
 coverage: $(STAMP)
 	@mkdir -p var/coverage

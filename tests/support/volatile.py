@@ -66,21 +66,25 @@ class VolatileDisk:
             assert time.monotonic() < end, "nothing was synced"
             time.sleep(0.001)
 
-    def on(self) -> None:
-        """The power is back; what nobody had synced is decided by chance."""
+    def on(self, *machines: Path) -> None:
+        """The power is back; of the machines that it left, what nobody had synced is decided by chance.
+
+        Args:
+            machines: Their directories. Of the others, which live on, nothing is taken from under an open file.
+        """
+        roots = tuple(f"{machine}{os.sep}" for machine in machines)
         with self._lock:
             self.cuts += 1
-            for path, unsynced in self._files.items():
+            for path in [one for one in self._files if one.startswith(roots)]:
+                unsynced = self._files.pop(path)
                 if os.path.exists(path):
                     self._lose(path, unsynced)
-            for path, before in self._replaced.items():
-                self._lose_name(path, before)
-            for path in self._created:
+            for path in [one for one in self._replaced if one.startswith(roots)]:
+                self._lose_name(path, self._replaced.pop(path))
+            for path in [one for one in self._created if one.startswith(roots)]:
+                self._created.remove(path)
                 if os.path.exists(path) and self._chance.random() < 0.5:
                     self._os["unlink"](path)
-            self._files.clear()
-            self._replaced.clear()
-            self._created.clear()
             self._is_off = False
 
     def _lose(self, path: str, unsynced: _Unsynced) -> None:

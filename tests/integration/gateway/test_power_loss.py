@@ -60,7 +60,7 @@ def lose_power(root: Path, patch: pytest.MonkeyPatch, cuts: int, seed: int) -> N
         for program in programs:
             program.start()
         for _ in range(cuts):
-            _until_progress(told)
+            _until_progress(country, told)
             time.sleep(chance.uniform(0, 0.05))
             members = chance.choice(((country.pns,), (country.anip,), (country.pns, country.anip)))
             if chance.random() < 0.8:
@@ -69,12 +69,11 @@ def lose_power(root: Path, patch: pytest.MonkeyPatch, cuts: int, seed: int) -> N
                 disk.off()
             for member in members:
                 country.stop(member)
-            disk.on()
+            disk.on(*(member.directory.root for member in members))
             for member in members:
                 country.start(member)
                 resumed += worker_of(member)._log.resumed
-            _start_again(country)
-        _until_progress(told)
+        _until_progress(country, told)
         stop.set()
         for program in programs:
             program.join(20)
@@ -92,21 +91,22 @@ def lose_power(root: Path, patch: pytest.MonkeyPatch, cuts: int, seed: int) -> N
     assert resumed > cuts / 4
 
 
-def _start_again(country: Federation) -> None:
-    """A cut is one for all: who was not stopped, and wrote while it lasted, has stopped by itself."""
-    for member in (country.pns, country.anip):
-        if _is_dead(member):
-            country.stop(member)
-            country.start(member)
-
-
 def _is_dead(member: Member) -> bool:
     return member.worker is None or member.worker._stopped.is_set()
 
 
-def _until_progress(told: list[Event]) -> None:
+def _until_progress(country: Federation, told: list[Event]) -> None:
+    """Wait for answers; a worker whose disk refused while the power was off has stopped, and control starts it again."""
     before = len(told)
-    until(lambda: sum(one["event"] == "acknowledged" for one in told[before:]) >= 5, 30)
+
+    def is_made() -> bool:
+        for member in (country.pns, country.anip):
+            if _is_dead(member):
+                country.stop(member)
+                country.start(member)
+        return sum(one["event"] == "acknowledged" for one in told[before:]) >= 5
+
+    until(is_made, 30)
 
 
 def test_ten_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ MAX_PAYLOADS: Final = 66  # 64 messages of a segment, initial and trailing metad
 _sha256 = hashlib.sha256
 _length = struct.Struct(">I")
 _FLAGS: Final = (b"\x00", b"\x01")
+# From so many bytes on a payload is hashed where it lies: a copy of a megabyte costs more than the hash.
+_HASHED_IN_PLACE: Final = 64 * 1024
 
 Metadata = tuple[tuple[bytes, bytes], ...]
 Payload = tuple[bytes, int, bytes]  # salt, gRPC compressed flag (0 or 1), bytes
@@ -61,9 +63,16 @@ def salted_payloads(
     digests: list[str] = []
     salts = random(SALT_BYTES * len(parts))
     for at, (flag, data) in zip(range(0, len(salts), SALT_BYTES), parts, strict=True):
-        covered = salts[at : at + SALT_BYTES] + _FLAGS[flag] + data
-        pieces += (_length.pack(len(data)), covered)
-        digests.append(_sha256(covered).hexdigest())
+        begin = salts[at : at + SALT_BYTES] + _FLAGS[flag]
+        if len(data) < _HASHED_IN_PLACE:
+            covered = begin + data
+            pieces += (_length.pack(len(data)), covered)
+            digests.append(_sha256(covered).hexdigest())
+        else:
+            digest = _sha256(begin)
+            digest.update(data)
+            pieces += (_length.pack(len(data)), begin, data)
+            digests.append(digest.hexdigest())
     return b"".join(pieces), digests
 
 

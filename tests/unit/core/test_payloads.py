@@ -67,6 +67,21 @@ def test_a_body_is_made_and_read_in_one_pass(found: list[tuple[bytes, int, bytes
     assert read_payloads(body) == (digests, parts)
 
 
+@pytest.mark.parametrize("size", [64 * 1024 - 1, 64 * 1024, 1024 * 1024])
+def test_a_long_payload_is_written_and_digested_as_a_short_one(size: int) -> None:
+    """It is not copied to be hashed; body and digest are the same."""
+    parts = [(0, b"short"), (1, bytes(size)), (0, b"")]
+    salts = bytes(range(SALT_BYTES * len(parts)))
+
+    body, digests = salted_payloads(parts, lambda count: salts[:count])
+
+    found = [
+        (salts[at * SALT_BYTES : (at + 1) * SALT_BYTES], flag, data) for at, (flag, data) in enumerate(parts)
+    ]
+    assert body == encode_payloads(found)
+    assert digests == [payload_digest(*one) for one in found]
+
+
 BLOBS: dict[str, bytes] = {
     "length-cut": b"\0\0\0",
     "name-cut": b"\0\0\0\x02a",

@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ from bench.processes import Processes, cpu_of
 
 _HERE: Final = Path(__file__).parent.parent
 # `python -m` must find this bench and the other checkout's everything else; what `cli` starts takes `sys.executable`.
+# Lines of callgrind's format: of which object the next costs are (``cob``: the callee's), and a cost.
+_OBJECT: Final = re.compile(r"(c?)ob=\((\d+)\)(?: (.*))?")
+_COST: Final = re.compile(r"[+\-*\d]\S* (\d+)")
 _SITE: Final = "import os, sys\nsys.executable = os.environ['BENCH_PYTHON']\n"
 _SHIM: Final = """#!/bin/sh
 case " $* " in
@@ -133,7 +137,10 @@ def _instructions_per_call(
     for name, pid in pids.items():
         _callgrind_control("-d", f"{point}", pid)
         newest = max(directory.glob(f"callgrind.{pid}*"), key=lambda path: path.stat().st_mtime)
-        found[name] = instructions_of(newest.read_text()) / calls
+        profile = newest.read_text()
+        found[name] = instructions_of(profile) / calls
+        most = [f"{library} {count / calls:,.0f}" for library, count in libraries_of(profile).most_common(6)]
+        print(f"{point}, {name}: {', '.join(most)}")
         newest.rename(directory / f"profile-{name}-{point.size}-{point.in_flight}.callgrind")
     return found
 
@@ -148,6 +155,24 @@ def instructions_of(profile: str) -> int:
     if not total:
         raise BenchError("the profile has no totals")
     return int(total[-1])
+
+
+def libraries_of(profile: str) -> Counter[str]:
+    """Instructions of each library's own functions, by the file name of the library."""
+    names: dict[str, str] = {}
+    found: Counter[str] = Counter()
+    library, is_callee = "", False
+    for line in profile.splitlines():
+        if named := _OBJECT.fullmatch(line):
+            called, number, path = named.groups()
+            names.setdefault(number, path.rpartition("/")[2] if path else "")
+            library = library if called else names[number]
+        elif line.startswith("calls="):
+            is_callee = True  # the next line is what the callee took in all
+        elif cost := _COST.fullmatch(line):
+            found[library] += 0 if is_callee else int(cost[1])
+            is_callee = False
+    return found
 
 
 def _callgrind_control(option: str, value: str, pid: int) -> None:

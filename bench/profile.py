@@ -3,6 +3,9 @@
 One load of the gateway pair, with a sampler in its workers and control processes (``bench.sampler``); the CPU time is put
 down to the step whose code it was spent in or called from, down to the kernel. Printed as a table in Markdown, and below
 it the functions that it was spent in most. The sampler takes 1 to 2 % itself.
+
+With ``--count`` the calls of Python and of built-in functions are counted instead (``bench.counter``), which other work
+on the machine does not move.
 """
 
 from __future__ import annotations
@@ -116,12 +119,21 @@ def functions_of(profile: Mapping[str, Any], calls: int) -> Counter[str]:
     return found
 
 
-def table(by_role: Mapping[str, Counter[str]]) -> list[str]:
-    """The steps as a table in Markdown, the dearest first."""
+def counts_of(profile: Mapping[str, Any], calls: int) -> Counter[str]:
+    """Calls of Python's and of built-in functions, per call of a program, by the step that calls them."""
+    found: Counter[str] = Counter()
+    for kind in ("python", "builtin"):
+        for function, count in profile[kind].items():
+            found[step_of([function])] += count / calls
+    return found
+
+
+def table(by_role: Mapping[str, Counter[str]], unit: str = "us") -> list[str]:
+    """The steps as a table in Markdown, the dearest first; ``unit`` is what is told of each."""
     total: Counter[str] = Counter()
     for found in by_role.values():
         total.update(found)
-    lines = [f"| Step, us | {' | '.join(by_role)} |", "|---|" + "---|" * len(by_role)]
+    lines = [f"| Step, {unit} | {' | '.join(by_role)} |", "|---|" + "---|" * len(by_role)]
     digits = 1 if total.total() >= 100 else 2
     for step, _ in total.most_common():
         cells = " | ".join(f"{found[step]:.{digits}f}" for found in by_role.values())
@@ -164,7 +176,8 @@ def _run(options: argparse.Namespace) -> None:
     directory.mkdir(parents=True)
     os.environ[DIRECTORY] = str(directory.absolute())
     processes = Processes(options.directory / "logs")
-    site = "import bench.sampler\nbench.sampler.install()\n"
+    tool = "bench.counter" if options.count else "bench.sampler"
+    site = f"import {tool}\n{tool}.install()\n"
     with standing(Checkout("here", _HERE, options.directory / "here"), site=site) as variant:
         pids = [pid for some in (*variant.workers.values(), variant.control) for pid in some]
         amount = {} if options.messages else {"calls": calls}
@@ -176,12 +189,15 @@ def _run(options: argparse.Namespace) -> None:
             profiles = _profiles(variant, directory)
     if result["bad"]:
         raise BenchError(f"{result['bad']} failed, first: {result['first_failure']}")
-    lines = table({role: _merged(profiles[role], steps_of, calls) for role in _ROLES})
+    if options.count:
+        lines = table({role: _merged(profiles[role], counts_of, calls) for role in _ROLES}, "calls")
+    else:
+        lines = table({role: _merged(profiles[role], steps_of, calls) for role in _ROLES})
     text = "\n".join([f"{point}, {calls:,} calls or messages", "", *lines])
     print(text)
     if options.document:
         put_into(options.document, options.place, text)
-    for role in _ROLES if options.functions else ():
+    for role in _ROLES if options.functions and not options.count else ():
         print(f"\n{role}")
         for name, us in _merged(profiles[role], functions_of, calls).most_common(options.functions):
             print(f"  {us:6.1f}  {name}")
@@ -199,6 +215,7 @@ def main() -> int:
     parser.add_argument(
         "--functions", type=int, default=15, help="so many of the dearest functions are named"
     )
+    parser.add_argument("--count", action="store_true", help="count calls of functions instead")
     parser.add_argument("--document", type=Path, metavar="PAGE", help="put the table there")
     parser.add_argument("--place", default="profile", help="between <!-- PLACE --> and <!-- /PLACE -->")
     parser.add_argument("--directory", type=Path, default=Path("var/profile"), help="emptied first")

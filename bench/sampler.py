@@ -22,7 +22,7 @@ from typing import Final
 DIRECTORY: Final = "BENCH_PROFILE"
 _INTERVAL_SECONDS: Final = 0.004
 _DEPTH: Final = 24
-_PROFILED: Final = ("gateway.worker", "serve")
+PROFILED: Final = ("gateway.worker", "serve")
 
 Stack = tuple[str, ...]
 
@@ -90,7 +90,7 @@ def stack_of(frame: FrameType | None) -> Stack:
 def install() -> None:
     """In a gateway's control or worker, if a directory for profiles is given."""
     directory = os.environ.get(DIRECTORY)
-    if directory and any(one in sys.orig_argv for one in _PROFILED):
+    if directory and any(one in sys.orig_argv for one in PROFILED):
         sampler = Sampler(Path(directory))
         signal.signal(signal.SIGPROF, sampler.sample)
         signal.signal(signal.SIGUSR1, sampler.start)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.instrument import Checkout, environment_of, instructions_of, ratio_of_minima, ratios_of
+from bench.instrument import (
+    Checkout,
+    environment_of,
+    instructions_of,
+    libraries_of,
+    ratio_of_minima,
+    ratios_of,
+)
 from bench.measure import BenchError, Variant
 from bench.tls import Identity
 
@@ -47,6 +54,16 @@ def test_a_profile_of_callgrind_says_its_total_last() -> None:
     assert instructions_of("events: Ir\nsummary: 17\nfn=(1)\ntotals: 4711\n") == 4711
     with pytest.raises(BenchError):
         instructions_of("events: Ir\n")
+
+
+def test_a_library_is_charged_with_its_own_functions_alone() -> None:
+    """What a callee took stands behind ``calls=`` and belongs to the callee; names are said once."""
+    profile = (
+        "ob=(1) /lib/libpython.so\nfn=(1) eval\n10 100\ncob=(2) /lib/libcrypto.so\ncfn=(2) sha\ncalls=1 5\n"
+        "11 7000\n+2 30\n\nob=(2)\nfn=(2)\n* 7000\n\nob=(1)\nfn=(3) free\n-3 1\ntotals: 7131\n"
+    )
+
+    assert libraries_of(profile) == {"libpython.so": 131, "libcrypto.so": 7000}
 
 
 def test_a_variant_reads_back_what_its_process_printed() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.profile import STEPS, functions_of, step_of, steps_of, table
+from bench.counter import Calls
+from bench.profile import STEPS, counts_of, functions_of, step_of, steps_of, table
 from bench.sampler import Sampler, stack_of
 
 pytestmark = pytest.mark.unit
@@ -50,6 +51,24 @@ def test_the_table_begins_with_the_dearest_and_ends_with_the_sums() -> None:
 
     assert lines[0] == "| Step, us | consumer | control |"
     assert lines[2:] == ["| TLS | 1.00 | 5.00 |", "| index | 2.00 | 0.00 |", "| all | **3.0** | **5.0** |"]
+
+
+def test_calls_are_counted_by_the_step_that_makes_them(tmp_path: Path) -> None:
+    """Of a function itself, and of built-in ones from it."""
+    calls = Calls(tmp_path)
+    calls.start(0, None)
+    for _ in range(3):
+        stack_of(None)
+    len(STEPS)
+    calls.stop(0, None)
+
+    found = {name.rpartition("/")[2]: count for name, count in calls.python.items()}
+    builtin = [count for name, count in calls.builtin.items() if "test_calls_are_counted" in name]
+
+    assert found["sampler.py:stack_of"] == 3
+    assert builtin == [1]  # len
+    profile = {"python": {"/x/ssl.py:read": 20}, "builtin": {"/x/ssl.py:read": 10, "/x/core/leaves.py:f": 5}}
+    assert counts_of(profile, 10) == {"TLS": 3.0, "leaves and tree": 0.5}
 
 
 def test_every_file_that_has_a_step_exists() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from core.merkle import leaf_hash
+from ledger.begins import LeafBegins
 from ledger.log import LogDamagedError, segment_name, segments
 from ledger.records import (
     HEADER_BYTES,
@@ -107,8 +107,7 @@ class LogReader:
         self._first = self.tree.size
         self._writer = RecordWriter(self.log_id)  # of no log, until the first header is read
         self._paths: list[Path] = []
-        self._segment_of = array("I")
-        self._begin_of = array("Q")
+        self._begins = LeafBegins()
         self._number = 0
         self._at = 0
         self._torn: dict[int, str] = {}
@@ -144,8 +143,8 @@ class LogReader:
 
     def whereabouts(self, index: int) -> tuple[str, int]:
         """Name of the segment in which a leaf that was read stands, and the byte where it begins there."""
-        at = index - self._first
-        return self._paths[self._segment_of[at]].name, self._begin_of[at]
+        number, begin = self._begins[index - self._first]
+        return self._paths[number].name, begin
 
     def node(self, level: int, index: int) -> bytes:
         """The root of a complete subtree, for proofs."""
@@ -272,8 +271,7 @@ class LogReader:
                     continue
                 if index != size + len(added):
                     raise LogDamagedError(f"leaf {size + len(added)} is missing")
-                self._segment_of.append(number)
-                self._begin_of.append(at)
+                self._begins.append(number, at)
                 added.append(stored)
                 hashes.append(hashed)
             elif kind is _HEAD:
@@ -286,6 +284,7 @@ class LogReader:
                 self._on_purge(record.data)
         if beside:
             raise LogDamagedError(f"commit {commit.sequence} holds records that lie beside no leaf")
+        self._begins.settle()
         self.tree.extend(hashes)
         return added
 
@@ -294,7 +293,7 @@ class LogReader:
         if self.node(0, index) != hashed:
             raise LogDamagedError(f"leaf {index} stands twice with different bytes")
         if index >= self._first:
-            self._segment_of[index - self._first], self._begin_of[index - self._first] = number, at
+            self._begins[index - self._first] = number, at
 
     def read_all(self) -> None:
         """Take in everything there is."""

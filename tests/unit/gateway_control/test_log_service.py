@@ -607,6 +607,30 @@ def test_leaves_that_were_read_and_could_not_be_indexed_are_indexed_later(
     assert len(log.search().exchanges) == 5
 
 
+def test_reports_in_quick_succession_are_indexed_together(
+    log: OneLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load a worker reports many times a second: a transaction for each would cost as much as the rows."""
+    monkeypatch.setattr("gateway.control.index._GATHER_S", 2.0)
+    added = []
+    original = log.index.add
+
+    def add(log_id: str, leaves: Iterable[StoredLeaf]) -> int:
+        added.append(log_id)
+        return original(log_id, leaves)
+
+    monkeypatch.setattr(log.index, "add", add)
+    log.indexer.start()
+    for number in range(40):
+        log.say("request", number)
+        log.indexer.on_report(0, WorkerReport(state="ready", log=log.id, sequence=10_000 + number))
+    until(lambda: log.indexer.indexed.get(log.id) == 41)
+    log.indexer.stop()
+
+    assert len(added) < 20
+    assert len(log.search().exchanges) == 40
+
+
 def test_proofs_are_made_while_the_index_follows(log: OneLog) -> None:
     """A long log to catch up with does not keep the admin API waiting."""
     for number in range(1, 6):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import (
@@ -68,6 +68,16 @@ _MAX_SQL_INTEGER: Final = 2**63 - 1
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
 SCHEMA: Final = 7
+
+
+def _nothing(_: None) -> None:
+    return None
+
+
+# For each value that is neither number nor text the driver looks in vain for a way to adapt it, longer than it takes to
+# store it. Told what to call it does not look; both stand for what they are.
+sqlite3.register_adapter(bytes, bytearray)
+sqlite3.register_adapter(type(None), _nothing)
 
 _metadata = MetaData()
 
@@ -222,6 +232,8 @@ class _Heard(msgspec.Struct, frozen=True):
     verdict: str
 
 
+_RECEIPT_KIND: Final = AttachmentKind.RECEIPT
+_STATEMENT_KIND: Final = AttachmentKind.STATEMENT
 _statements = msgspec.json.Decoder(_Statement)
 _records = msgspec.json.Decoder(_Heard)
 
@@ -242,7 +254,7 @@ def row_of(stored: StoredLeaf) -> Row | None:
         if label == HEARD:
             heard = _records.decode(body)
             for kind, data in stored.attachments:
-                if kind is AttachmentKind.STATEMENT:
+                if kind is _STATEMENT_KIND:
                     return _heard(stored, heard, _statements.decode(data))
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedLeafError(f"leaf {stored.index}: {str(error)[:120]!a}") from None
@@ -452,6 +464,8 @@ def tell(row: Row, told: Row) -> None:
 
 def _is_told(row: Row, told: Row, *, resolves: bool) -> bool:
     """Whether ``told`` changes the end of a row."""
+    if row["outcome"] == "open" and not resolves:
+        return True  # whatever it is: most end so
     if _RANK.get(told["outcome"], 0) < _RANK.get(row["outcome"], 0):
         return False
     if (resolves or told["outcome"] == "in_doubt") and row["outcome"] not in _UNKNOWN_END:
@@ -725,14 +739,9 @@ class ExchangeIndex:
             for is_late, resolving in groupby(batch.resolving, key=lambda row: "exchange" in row):
                 sql, values = resolve if is_late else settle
                 connection.exec_driver_sql(sql, list(map(values, resolving)))
-            if batch.receipts:
-                connection.execute(
-                    _RECEIPT,
-                    [
-                        {"log": numbers[log], "said": one.said, "verdict": one.verdict}
-                        for one in batch.receipts.values()
-                    ],
-                )
+            receipts = [{"log": numbers[log]} | one for one in batch.receipts()]
+            if receipts:
+                connection.execute(_RECEIPT, receipts)
             connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
         self._numbers |= numbers
         return size
@@ -775,14 +784,6 @@ class ExchangeIndex:
         self._engine.dispose()
 
 
-class _Receipt(NamedTuple):
-    """What a peer recorded of a request of ours, and what its leaf says of the head that it came with."""
-
-    said: int
-    verdict: str
-    under: bytes
-
-
 class _Batch:
     """What some leaves tell, request by request."""
 
@@ -792,20 +793,29 @@ class _Batch:
         self.counted: dict[bytes, Row] = {}
         # Late answers to requests whose peer stands in the file only, and what peers say became of such requests.
         self.resolving: list[Row] = []
-        self.receipts: dict[bytes, _Receipt] = {}
+        # Receipts of requests of ours, as they lie in the log: hardly any outlives the answer that comes with it.
+        self._receipts: dict[bytes, bytes] = {}
+
+    def receipts(self) -> Iterator[Row]:
+        """Those that did not come with an answer."""
+        for data in self._receipts.values():
+            # The worker checked it; what cannot be told here, ``audit list`` tells with its reason.
+            with suppress(MalformedFrameRecordError, msgspec.MsgspecError, ValueError):
+                record = ReceiptRecord.decode(data)
+                yield {"said": record.said, "verdict": _records.decode(record.body).verdict}
 
     def take(self, stored: StoredLeaf) -> None:
         """Take in one more leaf; raises ``MalformedLeafError``."""
         for kind, data in stored.attachments:
-            if kind is AttachmentKind.RECEIPT and (found := _receipt_of(data)) is not None:
-                self.receipts[found[0]] = found[1]
+            if kind is _RECEIPT_KIND and (asked := _request_of(data)) is not None:
+                self._receipts[asked] = data
         told = row_of(stored)
         if told is None:
             return
         request = told["request"]
-        receipt = self.receipts.get(request)
-        if receipt is not None and receipt.under in stored.leaf:
-            del self.receipts[request]  # it came with the answer, which tells more
+        receipt = self._receipts.get(request)
+        if receipt is not None and _under(receipt) in stored.leaf:
+            del self._receipts[request]  # it came with the answer, which tells more
         row = self.rows.get(request)
         is_begun = row is not None and "role" in row
         if is_progress(told) and not is_begun:
@@ -820,25 +830,31 @@ class _Batch:
             tell(row, told)
 
 
-def _receipt_of(data: bytes) -> tuple[bytes, _Receipt] | None:
-    """The request of ours that a receipt is about, by its leaf hash; ``None`` where it is about an answer."""
+def _request_of(receipt: bytes) -> bytes | None:
+    """The request of ours that a receipt is about, by its leaf hash; ``None`` where it is about an answer.
+
+    Read where it stands: a ``heard`` leaf is written in one way only (PROTOCOL M15), and the worker compared it.
+    """
+    if not receipt.startswith(_OF_A_REQUEST, _RECEIPT_BODY):
+        return None
+    at = receipt.find(_LEAF_FIELD, _RECEIPT_BODY) + len(_LEAF_FIELD)
     try:
-        record = ReceiptRecord.decode(data)
-        if not record.body.startswith(_OF_A_REQUEST):
-            return None
-        heard = _records.decode(record.body)
-        return bytes.fromhex(heard.leaf), _Receipt(record.said, heard.verdict, _under(record.head))
-    except (MalformedFrameRecordError, msgspec.MsgspecError, ValueError):
-        return None  # the worker checked it; what it cannot tell here, ``audit list`` tells with its reason
+        found = bytes.fromhex(receipt[at : at + 64].decode("ascii"))
+    except ValueError:
+        return None
+    return found if len(found) == 32 else None
 
 
-# As ``heard`` leaves are written (PROTOCOL M15).
+# As receipts and ``heard`` leaves are written: two indexes and the digest of a head, then the leaf's body.
+_RECEIPT_HEAD: Final = slice(16, 48)
+_RECEIPT_BODY: Final = 48
 _OF_A_REQUEST: Final = b'{"v":1,"role":"request",'
+_LEAF_FIELD: Final = b'"leaf":"'
 
 
-def _under(head: str) -> bytes:
-    """What a ``heard`` leaf says of the head with which it heard."""
-    return b'"head":"%s"' % head.encode("ascii")
+def _under(receipt: bytes) -> bytes:
+    """What a ``heard`` leaf says of the head that a receipt came with."""
+    return b'"head":"%s"' % receipt[_RECEIPT_HEAD].hex().encode("ascii")
 
 
 def _by_kind(rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:

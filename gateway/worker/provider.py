@@ -477,7 +477,7 @@ class Provider:
         if reason is None and service is not None and ours and not _is_possible(service, statement):
             reason = Reason.STATEMENT_INVALID
         turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
-        ends = _ENDS.get(statement.kind)
+        ends = _why_ended(statement)
         if ends is not None and service is not None and ours:
             # Refused or not, whoever says that it ends does not wait for it any more.
             self.end_service(service, reason or ends)
@@ -578,8 +578,11 @@ class Provider:
 _ENDS: Final = {
     "cancel": Reason.CANCELLED,
     "deadline": Reason.DEADLINE_EXCEEDED,
-    "abandon": Reason.PEER_LOST,
 }
+# Why a consumer gives up that lost us or itself; else it withdrew the call for reasons of its own.
+_LOST: Final = frozenset(
+    {Reason.PEER_LOST, Reason.PEER_UNREACHABLE, Reason.INTERRUPTED, Reason.SHUTTING_DOWN}
+)
 # Of these the adapter has nothing: it was away, or the queue before it was full.
 _NOT_DELIVERED: Final = frozenset({Reason.ADAPTER_DOWN, Reason.LIMIT_EXCEEDED})
 _replace = msgspec.structs.replace
@@ -590,6 +593,13 @@ def _handed_on(asked: Statement, flow: Flow | None) -> int | None:
     if flow is not None:
         return flow.handed_on or 0
     return 0 if asked.final else None
+
+
+def _why_ended(ending: Statement) -> Reason | None:
+    """What the provider says of an ending: what it knows itself, never the consumer's reasons as its own."""
+    if ending.kind == "abandon":
+        return Reason.PEER_LOST if ending.reason in _LOST else Reason.CANCELLED
+    return _ENDS.get(ending.kind)
 
 
 def _is_possible(service: Service, ending: Statement) -> bool:

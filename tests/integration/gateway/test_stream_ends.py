@@ -267,6 +267,10 @@ def test_a_program_that_is_no_longer_admitted_loses_its_streams(
     federation.publish()
 
     assert end_by_others(talk, questions, call)[1] == "PROGRAM_UNKNOWN"
+    until(lambda: at_rest(federation))
+    mine, theirs = of_streams(federation.pns)[-1], of_streams(federation.anip)[-1]
+    assert (mine.kind, mine.reason) == ("abandon", "PROGRAM_UNKNOWN")
+    assert (theirs.kind, theirs.reason) == ("refusal", "CANCELLED")  # no link broke
 
 
 @pytest.mark.parametrize("side", ["pns", "anip"])

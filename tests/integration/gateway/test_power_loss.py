@@ -104,7 +104,7 @@ def _until_progress(country: Federation, told: list[Event]) -> None:
             if _is_dead(member):
                 country.stop(member)
                 country.start(member)
-        return sum(one["event"] == "acknowledged" for one in told[before:]) >= 5
+        return len([one for one in told[before:] if one["event"] == "acknowledged"]) >= 5
 
     until(is_made, 30)
 

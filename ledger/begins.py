@@ -23,6 +23,7 @@ class LeafBegins:
         self._file: IO[bytes] | None = None  # closed with its last reader
         self._fd = -1
         self._spilled = 0
+        self._settle_at = 2 * KEPT
         # Two for each leaf.
         self._tail = array("Q")
 
@@ -37,9 +38,13 @@ class LeafBegins:
         self._tail.append(begin)
 
     def settle(self) -> None:
-        """Move older ones to the file, if it is time; as long as the disk takes none, they stay."""
-        if self.held < 2 * KEPT:
+        """Move older ones to the file, if it is time; as long as the disk takes none, they stay.
+
+        It is tried again when they have doubled: each try copies all that wait.
+        """
+        if self.held < self._settle_at:
             return
+        self._settle_at = 2 * self.held
         count = self.held - KEPT
         data = self._tail[: 2 * count].tobytes()
         try:
@@ -52,6 +57,7 @@ class LeafBegins:
             return
         self._spilled += count
         del self._tail[: 2 * count]
+        self._settle_at = 2 * KEPT
 
     def __len__(self) -> int:
         return self._spilled + self.held

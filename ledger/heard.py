@@ -1,7 +1,8 @@
 """Which leaves of a peer's log this log holds a record of: so a question about one has an exact answer (PROTOCOL M4).
 
-Derived from the ``heard`` leaves and never synced: made anew at each start, from those that a checkpoint kept
-(``ledger.checkpoint``) and the leaves behind it. Eight bytes a leaf; all but a bounded tail lies in a file.
+Derived from the ``heard`` leaves: made anew at each start, from those that a checkpoint kept (``ledger.checkpoint``)
+and the leaves behind it; only who keeps a checkpoint syncs them. Eight bytes a leaf; all but a bounded tail lies in a
+file.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ class HeardLeaves:
         if place >= self._spilled:
             return self._tail[place - self._spilled]
         item = self._file.read(_ITEM_BYTES, place * _ITEM_BYTES) if self._file is not None else b""
+        if len(item) != _ITEM_BYTES:
+            # Taken for a number it would be 0, and what was taken would be told to be passed.
+            raise PieceDamagedError("the file of heard leaves is shorter than it was")
         return int.from_bytes(item, sys.byteorder)
 
     def kept(self) -> KeptFile:

@@ -1,7 +1,7 @@
 """The tree of a log: its complete subtrees by level, a bounded tail in memory, the rest in files that can be rebuilt.
 
-The files are derived from the segments and never synced: after a crash they are made anew from the leaves, or from
-those that a checkpoint kept (``ledger.checkpoint``) and the leaves behind it.
+The files are derived from the segments: after a crash they are made anew from the leaves, or from those that a
+checkpoint kept (``ledger.checkpoint``) and the leaves behind it; only who keeps a checkpoint syncs them.
 """
 
 from __future__ import annotations
@@ -46,17 +46,21 @@ class _Level:
         self.tail += added
         begin = (before & ~1) * HASH_BYTES - spilled
         pairs = bytes(self.tail[begin : begin + (len(self.tail) - begin) // _PAIR_BYTES * _PAIR_BYTES])
-        if len(self.tail) > TAIL_BYTES:
-            piece = self._file.piece_bytes
-            while len(self.tail) > piece:
-                self._file.append(bytes(self.tail[:piece]))
-                del self.tail[:piece]
         return b"".join(
             [
                 _sha256(b"\x01" + pairs[at : at + _PAIR_BYTES]).digest()
                 for at in range(0, len(pairs), _PAIR_BYTES)
             ]
         )
+
+    def spill(self) -> None:
+        """Move whole pieces to the file, if it is time; raises ``OSError`` and keeps them if the disk takes none."""
+        if len(self.tail) <= TAIL_BYTES:
+            return
+        piece = self._file.piece_bytes
+        while len(self.tail) > piece:
+            self._file.append(bytes(self.tail[:piece]))
+            del self.tail[:piece]
 
     def at(self, index: int) -> bytes:
         """The hash at ``index``."""
@@ -122,16 +126,22 @@ class TreeFiles:
         self.extend((hashed,))
 
     def extend(self, hashes: Sequence[bytes]) -> None:
-        """Add leaves, given by their leaf hashes; level by level, which is cheaper than one by one."""
+        """Add leaves, given by their leaf hashes; level by level, which is cheaper than one by one.
+
+        Raises:
+            OSError: The disk takes no older nodes. The tree has the leaves all the same, in memory.
+        """
         self.size += len(hashes)
         added = b"".join(hashes)
-        for level in self._levels:
-            added = level.extend(added)
-            if not added:
-                return
+        reached = 0
         while added:
-            self._levels.append(self._new_level(len(self._levels)))
-            added = self._levels[-1].extend(added)
+            if reached == len(self._levels):
+                self._levels.append(self._new_level(reached))
+            added = self._levels[reached].extend(added)
+            reached += 1
+        # Only now that all levels have their nodes: a level without its parents would give false proofs.
+        for level in self._levels[:reached]:
+            level.spill()
 
     def node(self, level: int, index: int) -> bytes:
         """The root of a complete subtree."""

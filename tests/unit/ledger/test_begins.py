@@ -45,23 +45,27 @@ def test_a_leaf_that_stands_again_begins_at_its_later_place() -> None:
 
 
 def test_a_disk_that_takes_nothing_loses_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They stay in memory until it has room again."""
-    begins = LeafBegins()
+    """They stay in memory until it has room again; who waits does not copy all of them at each commit."""
+    begins, tries = LeafBegins(), 0
+
+    def refuse(fd: int, data: bytes, at: int) -> int:
+        nonlocal tries
+        tries += 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with monkeypatch.context() as full:
-        full.setattr(os, "pwrite", _refuse)
-        for leaf in range(3 * KEPT):
+        full.setattr(os, "pwrite", refuse)
+        for leaf in range(7 * KEPT):
             begins.append(*of(leaf))
             begins.settle()
-        assert begins.held == 3 * KEPT
+        assert (begins.held, tries) == (7 * KEPT, 2)
 
-    begins.settle()
+    for leaf in range(7 * KEPT, 8 * KEPT):
+        begins.append(*of(leaf))
+        begins.settle()
 
     assert begins.held == KEPT
-    assert [begins[leaf] for leaf in range(3 * KEPT)] == list(map(of, range(3 * KEPT)))
-
-
-def _refuse(fd: int, data: bytes, at: int) -> int:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [begins[leaf] for leaf in range(8 * KEPT)] == list(map(of, range(8 * KEPT)))
 
 
 def test_a_reader_finds_every_leaf_of_a_log_that_is_longer_than_its_memory(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ledger.heard import UNSORTED, HeardFiles
+from ledger.pieces import PieceDamagedError
 
 
 @pytest.fixture
@@ -45,6 +47,19 @@ def test_memory_is_bounded_by_the_tail(files: HeardFiles, tmp_path: Path) -> Non
     assert (tmp_path / "heard" / ("b" * 64)).stat().st_size == 8 * heard._spilled
     assert heard.record_of(2) == "taken"
     assert heard.record_of(3) is None
+
+
+def test_a_file_that_lost_its_end_is_no_word_that_leaves_were_passed(
+    files: HeardFiles, tmp_path: Path
+) -> None:
+    """A peer is told "passed, never taken" by this: nothing may be read as that by mistake."""
+    heard = files.of("b" * 64)
+    for index in range(2 * UNSORTED):
+        heard.add(index, taken=True)
+    os.truncate(tmp_path / "heard" / ("b" * 64), 8)
+
+    with pytest.raises(PieceDamagedError):
+        heard.record_of(UNSORTED // 2)
 
 
 def test_a_new_start_forgets_what_the_files_held(tmp_path: Path) -> None:

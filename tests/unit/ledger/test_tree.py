@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.merkle import EMPTY_ROOT, Edge, ProofError, cover, leaf_hash
 from ledger import tree as module
+from ledger.pieces import PieceFile
 from ledger.tree import TreeFiles
 
 
@@ -54,6 +57,32 @@ def test_tree_without_a_directory_spills_too(monkeypatch: pytest.MonkeyPatch) ->
 
     assert tree.root() == edge.root()
     assert all(tree.node(0, index) == leaf_hash(b"%d" % index) for index in range(300))
+    tree.close()
+
+
+def test_a_disk_without_room_leaves_the_tree_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its nodes stay in memory; a level that has leaves without their parents would prove what is not so."""
+    monkeypatch.setattr(module, "TAIL_BYTES", 512)
+    monkeypatch.setattr(module, "SPILL_BYTES", 256)
+    tree, edge, refused = TreeFiles(None), Edge(), 0
+
+    def refuse(file: PieceFile, piece: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for number in range(200):
+        hashed = leaf_hash(b"%d" % number)
+        edge.append(hashed)
+        with monkeypatch.context() as full:
+            if 40 <= number < 90:
+                full.setattr(PieceFile, "append", refuse)
+            try:
+                tree.append(hashed)
+            except OSError:
+                refused += 1
+        assert tree.root() == edge.root()
+
+    assert refused > 10
+    assert all(tree.node(0, index) == leaf_hash(b"%d" % index) for index in range(200))
     tree.close()
 
 

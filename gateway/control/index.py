@@ -23,8 +23,9 @@ _log = structlog.get_logger("gateway.control.index")
 
 _BATCH = 4096
 # Under load a worker reports many times a second. What came since goes in together: a transaction costs the same for many
-# rows as for few, and of an exchange that began and ended in between one row is written, once.
-_GATHER_S = 0.5
+# rows as for few, and of an exchange that began and ended in between one row is written, once. Not for longer: what lies
+# more than ``ledger.log.KEPT_CACHED_BYTES`` behind is read from the disk again, which begins above 40 MB a second.
+_GATHER_S = 0.2
 _RETRY_S = 5.0
 
 

@@ -29,7 +29,7 @@ import msgspec
 from core.heads import parse_head
 from ledger.heard import HeardFiles
 from ledger.log import LogDamagedError, segments, sync_directory
-from ledger.pieces import DIGEST_BYTES, KeptFile, PieceDamagedError
+from ledger.pieces import DIGEST_BYTES, KeptFile, PieceDamagedError, is_passing
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import HEADER_BYTES, MalformedSegmentError, SegmentHeader
 from ledger.tree import KeptTree, TreeFiles
@@ -111,7 +111,7 @@ def hold(log: Path) -> Iterator[bool]:
 
 
 def load(log: Path, *, with_pieces: bool = True) -> Checkpoint | None:
-    """The checkpoint of the log in the directory ``log``, checked to the last byte; ``None`` if there is none.
+    """The checkpoint of the log in ``log``, checked to the last byte of what is read; ``None`` if there is none.
 
     Args:
         log: Directory of the log.
@@ -120,12 +120,15 @@ def load(log: Path, *, with_pieces: bool = True) -> Checkpoint | None:
 
     Raises:
         CheckpointUnusableError: It is torn, changed, of another version, or the segments are not those it was made from.
+        OSError: The system lacks something that it may have later (``ledger.pieces.is_passing``).
     """
     try:
         data = (log / "checkpoint" / _STATE).read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
+        if is_passing(error):
+            raise
         raise CheckpointUnusableError(f"it cannot be read: {error.strerror}") from error
     head, body = len(_MAGIC), len(_MAGIC) + DIGEST_BYTES
     if data[:head] != _MAGIC or hashlib.sha256(data[body:]).digest() != data[head:body]:

@@ -6,6 +6,7 @@ behind them, a crash's half of a piece included, is written over.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -16,6 +17,12 @@ from typing import Final
 import msgspec
 
 DIGEST_BYTES: Final = 32
+_PASSING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT))
+
+
+def is_passing(error: OSError) -> bool:
+    """Whether the system only lacks something now: it says nothing about what a file holds."""
+    return error.errno in _PASSING
 
 
 class PieceDamagedError(Exception):
@@ -45,6 +52,7 @@ class KeptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises:
             PieceDamagedError: One is not what it was.
+            OSError: The system lacks something that it may have later.
         """
         if len(self.digests) % DIGEST_BYTES or self.piece_bytes <= 0:
             raise PieceDamagedError(f"{path.name}: its digests are malformed")
@@ -57,6 +65,8 @@ class KeptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     if hashlib.sha256(piece).digest() != self.digests[at : at + DIGEST_BYTES]:
                         raise PieceDamagedError(f"{path.name}: piece {at // DIGEST_BYTES} is not what it was")
         except OSError as error:
+            if is_passing(error):
+                raise
             raise PieceDamagedError(f"{path.name}: {error.strerror}") from error
 
 

@@ -6,6 +6,7 @@ is not asked how it ended: without a checkpoint a start reads more, and that is 
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -46,9 +47,14 @@ class CheckpointMakers:
             if running is not None and running.poll() is None:
                 continue
             self._running.pop(worker, None)
-            found = sum(1 for _ in log.glob("*.seg"))
-            if found > self._seen.setdefault(worker, found):
-                self._seen[worker] = found
+            try:
+                found = sum(1 for one in os.scandir(log) if one.name.endswith(".seg"))
+            except OSError:  # its turn comes again; a log that cannot be read is its worker's to tell
+                continue
+            before = self._seen.get(worker, found)
+            # Fewer than before: another log stands there, that of a successor.
+            self._seen[worker] = found
+            if found > before:
                 self._start(worker)
 
     def _start(self, worker: int) -> None:

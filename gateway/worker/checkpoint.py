@@ -24,14 +24,15 @@ import structlog
 
 from core.reasons import ExchangeError
 from gateway.layout import GatewayDirectory
+from gateway.open_files import allow_open_files
 from gateway.settings import GatewaySettings
 from gateway.worker.predecessors import ClosedLogHere, Predecessors, read_predecessors
 from gateway.worker.recovery import Place, Reading
 from ledger import checkpoint as kept
 from ledger.checkpoint import Checkpoint, CheckpointUnusableError
 from ledger.heard import HeardFiles
-from ledger.log import segments
-from ledger.pieces import PieceDamagedError
+from ledger.log import SystemDisk, segments
+from ledger.pieces import PieceDamagedError, is_passing
 from ledger.reader import LogReader, StoredLeaf, read_leaf
 from ledger.records import RecordWriter
 from ledger.tree import TreeFiles
@@ -41,6 +42,8 @@ from rpc.settings import load_settings
 # Each start begins a segment, however short: so many are enough as well.
 MAX_BEHIND: Final = 64
 _LOWEST_PRIORITY: Final = 19
+# 72 bytes a leaf, which is some 600 bytes of a segment at least.
+_SHARE_OF_A_LOG: Final = 8
 _REFUSED: Final = (ExchangeError, ValueError, OSError)
 
 _events = structlog.get_logger("gateway.worker.checkpoint")
@@ -92,6 +95,9 @@ def take_up(
 
     What cannot is put aside, with an event that says why; ``Log.open`` has the last word.
 
+    Raises:
+        OSError: The system lacks something that it may have later: nothing is put aside for that.
+
     Args:
         log: Directory of the log.
         predecessors: The logs before it.
@@ -112,8 +118,12 @@ def take_up(
             return read_leaf(log, writer, index, *place)
 
         reading = Reading.restored(state.reading, found.log, files, read)
-    except (CheckpointUnusableError, PieceDamagedError, msgspec.MsgspecError, *_REFUSED) as error:
-        put_aside(log, str(error))
+    except (
+        Exception
+    ) as error:  # what is only derived keeps no gateway from starting, whatever is wrong with it
+        if isinstance(error, OSError) and is_passing(error):
+            raise
+        put_aside(log, f"{type(error).__name__}: {error}")
         return None
     return TakenUp(found, reading, files, frozenset(state.damaged))
 
@@ -124,16 +134,19 @@ def put_aside(log: Path, why: str) -> None:
     kept.remove(log)
 
 
-def bring_on(directory: GatewayDirectory, worker: int, least_bytes: int) -> int:
+def bring_on(directory: GatewayDirectory, worker: int, least_bytes: int, reserve_bytes: int) -> int:
     """Make a new checkpoint of a worker's log, if at least ``least_bytes`` were finished since the last one.
 
-    Returns how many leaves it covers; 0 if none was made. Whatever keeps it from being made is an event and no more: the
-    start that opens the log finds it, and names it better.
+    None is made where it would use of the ``reserve_bytes`` that are kept free for the log itself. Whatever keeps it from
+    being made is an event and no more: the start that opens the log finds it, and names it better.
+
+    Returns how many leaves it covers; 0 if none was made.
     """
     log = directory.log(worker)
     try:
         with kept.hold(log) as is_held:
-            return _bring_on(log, read_predecessors(directory, worker), least_bytes) if is_held else 0
+            before = read_predecessors(directory, worker)
+            return _bring_on(log, before, least_bytes, reserve_bytes) if is_held else 0
     except (PieceDamagedError, *_REFUSED) as error:
         _events.warning("checkpoint.not_made", why=str(error))
     except Exception as error:  # no defect in what is only derived keeps a gateway from starting
@@ -141,12 +154,18 @@ def bring_on(directory: GatewayDirectory, worker: int, least_bytes: int) -> int:
     return 0
 
 
-def _bring_on(log: Path, predecessors: Predecessors, least_bytes: int) -> int:
+def _bring_on(log: Path, predecessors: Predecessors, least_bytes: int, reserve_bytes: int) -> int:
     found = take_up(log, predecessors, kept.heard_of(log), with_pieces=False)
     behind = kept.finished_behind(log, found.checkpoint if found is not None else None)
     older = [path for one in predecessors.logs for path in _segments_of(one)]
     to_read = behind if found is not None else [*older, *behind]
     if not behind or (_bytes_of(to_read) < least_bytes and len(to_read) < MAX_BEHIND):
+        if found is not None:
+            found.heard.close()
+        return 0
+    if SystemDisk.free_bytes(log) < reserve_bytes + _bytes_of(to_read) // _SHARE_OF_A_LOG:
+        # What is only derived must not take what the log's own writes are promised.
+        _events.warning("checkpoint.not_made", why="no room for it above the reserve")
         if found is not None:
             found.heard.close()
         return 0
@@ -205,8 +224,14 @@ def main() -> int:
     arguments = parser.parse_args()
     configure_logs("gateway-checkpoint")
     os.nice(_LOWEST_PRIORITY)
+    allow_open_files()
     settings = load_settings(arguments.config, GatewaySettings)
-    bring_on(GatewayDirectory.of(arguments.config), arguments.worker, settings.log.segment_bytes)
+    bring_on(
+        GatewayDirectory.of(arguments.config),
+        arguments.worker,
+        settings.log.segment_bytes,
+        settings.log.reserve_bytes,
+    )
     return 0
 
 

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import gc
 import os
-import resource
 import signal
 import socket
 from collections import Counter
@@ -48,6 +47,7 @@ from gateway.channel import (
     write_failure_of,
 )
 from gateway.layout import GatewayDirectory
+from gateway.open_files import allow_open_files
 from gateway.settings import GatewaySettings, HostPort
 from gateway.shared_port import Share
 from gateway.stopped import StoppedLog, read_stopped, still_stopped, verdict_on, write_stopped
@@ -170,7 +170,7 @@ class Worker:
         settings, directory = self.settings, self.directory
         finish_succession(directory, self.number)
         log_directory = directory.log(self.number)
-        bring_on(directory, self.number, settings.log.segment_bytes)
+        bring_on(directory, self.number, settings.log.segment_bytes, settings.log.reserve_bytes)
         known = self._open_behind_checkpoint(log_directory)
         wrapping = read_wrapping_key(directory.wrapping_key(settings), directory.root / "log")
         self._vault = BodyVault(directory.bodies(self.number), self._log.log_id, wrapping, self._clock)
@@ -707,15 +707,6 @@ def _program_limits(settings: GatewaySettings) -> ProgramLimits:
     )
 
 
-def _allow_open_files() -> None:
-    """Let the limits of connections decide, not the system's default of 1,024 open files.
-
-    Else strangers who open connections would keep the log from opening its next segment.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 async def serve(
     settings: GatewaySettings,
     directory: GatewayDirectory,
@@ -725,7 +716,7 @@ async def serve(
     shared_ports: Sequence[int] = (),
 ) -> int:
     """Run one worker until a signal, the lifeline or control ends it; returns the exit code."""
-    _allow_open_files()
+    allow_open_files()
     loop = asyncio.get_running_loop()
     worker = Worker(
         settings,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from gateway.settings import LogSettings
 from gateway.worker import checkpoint
+from gateway.worker.predecessors import read_predecessors
 from gateway.worker.recovery import LeafSource, Reading
 from ledger import checkpoint as kept
 from ledger.heard import HeardFiles
@@ -95,12 +97,12 @@ def test_a_start_reads_what_lies_behind_the_checkpoint_only(
 def test_a_checkpoint_is_made_while_the_worker_runs(federation: Federation) -> None:
     """What control starts beside the worker; after a kill the start has to read little."""
     fill(federation, 40)
-    made = checkpoint.bring_on(federation.pns.directory, 0, MIB)
+    made = checkpoint.bring_on(federation.pns.directory, 0, MIB, 0)
     fill(federation, 40)
-    again = checkpoint.bring_on(federation.pns.directory, 0, MIB)
+    again = checkpoint.bring_on(federation.pns.directory, 0, MIB, 0)
 
     assert 0 < made < again
-    assert checkpoint.bring_on(federation.pns.directory, 0, MIB) == 0
+    assert checkpoint.bring_on(federation.pns.directory, 0, MIB, 0) == 0
     federation.stop(federation.pns)
     federation.start(federation.pns)
     assert worker_of(federation.pns)._read_from >= again
@@ -180,6 +182,49 @@ def test_a_checkpoint_may_be_deleted_at_any_time(
         federation.start(member)
 
         until(lambda: answers(federation))
+
+
+def test_a_checkpoint_takes_nothing_of_the_room_that_is_kept_for_the_log(federation: Federation) -> None:
+    """Where the reserve begins none is made; the one of before still counts."""
+    fill(federation, 40)
+    directory = federation.pns.directory
+    made = checkpoint.bring_on(directory, 0, MIB, 0)
+    fill(federation, 40)
+
+    assert checkpoint.bring_on(directory, 0, MIB, 1 << 62) == 0
+    found = kept.load(directory.log(0))
+    assert found is not None
+    assert found.size == made > 0
+
+
+def test_a_process_without_room_for_files_puts_no_checkpoint_aside(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system lacks for a moment says nothing about it; what cannot be read as one does, whatever the error."""
+    fill(federation, 40)
+    directory = federation.pns.directory
+    made = checkpoint.bring_on(directory, 0, MIB, 0)
+
+    def fail(error: Exception) -> Callable[..., bytes]:
+        def failing(*_: object) -> bytes:
+            raise error
+
+        return failing
+
+    with monkeypatch.context() as lacking:
+        lacking.setattr(Path, "read_bytes", fail(OSError(errno.EMFILE, "too many")))
+        assert checkpoint.bring_on(directory, 0, MIB, 0) == 0
+    found = kept.load(directory.log(0))
+    assert found is not None
+    assert found.size == made > 0
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Reading, "restored", fail(KeyError("a defect of ours")))
+        assert (
+            checkpoint.take_up(directory.log(0), read_predecessors(directory, 0), directory.root / "h")
+            is None
+        )
+    assert kept.load(directory.log(0)) is None
 
 
 def test_a_checkpoint_of_another_gateway_is_put_aside(

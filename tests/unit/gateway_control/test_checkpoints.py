@@ -74,6 +74,25 @@ def test_one_log_has_one_process_at_most(logs: list[Path], tmp_path: Path) -> No
     found.stop()
 
 
+def test_a_log_that_another_one_succeeds_is_counted_anew(logs: list[Path], tmp_path: Path) -> None:
+    """The successor begins with one segment, where its predecessor had hundreds; between them there is no directory."""
+    found = makers(logs, tmp_path)
+    (tmp_path / "go").touch()
+    for number in range(9):
+        (logs[0] / f"{number}.seg").touch()
+    found.look()
+    logs[0].rename(tmp_path / "before")
+    found.look()
+    logs[0].mkdir()
+    (logs[0] / "0.seg").touch()
+    found.look()
+    (logs[0] / "1.seg").touch()
+    found.look()
+
+    until(lambda: started(tmp_path, 0) == 1)
+    found.stop()
+
+
 def test_stopping_ends_what_still_runs(logs: list[Path], tmp_path: Path) -> None:
     found = makers(logs, tmp_path)
     found.look()

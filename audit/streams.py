@@ -8,7 +8,7 @@ segment on, each once and in the order of its log.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
@@ -194,8 +194,9 @@ class _Call:
     # The consumer's log may hold the same bytes twice (ADR 0013): then one of the two is refused, and answered.
     is_asked_again: bool = False
 
-    def leave_out(self, paths: Set[str]) -> None:
+    def leave_out(self, lies: Iterable[Untrue]) -> None:
         """Forget what is untrue, so that nothing is told on its word; that it ended the call stays."""
+        paths = {one.said.path for one in lies}
         self.answered = [one for one in self.answered if one.path not in paths]
         self.refusals = [one for one in self.refusals if one.path not in paths]
         self.endings = [_without_claim(one) if one.path in paths else one for one in self.endings]
@@ -253,14 +254,18 @@ def _list_for(call: _Call, kind: str) -> list[Saying]:
 
 def _judge(call: _Call, untrue: list[Untrue]) -> Progress:
     lies: list[Untrue] = []
-    asked, answered = _in_order(call.asked, lies), _in_order(call.answered, lies)
+    asked = _in_order(call.asked, lies)
+    _in_order(call.answered, lies)
     asked_count = _count(call.asked)
     _require_handed(call.answered + call.refusals, asked_count, "request", lies)
     endings = [one for one in call.endings if one.statement.kind in _ENDINGS]
     _require_handed(endings, _count(call.answered), "response", lies)
     _require_nothing_behind(call, lies)
+    call.leave_out(lies)
+    # Once more, without them: what came behind a late lie follows nothing now, and another may stand in its place.
+    answered = _in_order(call.answered, lies)
+    call.leave_out(lies)
     untrue += lies
-    call.leave_out({one.said.path for one in lies})
     return Progress(
         call.first.hash,
         _way(asked, call.asked, _handed_to_adapter(call)),

@@ -536,6 +536,7 @@ def test_what_a_peer_claims_last_is_laid_on_the_peer(
     assert remark.startswith(f"BJ/GOV/{liar.upper()}/gw1 alone says so")
     assert why in remark
     assert max(number or 0 for *_, number in ways(report).values()) <= 1
+    assert ways(report)["answered"][:2] == (1, 1)
 
 
 def test_the_end_of_an_agreement_ends_the_stream_and_not_its_evidence(country: EvidenceCountry) -> None:

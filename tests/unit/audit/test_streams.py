@@ -135,3 +135,43 @@ def test_a_whole_log_says_the_same_of_what_was_taken(acts: list[Act]) -> None:
             and one.heard > sum(before.kind == "request" for before in taken[: taken.index(one)])
             for one in taken
         )
+
+
+def told_late(*late: Act) -> tuple[Progress, list[str]]:
+    """A call of one segment each way, what its peer said when nobody waited any more; and what of it is untrue."""
+    acts = [Act("response", 0, False, 0, "taken"), *late]
+    first = Saying("0", 0, NAME, FIRST, "taken", 0)
+    (found,), untrue = judge_calls(
+        [first]
+        + [
+            Saying(str(at), at, f"{at:064x}", one.statement, one.verdict, at, is_peers=True)
+            for at, one in enumerate(acts, 1)
+        ]
+    )
+    return found, [one.said.path for one in untrue]
+
+
+def test_a_late_lie_counts_for_nothing() -> None:
+    """It is laid on the peer, and neither its segment nor its end is part of the way."""
+    found, untrue = told_late(Act("response", 1, True, 7, "late"))
+
+    assert untrue == ["2"]
+    assert (found.answered.segments, found.answered.is_final) == (1, False)
+    assert found.asked.handed == 1
+    assert found.ends == ()
+
+
+def test_what_came_behind_a_late_lie_follows_nothing() -> None:
+    """A segment that is true by itself has no place without the one before it."""
+    found, untrue = told_late(Act("response", 1, False, 7, "late"), Act("response", 2, True, 0, "late"))
+
+    assert untrue == ["2"]
+    assert (found.answered.segments, found.answered.is_final) == (1, False)
+
+
+def test_a_true_segment_stands_in_the_place_of_a_late_lie() -> None:
+    """As if the lie had never been told."""
+    found, untrue = told_late(Act("response", 1, False, 7, "late"), Act("response", 1, True, 0, "late"))
+
+    assert untrue == ["2"]
+    assert (found.answered.segments, found.answered.is_final) == (2, True)

@@ -77,7 +77,7 @@ class LogReader:
         on_purge: Gets the bytes of each PURGE record as it is read: what was erased, and when. It is behind the leaves
             that it is about, so the reader does not keep it.
         on_head: Gets each HEAD record as it is read, before the leaves of its commit are taken in.
-        follows_bodies: Whether the leaves that ``follow`` yields come with their bodies; those of ``at`` always do.
+        follows_bodies: Whether the leaves that ``follow`` yields come with their bodies; for those of ``at`` it is asked.
         after: A checkpoint of this log: what it covers is not read, and ``at`` does not know it.
         tree: The tree to go on with, that of ``after`` if there is one.
         on_segment_end: Gets the name of each segment that was read to its end and that others follow.
@@ -303,14 +303,16 @@ class LogReader:
     def __iter__(self) -> Iterator[StoredLeaf]:
         return (self.at(index) for index in range(self.size))
 
-    def at(self, index: int) -> StoredLeaf:
+    def at(self, index: int, *, with_body: bool = True) -> StoredLeaf:
         """A leaf with what lies beside it; raises ``LogDamagedError`` if it cannot be read any more."""
         if not self._first <= index < self.size:
             raise LogDamagedError(f"no leaf {index} in a log of {self.size}")
-        return read_leaf(self.directory, self._writer, index, *self.whereabouts(index))
+        return read_leaf(self.directory, self._writer, index, *self.whereabouts(index), with_body=with_body)
 
 
-def read_leaf(directory: Path, writer: RecordWriter, index: int, segment: str, begin: int) -> StoredLeaf:
+def read_leaf(
+    directory: Path, writer: RecordWriter, index: int, segment: str, begin: int, *, with_body: bool = True
+) -> StoredLeaf:
     """A leaf with what lies beside it, where it is known to stand (``LogReader.whereabouts``).
 
     Raises:
@@ -320,14 +322,16 @@ def read_leaf(directory: Path, writer: RecordWriter, index: int, segment: str, b
     at = begin
     fd = os.open(directory / segment, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while (record := writer.read_at(fd, at)) is not None and record.type is not _LEAF:
+        while (
+            record := writer.read_at(fd, at, with_body=with_body)
+        ) is not None and record.type is not _LEAF:
             beside.append(record)
             at = record.end
     finally:
         os.close(fd)
     if record is None:
         raise LogDamagedError(f"leaf {index} cannot be read")
-    found = _stored(record, beside)
+    found = _stored(record, beside, with_body=with_body)
     if found.index != index:
         raise LogDamagedError(f"leaf {index} does not stand where it was")
     return found

@@ -223,14 +223,21 @@ class RecordWriter:
                     yield record.sequence
                 found = pattern.search(data, found.start() + 1)
 
-    def read_at(self, fd: int, at: int) -> Record | None:
-        """The record at byte ``at`` of a file; ``begin`` and ``end`` count from the file's begin."""
+    def read_at(self, fd: int, at: int, *, with_body: bool = True) -> Record | None:
+        """The record at byte ``at`` of a file; ``begin`` and ``end`` count from the file's begin.
+
+        A BODY record that is not asked for is passed over: not checked, and only the head of its bytes is read.
+        """
         fixed = os.pread(fd, RECORD.size, at)
         if len(fixed) < RECORD.size:
             return None
-        length = RECORD.unpack(fixed)[0]
+        length, _, sequence, kind = RECORD.unpack(fixed)
         if length > MAX_RECORD_BYTES:
             return None
+        if kind & ~COMMIT_END == _BODY and not with_body:
+            begin = at + RECORD.size
+            head = os.pread(fd, min(length, BODY_HEAD_BYTES), begin)
+            return Record(sequence, _BODY, head, at, begin + length, kind >= COMMIT_END)
         found = self.read(fixed + os.pread(fd, length, at + RECORD.size), 0)
         if found is None:
             return None

@@ -4,12 +4,16 @@ Searches come from the index and prove nothing. Heads and proofs come from the s
 can check them against each other without believing this process.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 import grpc
 
+from core.frames import ReceiptRecord, receipt_about
 from core.identifiers import require_exchange_id
 from core.leaves import HEARD, SAID, parse_heard, parse_leaf
 from core.reasons import ExchangeError, Reason
@@ -36,6 +40,9 @@ _PIECE_BYTES: Final = 64 * 1024
 # Behind each known leaf of a request so many more are looked at: a receipt is committed about a second after what it
 # answers at most, and what ends a call stands together.
 _WINDOW: Final = 4096
+# So many windows are looked at in one answer: those of one request. A peer that asks many times under one exchange id
+# shares them out among its own requests.
+_WINDOWS: Final = 3
 # What the peer wrote ended a call by the peer's clock.
 _CLOCKS_APART_MS: Final = 2_000
 # Leaves that tell no time of ours in a row.
@@ -103,8 +110,9 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                 Reason.NOT_FOUND, f"exchange {exchange_id} is not in the index of this gateway"
             )
         entries = []
+        looks = _Looks()
         for number, row in enumerate(rows):
-            for entry in _entries(self._book.require(row["log"]), row):
+            for entry in _entries(self._book.require(row["log"]), row, looks):
                 entry.row = number
                 entries.append(entry)
         return log_pb2.GetExchangeResponse(
@@ -224,9 +232,10 @@ def _direction(row: Row, way: str) -> log_pb2.Direction:
     )
 
 
-def _entries(log: WorkerLog, row: Row) -> Iterator[log_pb2.ExchangeEntry]:
+def _entries(log: WorkerLog, row: Row, looks: _Looks) -> Iterator[log_pb2.ExchangeEntry]:
     """Our own leaves of a request in their order, and beside each what the peer said or heard."""
-    places, receipts = _places(log, row)
+    found = _found(log, row, looks)
+    places = sorted(found.places)
     kept = places if len(places) <= 2 * _MAX_LEAVES else [*places[:_MAX_LEAVES], *places[-_MAX_LEAVES:]]
     for index in kept:
         stored = log.at(index)
@@ -244,36 +253,93 @@ def _entries(log: WorkerLog, row: Row) -> Iterator[log_pb2.ExchangeEntry]:
             if is_segment(statement):
                 entry.sequence = statement.sequence
             yield entry
-            if statement.to is not None and index in receipts:
-                yield _receipt(receipts[index], statement.to)
+            if statement.to is not None and index in found.receipts:
+                yield _receipt(found.receipts[index], statement.to)
 
 
-def _places(log: WorkerLog, row: Row) -> tuple[list[int], dict[int, bytes]]:
-    """Where our leaves of a request are, and the peer's receipts of them by the index of what was said.
+class _Looks:
+    """Leaves that are looked at for one answer, beyond those that the index names: all its requests share them."""
 
-    The index of exchanges knows where the request stands and its newest segment: what follows is looked for behind
-    these, and about the time at which it ended. Every leaf of a request names the hash of its first one.
-    """
-    request = row["request"].hex().encode("ascii")
-    first = min((one for one in (row["said"], row["heard"]) if one is not None), default=0)
-    begins = {first, *(one for one in (row["said"], row["heard"]) if one is not None)}
-    if row["ended_ms"] is not None:
-        begins.add(_place_at(log, first, row["ended_ms"] - _CLOCKS_APART_MS))
-    looked_at = {index for begin in begins for index in range(begin, min(begin + _WINDOW, log.size))}
-    places: list[int] = []
-    receipts: dict[int, bytes] = {}
-    for index in sorted(looked_at):
-        stored = log.at(index)
-        is_named = index == first or request in stored.leaf
+    def __init__(self) -> None:
+        self.left = _WINDOWS * _WINDOW
+
+    def through(self, log: WorkerLog, indexes: Iterable[int]) -> Iterator[StoredLeaf]:
+        """One leaf after the other, as many as are left."""
+        for index in islice(indexes, self.left):
+            self.left -= 1
+            yield log.at(index)
+
+
+class _Found:
+    """What was found of a request: its leaves, the peer's receipts of what we said, and whether that is all."""
+
+    def __init__(self, row: Row) -> None:
+        self._request = row["request"].hex().encode("ascii")
+        self._segments = row["asked_segments"] + row["answered_segments"]
+        self._is_answered = False
+        self._unreceipted: set[int] = set()
+        self.places: set[int] = set()
+        self.receipts: dict[int, bytes] = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was answered to its end, every segment is here, and the peer's receipt of each that we said."""
+        return self._is_answered and self._segments <= 0 and self._unreceipted <= self.receipts.keys()
+
+    def take(self, stored: StoredLeaf, *, is_known: bool = False) -> None:
+        """Take in a leaf, if it is one of the request's: every leaf but the first names the hash of that."""
+        is_named = is_known or self._request in stored.leaf
+        said: bytes | None = None
         for kind, data in stored.attachments:
             if kind is AttachmentKind.STATEMENT:
-                is_named = is_named or request in data
+                is_named, said = is_named or self._request in data, data
             elif kind is AttachmentKind.RECEIPT:
-                # u64 LE index of our leaf | u64 LE index of the peer's leaf | 32 bytes head digest | body.
-                receipts[int.from_bytes(data[:8], "little")] = data
-        if is_named:
-            places.append(index)
-    return places, receipts
+                self.receipts[receipt_about(data)] = data
+        if not is_named or stored.index in self.places:
+            return
+        self.places.add(stored.index)
+        leaf = parse_leaf(stored.leaf)
+        if leaf.label == SAID:
+            statement = parse_statement(leaf.body)
+            if statement.to is not None:
+                self._unreceipted.add(stored.index)
+        elif said is None or parse_heard(leaf.body).verdict != "taken":
+            return
+        else:
+            statement = parse_statement(said)
+        self._segments -= is_segment(statement)
+        if statement.kind == "refusal" or (statement.kind == "response" and statement.final):
+            self._is_answered = True
+
+
+def _found(log: WorkerLog, row: Row, looks: _Looks) -> _Found:
+    """Our leaves of a request. Those that the index names come first: of a unary call hardly more is looked at."""
+    found = _Found(row)
+    known = sorted({row[name] for name in ("said", "heard") if row[name] is not None})
+    for index in known:
+        found.take(log.at(index), is_known=True)
+    if not found.is_whole:
+        for stored in looks.through(log, _behind(log, known, row["ended_ms"])):
+            found.take(stored)
+            if found.is_whole:
+                break
+    return found
+
+
+def _behind(log: WorkerLog, known: list[int], ended_ms: int | None) -> Iterator[int]:
+    """Where more of a request may stand: behind what is known of it, newest first, and about the time of its end."""
+    seen = set(known)
+
+    def window(begin: int) -> Iterator[int]:
+        for index in range(begin, min(begin + _WINDOW, log.size)):
+            if index not in seen:
+                seen.add(index)
+                yield index
+
+    for begin in reversed(known):
+        yield from window(begin)
+    if known and ended_ms is not None:
+        yield from window(_place_at(log, known[0], ended_ms - _CLOCKS_APART_MS))
 
 
 def _place_at(log: WorkerLog, first: int, ms: int) -> int:
@@ -315,11 +381,12 @@ def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iter
 
 def _receipt(data: bytes, peer: str) -> log_pb2.ExchangeEntry:
     """The peer's record of what we said."""
+    record = ReceiptRecord.decode(data)
     return log_pb2.ExchangeEntry(
         log=peer,
-        index=int.from_bytes(data[8:16], "little"),
+        index=record.index,
         label="heard",
-        kind=parse_heard(data[48:]).verdict,
+        kind=parse_heard(record.body).verdict,
         from_peer=True,
     )
 

@@ -91,11 +91,11 @@ class WorkerLog:
             yield from some
 
     def at(self, index: int) -> StoredLeaf:
-        """One leaf with what lies beside it."""
+        """One leaf with what lies beside it, but for its body, which nobody here can decrypt."""
         with self._lock:
             if not 0 <= index < self._reader.size:
                 raise ExchangeError(Reason.NOT_FOUND, f"log {self.log_id} has no leaf {index} yet")
-            return self._reader.at(index)
+            return self._reader.at(index, with_body=False)
 
     def leaf_hash(self, index: int) -> bytes:
         """The leaf hash of one leaf."""

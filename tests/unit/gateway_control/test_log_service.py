@@ -1,6 +1,7 @@
 """Index, heads, proofs and searches over a log with real leaves."""
 
 import contextlib
+import os
 import secrets
 import threading
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ import grpc
 import pytest
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from core.clock import ManualClock
+from core.frames import encode_receipt
 from core.heads import ConfigurationMark, TreeHead, b64url, encode_head, head_header
 from core.leaves import (
     Genesis,
@@ -27,7 +30,7 @@ from core.statements import AgreementMark, Statement, encode_statement
 from gateway.channel import WorkerReport
 from gateway.control.index import Indexer
 from gateway.control.log_service import LogServicer
-from gateway.control.logbook import LogBook, Proof
+from gateway.control.logbook import LogBook, Proof, WorkerLog
 from gateway.layout import GatewayDirectory
 from gateway.succession import finish_succession
 from ledger.commit import Entry, GroupCommit
@@ -35,12 +38,14 @@ from ledger.index import ExchangeIndex, Filter
 from ledger.log import Log, create_log
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
+from ledger.vault import BodyVault
 from passerelle.gateway.v1 import log_pb2
 from tests.support.spoiled import spoil
 from tests.support.waiting import until
 
 EXCHANGE = "0192f1a0-0000-7000-8000-00000000000"
 PEER = "cd" * 32
+BODY = bytes(64 * 1024)
 
 
 def statement(kind: str, number: int, log: str, **fields: object) -> Statement:
@@ -86,24 +91,27 @@ class OneLog:
         genesis = Genesis(1, "BJ/GOV/PNS/gw1", 0, 1_795_000_000_000, secrets.token_hex(16), None)
         self.id = create_log(directory, genesis_leaf(genesis))
         self._log = Log.open(directory)
-        self._commit = GroupCommit(self._log, lambda run: run(), lambda error: None)
+        vault = BodyVault(root / "bodies", self.id, b"k" * 32, ManualClock())
+        self._commit = GroupCommit(self._log, lambda run: run(), lambda error: None, vault=vault)
         self.book = LogBook(GatewayDirectory(root), 1)
         self.index = ExchangeIndex(root / "index.sqlite")
         self.indexer = Indexer(self.book, self.index)
         self.servicer = LogServicer(self.book, self.index, self.indexer, self._gather, lambda context: None)
         self.requests: dict[int, str] = {}
 
-    def say(self, kind: str, number: int, **fields: object) -> None:
+    def say(self, kind: str, number: int, *, body: bytes | None = None, **fields: object) -> None:
         """Append a statement of ours; an answer or ending names the last request of its number."""
         if kind != "request" and fields.get("to", PEER) is not None:
             fields = {"request": self.requests[number]} | fields
         leaf = said_leaf(self.id, encode_statement(statement(kind, number, self.id, **fields)))
         hashed = leaf_hash(leaf)
-        self._commit.commit_now([Entry(leaf, hashed)])
+        self._commit.commit_now([Entry(leaf, hashed, (), body, "BJ/GOV/ANIP/RNPP")])
         if kind == "request" and not fields.get("sequence"):
             self.requests[number] = hashed.hex()
 
-    def hear(self, kind: str, number: int, verdict: str = "taken", **fields: object) -> None:
+    def hear(
+        self, kind: str, number: int, verdict: str = "taken", *, body: bytes | None = None, **fields: object
+    ) -> None:
         """Append what the peer said."""
         if kind != "request":
             fields = {"request": self.requests[number]} | fields
@@ -114,14 +122,13 @@ class OneLog:
         role: Role = "request" if kind == "request" else "response"
         heard = Heard(1, role, PEER, 100 + number, hashed, "ab" * 32, verdict, None)
         leaf = heard_leaf(self.id, heard)
-        self._commit.commit_now([Entry(leaf, leaf_hash(leaf), ((AttachmentKind.STATEMENT, data),))])
+        beside = ((AttachmentKind.STATEMENT, data),)
+        self._commit.commit_now([Entry(leaf, leaf_hash(leaf), beside, body, "BJ/GOV/ANIP/RNPP")])
 
     def receive_receipt(self, said: int, number: int) -> None:
         """Append something that has the peer's receipt beside it."""
         body = heard_leaf(PEER, Heard(1, "request", self.id, said, "ef" * 32, "ab" * 32, "taken", None))
-        receipt = (
-            said.to_bytes(8, "little") + (77).to_bytes(8, "little") + bytes(32) + body.split(b"\n", 2)[2]
-        )
+        receipt = encode_receipt(said, 77, bytes(32), body.split(b"\n", 2)[2])
         leaf = said_leaf(self.id, encode_statement(statement("request", number, self.id)))
         self._commit.commit_now([Entry(leaf, leaf_hash(leaf), ((AttachmentKind.RECEIPT, receipt),))])
 
@@ -326,6 +333,84 @@ def test_an_exchange_is_shown_from_both_sides(log: OneLog) -> None:
         ("said", "response", True, 101),
     ]
     assert [one.log for one in shown.entries] == [log.id, PEER, log.id, PEER]
+
+
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:
+    """The leaves that control reads from now on, by index, and how many bytes each read of a file brought."""
+    leaves: list[int] = []
+    sizes: list[int] = []
+    at, pread = WorkerLog.at, os.pread
+
+    def noted_at(log: WorkerLog, index: int) -> StoredLeaf:
+        leaves.append(index)
+        return at(log, index)
+
+    def noted_pread(fd: int, length: int, offset: int) -> bytes:
+        data = pread(fd, length, offset)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(WorkerLog, "at", noted_at)
+    monkeypatch.setattr(os, "pread", noted_pread)
+    return leaves, sizes
+
+
+@pytest.mark.parametrize("side", ["consumer", "provider"])
+def test_a_unary_call_is_read_to_its_end_and_its_receipts(
+    log: OneLog, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much was written since, and without what bodies hold."""
+    if side == "consumer":
+        log.say("request", 1, body=BODY)
+        log.hear("response", 1, status=0, body=BODY)
+    else:
+        log.hear("request", 1, body=BODY)
+        log.say("response", 1, status=0, body=BODY)
+    log.receive_receipt(1 if side == "consumer" else 2, 3)
+    for number in range(20):
+        log.say("request", 2, nonce=f"{number:032x}", body=BODY)
+    log.report()
+    leaves, sizes = looked_at(monkeypatch)
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert len(shown.entries) == 4
+    assert max(leaves) == 3
+    assert sum(sizes) < len(BODY)
+
+
+def test_bodies_of_others_are_passed_over(log: OneLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a call that is still open whole windows are looked at: leaves, not what lies encrypted beside them."""
+    log.say("request", 1, body=BODY)
+    for number in range(30):
+        log.say("request", 2, nonce=f"{number:032x}", body=BODY)
+    log.report()
+    leaves, sizes = looked_at(monkeypatch)
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert [(one.index, one.kind) for one in shown.entries] == [(1, "request")]
+    assert set(leaves) == set(range(1, 32))
+    assert sum(sizes) < len(leaves) * 4096
+
+
+def test_the_requests_of_one_exchange_share_what_is_looked_at(
+    log: OneLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that uses one id again and again makes nobody read more; each of its requests is still shown."""
+    monkeypatch.setattr("gateway.control.log_service._WINDOW", 10)
+    for number in range(1, 6):
+        log.hear("request", number, exchange=f"{EXCHANGE}1")
+        for other in range(20):
+            log.say("request", 9, nonce=f"{number:016x}{other:016x}")
+    log.report()
+    leaves, _ = looked_at(monkeypatch)
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    assert [one.index for one in shown.entries if not one.from_peer] == [1, 22, 43, 64, 85]
+    # Three windows for all, and of each request its own leaf: once to be found, once to be shown.
+    assert len(leaves) == 3 * 10 + 5 * 2
 
 
 @pytest.mark.parametrize("exchange_id", ["", "nonsense", f"{EXCHANGE}9"])

@@ -228,6 +228,9 @@ def test_who_follows_without_bodies_still_sees_damage_in_one(
     assert [one.body for one in bare] == [None] * 4
     assert [one.body_bytes for one in bare] == [one.body_bytes for one in whole]
     assert without.at(1) == whole.at(1)
+    left_out = whole.at(1, with_body=False)
+    assert (left_out.body, left_out.body_bytes) == (None, whole.at(1).body_bytes)
+    assert (left_out.leaf, left_out.attachments) == (whole.at(1).leaf, whole.at(1).attachments)
     assert vault.open(without.at(1).body or b"") == b"one"
     path = segments(directory)[-1]
     data = path.read_bytes()

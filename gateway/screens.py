@@ -85,7 +85,7 @@ def status_screen(status: status_pb2.GetStatusResponse, now_ms: int) -> Screen:
         lines.append(
             Text(f"À traiter (passerelle doctor) : {codes}", f"To attend to (passerelle doctor): {codes}")
         )
-    lines += stopped_lines(status)
+    lines += [*stopped_lines(status), *_damage_lines(status)]
     if status.registry.problem:
         problem = f"{status.registry.address} : {status.registry.problem}"
         lines.append(Text(f"Registre {problem}", f"Registry {problem}"))
@@ -98,6 +98,20 @@ def stopped_lines(status: status_pb2.GetStatusResponse) -> list[Text]:
         in_words(worker.state, worker.stopped.here, worker.stopped.there, worker.stopped.witness)
         for worker in status.workers
         if worker.HasField("stopped")
+    ]
+
+
+def _damage_lines(status: status_pb2.GetStatusResponse) -> list[Text]:
+    """Of each log that the index cannot read on: why, and what that ends."""
+    return [
+        Text(
+            f"Journal {worker.worker} abîmé ({worker.log_damage}) : l'index n'avance plus, « exchange show » et "
+            "preuves s'arrêtent devant ; les échanges continuent",
+            f"Log {worker.worker} is damaged ({worker.log_damage}): the index goes no further, 'exchange show' and "
+            "proofs end before it; exchanges go on",
+        )
+        for worker in status.workers
+        if worker.log_damage
     ]
 
 
@@ -138,7 +152,7 @@ def log_screen(status: status_pb2.GetStatusResponse, heads: Sequence[log_pb2.Sig
         Text("libre (Go)", "free (GB)"),
     )
     lines = [_from_files(status)] if GATEWAY_DOWN in status.faults else []
-    lines += stopped_lines(status)
+    lines += [*stopped_lines(status), *_damage_lines(status)]
     return Screen([*lines, *_forecast(status)], [Table(Text("Journaux", "Logs"), header, rows)])
 
 

@@ -19,7 +19,7 @@ import structlog
 from core.language import Language
 from gateway.control.metrics import render_metrics
 from gateway.control.page import STYLE, render_page
-from gateway.control.state import GatewayState, worker_faults
+from gateway.control.state import GatewayState
 from gateway.settings import HostPort, is_loopback
 from rpc.ports import require_free
 
@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             "faults": state.faults,
             "unauthenticated_routes": state.unauthenticated_routes,
             "workers": [
-                {"worker": one.number, "state": one.state, "faults": worker_faults(one)}
+                {"worker": one.number, "state": one.state, "faults": state.faults_of(one)}
                 for one in state.workers
             ],
         }

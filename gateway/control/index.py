@@ -2,18 +2,20 @@
 
 The index can be rebuilt from the segments at any time, and is when SQLite calls it malformed. When it cannot be
 written, a segment cannot be read, or whatever else goes wrong, the exchanges go on; the fault is an event, and the
-index tries again.
+index tries again. Damage in one log ends what is known of that log, and of no other.
 """
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain, dropwhile, islice
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.reasons import ExchangeError
+from core.reasons import ExchangeError, Reason
 from gateway.channel import WorkerReport
 from gateway.control.logbook import LogBook, WorkerLog
 from ledger.index import ExchangeIndex
@@ -27,6 +29,17 @@ _BATCH = 4096
 # more than ``ledger.log.KEPT_CACHED_BYTES`` behind is read from the disk again, which begins above 40 MB a second.
 _GATHER_S = 0.2
 _RETRY_S = 5.0
+# Of a damaged log, each time after twice as long: all of the segment that is left is read for it.
+_DAMAGED_RETRY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Damage:
+    """Why a log cannot be read on, and when that is tried again: somebody may put the file back."""
+
+    why: str
+    retry_at: float
+    waited_s: float
 
 
 class Indexer:
@@ -43,6 +56,7 @@ class Indexer:
         self._durable: dict[int, tuple[str, int]] = {}
         self._indexed: dict[str, int] = {}
         self._read_out: set[str] = set()
+        self._damage: dict[WorkerLog, _Damage] = {}
         self._work = threading.Event()
         self._stopping = threading.Event()
         self._not_before = 0.0
@@ -52,6 +66,12 @@ class Indexer:
     def indexed(self) -> dict[str, int]:
         """Leaves that the index has taken in, by log id."""
         return dict(self._indexed)
+
+    @property
+    def damage(self) -> dict[int, str]:
+        """Why a log cannot be read on, and where, by its worker; nothing behind it is known to the index."""
+        found = dict(self._damage)
+        return {log.worker: found[log].why for log in self._book.logs if log in found}
 
     def start(self) -> None:
         """Begin to follow."""
@@ -76,24 +96,27 @@ class Indexer:
     def catch_up(self) -> None:
         """Take in everything that was reported.
 
+        What is damaged is told by ``damage``.
+
         Raises:
-            ExchangeError: A log cannot be read.
+            ExchangeError: What a log holds cannot be taken in.
             SQLAlchemyError: The index cannot be written.
         """
         if self._index.is_malformed:
             # Forgotten first: at no moment is more said to be indexed than the file holds.
             self._indexed.clear()
             self._read_out.clear()
+            self._damage.clear()
             self._index.renew()
             _log.warning("index_built_anew", reason="malformed")
         for log in self._book.closed:
             self._follow_closed(log)
         for worker, (_, sequence) in list(self._durable.items()):
-            self._follow(self._book.logs[worker], sequence)
+            self._follow_written(self._book.logs[worker], sequence)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._work.wait()
+            self._work.wait(_RETRY_S if self._damage else None)
             self._stopping.wait(max(0.0, self._not_before - time.monotonic()))
             self._work.clear()
             self._not_before = time.monotonic() + _GATHER_S
@@ -116,10 +139,30 @@ class Indexer:
             return
         try:
             self._follow(log, None)
-        except ExchangeError as error:
+        except (ExchangeError, OSError) as error:
+            if isinstance(error, OSError) and not _is_damage(error):
+                raise
             _log.warning("closed_log_not_read_on", log=log.log_id, error=str(error))
         if log.log_id and not self._stopping.is_set():
             self._read_out.add(log.log_id)
+
+    def _follow_written(self, log: WorkerLog, sequence: int) -> None:
+        """Damage ends it: a worker that started from a checkpoint goes on, and needs nothing of what it covers."""
+        known = self._damage.get(log)
+        if known is not None and time.monotonic() < known.retry_at:
+            return
+        try:
+            self._follow(log, sequence)
+        except (ExchangeError, OSError) as error:
+            if not _is_damage(error):
+                raise
+            wait_s = min(2 * known.waited_s, _DAMAGED_RETRY_S) if known is not None else _RETRY_S
+            self._damage[log] = _Damage(str(error), time.monotonic() + wait_s, wait_s)
+            if known is None:
+                _log.error("log_not_read_on", worker=log.worker, log=log.log_id, error=str(error))
+        else:
+            if self._damage.pop(log, None) is not None:
+                _log.info("log_read_on", worker=log.worker, log=log.log_id)
 
     def _follow(self, log: WorkerLog, sequence: int | None) -> None:
         # First what was read before and could not be written then.
@@ -138,3 +181,8 @@ class Indexer:
         if log.log_id not in self._indexed:
             self._indexed[log.log_id] = self._index.size(log.log_id)
         return self._indexed[log.log_id]
+
+
+def _is_damage(error: ExchangeError | OSError) -> bool:
+    """Whether the log is to blame: a record that is none, or a disk that cannot read one."""
+    return error.errno == errno.EIO if isinstance(error, OSError) else error.reason is Reason.LOG_DAMAGED

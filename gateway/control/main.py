@@ -228,6 +228,7 @@ class Control:
                 adapter_state(one.subsystem, one.address, workers) for one in self.settings.adapter
             ),
             indexed=self._indexer.indexed,
+            log_damage=self._indexer.damage,
             days_left=self._growth.days_left(
                 now,
                 [one.report.free_bytes for one in workers if one.report is not None],

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.control.state import GatewayState, worker_faults
+from gateway.control.state import GatewayState
 from gateway.control.supervisor import WorkerState
 
 _REPORTED = (
@@ -101,7 +101,7 @@ class _GatewayCollector(Collector):
             labels=["worker", "code"],
         )
         for worker in workers:
-            for code in worker_faults(worker):
+            for code in self._state.faults_of(worker):
                 faults.add_metric([str(worker.number), code], 1)
             restarts.add_metric([str(worker.number)], worker.restarts)
             for event, count in sorted((worker.report.counters if worker.report else {}).items()):

@@ -15,7 +15,6 @@ from gateway.control.state import (
     Freshness,
     GatewayState,
     shown_state,
-    worker_faults,
 )
 from gateway.stopped import in_words
 from rpc.figures import utc_time
@@ -210,7 +209,7 @@ def _workers(state: GatewayState, language: Language) -> str:
                 str(worker.pid or "–"),
                 *values,
                 str(worker.restarts),
-                ", ".join(worker_faults(worker)) or "–",
+                ", ".join(state.faults_of(worker)) or "–",
             )
         )
     return _table(header, rows, language) + _forecast(state.days_left, language)

@@ -23,7 +23,6 @@ from gateway.control.state import (
     LeftOut,
     adapter_part,
     peer_part,
-    worker_faults,
     worker_part,
 )
 from gateway.control.supervisor import WorkerState
@@ -206,7 +205,7 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
         restarts=worker.restarts,
         state=worker.state,
         since=_since(state, worker_part(worker.number)),
-        faults=worker_faults(worker),
+        faults=state.faults_of(worker),
     )
     failure = worker.write_failure
     if failure is not None:
@@ -215,6 +214,7 @@ def _worker(worker: WorkerState, state: GatewayState) -> status_pb2.WorkerStatus
     failed = worker.failed_start
     if failed is not None:
         status.failed_start.CopyFrom(status_pb2.FailedStart(reason=failed.reason, why=failed.why))
+    status.log_damage = state.log_damage.get(worker.number, "")
     report = worker.report
     if report is not None:
         status.log = report.log

@@ -154,12 +154,13 @@ class GatewayState:
         registry: The registry.
         workers: In order of number.
         adapters: In the order of the settings.
-        routes: The same.
         indexed: Entries that the index has read, by log id.
         days_left: Days until the disk of the log reaches its reserve; ``None`` if nothing is foreseen.
         low_days: Fewer than these need attention.
         since: Since when each part is as it is, by ``worker_part``, ``peer_part`` …
         refused: Calls refused for want of an adapter, as ``since`` counts them.
+        routes: Fixed routes, in the order of the settings.
+        log_damage: Why the index cannot read a log on, by number of its worker.
     """
 
     gateway: str
@@ -176,6 +177,7 @@ class GatewayState:
     since: Mapping[str, Since] = field(default_factory=dict)
     refused: int = 0
     routes: tuple[RouteState, ...] = ()
+    log_damage: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -210,13 +212,19 @@ class GatewayState:
         """Names of the routes that ask nobody who calls: decided, no fault, and to be seen by whoever looks."""
         return tuple(route.name for route in self.routes if route.is_unauthenticated)
 
+    def faults_of(self, worker: WorkerState) -> tuple[str, ...]:
+        """Codes of what needs attention at one worker, each once, most severe first."""
+        # The worker may go on: it has no need of what a checkpoint covers.
+        damage = (Reason.LOG_DAMAGED,) if worker.number in self.log_damage else ()
+        return tuple(dict.fromkeys(map(str, (*_faults_of(worker), *damage))))
+
     def _faults(self) -> Iterator[str]:
         if self.configuration is None:
             yield Reason.CONFIG_MISSING
         elif self.freshness is Freshness.EXPIRED:
             yield Reason.CONFIG_EXPIRED
         for worker in self.workers:
-            yield from worker_faults(worker)
+            yield from self.faults_of(worker)
         for adapter in self.adapters:
             if adapter.state in ("down", "silent"):
                 yield Reason.ADAPTER_DOWN
@@ -255,11 +263,6 @@ def unreached_members(peers: Iterable[PeerState]) -> set[str]:
         for member, states in members.items()
         if Reason.PEER_UNREACHABLE in states and "open" not in states
     }
-
-
-def worker_faults(worker: WorkerState) -> tuple[str, ...]:
-    """Codes of what needs attention at one worker, each once, most severe first."""
-    return tuple(dict.fromkeys(map(str, _faults_of(worker))))
 
 
 def _faults_of(worker: WorkerState) -> Iterator[str]:

@@ -260,7 +260,12 @@ def _damage(case: Case, log: LogOnDisk) -> Iterator[Finding]:
             keep,
             {"worker": log.worker},
         )
+    elif told := _told_by_index(case, log.worker):
+        yield _damage_of_old(case, log.worker, told, is_read=False)
     elif damage := seen.damage or older_damage(where, within_s=_OLDER_S):
+        if _is_ready(case, log.worker):
+            yield _damage_of_old(case, log.worker, damage, is_read=True)
+            return
         yield Finding(
             "LOG_DAMAGED",
             Level.FAULT,
@@ -292,11 +297,64 @@ def _told_by_worker(case: Case, worker: int) -> str:
     return ""
 
 
+def _told_by_index(case: Case, worker: int) -> str:
+    """What the index cannot read, if the worker could: it reads every segment, a worker those behind its checkpoint."""
+    if not case.is_live or case.status is None or _told_by_worker(case, worker):
+        return ""
+    return next((one.log_damage for one in case.status.workers if one.worker == worker), "")
+
+
+def _damage_of_old(case: Case, worker: int, damage: str, *, is_read: bool) -> Finding:
+    """Damage that a worker passes over; ``is_read``: the index is past it, until control starts again."""
+    where, root = case.directory.log(worker), case.directory.root
+    ends = Text(
+        "l'index n'avance plus, « passerelle exchange show » et les preuves s'arrêtent devant",
+        "the index goes no further, 'passerelle exchange show' and proofs end before it",
+    )
+    if is_read:
+        ends = Text(
+            "à la relance l'index n'avancera plus, « passerelle exchange show » et les preuves s'arrêteront devant",
+            "after the next start the index will go no further, 'passerelle exchange show' and proofs will end before it",
+        )
+    return Finding(
+        "LOG_DAMAGED",
+        Level.FAULT,
+        Text(
+            f"{where} est abîmé ({damage}) : le worker {worker} l'a ouvert et continue sans ; {ends.fr}",
+            f"{where} is damaged ({damage}): worker {worker} opened it and goes on without; {ends.en}",
+        ),
+        Text(
+            f"`passerelle audit verify-log {root}` dit la place ; remettre ce segment, et lui seul, d'une sauvegarde "
+            "(docs/operations/recovery.md, § 5). Ne rien réparer à la main, ne pas effacer l'index",
+            f"`passerelle audit verify-log {root}` tells the place; put this segment, and no other, back from a backup "
+            "(docs/operations/recovery.md, section 5). Repair nothing by hand, do not remove the index",
+        ),
+        {"worker": worker, "damage": damage},
+    )
+
+
 def check_index(case: Case) -> Iterator[Finding]:
     """How far the index of a running gateway is behind."""
     if not case.is_live or case.status is None:
         return
     behind = sum(max(0, one.size - one.indexed_size) for one in case.status.workers)
+    damaged = [one for one in case.status.workers if one.log_damage]
+    if damaged:
+        numbers = ", ".join(str(one.worker) for one in damaged)
+        yield Finding(
+            "INDEX_BEHIND",
+            Level.WARNING,
+            Text(
+                f"L'index n'avance plus, journal {numbers} abîmé : {number(behind).fr} feuilles n'y sont pas",
+                f"The index goes no further, log {numbers} is damaged: {number(behind).en} leaves are not in it",
+            ),
+            Text(
+                "`passerelle doctor LOG_DAMAGED` dit quoi remettre ; effacé, l'index perdrait ce qui est derrière",
+                "`passerelle doctor LOG_DAMAGED` tells what to put back; removed, the index would lose what lies behind",
+            ),
+            {"behind": behind},
+        )
+        return
     if behind <= _INDEX_BEHIND:
         yield good("INDEX_BEHIND", "l'index suit le journal", "the index follows the log", behind=behind)
         return

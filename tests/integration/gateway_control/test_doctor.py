@@ -990,6 +990,29 @@ def test_an_index_that_is_behind_is_a_warning(patient: Patient) -> None:
     assert int(str(found.values["behind"])) >= 49_999
 
 
+def test_damage_that_a_worker_passes_over_is_told_by_the_index(patient: Patient) -> None:
+    """A checkpoint covers it: the worker serves, the index ends there, and to build it anew would not help."""
+    where = patient.directory.log(0)
+    for _ in range(2):
+        _append_notes(where, 3)
+    damaged = segments(where)[-2]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:120] + bytes([whole[120] ^ 1]) + whole[121:])
+    log = patient.made.logs[0].id
+    control = patient.run(command=speaking(size=50_000, sequence=10_000, log=log))
+    until(lambda: bool(control.state().log_damage))
+
+    found, behind = patient.fault("LOG_DAMAGED"), patient.fault("INDEX_BEHIND", Level.WARNING)
+
+    assert "LOG_DAMAGED" in control.state().faults
+    assert damaged.name in found.text.fr
+    assert "worker 0 opened it and goes on without" in found.text.en
+    assert "passerelle audit verify-log" in remedy(found).fr
+    assert "recovery.md" in remedy(found).en
+    assert "goes no further, log 0 is damaged" in behind.text.en
+    assert "rm " not in remedy(behind).en
+
+
 def test_workers_that_outlive_control_are_seen(patient: Patient) -> None:
     """Control is dead; whether exchanges go on depends on them."""
     code = "import time; time.sleep(60)"

@@ -35,7 +35,7 @@ from gateway.layout import GatewayDirectory
 from gateway.succession import finish_succession
 from ledger.commit import Entry, GroupCommit
 from ledger.index import ExchangeIndex, Filter
-from ledger.log import Log, create_log
+from ledger.log import Log, create_log, segments
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
 from ledger.vault import BodyVault
@@ -87,17 +87,28 @@ class OneLog:
     """A gateway's log, written as its worker writes it, and what control makes of it."""
 
     def __init__(self, root: Path) -> None:
-        directory = root / "log" / "0"
+        self._root = root
         genesis = Genesis(1, "BJ/GOV/PNS/gw1", 0, 1_795_000_000_000, secrets.token_hex(16), None)
-        self.id = create_log(directory, genesis_leaf(genesis))
-        self._log = Log.open(directory)
-        vault = BodyVault(root / "bodies", self.id, b"k" * 32, ManualClock())
-        self._commit = GroupCommit(self._log, lambda run: run(), lambda error: None, vault=vault)
+        self.id = create_log(root / "log" / "0", genesis_leaf(genesis))
+        self._open()
         self.book = LogBook(GatewayDirectory(root), 1)
         self.index = ExchangeIndex(root / "index.sqlite")
         self.indexer = Indexer(self.book, self.index)
         self.servicer = LogServicer(self.book, self.index, self.indexer, self._gather, lambda context: None)
         self.requests: dict[int, str] = {}
+
+    def _open(self) -> None:
+        self._log = Log.open(self._root / "log" / "0")
+        vault = BodyVault(self._root / "bodies", self.id, b"k" * 32, ManualClock())
+        self._commit = GroupCommit(self._log, lambda run: run(), lambda error: None, vault=vault)
+
+    def open_again(self) -> Path:
+        """As a worker that is started again: what comes now goes into a segment of its own. Returns the one before."""
+        written = segments(self._root / "log" / "0")[-1]
+        self._commit.close()
+        self._log.close()
+        self._open()
+        return written
 
     def say(self, kind: str, number: int, *, body: bytes | None = None, **fields: object) -> None:
         """Append a statement of ours; an answer or ending names the last request of its number."""
@@ -664,6 +675,39 @@ def test_a_closed_log_that_could_not_be_indexed_is_indexed_later(
 
     assert log.indexer.indexed == {before: 3, successor: 1}
     assert len(log.search().exchanges) == 2
+
+
+def test_damage_in_an_old_segment_is_told_and_ends_what_is_known_of_that_log(
+    log: OneLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker goes on, and so does every other log; once the segment is put back, so does the index."""
+    monkeypatch.setattr("gateway.control.index._RETRY_S", 0.0)
+    genesis = Genesis(1, "BJ/GOV/PNS/gw1", 1, 1_795_000_000_000, secrets.token_hex(16), None)
+    other = create_log(tmp_path / "log" / "1", genesis_leaf(genesis))
+    log.say("request", 1)
+    log.say("request", 2)
+    old = log.open_again()
+    log.say("request", 3)
+    whole = old.read_bytes()
+    old.write_bytes(whole.replace(b"ACT-1", b"ACT-X"))
+    book = LogBook(GatewayDirectory(tmp_path), 2)
+    indexer = Indexer(book, log.index)
+    for worker, name in enumerate((log.id, other)):
+        indexer.on_report(worker, WorkerReport(state="ready", log=name, sequence=10_000))
+
+    indexer.catch_up()
+    told, known = indexer.damage, log.index.search(Filter())
+    with pytest.raises(ExchangeError, match="no leaf"):
+        book.logs[0].at(3)
+    old.write_bytes(whole)
+    indexer.catch_up()
+
+    assert list(told) == [0]
+    assert told[0].startswith(f"{old.name} is damaged at byte")
+    assert known == []
+    assert indexer.damage == {}
+    assert indexer.indexed == {log.id: 4, other: 1}
+    assert numbers(log.search()) == [3, 2, 1]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])

@@ -206,6 +206,7 @@ def test_a_worker_whose_log_is_not_registered_waits_on_the_page(pages: StatusPag
         ({"workers": (WORKER, replace(WORKER, number=1, silent_s=6.0))}, "WORKER_SILENT"),
         ({"workers": (replace(WORKER, is_failing=True),)}, "WORKER_DOWN"),
         ({"days_left": 22.9, "low_days": 23}, "DISK_LOW"),
+        ({"log_damage": {0: "0.seg is damaged at byte 120"}}, "LOG_DAMAGED"),
         (
             {"workers": (replace(WORKER, report=WorkerReport(state="ready", faults=("DISK_LOW",))),)},
             "DISK_LOW",

@@ -88,6 +88,16 @@ def test_the_status_screen_tells_what_to_attend_to() -> None:
     assert "BJ/GOV/ANIP/RNPP | 127.0.0.1:9101 | down" in english
 
 
+def test_the_screens_tell_what_damage_in_a_log_ends() -> None:
+    """In status and log status: searches and proofs, not exchanges."""
+    found = status()
+    found.workers[0].log_damage = "0.seg is damaged at byte 120"
+
+    for screen in (status_screen(found, NOW), log_screen(found, [])):
+        assert "Journal 0 abîmé (0.seg is damaged at byte 120) : l'index n'avance plus" in text(screen, "fr")
+        assert "proofs end before it; exchanges go on" in text(screen, "en")
+
+
 def test_the_status_screen_shows_who_is_not_asked() -> None:
     """Each route, and whether its callers are authenticated."""
     found = status()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"passerelle/gateway/v1/status.proto\x12\x15passerelle.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xb2\x04\n\x11GetStatusResponse\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.passerelle.gateway.v1.State\x12\x0e\n\x06\x66\x61ults\x18\x03 \x03(\t\x12\x41\n\rconfiguration\x18\x04 \x01(\x0b\x32*.passerelle.gateway.v1.ConfigurationStatus\x12\x34\n\x07workers\x18\x05 \x03(\x0b\x32#.passerelle.gateway.v1.WorkerStatus\x12\x30\n\x05peers\x18\x06 \x03(\x0b\x32!.passerelle.gateway.v1.PeerStatus\x12\x36\n\x08\x61\x64\x61pters\x18\x07 \x03(\x0b\x32$.passerelle.gateway.v1.AdapterStatus\x12\x37\n\x08registry\x18\x08 \x01(\x0b\x32%.passerelle.gateway.v1.RegistryStatus\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tdays_left\x18\n \x01(\x01H\x00\x88\x01\x01\x12)\n\x05\x61s_of\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x06routes\x18\x0c \x03(\x0b\x32\".passerelle.gateway.v1.RouteStatusB\x0c\n\n_days_left\"\x8e\x02\n\x13\x43onfigurationStatus\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12.\n\nfetched_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\tfreshness\x18\x05 \x01(\x0e\x32 .passerelle.gateway.v1.Freshness\x12\x0f\n\x07members\x18\x06 \x01(\r\x12\x30\n\x08left_out\x18\x07 \x03(\x0b\x32\x1e.passerelle.gateway.v1.LeftOut\"4\n\x07LeftOut\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\xd6\x04\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08restarts\x18\x04 \x01(\r\x12\x0b\n\x03log\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x13\n\x0bsigned_size\x18\x07 \x01(\x04\x12\x11\n\tin_flight\x18\x08 \x01(\r\x12\x12\n\nfree_bytes\x18\t \x01(\x04\x12\x14\n\x0cindexed_size\x18\n \x01(\x04\x12\x10\n\x08in_doubt\x18\x0b \x01(\r\x12\x43\n\x08\x63ounters\x18\x0c \x03(\x0b\x32\x31.passerelle.gateway.v1.WorkerStatus.CountersEntry\x12\x1d\n\x15\x63onfiguration_version\x18\r \x01(\x04\x12\x0f\n\x07in_step\x18\x0e \x01(\x08\x12)\n\x05since\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\rwrite_failure\x18\x10 \x01(\x0b\x32#.passerelle.gateway.v1.WriteFailure\x12\x32\n\x07stopped\x18\x14 \x01(\x0b\x32!.passerelle.gateway.v1.StoppedLog\x12\x38\n\x0c\x66\x61iled_start\x18\x15 \x01(\x0b\x32\".passerelle.gateway.v1.FailedStart\x12\x0e\n\x06\x66\x61ults\x18\x16 \x03(\t\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"*\n\x0b\x46\x61iledStart\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"V\n\x0cWriteFailure\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x0f\n\x07segment\x18\x03 \x01(\t\":\n\nStoppedLog\x12\x0c\n\x04here\x18\x01 \x01(\x04\x12\r\n\x05there\x18\x02 \x01(\x04\x12\x0f\n\x07witness\x18\x03 \x01(\t\"\xb0\x01\n\nPeerStatus\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\r\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12)\n\x05since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rclock_ahead_s\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_clock_ahead_s\"\x92\x01\n\rAdapterStatus\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refused\x18\x05 \x01(\x04\x12\x12\n\nunanswered\x18\x06 \x01(\x04\"E\n\x0bRouteStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x17\n\x0funauthenticated\x18\x03 \x01(\x08\"\x80\x01\n\x0eRegistryStatus\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x19\n\x17GetConfigurationRequest\"^\n\x18GetConfigurationResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x30\n\x08left_out\x18\x02 \x03(\x0b\x32\x1e.passerelle.gateway.v1.LeftOut*h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_WAITING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_DEGRADED\x10\x03\x12\x10\n\x0cSTATE_CLOSED\x10\x04*g\n\tFreshness\x12\x19\n\x15\x46RESHNESS_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46RESHNESS_FRESH\x10\x01\x12\x13\n\x0f\x46RESHNESS_STALE\x10\x02\x12\x15\n\x11\x46RESHNESS_EXPIRED\x10\x03\x32\xe4\x01\n\rStatusService\x12^\n\tGetStatus\x12\'.passerelle.gateway.v1.GetStatusRequest\x1a(.passerelle.gateway.v1.GetStatusResponse\x12s\n\x10GetConfiguration\x12..passerelle.gateway.v1.GetConfigurationRequest\x1a/.passerelle.gateway.v1.GetConfigurationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"passerelle/gateway/v1/status.proto\x12\x15passerelle.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x12\n\x10GetStatusRequest\"\xb2\x04\n\x11GetStatusResponse\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.passerelle.gateway.v1.State\x12\x0e\n\x06\x66\x61ults\x18\x03 \x03(\t\x12\x41\n\rconfiguration\x18\x04 \x01(\x0b\x32*.passerelle.gateway.v1.ConfigurationStatus\x12\x34\n\x07workers\x18\x05 \x03(\x0b\x32#.passerelle.gateway.v1.WorkerStatus\x12\x30\n\x05peers\x18\x06 \x03(\x0b\x32!.passerelle.gateway.v1.PeerStatus\x12\x36\n\x08\x61\x64\x61pters\x18\x07 \x03(\x0b\x32$.passerelle.gateway.v1.AdapterStatus\x12\x37\n\x08registry\x18\x08 \x01(\x0b\x32%.passerelle.gateway.v1.RegistryStatus\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\tdays_left\x18\n \x01(\x01H\x00\x88\x01\x01\x12)\n\x05\x61s_of\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x06routes\x18\x0c \x03(\x0b\x32\".passerelle.gateway.v1.RouteStatusB\x0c\n\n_days_left\"\x8e\x02\n\x13\x43onfigurationStatus\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12.\n\nfetched_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\tfreshness\x18\x05 \x01(\x0e\x32 .passerelle.gateway.v1.Freshness\x12\x0f\n\x07members\x18\x06 \x01(\r\x12\x30\n\x08left_out\x18\x07 \x03(\x0b\x32\x1e.passerelle.gateway.v1.LeftOut\"4\n\x07LeftOut\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x0c\n\x04part\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\"\xea\x04\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\r\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08restarts\x18\x04 \x01(\r\x12\x0b\n\x03log\x18\x05 \x01(\t\x12\x0c\n\x04size\x18\x06 \x01(\x04\x12\x13\n\x0bsigned_size\x18\x07 \x01(\x04\x12\x11\n\tin_flight\x18\x08 \x01(\r\x12\x12\n\nfree_bytes\x18\t \x01(\x04\x12\x14\n\x0cindexed_size\x18\n \x01(\x04\x12\x10\n\x08in_doubt\x18\x0b \x01(\r\x12\x43\n\x08\x63ounters\x18\x0c \x03(\x0b\x32\x31.passerelle.gateway.v1.WorkerStatus.CountersEntry\x12\x1d\n\x15\x63onfiguration_version\x18\r \x01(\x04\x12\x0f\n\x07in_step\x18\x0e \x01(\x08\x12)\n\x05since\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\rwrite_failure\x18\x10 \x01(\x0b\x32#.passerelle.gateway.v1.WriteFailure\x12\x32\n\x07stopped\x18\x14 \x01(\x0b\x32!.passerelle.gateway.v1.StoppedLog\x12\x38\n\x0c\x66\x61iled_start\x18\x15 \x01(\x0b\x32\".passerelle.gateway.v1.FailedStart\x12\x0e\n\x06\x66\x61ults\x18\x16 \x03(\t\x12\x12\n\nlog_damage\x18\x17 \x01(\t\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"*\n\x0b\x46\x61iledStart\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"V\n\x0cWriteFailure\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x02 \x01(\t\x12\x0f\n\x07segment\x18\x03 \x01(\t\":\n\nStoppedLog\x12\x0c\n\x04here\x18\x01 \x01(\x04\x12\r\n\x05there\x18\x02 \x01(\x04\x12\x0f\n\x07witness\x18\x03 \x01(\t\"\xb0\x01\n\nPeerStatus\x12\x0f\n\x07gateway\x18\x01 \x01(\t\x12\x0b\n\x03log\x18\x02 \x01(\t\x12\x0e\n\x06worker\x18\x03 \x01(\r\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0c\n\x04size\x18\x05 \x01(\x04\x12)\n\x05since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\rclock_ahead_s\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_clock_ahead_s\"\x92\x01\n\rAdapterStatus\x12\x11\n\tsubsystem\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refused\x18\x05 \x01(\x04\x12\x12\n\nunanswered\x18\x06 \x01(\x04\"E\n\x0bRouteStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x17\n\x0funauthenticated\x18\x03 \x01(\x08\"\x80\x01\n\x0eRegistryStatus\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x11\n\treachable\x18\x02 \x01(\x08\x12\x0f\n\x07problem\x18\x03 \x01(\t\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x19\n\x17GetConfigurationRequest\"^\n\x18GetConfigurationResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x30\n\x08left_out\x18\x02 \x03(\x0b\x32\x1e.passerelle.gateway.v1.LeftOut*h\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_WAITING\x10\x01\x12\x0f\n\x0bSTATE_READY\x10\x02\x12\x12\n\x0eSTATE_DEGRADED\x10\x03\x12\x10\n\x0cSTATE_CLOSED\x10\x04*g\n\tFreshness\x12\x19\n\x15\x46RESHNESS_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46RESHNESS_FRESH\x10\x01\x12\x13\n\x0f\x46RESHNESS_STALE\x10\x02\x12\x15\n\x11\x46RESHNESS_EXPIRED\x10\x03\x32\xe4\x01\n\rStatusService\x12^\n\tGetStatus\x12\'.passerelle.gateway.v1.GetStatusRequest\x1a(.passerelle.gateway.v1.GetStatusResponse\x12s\n\x10GetConfiguration\x12..passerelle.gateway.v1.GetConfigurationRequest\x1a/.passerelle.gateway.v1.GetConfigurationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKERSTATUS_COUNTERSENTRY']._loaded_options = None
   _globals['_WORKERSTATUS_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_STATE']._serialized_start=2452
-  _globals['_STATE']._serialized_end=2556
-  _globals['_FRESHNESS']._serialized_start=2558
-  _globals['_FRESHNESS']._serialized_end=2661
+  _globals['_STATE']._serialized_start=2472
+  _globals['_STATE']._serialized_end=2576
+  _globals['_FRESHNESS']._serialized_start=2578
+  _globals['_FRESHNESS']._serialized_end=2681
   _globals['_GETSTATUSREQUEST']._serialized_start=94
   _globals['_GETSTATUSREQUEST']._serialized_end=112
   _globals['_GETSTATUSRESPONSE']._serialized_start=115
@@ -47,27 +47,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEFTOUT']._serialized_start=952
   _globals['_LEFTOUT']._serialized_end=1004
   _globals['_WORKERSTATUS']._serialized_start=1007
-  _globals['_WORKERSTATUS']._serialized_end=1605
-  _globals['_WORKERSTATUS_COUNTERSENTRY']._serialized_start=1558
-  _globals['_WORKERSTATUS_COUNTERSENTRY']._serialized_end=1605
-  _globals['_FAILEDSTART']._serialized_start=1607
-  _globals['_FAILEDSTART']._serialized_end=1649
-  _globals['_WRITEFAILURE']._serialized_start=1651
-  _globals['_WRITEFAILURE']._serialized_end=1737
-  _globals['_STOPPEDLOG']._serialized_start=1739
-  _globals['_STOPPEDLOG']._serialized_end=1797
-  _globals['_PEERSTATUS']._serialized_start=1800
-  _globals['_PEERSTATUS']._serialized_end=1976
-  _globals['_ADAPTERSTATUS']._serialized_start=1979
-  _globals['_ADAPTERSTATUS']._serialized_end=2125
-  _globals['_ROUTESTATUS']._serialized_start=2127
-  _globals['_ROUTESTATUS']._serialized_end=2196
-  _globals['_REGISTRYSTATUS']._serialized_start=2199
-  _globals['_REGISTRYSTATUS']._serialized_end=2327
-  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=2329
-  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=2354
-  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=2356
-  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=2450
-  _globals['_STATUSSERVICE']._serialized_start=2664
-  _globals['_STATUSSERVICE']._serialized_end=2892
+  _globals['_WORKERSTATUS']._serialized_end=1625
+  _globals['_WORKERSTATUS_COUNTERSENTRY']._serialized_start=1578
+  _globals['_WORKERSTATUS_COUNTERSENTRY']._serialized_end=1625
+  _globals['_FAILEDSTART']._serialized_start=1627
+  _globals['_FAILEDSTART']._serialized_end=1669
+  _globals['_WRITEFAILURE']._serialized_start=1671
+  _globals['_WRITEFAILURE']._serialized_end=1757
+  _globals['_STOPPEDLOG']._serialized_start=1759
+  _globals['_STOPPEDLOG']._serialized_end=1817
+  _globals['_PEERSTATUS']._serialized_start=1820
+  _globals['_PEERSTATUS']._serialized_end=1996
+  _globals['_ADAPTERSTATUS']._serialized_start=1999
+  _globals['_ADAPTERSTATUS']._serialized_end=2145
+  _globals['_ROUTESTATUS']._serialized_start=2147
+  _globals['_ROUTESTATUS']._serialized_end=2216
+  _globals['_REGISTRYSTATUS']._serialized_start=2219
+  _globals['_REGISTRYSTATUS']._serialized_end=2347
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=2349
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=2374
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=2376
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=2470
+  _globals['_STATUSSERVICE']._serialized_start=2684
+  _globals['_STATUSSERVICE']._serialized_end=2912
 # @@protoc_insertion_point(module_scope)

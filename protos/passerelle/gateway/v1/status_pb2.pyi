@@ -314,6 +314,7 @@ class WorkerStatus(_message.Message):
     STOPPED_FIELD_NUMBER: _builtins.int
     FAILED_START_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
+    LOG_DAMAGE_FIELD_NUMBER: _builtins.int
     worker: _builtins.int
     """Number, from 0."""
     pid: _builtins.int
@@ -340,6 +341,10 @@ class WorkerStatus(_message.Message):
     """Version of the configuration that the worker uses."""
     in_step: _builtins.bool
     """It has reported since it was last handed a configuration, or other pinned programs: it goes by them."""
+    log_damage: _builtins.str
+    """Why the index cannot read this log on, and where: a segment is damaged, which the worker may not need any more. Empty while
+    nothing is known of that. Searches end at `indexed_size`, `exchange show` and proofs before the damage; exchanges go on.
+    """
     @_builtins.property
     def counters(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Counters since the worker started, by name."""
@@ -386,10 +391,11 @@ class WorkerStatus(_message.Message):
         stopped: Global___StoppedLog | None = ...,
         failed_start: Global___FailedStart | None = ...,
         faults: _abc.Iterable[_builtins.str] | None = ...,
+        log_damage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failed_start", b"failed_start", "since", b"since", "stopped", b"stopped", "write_failure", b"write_failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "failed_start", b"failed_start", "faults", b"faults", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration_version", b"configuration_version", "counters", b"counters", "failed_start", b"failed_start", "faults", b"faults", "free_bytes", b"free_bytes", "in_doubt", b"in_doubt", "in_flight", b"in_flight", "in_step", b"in_step", "indexed_size", b"indexed_size", "log", b"log", "log_damage", b"log_damage", "pid", b"pid", "restarts", b"restarts", "signed_size", b"signed_size", "since", b"since", "size", b"size", "state", b"state", "stopped", b"stopped", "worker", b"worker", "write_failure", b"write_failure"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

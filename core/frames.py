@@ -21,6 +21,8 @@ _RUN = struct.Struct("<QI")
 _LENGTH = struct.Struct("<H")
 _RECEIPT = struct.Struct("<QQ32s")
 _VERSION: Final = 1
+# Where the body of the peer's leaf begins in a ``ReceiptRecord``.
+RECEIPT_BODY: Final = _RECEIPT.size
 
 
 class MalformedFrameRecordError(MalformedError):
@@ -169,10 +171,23 @@ def receipt_about(data: bytes) -> int:
     Raises:
         MalformedFrameRecordError: It is cut short.
     """
-    if len(data) < _RECEIPT.size:
+    return _receipt_head(data)[0]
+
+
+def receipt_under(data: bytes) -> bytes:
+    """Digest of the head that the peer's leaf came with, without the rest of a ``ReceiptRecord``.
+
+    Raises:
+        MalformedFrameRecordError: It is cut short.
+    """
+    return _receipt_head(data)[2]
+
+
+def _receipt_head(data: bytes) -> tuple[int, int, bytes]:
+    if len(data) < RECEIPT_BODY:
         raise MalformedFrameRecordError("a receipt is cut short")
-    said: int = _RECEIPT.unpack_from(data)[0]
-    return said
+    said, index, head = _RECEIPT.unpack_from(data)
+    return said, index, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +215,5 @@ class ReceiptRecord:
     @classmethod
     def decode(cls, data: bytes) -> ReceiptRecord:
         """Read an attachment; raises ``MalformedFrameRecordError``."""
-        if len(data) < _RECEIPT.size:
-            raise MalformedFrameRecordError("a receipt is cut short")
-        said, index, head = _RECEIPT.unpack_from(data)
-        return cls(said, index, head.hex(), data[_RECEIPT.size :])
+        said, index, head = _receipt_head(data)
+        return cls(said, index, head.hex(), data[RECEIPT_BODY:])

@@ -51,7 +51,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.frames import MalformedFrameRecordError, ReceiptRecord
+from core.frames import RECEIPT_BODY, MalformedFrameRecordError, ReceiptRecord, receipt_under
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
 from core.payloads import PAYLOAD_OVERHEAD
@@ -835,9 +835,9 @@ def _request_of(receipt: bytes) -> bytes | None:
 
     Read where it stands: a ``heard`` leaf is written in one way only (PROTOCOL M15), and the worker compared it.
     """
-    if not receipt.startswith(_OF_A_REQUEST, _RECEIPT_BODY):
+    if not receipt.startswith(_OF_A_REQUEST, RECEIPT_BODY):
         return None
-    at = receipt.find(_LEAF_FIELD, _RECEIPT_BODY) + len(_LEAF_FIELD)
+    at = receipt.find(_LEAF_FIELD, RECEIPT_BODY) + len(_LEAF_FIELD)
     try:
         found = bytes.fromhex(receipt[at : at + 64].decode("ascii"))
     except ValueError:
@@ -845,16 +845,14 @@ def _request_of(receipt: bytes) -> bytes | None:
     return found if len(found) == 32 else None
 
 
-# As receipts and ``heard`` leaves are written: two indexes and the digest of a head, then the leaf's body.
-_RECEIPT_HEAD: Final = slice(16, 48)
-_RECEIPT_BODY: Final = 48
+# As the bodies of ``heard`` leaves are written.
 _OF_A_REQUEST: Final = b'{"v":1,"role":"request",'
 _LEAF_FIELD: Final = b'"leaf":"'
 
 
 def _under(receipt: bytes) -> bytes:
     """What a ``heard`` leaf says of the head that a receipt came with."""
-    return b'"head":"%s"' % receipt[_RECEIPT_HEAD].hex().encode("ascii")
+    return b'"head":"%s"' % receipt_under(receipt).hex().encode("ascii")
 
 
 def _by_kind(rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[Row]]:

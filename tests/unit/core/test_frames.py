@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.frames import FrameRecord, FrameRun, MalformedFrameRecordError
+from core.frames import (
+    RECEIPT_BODY,
+    FrameRecord,
+    FrameRun,
+    MalformedFrameRecordError,
+    ReceiptRecord,
+    encode_receipt,
+    receipt_about,
+    receipt_under,
+)
 from core.heads import TreeHead, b64url, encode_head, head_header
 from core.merkle import (
     Edge,
@@ -157,3 +166,19 @@ def test_a_head_of_another_log_is_refused() -> None:
 
     with pytest.raises(MalformedFrameRecordError):
         other.nodes()
+
+
+def test_what_a_receipt_is_about_is_read_without_the_rest_of_it() -> None:
+    """The same as all of it says; and what is cut short is refused either way."""
+    data = encode_receipt(7, 9, b"h" * 32, b"body")
+    whole = ReceiptRecord.decode(data)
+
+    assert (receipt_about(data), receipt_under(data).hex(), data[RECEIPT_BODY:]) == (
+        whole.said,
+        whole.head,
+        whole.body,
+    )
+    assert whole.encode() == data
+    for read in (receipt_about, receipt_under, ReceiptRecord.decode):
+        with pytest.raises(MalformedFrameRecordError, match="cut short"):
+            read(data[: RECEIPT_BODY - 1])

@@ -139,6 +139,7 @@ def running_country(
             identity=Identity(program / "ca.pem", program / "identity.crt", program / "identity.key"),
             metadata=(f"x-road-client={CLIENT}", "x-road-purpose=P01", "x-road-issue=ACT-202611-0001"),
             workers={role: tuple(descendants(pid)[1:]) for role, pid in gateways.items()},
+            # Not the makers of checkpoints that they start later, at nice 19: docs/performance.md tells what those take.
             control=tuple(gateways.values()),
             backend=backend.pid,
             backend_port=port,

@@ -8,11 +8,15 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.support.interop import InteropCountry
+from tests.support.interop import CASES, InteropCountry
 
 
 def main(root: Path, case: str) -> None:
     """Found the country in a new directory, print the commands, wait."""
+    if case not in CASES:
+        sys.exit(f"{case}: no case; one of {', '.join(CASES)}")
+    if root.exists():
+        sys.exit(f"{root}: there is something already; name a new directory")
     root.mkdir(parents=True)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""Commands of an auditor: ``audit list | export | verify | verify-inclusion | verify-consistency | verify-log``.
+"""Commands of an auditor: ``passerelle audit …``.
 
 All of them work offline: on a gateway's directory or a copy of it, on files, and on the anchor.
 """
@@ -111,7 +111,8 @@ def list_(
 
     if exchange is not None:
         require_exchange_id(exchange)
-    wanted = Wanted(exchange, dossier, _utc_ms(since), _utc_ms(until), reference)
+    issues = () if dossier is None else (dossier,)
+    wanted = Wanted(exchange, issues, _utc_ms(since), _utc_ms(until), reference)
     try:
         with closing(Listing(directory, wanted)) as listing:
             rows = listing.rows(lang)
@@ -127,6 +128,44 @@ def list_(
             require_whole(listing.logs)
     except sqlite3.OperationalError as error:
         raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
+
+
+@audit.command("dossier", help="Échanges d'un dossier, tous membres / of a dossier, over all members.")
+@click.argument("references", nargs=-1, required=True, metavar="RÉFÉRENCE...")
+@click.option(
+    "--log",
+    "directories",
+    multiple=True,
+    default=(Path(),),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="passerelle, copie, ou dossier qui en contient (répétable) / gateway, copy, or a directory of them (repeatable)",
+)
+@output_option
+@lang_option
+def dossier_(
+    references: tuple[str, ...], directories: tuple[Path, ...], output: Output, lang: Language
+) -> None:
+    """Weave what all members' logs tell of a dossier; exits 1 behind the rows if logs disagree or one has a gap."""
+    from audit.dossier import COLUMNS, TABLE_COLUMNS, Dossier, foot, gateways_below, shortened
+    from audit.exchanges import require_whole
+    from audit.pages import print_csv, print_json, print_tables
+
+    gateways = [one for below in directories for one in gateways_below(below)]
+    try:
+        with closing(Dossier(gateways, references)) as dossier:
+            rows = dossier.rows()
+            if output == "json":
+                print_json(rows, COLUMNS)
+            elif output == "csv":
+                print_csv(rows, COLUMNS)
+            else:
+                print_tables((shortened(row, lang) for row in rows), TABLE_COLUMNS, lang)
+                for line in foot(dossier, lang, time.time_ns() // 1_000_000, _made_by()):
+                    click.echo(printable(line))
+            require_whole(dossier.logs)
+    except sqlite3.OperationalError as error:
+        raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
+    sys.exit(FAULT if dossier.contradictions else GOOD)
 
 
 def _made_by() -> str:

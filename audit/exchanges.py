@@ -10,6 +10,8 @@ beyond: a log of any length is read in bounded memory, and a short one without a
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -70,10 +72,13 @@ _MAX_SQL_INTEGER: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which exchanges to list; absent values match all. Times are UTC milliseconds, ``until`` excluded."""
+    """Which exchanges to list; absent values match all. Times are UTC milliseconds, ``until`` excluded.
+
+    Of several ``issues`` (dossier references) any matches.
+    """
 
     exchange: str | None = None
-    issue: str | None = None
+    issues: tuple[str, ...] = ()
     since_ms: int | None = None
     until_ms: int | None = None
     reference: str | None = None
@@ -83,15 +88,17 @@ class Wanted:
         wanted = []
         if self.exchange is not None:
             wanted.append(b'"exchange":"%s"' % self.exchange.encode())
-        if self.issue is not None:
-            wanted.append(b'"issue":"%s"' % self.issue.encode())
         if self.reference is not None:
             wanted.append(b'"reference":"%s"' % self.reference.encode())
         texts = [data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT]
         if any(_OUTCOME in text for text in texts):
             return True  # what a peer says became of a request names that request alone
         texts.append(stored.leaf)
-        return any(all(one in text for one in wanted) for text in texts)
+        issues = [b'"issue":"%s"' % one.encode() for one in self.issues]
+        return any(
+            all(one in text for one in wanted) and (not issues or any(one in text for one in issues))
+            for text in texts
+        )
 
 
 class Found(msgspec.Struct):
@@ -288,6 +295,13 @@ class Exchanges:
             if "destroyed" in found.bodies:
                 found.destroyed_ms = self._destroyed_ms(request, found.log)
             yield found
+
+    def by_request(self, wanted: Wanted) -> Iterator[list[Found]]:
+        """What all logs that were read tell of each request that is wanted, oldest first."""
+        query = f"SELECT request, data FROM rows {_PERIOD} ORDER BY MIN(time) OVER (PARTITION BY request), request, log"  # noqa: S608  # a constant
+        told = self._db.execute(query, _period(wanted))
+        for _, group in itertools.groupby(told, operator.itemgetter(0)):
+            yield [msgspec.msgpack.decode(data, type=Found) for _, data in group]
 
     def _destroyed_ms(self, request: bytes, log: int) -> int | None:
         """When the last body of a request was destroyed, if the log says so of each."""

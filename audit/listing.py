@@ -85,6 +85,19 @@ UNKNOWN: Final = "unknown"
 NONE: Final = "none"
 
 _UNKNOWN: Final = {UNKNOWN: Text("inconnu", "unknown")}
+# How it ended, in words.
+OUTCOMES: Final = {
+    "granted": Text("accordé", "granted"),
+    "refused": Text("refusé", "refused"),
+    "error": Text("erreur", "error"),
+    "open": Text("sans réponse", "no answer"),
+    "in_doubt": Text("en doute", "in doubt"),
+    "cancelled": Text("annulé", "cancelled"),
+    "invalid": Text("réponse non valable", "invalid answer"),
+    "not_taken": Text("jamais prise", "never taken"),
+    "taken": Text("prise, réponse perdue", "taken, answer lost"),
+    "lost": Text("sans trace chez le pair", "no trace at the peer"),
+}
 # How tables say the codes of each column; JSON and CSV keep the codes.
 _WORDS: Final = {
     "client_name": _UNKNOWN,
@@ -110,18 +123,7 @@ _WORDS: Final = {
         "claimed": Text("déclaré", "claimed"),
         "verified": Text("vérifié", "verified"),
     },
-    "outcome": {
-        "granted": Text("accordé", "granted"),
-        "refused": Text("refusé", "refused"),
-        "error": Text("erreur", "error"),
-        "open": Text("sans réponse", "no answer"),
-        "in_doubt": Text("en doute", "in doubt"),
-        "cancelled": Text("annulé", "cancelled"),
-        "invalid": Text("réponse non valable", "invalid answer"),
-        "not_taken": Text("jamais prise", "never taken"),
-        "taken": Text("prise, réponse perdue", "taken, answer lost"),
-        "lost": Text("sans trace chez le pair", "no trace at the peer"),
-    },
+    "outcome": OUTCOMES,
     "body": _UNKNOWN
     | {
         NONE: Text("aucun", "none"),
@@ -254,7 +256,7 @@ def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, an
     yield " · ".join(asked)
     read = {one.log for one in listing.logs}
     for one in listing.logs:
-        yield _covered(one, language)
+        yield covered(one, language)
         if one.succeeds is not None:
             yield _succession(one.succeeds, one.declared, is_here=one.succeeds.log in read).in_(language)
     for log in listing.logs_not_read():
@@ -269,8 +271,9 @@ def in_words(wanted: Wanted) -> Text:
     parts = []
     if wanted.exchange is not None:
         parts.append(Text(f"échange {wanted.exchange}", f"exchange {wanted.exchange}"))
-    if wanted.issue is not None:
-        parts.append(Text(f"dossier {wanted.issue}", f"dossier {wanted.issue}"))
+    if wanted.issues:
+        named = ", ".join(wanted.issues)
+        parts.append(Text(f"dossier {named}", f"dossier {named}"))
     if wanted.reference is not None:
         parts.append(Text(f"référence {wanted.reference}", f"reference {wanted.reference}"))
     if wanted.since_ms is not None:
@@ -387,7 +390,8 @@ def _member_of(subsystem: str | None) -> str:
 # --- the foot ---
 
 
-def _covered(read: ReadLog, language: Language) -> str:
+def covered(read: ReadLog, language: Language) -> str:
+    """How far one log was read, and whether anything of it is missing."""
     gap = Text(f"lacune : {read.gap}", f"gap: {read.gap}") if read.gap else Text("aucune lacune", "no gap")
     head = f"{read.head.size} {read.head.root[:16]}…" if read.head else None
     signed = (
@@ -396,9 +400,8 @@ def _covered(read: ReadLog, language: Language) -> str:
         else Text("aucune tête signée", "no signed head")
     )
     period = _period(read.first_ms, read.last_ms, language)
-    begin = Text(
-        f"journal {read.log[:16]}… · {read.size} feuilles", f"log {read.log[:16]}… · {read.size} leaves"
-    )
+    leaves = counted(read.size, Text("feuille", "leaf"), Text("feuilles", "leaves"))
+    begin = Text(f"journal {read.log[:16]}… · {leaves.fr}", f"log {read.log[:16]}… · {leaves.en}")
     return f"{begin.in_(language)}, {period}, {gap.in_(language)} · {signed.in_(language)}"
 
 

@@ -1,0 +1,214 @@
+"""``audit dossier``: what two members' real logs tell of one dossier, woven by the leaf hash of each request."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from audit.commands import audit
+from core.leaves import Note, note_leaf, said_leaf
+from core.merkle import leaf_hash
+from core.reasons import ExchangeError, Reason
+from core.statements import encode_statement
+from ledger.commit import Entry, GroupCommit
+from ledger.log import Log
+from tests.support.evidence import EvidenceCountry, Side
+
+DOSSIER = "ACT-202611-0001"
+
+
+@pytest.fixture
+def country(tmp_path: Path) -> Iterator[EvidenceCountry]:
+    found = EvidenceCountry(tmp_path / "members")
+    yield found
+    found.close()
+
+
+def woven(
+    *directories: Path, references: tuple[str, ...] = (DOSSIER,), options: tuple[str, ...] = ()
+) -> Result:
+    logs = [word for one in directories for word in ("--log", str(one))]
+    return CliRunner().invoke(audit, ["dossier", *references, *logs, *options])
+
+
+def rows(*directories: Path, references: tuple[str, ...] = (DOSSIER,)) -> list[dict[str, Any]]:
+    result = woven(*directories, references=references, options=("--output", "json"))
+    found: list[dict[str, Any]] = json.loads(result.stdout)
+    return found
+
+
+def test_an_exchange_of_two_logs_is_one_line(country: EvidenceCountry) -> None:
+    """With where it stands in either."""
+    exchange = country.exchange()
+    country.exchange(issue="ACT-202611-0002")
+
+    (found,) = rows(country.pns.directory, country.anip.directory)
+
+    assert (found["exchange"], found["standing"], found["outcome"]) == (exchange.id, "both", "granted")
+    assert found["consumer_log"] == country.pns.log.log_id
+    assert found["provider_log"] == country.anip.log.log_id
+    assert found["consumer_index"] is not None
+    assert found["provider_index"] is not None
+
+
+def test_gateways_are_found_below_a_directory(country: EvidenceCountry) -> None:
+    """An auditor is handed one disk with the copies of all members."""
+    country.exchange()
+
+    result = woven(country.root)
+
+    assert result.exit_code == 0, result.output
+    assert "les journaux concordent" in result.output
+    assert [one["standing"] for one in rows(country.root)] == ["both"]
+
+
+def test_several_references_are_woven_in_the_order_in_which_they_were_asked(country: EvidenceCountry) -> None:
+    """A portal's own reference, and the one that a ministry gave."""
+    names = [DOSSIER, "RCCM-202611-0001", DOSSIER]
+    for name in names:
+        country.exchange(issue=name)
+        country.clock.advance(timedelta(seconds=1))
+
+    found = rows(country.root, references=(DOSSIER, "RCCM-202611-0001"))
+
+    assert [one["issue"] for one in found] == names
+
+
+def test_a_refusal_at_home_stays_at_home(country: EvidenceCountry) -> None:
+    """Nothing of it is missing anywhere."""
+    country.refuse_at_home()
+
+    (found,) = rows(country.root)
+
+    assert (found["standing"], found["reason"]) == ("at_home", "NO_AGREEMENT")
+
+
+def test_a_log_that_is_not_here_is_said_not_to_have_been_read(country: EvidenceCountry) -> None:
+    """From either side."""
+    country.exchange()
+
+    assert [one["standing"] for one in rows(country.pns.directory)] == ["provider_not_read"]
+    assert [one["standing"] for one in rows(country.anip.directory)] == ["consumer_not_read"]
+
+
+def test_a_question_that_never_arrived_is_no_contradiction(country: EvidenceCountry) -> None:
+    """It was sent into a broken line; the provider's log goes on without it."""
+    asked = msgspec.structs.replace(country._request(()), payloads=["ab" * 32])
+    leaf = said_leaf(country.pns.log.log_id, encode_statement(asked))
+    country.pns.append(leaf)
+    ended = msgspec.structs.replace(
+        asked,
+        kind="abandon",
+        payloads=[],
+        request=leaf_hash(leaf).hex(),
+        reason="PEER_LOST",
+        delivery="unknown",
+    )
+    country.pns.append(said_leaf(country.pns.log.log_id, encode_statement(ended)))
+    country.clock.advance(timedelta(seconds=1))
+    country.anip.note()
+
+    (found,) = rows(country.root)
+
+    assert (found["standing"], found["outcome"]) == ("not_arrived", "in_doubt")
+
+
+def test_a_copy_from_before_an_exchange_says_nothing_against_it(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """It is told that the copy is older, not that somebody took something away."""
+    country.anip.note()
+    shutil.copytree(country.anip.directory, tmp_path / "old")
+    country.clock.advance(timedelta(seconds=1))
+    country.exchange()
+
+    assert [one["standing"] for one in rows(country.pns.directory, tmp_path / "old")] == ["copy_too_old"]
+
+
+def test_an_answer_that_the_provider_log_does_not_hold_is_a_contradiction(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """Its log goes on beyond that time without the exchange: it was written anew. Exit 1, and the line says who."""
+    other = _copied(country.anip, tmp_path / "anew")
+    country.exchange()
+    _go_on(other, country)
+
+    result = woven(country.pns.directory, other)
+
+    assert result.exit_code == 1
+    assert "1 contradiction" in result.output
+    assert [one["standing"] for one in rows(country.pns.directory, other)] == ["missing_at_provider"]
+
+
+def test_a_question_that_the_consumer_log_does_not_hold_is_a_contradiction(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """The provider heard what its asker's log denies."""
+    other = _copied(country.pns, tmp_path / "anew")
+    country.exchange()
+    _go_on(other, country)
+
+    assert [one["standing"] for one in rows(other, country.anip.directory)] == ["missing_at_consumer"]
+
+
+def _copied(side: Side, to: Path) -> Path:
+    side.note()
+    shutil.copytree(side.directory, to)
+    return to
+
+
+def _go_on(directory: Path, country: EvidenceCountry) -> None:
+    """Write another history, as whoever holds a gateway's disk can."""
+    country.clock.advance(timedelta(seconds=1))
+    log = Log.open(directory / "log/0")
+    commit = GroupCommit(log, lambda call: call(), _raise)
+    leaf = note_leaf(log.log_id, Note(1, "f" * 32, country.clock.now_ms(), "test", "", 1))
+    commit.commit_now([Entry(leaf, leaf_hash(leaf), (), None, "service")], None)
+    commit.close()
+    log.close()
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def test_a_damaged_log_is_told_behind_the_rows_and_accuses_nobody(country: EvidenceCountry) -> None:
+    """What a log with a gap does not hold may have been in the gap."""
+    country.exchange()
+    segment = max((country.anip.directory / "log/0").glob("*.seg"))
+    data = bytearray(segment.read_bytes())
+    at = data.find(b'"kind":"request"')
+    data[at] ^= 1
+    segment.write_bytes(data)
+
+    result = woven(country.root, options=("--output", "json"))
+
+    assert isinstance(result.exception, ExchangeError)
+    assert result.exception.reason is Reason.LOG_DAMAGED
+    assert [one["standing"] for one in json.loads(result.stdout)] == ["provider_not_read"]
+
+
+def test_a_directory_without_any_log_is_told(tmp_path: Path) -> None:
+    """Not an empty list, which would read as: nothing ever happened."""
+    result = woven(tmp_path)
+
+    assert isinstance(result.exception, ExchangeError)
+    assert result.exception.reason is Reason.NOT_FOUND
+
+
+def test_rows_have_the_same_keys_as_json_and_csv(country: EvidenceCountry) -> None:
+    """The reader of one can read the other."""
+    country.exchange()
+
+    csv = woven(country.root, options=("--output", "csv")).stdout.splitlines()
+
+    assert csv[0].split(",") == list(rows(country.root)[0])
+    assert len(csv) == 2

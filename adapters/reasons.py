@@ -1,9 +1,7 @@
 """Why a register refuses: the ministries' own reasons, beside those of the layer in ``core.reasons``.
 
-Names: DOMAIN section 3. They travel in ``ErrorInfo`` with the provider's service id as domain, so that a
-    caller never
-takes a refusal of the register for one of the layer. ``docs/adapters.md`` has a row for each; a test
-compares the two.
+Names: DOMAIN section 3. They travel in ``ErrorInfo`` with the provider's service id as domain, so that a caller never
+takes a refusal of the register for one of the layer. ``docs/adapters.md`` has a row for each; a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,11 +17,18 @@ class ProviderReason(StrEnum):
 
     FORMAT_INVALID = "FORMAT_INVALID"
     NOT_FOUND = "NOT_FOUND"
+    AMBIGUOUS = "AMBIGUOUS"
     PURPOSE_NOT_ALLOWED = "PURPOSE_NOT_ALLOWED"
     CONSENT_REQUIRED = "CONSENT_REQUIRED"
     RECORD_LOCKED = "RECORD_LOCKED"
     DECEASED = "DECEASED"
+    IDENTITY_MISMATCH = "IDENTITY_MISMATCH"
+    DUPLICATE_REQUEST = "DUPLICATE_REQUEST"
+    PAYMENT_REQUIRED = "PAYMENT_REQUIRED"
+    STATE_CONFLICT = "STATE_CONFLICT"
     TOO_MANY_RECORDS = "TOO_MANY_RECORDS"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
+    RATE_LIMITED = "RATE_LIMITED"
     UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
     NOT_THROUGH_GATEWAY = "NOT_THROUGH_GATEWAY"
 
@@ -39,6 +44,26 @@ class ProviderError(Exception):
     def __init__(self, reason: ProviderReason) -> None:
         super().__init__(reason.entry.text.en)
         self.reason = reason
+
+    @property
+    def code(self) -> Code:
+        """The status of this refusal: its reason's, but for ``ContendedError``."""
+        return self.reason.entry.code
+
+
+class ContendedError(ProviderError):
+    """STATE_CONFLICT with status ABORTED: something else under way holds what is asked for (a parcel, a name, a firm).
+
+    The protos of the ministries tell it from FAILED_PRECONDITION, STATE_CONFLICT, where the thing's own state forbids.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(ProviderReason.STATE_CONFLICT)
+
+    @property
+    def code(self) -> Code:
+        """ABORTED."""
+        return Code.ABORTED
 
 
 class InvalidFieldsError(ProviderError):
@@ -65,6 +90,15 @@ _ENTRIES: dict[ProviderReason, ReasonEntry] = {
         "no",
         Text("aucune fiche ne répond à cette demande", "no record answers this request"),
         Text("vérifier le numéro avec la personne", "check the number with the person"),
+    ),
+    ProviderReason.AMBIGUOUS: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text("plusieurs fiches répondent à cette demande", "several records answer this request"),
+        Text(
+            "préciser la demande, de préférence par le numéro unique",
+            "be more precise, best by the unique number",
+        ),
     ),
     ProviderReason.PURPOSE_NOT_ALLOWED: _entry(
         Code.PERMISSION_DENIED,
@@ -98,6 +132,39 @@ _ENTRIES: dict[ProviderReason, ReasonEntry] = {
             "close the matter; an inheritance comes under purpose P02",
         ),
     ),
+    ProviderReason.IDENTITY_MISMATCH: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text(
+            "le registre connaît cette personne ou ce droit autrement",
+            "the register knows this person or this right otherwise",
+        ),
+        Text("vérifier les pièces avec la personne", "check the papers with the person"),
+    ),
+    ProviderReason.DUPLICATE_REQUEST: _entry(
+        Code.ALREADY_EXISTS,
+        "no",
+        Text(
+            "cette clé ou ce paiement a déjà servi à une autre demande",
+            "this key or payment has served another request already",
+        ),
+        Text(
+            "une clé neuve par démarche ; la même clé pour la même demande",
+            "a fresh key for each intent; the same key for the same request",
+        ),
+    ),
+    ProviderReason.PAYMENT_REQUIRED: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text("les frais du dossier ne sont pas réglés", "the dossier's fee is not paid"),
+        Text("régler les frais, puis ReportPayment", "pay the fee, then ReportPayment"),
+    ),
+    ProviderReason.STATE_CONFLICT: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text("l'état présent ne permet pas cela", "the present state does not allow that"),
+        Text("relire l'état : GetDossier, ou la fiche", "read the state again: GetDossier, or the record"),
+    ),
     ProviderReason.TOO_MANY_RECORDS: _entry(
         Code.FAILED_PRECONDITION,
         "no",
@@ -107,10 +174,31 @@ _ENTRIES: dict[ProviderReason, ReasonEntry] = {
             "add a first name, the date to the day or the mother's name",
         ),
     ),
+    ProviderReason.CURSOR_EXPIRED: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        Text(
+            "les événements après ce curseur ne sont plus conservés",
+            "the events after this cursor are kept no more",
+        ),
+        Text(
+            "relire ce qui est suivi, puis repartir sans curseur",
+            "read afresh what is followed, then start without a cursor",
+        ),
+    ),
+    ProviderReason.RATE_LIMITED: _entry(
+        Code.RESOURCE_EXHAUSTED,
+        "safe",
+        Text("trop de demandes à la fois", "too many requests at a time"),
+        Text("attendre, ou fermer un flux ouvert", "wait, or close an open stream"),
+    ),
     ProviderReason.UPSTREAM_UNAVAILABLE: _entry(
         Code.UNAVAILABLE,
         "safe",
-        Text("la base du registre ne répond pas", "the register's database does not answer"),
+        Text(
+            "le registre, ou un service dont il dépend, ne répond pas",
+            "the register, or a service that it needs, does not answer",
+        ),
         Text(
             "réessayer ; si cela dure, prévenir le fournisseur", "try again; if it lasts, tell the provider"
         ),

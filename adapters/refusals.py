@@ -50,17 +50,18 @@ class Refusals:
         service = method.strip("/").partition("/")[0]
         if isinstance(error, ProviderError):
             reason, entry, domain = str(error.reason), error.reason.entry, f"{self._provider}/{service}"
+            code = error.code
             sentence = _with_detail(entry.text, ", ".join(filter(None, _violations(error))))
         else:
             known = error.reason if isinstance(error, ExchangeError) else Reason.INTERNAL
-            reason, entry, domain = str(known), known.entry, DOMAIN
+            reason, entry, domain, code = str(known), known.entry, DOMAIN, known.entry.code
             detail = printable(str(error)) if isinstance(error, ExchangeError) else ""
             sentence = _with_detail(entry.text, detail if detail != entry.text.en else "")
         message = f"{reason}: {sentence.in_(self._language)}"
         if exchange_id:
             message += f" ({'échange' if self._language == 'fr' else 'exchange'} {exchange_id})"
         details = _details(reason, domain, entry, sentence, exchange_id, _violations(error))
-        return entry.code, message, status_bytes(int(entry.code), message, details)
+        return code, message, status_bytes(int(code), message, details)
 
 
 def _details(

@@ -1,8 +1,7 @@
 """The register on disk: one table, read by number, and the words of names by which people are found.
 
-Schema changes are Alembic migrations in ``migrations/``; ``migrate`` brings a store to the newest one,
-``open_store`` refuses any other. SQLite by default (write-ahead log, so that reads go on while a seed is
-written).
+Schema changes are Alembic migrations in ``migrations/``. SQLite by default (write-ahead log, so that reads go on while a
+seed is written).
 """
 
 from __future__ import annotations
@@ -13,35 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from adapters.identity.comparison import name_words, search_words
 from adapters.identity.person import COLUMNS, Person, RecordState, as_row
 from adapters.identity.reserved import NPI_PREFIX
-from adapters.reasons import ProviderError, ProviderReason
+from adapters.kit import store as kit
 from core.reasons import ExchangeError, Reason
 
-_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+METADATA: Final = kit.naming()
 _BATCH: Final = 10_000
-
-# The database is not there, is locked, or has no connection left; anything else is a mistake of ours.
-_AWAY: Final = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
-
-_log = structlog.get_logger()
-
-METADATA: Final = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-    }
-)
 
 
 def _text(name: str, length: int) -> sa.Column[str]:
@@ -99,8 +79,8 @@ _FIND: Final = sa.select(PERSONS).where(PERSONS.c.npi == sa.bindparam("npi"))
 class PersonStore:
     """Finds records by number; safe to use from several threads."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+    def __init__(self, store: kit.Store) -> None:
+        self._store = store
 
     def find(self, npi: str) -> Person | None:
         """The record of that number, whatever its state.
@@ -112,12 +92,8 @@ class PersonStore:
         return found[0] if found else None
 
     def _read(self, query: sa.Select[Any], **values: str) -> list[Person]:
-        try:
-            with self._engine.connect() as connection:
-                return [Person(*row) for row in connection.execute(query, values)]
-        except _AWAY as error:
-            _log.error("store_unavailable", error=type(error).__name__)
-            raise ProviderError(ProviderReason.UPSTREAM_UNAVAILABLE) from None
+        with self._store.reading() as tx:
+            return [Person(*row) for row in tx.execute(query, values)]
 
     def search(
         self, last_name: str, first_names: str, years: tuple[int, int] | None, limit: int
@@ -151,8 +127,8 @@ class PersonStore:
 
     def count(self) -> int:
         """How many records there are."""
-        with self._engine.connect() as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(PERSONS)).scalar_one()
+        with self._store.reading() as tx:
+            return tx.execute(sa.select(sa.func.count()).select_from(PERSONS)).scalar_one()
 
     def replace_all(self, persons: Iterable[Person], written: Callable[[int], None] = lambda _: None) -> int:
         """Put ``persons`` in the place of whatever seed is there, all or nothing; return their number.
@@ -165,80 +141,35 @@ class PersonStore:
         """
         total = 0
         people = iter(persons)
-        with self._engine.begin() as connection:
+        with self._store.writing() as tx:
             real = sa.select(PERSONS.c.npi).where(PERSONS.c.npi.not_like(f"{NPI_PREFIX}%")).limit(1)
-            if connection.execute(real).first():
+            if tx.execute(real).first():
                 raise ExchangeError(
                     Reason.STATE_CONFLICT, "this register holds real persons; no seed may touch it"
                 )
-            connection.execute(WORDS.delete())
-            connection.execute(PERSONS.delete())
+            tx.execute(WORDS.delete())
+            tx.execute(PERSONS.delete())
             while batch := list(itertools.islice(people, _BATCH)):
                 # In order of their keys, a batch goes into few pages instead of all; no more than one is in memory.
                 rows = sorted(map(as_row, batch))
-                connection.execute(PERSONS.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
+                tx.execute(PERSONS.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
                 words = sorted((word, person.npi) for person in batch for word in name_words(person))
                 if words:
-                    connection.execute(WORDS.insert(), [{"word": word, "npi": npi} for word, npi in words])
+                    tx.execute(WORDS.insert(), [{"word": word, "npi": npi} for word, npi in words])
                 total += len(batch)
                 written(len(batch))
         return total
 
     def close(self) -> None:
         """Give all connections back."""
-        self._engine.dispose()
+        self._store.close()
 
 
 def open_store(url: str) -> PersonStore:
-    """Open the register at ``url``.
-
-    Raises:
-        ExchangeError: Its schema is not this version's; ``passerelle adapter migrate`` brings it there
-            (STATE_CONFLICT).
-    """
-    engine = _engine(url)
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    newest = ScriptDirectory.from_config(_alembic(url)).get_current_head()
-    if current != newest:
-        engine.dispose()
-        raise ExchangeError(
-            Reason.STATE_CONFLICT,
-            f"the register has schema {current or 'none'}, this version needs {newest}; "
-            "run passerelle adapter migrate",
-        )
-    return PersonStore(engine)
+    """Open the register at ``url``; raises as ``adapters.kit.store.open_store`` does."""
+    return PersonStore(kit.open_store(url, MIGRATIONS))
 
 
 def migrate(url: str) -> None:
     """Create the register at ``url``, or bring its schema to this version's."""
-    engine = _engine(url)
-    config = _alembic(url)
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    finally:
-        engine.dispose()
-
-
-def _alembic(url: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return config
-
-
-def _engine(url: str) -> sa.Engine:
-    # Parameters hold personal numbers: they stay out of every error text.
-    engine = sa.create_engine(url, pool_size=16, max_overflow=0, hide_parameters=True)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    kit.migrate(url, MIGRATIONS)

@@ -56,7 +56,7 @@ def test_a_database_elsewhere_is_taken_as_written(tmp_path: Path, url: str) -> N
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ('adapter = "identity"', 'adapter = "land"', "adapter"),
+        ('adapter = "identity"', 'adapter = "Land"', "adapter"),
         ('"BJ/GOV/ANIP/RNPP"', '"ANIP/RNPP"', ""),
         ('["BJ/GOV/ANIP/gw1", "BJ/GOV/ANIP/gw2"]', "[]", ""),
         ('"BJ/GOV/ANIP/gw2"', '"BJ/GOV/PNS/gw1"', ""),

@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.databases import database, postgresql_cluster
+
+__all__ = ["database", "postgresql_cluster"]
+
 _HERE = Path(__file__).parent
 
 # Seeded and without deadline: a test fails because of what it tests, never because the machine is busy.

@@ -10,9 +10,10 @@ import secrets
 from types import ModuleType
 
 import sqlalchemy as sa
+from alembic.operations import Operations
 
 
-def create_v1(op: ModuleType) -> None:
+def create_v1(op: ModuleType | Operations) -> None:
     """Create the tables: in a ministry's first migration, ``create_v1(op)`` with ``from alembic import op``."""
     op.create_table(
         "answered",
@@ -157,7 +158,7 @@ def create_v1(op: ModuleType) -> None:
     op.execute(log.insert().values(id=1, epoch=secrets.token_hex(4), newest=0, dropped=0))
 
 
-def drop_v1(op: ModuleType) -> None:
+def drop_v1(op: ModuleType | Operations) -> None:
     """Drop them."""
     for table in (
         "payment",

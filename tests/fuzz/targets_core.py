@@ -55,6 +55,7 @@ from core.reasons import ExchangeError, MalformedError
 from core.registrations import parse_address, parse_registration, parse_successor
 from core.statements import MalformedStatementError, encode_statement, parse_statement, parse_statements
 from core.times import format_time_ms, parse_time_ms
+from core.wire import LEAF, Limits, MalformedMessageError, Mark, Plan, Rule, walk
 from tests.fuzz import seeds
 from tests.fuzz.target import BrokenPromiseError, Target
 
@@ -154,6 +155,29 @@ def _proof(data: bytes) -> None:
         except ProofError:
             continue
         raise BrokenPromiseError("a proof of nothing was accepted")
+
+
+# A message that holds its own kind, and marks; packed and unpacked numbers.
+_PLAN: Final[Plan] = (
+    {
+        10: Rule(0, Mark(1)),
+        18: Rule(LEAF, Mark(2, is_subject=True)),
+        24: Rule(),
+        26: Rule(),
+        33: Rule(),
+        45: Rule(),
+    },
+)
+
+
+def _message(data: bytes) -> None:
+    """What was cut once stays as it is when it is cut again, and tells the same."""
+    walked = walk(_PLAN, data, Limits(max_fields=10_000))
+    again = walk(_PLAN, walked.data)
+    if again.cut or again.data is not walked.data or again.subjects != walked.subjects:
+        raise BrokenPromiseError("cut again, it is another message")
+    if len(walked.data) > len(data) or (walked.cut == 0 and walked.data is not data):
+        raise BrokenPromiseError("it grew, or was copied for nothing")
 
 
 _PARSED = (MalformedLeafError,)
@@ -286,6 +310,18 @@ TARGETS: Final = {
         ],
         (MalformedError,),
         lambda again: again,
+    ),
+    "message": Target(
+        _message,
+        lambda: [
+            b"\x0a\x04\x12\x02ab\x12\x0a0000000001",
+            b"\x0a\x06\x18\x80\x01\x7a\x01x\x1a\x02\x01\x02\x21" + bytes(8) + b"\x2d" + bytes(4),
+            b"\x0a\x0b" + b"\x0a\x09\x98\x06\x01\x0b\x0c\x12\x02ab",
+            b"\x0a\xff\xff\xff\xff\x07",
+            b"\x18\x00" * 20_000,
+            *(b"\x0a" + bytes([depth]) for depth in range(0, 127, 9)),
+        ],
+        (MalformedMessageError,),
     ),
     "names": Target(
         _names,

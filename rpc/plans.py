@@ -1,0 +1,177 @@
+"""Compiles descriptors into plans for ``core.wire``: what a field mask lets through of a message (PROTOCOL M11).
+
+Promises:
+
+- A plan lets through what its paths name and the descriptors know, nothing else: not a field that a newer version of the
+  message has, not an extension, not a known number in another wire type.
+- A path that the descriptors do not know is refused, never ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
+
+from core.reasons import ExchangeError, Reason
+from core.wire import FIXED32, FIXED64, LEAF, LENGTH_DELIMITED, VARINT, Mark, Plan, Rule, require_plan
+
+Marks = Callable[[FieldDescriptor], Mark | None]
+
+_MAX_TABLES: Final = 2_000
+_WIRE_TYPES: Final = {
+    FieldDescriptor.TYPE_DOUBLE: FIXED64,
+    FieldDescriptor.TYPE_FIXED64: FIXED64,
+    FieldDescriptor.TYPE_SFIXED64: FIXED64,
+    FieldDescriptor.TYPE_FLOAT: FIXED32,
+    FieldDescriptor.TYPE_FIXED32: FIXED32,
+    FieldDescriptor.TYPE_SFIXED32: FIXED32,
+    FieldDescriptor.TYPE_STRING: LENGTH_DELIMITED,
+    FieldDescriptor.TYPE_BYTES: LENGTH_DELIMITED,
+    FieldDescriptor.TYPE_MESSAGE: LENGTH_DELIMITED,
+}
+
+
+class PlanError(ExchangeError):
+    """A path or a message of which no plan can be made."""
+
+    reason = Reason.TERM_NOT_SUPPORTED
+
+    def __init__(self, text: str) -> None:
+        super().__init__(self.reason, text)
+
+    def __reduce__(self) -> tuple[type[PlanError], tuple[str]]:  # type: ignore[override]
+        return (type(self), (str(self),))
+
+
+# What is granted of a message: by field name all of it (``None``), or parts of what it holds.
+_Granted = dict[str, "_Granted | None"]
+
+
+def load_descriptors(data: bytes) -> DescriptorPool:
+    """A published FileDescriptorSet, its imports first, as something to look messages up in; raises ``PlanError``."""
+    pool = DescriptorPool()
+    try:
+        for file in FileDescriptorSet.FromString(data).file:
+            pool.Add(file)
+    except (DecodeError, TypeError, ValueError) as error:
+        raise PlanError(f"the descriptors cannot be read: {str(error)[:100]!a}") from None
+    return pool
+
+
+def find_messages(pool: DescriptorPool, service: str, method: str) -> tuple[Descriptor, Descriptor]:
+    """What a method takes and what it returns; raises ``PlanError``."""
+    try:
+        found = pool.FindServiceByName(service).methods_by_name[method]
+        return found.input_type, found.output_type
+    except (KeyError, TypeError) as error:
+        raise PlanError(f"the descriptors have no method {service}/{method}: {str(error)[:100]!a}") from None
+
+
+def mask_plan(message: Descriptor, paths: Iterable[str], marks: Marks = lambda field: None) -> Plan:
+    """A plan that lets through what ``paths`` grant of ``message``.
+
+    A path ends at a field, and grants all that the descriptors know of it. On its way it may lead through messages, also
+    repeated ones, of which each is cut alike. A map is granted as a whole.
+
+    Args:
+        message: The message.
+        paths: ``last_name``, ``birth.date``.
+        marks: What is noted of a field.
+
+    Raises:
+        PlanError: A path names no field, or leads through one that holds none; or the message has groups.
+    """
+    granted: _Granted = {}
+    for path in paths:
+        _grant(message, granted, path)
+    return _Compiler(marks).plan(message, granted)
+
+
+def whole_plan(message: Descriptor, marks: Marks = lambda field: None) -> Plan:
+    """A plan that lets through all that the descriptors know of ``message``."""
+    return _Compiler(marks).plan(message, None)
+
+
+def _grant(message: Descriptor, granted: _Granted, path: str) -> None:
+    """Add one path; what is granted as a whole stays so."""
+    *through, last = path.split(".")
+    inside = granted
+    for name in through:
+        field = _field(message, name, path)
+        if field.message_type is None or _is_map(field):
+            raise PlanError(f"{path}: {name} of {message.full_name} is no message to choose from")
+        message = field.message_type
+        found = inside.setdefault(name, {})
+        # Granted as a whole before: the rest of the path is looked at, and adds nothing.
+        inside = {} if found is None else found
+    _field(message, last, path)
+    inside[last] = None
+
+
+def _field(message: Descriptor, name: str, path: str) -> FieldDescriptor:
+    field: FieldDescriptor | None = message.fields_by_name.get(name)
+    if field is None:
+        raise PlanError(f"{path}: {message.full_name} has no field {name}")
+    return field
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+class _Compiler:
+    """Tables under construction; messages that are granted as a whole share one table each."""
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._tables: list[dict[int, Rule]] = []
+        self._whole: dict[str, int] = {}
+        self._empty: list[tuple[dict[int, Rule], Descriptor, _Granted | None]] = []
+
+    def plan(self, message: Descriptor, granted: _Granted | None) -> Plan:
+        """The plan whose first table is that of ``message``."""
+        self._table(message, granted)
+        while self._empty:
+            self._fill(*self._empty.pop())
+        plan = tuple(self._tables)
+        require_plan(plan)
+        return plan
+
+    def _table(self, message: Descriptor, granted: _Granted | None) -> int:
+        """The number of the table of ``message``, which may be filled later: it may hold its own kind."""
+        if granted is None and message.full_name in self._whole:
+            return self._whole[message.full_name]
+        number = len(self._tables)
+        if number == _MAX_TABLES:
+            raise PlanError(f"there are more than {_MAX_TABLES} messages within one another")
+        if granted is None:
+            self._whole[message.full_name] = number
+        self._tables.append({})
+        self._empty.append((self._tables[number], message, granted))
+        return number
+
+    def _fill(self, table: dict[int, Rule], message: Descriptor, granted: _Granted | None) -> None:
+        for field in message.fields:
+            if granted is not None and field.name not in granted:
+                continue
+            inside = None if granted is None else granted[field.name]
+            into = LEAF if field.message_type is None else self._table(field.message_type, inside)
+            rule = Rule(into, self._marks(field))
+            for tag in _tags(field):
+                table[tag] = rule
+
+
+def _tags(field: FieldDescriptor) -> list[int]:
+    """Under which tags readers know a field; repeated numbers come packed and not, whatever their declaration says."""
+    if field.type == FieldDescriptor.TYPE_GROUP:
+        raise PlanError(f"{field.full_name} is a group")
+    kind = _WIRE_TYPES.get(field.type, VARINT)
+    tags = [field.number << 3 | kind]
+    if field.is_repeated and kind != LENGTH_DELIMITED:
+        tags.append(field.number << 3 | LENGTH_DELIMITED)
+    return tags

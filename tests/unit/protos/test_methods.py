@@ -10,14 +10,15 @@ from bj.common.v1 import event_pb2, options_pb2
 from tests.support import ministry_protos
 
 # DOMAIN, section 4. GetRequest, GetDocument, GetDossier and ReportPayment are one service for all ministries.
+# RequestTitleState is not there: GetTitle costs 5,500 F, and something must open the dossier that is paid.
 EXPECTED = {
     "bj.identity.v1": {
         "GetPerson", "VerifyPerson", "SearchPerson", "VerifyDocument", "GetPhoto", "WatchPersonChanges",
         "ListPersonChanges", "SubmitActRequest", "RequestCorrection",
     },
     "bj.land.v1": {
-        "GetParcel", "GetTitle", "CheckOwnership", "ListHoldings", "FileTransfer", "FileTitleRequest",
-        "LodgeOpposition", "WatchParcelEvents", "ListParcelChanges",
+        "GetParcel", "GetTitle", "CheckOwnership", "ListHoldings", "RequestTitleState", "FileTransfer",
+        "FileTitleRequest", "LodgeOpposition", "WatchParcelEvents", "ListParcelChanges",
     },
     "bj.business.v1": {
         "GetBusiness", "ListRelations", "CheckName", "ReserveName", "ListByPerson", "SubmitFormality",

@@ -12,6 +12,7 @@ AMBIGUOUS, PURPOSE_NOT_ALLOWED, CONSENT_REQUIRED, RECORD_LOCKED, DUPLICATE_REQUE
 CURSOR_EXPIRED, UPSTREAM_UNAVAILABLE.
 """
 
+from bj.common.v1 import document_pb2 as _document_pb2
 from bj.common.v1 import person_pb2 as _person_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -613,7 +614,7 @@ class GetTitleResponse(_message.Message):
     DISPUTES_FIELD_NUMBER: _builtins.int
     BOOK_FIELD_NUMBER: _builtins.int
     ISSUED_AT_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
     title_no: _builtins.str
     """Number of the title. « Titre foncier. »"""
     nup: _builtins.str
@@ -622,11 +623,9 @@ class GetTitleResponse(_message.Message):
     """How the title came to be. « Origine. »"""
     book: _builtins.str
     """The book it stands in. « Livre foncier. »"""
-    signature: _builtins.bytes
-    """Signature by ANDF's key over this message, serialized deterministically without this field. « Signature. »"""
     @_builtins.property
     def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Holder]:
-        """Who holds; shares sum to the whole."""
+        """Who holds. The shares of owners, bare owners and heirs sum to the whole; usufructs and leases burden it."""
 
     @_builtins.property
     def mortgages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mortgage]:
@@ -644,6 +643,12 @@ class GetTitleResponse(_message.Message):
     def issued_at(self) -> _timestamp_pb2.Timestamp:
         """When this answer was signed. « Délivré le. »"""
 
+    @_builtins.property
+    def document(self) -> _document_pb2.Document:
+        """The same as a signed PDF, which shows that ANDF said it: its bytes are at DossierService.GetDocument. « Document
+        signé. »
+        """
+
     def __init__(
         self,
         *,
@@ -656,11 +661,11 @@ class GetTitleResponse(_message.Message):
         disputes: _abc.Iterable[_builtins.str] | None = ...,
         book: _builtins.str = ...,
         issued_at: _timestamp_pb2.Timestamp | None = ...,
-        signature: _builtins.bytes = ...,
+        document: _document_pb2.Document | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["issued_at", b"issued_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "issued_at", b"issued_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "disputes", b"disputes", "holders", b"holders", "issued_at", b"issued_at", "mortgages", b"mortgages", "nup", b"nup", "origin", b"origin", "restrictions", b"restrictions", "signature", b"signature", "title_no", b"title_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "disputes", b"disputes", "document", b"document", "holders", b"holders", "issued_at", b"issued_at", "mortgages", b"mortgages", "nup", b"nup", "origin", b"origin", "restrictions", b"restrictions", "title_no", b"title_no"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -73,11 +73,13 @@ class LandServiceServicer:
 
     def GetTitle(self, request, context):
         """Reads a title with its holders and charges. « État descriptif. » Signed; 5,500 F, 24 h in the catalogue of 2025: the
-        dossier of the call (`x-road-issue`) must be paid.
+        dossier of the call (`x-road-issue`) is one that LandDossierService.RequestTitleState opened for this title and this
+        requester, paid. It answers what was signed then, as often as it is asked; what the book says later is another
+        dossier's.
 
-        Purpose: P01; the requester must be a holder, a notary, or a bank with the holder's consent. NOT_FOUND, NOT_FOUND: no
-        such title, or none that this requester may see; the two look the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the
-        fee is not paid.
+        Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
+        nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
+        the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,11 +50,13 @@ class LandServiceStub:
     """
     GetTitle: _grpc.UnaryUnaryMultiCallable[_parcel_pb2.GetTitleRequest, _parcel_pb2.GetTitleResponse]
     """Reads a title with its holders and charges. « État descriptif. » Signed; 5,500 F, 24 h in the catalogue of 2025: the
-    dossier of the call (`x-road-issue`) must be paid.
+    dossier of the call (`x-road-issue`) is one that LandDossierService.RequestTitleState opened for this title and this
+    requester, paid. It answers what was signed then, as often as it is asked; what the book says later is another
+    dossier's.
 
-    Purpose: P01; the requester must be a holder, a notary, or a bank with the holder's consent. NOT_FOUND, NOT_FOUND: no
-    such title, or none that this requester may see; the two look the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the
-    fee is not paid.
+    Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
+    nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
+    the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
     """
     CheckOwnership: _grpc.UnaryUnaryMultiCallable[_parcel_pb2.CheckOwnershipRequest, _parcel_pb2.CheckOwnershipResponse]
     """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
@@ -82,11 +84,13 @@ class LandServiceAsyncStub(LandServiceStub):
     """
     GetTitle: _aio.UnaryUnaryMultiCallable[_parcel_pb2.GetTitleRequest, _parcel_pb2.GetTitleResponse]  # type: ignore[assignment]
     """Reads a title with its holders and charges. « État descriptif. » Signed; 5,500 F, 24 h in the catalogue of 2025: the
-    dossier of the call (`x-road-issue`) must be paid.
+    dossier of the call (`x-road-issue`) is one that LandDossierService.RequestTitleState opened for this title and this
+    requester, paid. It answers what was signed then, as often as it is asked; what the book says later is another
+    dossier's.
 
-    Purpose: P01; the requester must be a holder, a notary, or a bank with the holder's consent. NOT_FOUND, NOT_FOUND: no
-    such title, or none that this requester may see; the two look the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the
-    fee is not paid.
+    Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
+    nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
+    the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
     """
     CheckOwnership: _aio.UnaryUnaryMultiCallable[_parcel_pb2.CheckOwnershipRequest, _parcel_pb2.CheckOwnershipResponse]  # type: ignore[assignment]
     """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
@@ -123,11 +127,13 @@ class LandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_parcel_pb2.GetTitleResponse, _abc.Awaitable[_parcel_pb2.GetTitleResponse]]:
         """Reads a title with its holders and charges. « État descriptif. » Signed; 5,500 F, 24 h in the catalogue of 2025: the
-        dossier of the call (`x-road-issue`) must be paid.
+        dossier of the call (`x-road-issue`) is one that LandDossierService.RequestTitleState opened for this title and this
+        requester, paid. It answers what was signed then, as often as it is asked; what the book says later is another
+        dossier's.
 
-        Purpose: P01; the requester must be a holder, a notary, or a bank with the holder's consent. NOT_FOUND, NOT_FOUND: no
-        such title, or none that this requester may see; the two look the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the
-        fee is not paid.
+        Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
+        nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
+        the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
         """
 
     @_abc_1.abstractmethod

@@ -31,13 +31,25 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62j/land/v1/transfer.proto\x12\nbj.land.v1\x1a\x1a\x62j/common/v1/dossier.proto\x1a\x1a\x62j/common/v1/options.proto\x1a\x19\x62j/common/v1/person.proto\x1a\x18\x62j/common/v1/rules.proto\x1a\x17\x62j/land/v1/parcel.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x02\n\x13\x46ileTransferRequest\x12\x36\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x19.bj.common.v1.ApplicationB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\nnotary_ref\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x98\xc2\x18\x01\x12\x16\n\x03nup\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01\x12+\n\x06seller\x18\x04 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x05\x62uyer\x18\x05 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01\x12 \n\x05share\x18\x06 \x01(\x0b\x32\x11.bj.land.v1.Share\x12%\n\tprice_xof\x18\x07 \x01(\x04\x42\x12\xbaH\x0b\x32\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01\xd0\xc1\x18\x03\x12\x1e\n\x0b\x64\x65\x65\x64_sha256\x18\x08 \x01(\tB\t\xbaH\x06r\x04\xb8\xc2\x18\x01:\x04\xd0\xc1\x18\x01\">\n\x14\x46ileTransferResponse\x12&\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x15.bj.common.v1.Dossier\"\xbb\x02\n\x17\x46ileTitleRequestRequest\x12\x36\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x19.bj.common.v1.ApplicationB\x06\xbaH\x03\xc8\x01\x01\x12\x16\n\x03nup\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01\x12\x35\n\x04\x64\x65\x65\x64\x18\x03 \x01(\x0e\x32\x1b.bj.land.v1.PresumptiveDeedB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\x0b\x64\x65\x65\x64_sha256\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb8\xc2\x18\x01\x12%\n\x12survey_plan_sha256\x18\x05 \x01(\tB\t\xbaH\x06r\x04\xb8\xc2\x18\x01\x12\x1f\n\x0csurveyor_ref\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x98\xc2\x18\x01\x12+\n\x06holder\x18\x07 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01:\x04\xd0\xc1\x18\x01\"B\n\x18\x46ileTitleRequestResponse\x12&\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x15.bj.common.v1.Dossier\"\xd4\x01\n\x16LodgeOppositionRequest\x12\"\n\x0fidempotency_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xc0\xc2\x18\x01\x12\x16\n\x03nup\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01\x12-\n\x08opponent\x18\x03 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x06ground\x18\x04 \x01(\tB\x0e\xbaH\x07r\x05\x10\x05\x18\xd0\x0f\xd0\xc1\x18\x04\x12)\n\x0f\x65vidence_sha256\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x14\"\x06r\x04\xb8\xc2\x18\x01:\x04\xd0\xc1\x18\x01\"y\n\x17LodgeOppositionResponse\x12!\n\x0eopposition_ref\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x88\xc2\x18\x01\x12\x35\n\tlodged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01:\x04\xd0\xc1\x18\x01*\x8e\x02\n\x0fPresumptiveDeed\x12 \n\x1cPRESUMPTIVE_DEED_UNSPECIFIED\x10\x00\x12\x19\n\x15PRESUMPTIVE_DEED_SALE\x10\x01\x12&\n\"PRESUMPTIVE_DEED_CUSTOMARY_HOLDING\x10\x02\x12!\n\x1dPRESUMPTIVE_DEED_RESETTLEMENT\x10\x03\x12&\n\"PRESUMPTIVE_DEED_RURAL_CERTIFICATE\x10\x04\x12&\n\"PRESUMPTIVE_DEED_HABITATION_PERMIT\x10\x05\x12#\n\x1fPRESUMPTIVE_DEED_COURT_DECISION\x10\x06\x32\xb1\x02\n\x12LandDossierService\x12V\n\x0c\x46ileTransfer\x12\x1f.bj.land.v1.FileTransferRequest\x1a .bj.land.v1.FileTransferResponse\"\x03\x90\x02\x02\x12\x62\n\x10\x46ileTitleRequest\x12#.bj.land.v1.FileTitleRequestRequest\x1a$.bj.land.v1.FileTitleRequestResponse\"\x03\x90\x02\x02\x12_\n\x0fLodgeOpposition\x12\".bj.land.v1.LodgeOppositionRequest\x1a#.bj.land.v1.LodgeOppositionResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62j/land/v1/transfer.proto\x12\nbj.land.v1\x1a\x1a\x62j/common/v1/dossier.proto\x1a\x1a\x62j/common/v1/options.proto\x1a\x19\x62j/common/v1/person.proto\x1a\x18\x62j/common/v1/rules.proto\x1a\x17\x62j/land/v1/parcel.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc4\x01\n\x18RequestTitleStateRequest\x12\x36\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x19.bj.common.v1.ApplicationB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\x08title_no\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xe8\xc1\x18\x01H\x00\x12\x18\n\x03nup\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01H\x00\x12!\n\x0b\x63onsent_ref\x18\x04 \x01(\tB\x0c\xbaH\tr\x04\x98\xc2\x18\x01\xd8\x01\x01:\x04\xd0\xc1\x18\x01\x42\x0e\n\x05title\x12\x05\xbaH\x02\x08\x01\"C\n\x19RequestTitleStateResponse\x12&\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x15.bj.common.v1.Dossier\"\xcc\x02\n\x13\x46ileTransferRequest\x12\x36\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x19.bj.common.v1.ApplicationB\x06\xbaH\x03\xc8\x01\x01\x12\x1d\n\nnotary_ref\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x98\xc2\x18\x01\x12\x16\n\x03nup\x18\x03 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01\x12+\n\x06seller\x18\x04 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x05\x62uyer\x18\x05 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01\x12 \n\x05share\x18\x06 \x01(\x0b\x32\x11.bj.land.v1.Share\x12%\n\tprice_xof\x18\x07 \x01(\x04\x42\x12\xbaH\x0b\x32\t\x18\x80\xa0\x94\xa5\x8d\x1d(\x01\xd0\xc1\x18\x03\x12\x1e\n\x0b\x64\x65\x65\x64_sha256\x18\x08 \x01(\tB\t\xbaH\x06r\x04\xb8\xc2\x18\x01:\x04\xd0\xc1\x18\x01\">\n\x14\x46ileTransferResponse\x12&\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x15.bj.common.v1.Dossier\"\xbb\x02\n\x17\x46ileTitleRequestRequest\x12\x36\n\x0b\x61pplication\x18\x01 \x01(\x0b\x32\x19.bj.common.v1.ApplicationB\x06\xbaH\x03\xc8\x01\x01\x12\x16\n\x03nup\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01\x12\x35\n\x04\x64\x65\x65\x64\x18\x03 \x01(\x0e\x32\x1b.bj.land.v1.PresumptiveDeedB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1e\n\x0b\x64\x65\x65\x64_sha256\x18\x04 \x01(\tB\t\xbaH\x06r\x04\xb8\xc2\x18\x01\x12%\n\x12survey_plan_sha256\x18\x05 \x01(\tB\t\xbaH\x06r\x04\xb8\xc2\x18\x01\x12\x1f\n\x0csurveyor_ref\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x98\xc2\x18\x01\x12+\n\x06holder\x18\x07 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01:\x04\xd0\xc1\x18\x01\"B\n\x18\x46ileTitleRequestResponse\x12&\n\x07\x64ossier\x18\x01 \x01(\x0b\x32\x15.bj.common.v1.Dossier\"\xd4\x01\n\x16LodgeOppositionRequest\x12\"\n\x0fidempotency_key\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xc0\xc2\x18\x01\x12\x16\n\x03nup\x18\x02 \x01(\tB\t\xbaH\x06r\x04\xe0\xc1\x18\x01\x12-\n\x08opponent\x18\x03 \x01(\x0b\x32\x13.bj.common.v1.PartyB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x06ground\x18\x04 \x01(\tB\x0e\xbaH\x07r\x05\x10\x05\x18\xd0\x0f\xd0\xc1\x18\x04\x12)\n\x0f\x65vidence_sha256\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x14\"\x06r\x04\xb8\xc2\x18\x01:\x04\xd0\xc1\x18\x01\"y\n\x17LodgeOppositionResponse\x12!\n\x0eopposition_ref\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x88\xc2\x18\x01\x12\x35\n\tlodged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01:\x04\xd0\xc1\x18\x01*\x8e\x02\n\x0fPresumptiveDeed\x12 \n\x1cPRESUMPTIVE_DEED_UNSPECIFIED\x10\x00\x12\x19\n\x15PRESUMPTIVE_DEED_SALE\x10\x01\x12&\n\"PRESUMPTIVE_DEED_CUSTOMARY_HOLDING\x10\x02\x12!\n\x1dPRESUMPTIVE_DEED_RESETTLEMENT\x10\x03\x12&\n\"PRESUMPTIVE_DEED_RURAL_CERTIFICATE\x10\x04\x12&\n\"PRESUMPTIVE_DEED_HABITATION_PERMIT\x10\x05\x12#\n\x1fPRESUMPTIVE_DEED_COURT_DECISION\x10\x06\x32\x98\x03\n\x12LandDossierService\x12\x65\n\x11RequestTitleState\x12$.bj.land.v1.RequestTitleStateRequest\x1a%.bj.land.v1.RequestTitleStateResponse\"\x03\x90\x02\x02\x12V\n\x0c\x46ileTransfer\x12\x1f.bj.land.v1.FileTransferRequest\x1a .bj.land.v1.FileTransferResponse\"\x03\x90\x02\x02\x12\x62\n\x10\x46ileTitleRequest\x12#.bj.land.v1.FileTitleRequestRequest\x1a$.bj.land.v1.FileTitleRequestResponse\"\x03\x90\x02\x02\x12_\n\x0fLodgeOpposition\x12\".bj.land.v1.LodgeOppositionRequest\x1a#.bj.land.v1.LodgeOppositionResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bj.land.v1.transfer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST'].oneofs_by_name['title']._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST'].oneofs_by_name['title']._serialized_options = b'\272H\002\010\001'
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['application']._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['application']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['title_no']._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['title_no']._serialized_options = b'\272H\006r\004\350\301\030\001'
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['nup']._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['nup']._serialized_options = b'\272H\006r\004\340\301\030\001'
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['consent_ref']._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST'].fields_by_name['consent_ref']._serialized_options = b'\272H\tr\004\230\302\030\001\330\001\001'
+  _globals['_REQUESTTITLESTATEREQUEST']._loaded_options = None
+  _globals['_REQUESTTITLESTATEREQUEST']._serialized_options = b'\320\301\030\001'
   _globals['_FILETRANSFERREQUEST'].fields_by_name['application']._loaded_options = None
   _globals['_FILETRANSFERREQUEST'].fields_by_name['application']._serialized_options = b'\272H\003\310\001\001'
   _globals['_FILETRANSFERREQUEST'].fields_by_name['notary_ref']._loaded_options = None
@@ -88,26 +100,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LODGEOPPOSITIONRESPONSE'].fields_by_name['lodged_at']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LODGEOPPOSITIONRESPONSE']._loaded_options = None
   _globals['_LODGEOPPOSITIONRESPONSE']._serialized_options = b'\320\301\030\001'
+  _globals['_LANDDOSSIERSERVICE'].methods_by_name['RequestTitleState']._loaded_options = None
+  _globals['_LANDDOSSIERSERVICE'].methods_by_name['RequestTitleState']._serialized_options = b'\220\002\002'
   _globals['_LANDDOSSIERSERVICE'].methods_by_name['FileTransfer']._loaded_options = None
   _globals['_LANDDOSSIERSERVICE'].methods_by_name['FileTransfer']._serialized_options = b'\220\002\002'
   _globals['_LANDDOSSIERSERVICE'].methods_by_name['FileTitleRequest']._loaded_options = None
   _globals['_LANDDOSSIERSERVICE'].methods_by_name['FileTitleRequest']._serialized_options = b'\220\002\002'
   _globals['_LANDDOSSIERSERVICE'].methods_by_name['LodgeOpposition']._loaded_options = None
   _globals['_LANDDOSSIERSERVICE'].methods_by_name['LodgeOpposition']._serialized_options = b'\220\002\002'
-  _globals['_PRESUMPTIVEDEED']._serialized_start=1361
-  _globals['_PRESUMPTIVEDEED']._serialized_end=1631
-  _globals['_FILETRANSFERREQUEST']._serialized_start=238
-  _globals['_FILETRANSFERREQUEST']._serialized_end=570
-  _globals['_FILETRANSFERRESPONSE']._serialized_start=572
-  _globals['_FILETRANSFERRESPONSE']._serialized_end=634
-  _globals['_FILETITLEREQUESTREQUEST']._serialized_start=637
-  _globals['_FILETITLEREQUESTREQUEST']._serialized_end=952
-  _globals['_FILETITLEREQUESTRESPONSE']._serialized_start=954
-  _globals['_FILETITLEREQUESTRESPONSE']._serialized_end=1020
-  _globals['_LODGEOPPOSITIONREQUEST']._serialized_start=1023
-  _globals['_LODGEOPPOSITIONREQUEST']._serialized_end=1235
-  _globals['_LODGEOPPOSITIONRESPONSE']._serialized_start=1237
-  _globals['_LODGEOPPOSITIONRESPONSE']._serialized_end=1358
-  _globals['_LANDDOSSIERSERVICE']._serialized_start=1634
-  _globals['_LANDDOSSIERSERVICE']._serialized_end=1939
+  _globals['_PRESUMPTIVEDEED']._serialized_start=1629
+  _globals['_PRESUMPTIVEDEED']._serialized_end=1899
+  _globals['_REQUESTTITLESTATEREQUEST']._serialized_start=238
+  _globals['_REQUESTTITLESTATEREQUEST']._serialized_end=434
+  _globals['_REQUESTTITLESTATERESPONSE']._serialized_start=436
+  _globals['_REQUESTTITLESTATERESPONSE']._serialized_end=503
+  _globals['_FILETRANSFERREQUEST']._serialized_start=506
+  _globals['_FILETRANSFERREQUEST']._serialized_end=838
+  _globals['_FILETRANSFERRESPONSE']._serialized_start=840
+  _globals['_FILETRANSFERRESPONSE']._serialized_end=902
+  _globals['_FILETITLEREQUESTREQUEST']._serialized_start=905
+  _globals['_FILETITLEREQUESTREQUEST']._serialized_end=1220
+  _globals['_FILETITLEREQUESTRESPONSE']._serialized_start=1222
+  _globals['_FILETITLEREQUESTRESPONSE']._serialized_end=1288
+  _globals['_LODGEOPPOSITIONREQUEST']._serialized_start=1291
+  _globals['_LODGEOPPOSITIONREQUEST']._serialized_end=1503
+  _globals['_LODGEOPPOSITIONRESPONSE']._serialized_start=1505
+  _globals['_LODGEOPPOSITIONRESPONSE']._serialized_end=1626
+  _globals['_LANDDOSSIERSERVICE']._serialized_start=1902
+  _globals['_LANDDOSSIERSERVICE']._serialized_end=2310
 # @@protoc_insertion_point(module_scope)

@@ -67,6 +67,68 @@ PRESUMPTIVE_DEED_COURT_DECISION: PresumptiveDeed.ValueType  # 6
 Global___PresumptiveDeed: _TypeAlias = PresumptiveDeed  # noqa: Y015
 
 @_typing.final
+class RequestTitleStateRequest(_message.Message):
+    """Asks for the state of a title, by its number or its parcel's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    TITLE_NO_FIELD_NUMBER: _builtins.int
+    NUP_FIELD_NUMBER: _builtins.int
+    CONSENT_REF_FIELD_NUMBER: _builtins.int
+    title_no: _builtins.str
+    """Number of the title. « Titre foncier. »"""
+    nup: _builtins.str
+    """Number of its parcel. « NUP. »"""
+    consent_ref: _builtins.str
+    """Reference of a holder's consent; a bank needs it. « Référence du consentement. »"""
+    @_builtins.property
+    def application(self) -> _dossier_pb2.Application:
+        """Who files, and for which service; applicant_npi is who asks: a holder, a notary or who acts for a bank."""
+
+    def __init__(
+        self,
+        *,
+        application: _dossier_pb2.Application | None = ...,
+        title_no: _builtins.str = ...,
+        nup: _builtins.str = ...,
+        consent_ref: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "nup", b"nup", "title", b"title", "title_no", b"title_no"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "consent_ref", b"consent_ref", "nup", b"nup", "title", b"title", "title_no", b"title_no"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_title: _TypeAlias = _typing.Literal["title_no", "nup"]  # noqa: Y015
+    _WhichOneofArgType_title: _TypeAlias = _typing.Literal["title", b"title"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_title) -> _WhichOneofReturnType_title | None: ...
+
+Global___RequestTitleStateRequest: _TypeAlias = RequestTitleStateRequest  # noqa: Y015
+
+@_typing.final
+class RequestTitleStateResponse(_message.Message):
+    """The dossier, opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOSSIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def dossier(self) -> _dossier_pb2.Dossier:
+        """The dossier."""
+
+    def __init__(
+        self,
+        *,
+        dossier: _dossier_pb2.Dossier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dossier", b"dossier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dossier", b"dossier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestTitleStateResponse: _TypeAlias = RequestTitleStateResponse  # noqa: Y015
+
+@_typing.final
 class FileTransferRequest(_message.Message):
     """A sale to be written in."""
 

@@ -35,6 +35,11 @@ class LandDossierServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.RequestTitleState = channel.unary_unary(
+                '/bj.land.v1.LandDossierService/RequestTitleState',
+                request_serializer=bj_dot_land_dot_v1_dot_transfer__pb2.RequestTitleStateRequest.SerializeToString,
+                response_deserializer=bj_dot_land_dot_v1_dot_transfer__pb2.RequestTitleStateResponse.FromString,
+                _registered_method=True)
         self.FileTransfer = channel.unary_unary(
                 '/bj.land.v1.LandDossierService/FileTransfer',
                 request_serializer=bj_dot_land_dot_v1_dot_transfer__pb2.FileTransferRequest.SerializeToString,
@@ -55,6 +60,17 @@ class LandDossierServiceStub:
 class LandDossierServiceServicer:
     """Opens dossiers at ANDF.
     """
+
+    def RequestTitleState(self, request, context):
+        """Asks for the state of a title: who holds it and what burdens it. « Demander un état descriptif. » 5,500 F, 24 h; once
+        granted, LandService.GetTitle reads it, with the reference of the dossier as `x-road-issue`.
+
+        Purpose: P01. NOT_FOUND, NOT_FOUND: no such title, or none that this requester may see; the two look the same, and
+        nobody pays to learn it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def FileTransfer(self, request, context):
         """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
@@ -90,6 +106,11 @@ class LandDossierServiceServicer:
 
 def add_LandDossierServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'RequestTitleState': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestTitleState,
+                    request_deserializer=bj_dot_land_dot_v1_dot_transfer__pb2.RequestTitleStateRequest.FromString,
+                    response_serializer=bj_dot_land_dot_v1_dot_transfer__pb2.RequestTitleStateResponse.SerializeToString,
+            ),
             'FileTransfer': grpc.unary_unary_rpc_method_handler(
                     servicer.FileTransfer,
                     request_deserializer=bj_dot_land_dot_v1_dot_transfer__pb2.FileTransferRequest.FromString,
@@ -116,6 +137,33 @@ def add_LandDossierServiceServicer_to_server(servicer, server):
 class LandDossierService:
     """Opens dossiers at ANDF.
     """
+
+    @staticmethod
+    def RequestTitleState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bj.land.v1.LandDossierService/RequestTitleState',
+            bj_dot_land_dot_v1_dot_transfer__pb2.RequestTitleStateRequest.SerializeToString,
+            bj_dot_land_dot_v1_dot_transfer__pb2.RequestTitleStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def FileTransfer(request,

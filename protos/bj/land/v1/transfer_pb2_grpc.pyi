@@ -36,6 +36,13 @@ class LandDossierServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LandDossierServiceAsyncStub: ...
+    RequestTitleState: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.RequestTitleStateRequest, _transfer_pb2.RequestTitleStateResponse]
+    """Asks for the state of a title: who holds it and what burdens it. « Demander un état descriptif. » 5,500 F, 24 h; once
+    granted, LandService.GetTitle reads it, with the reference of the dossier as `x-road-issue`.
+
+    Purpose: P01. NOT_FOUND, NOT_FOUND: no such title, or none that this requester may see; the two look the same, and
+    nobody pays to learn it.
+    """
     FileTransfer: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.FileTransferRequest, _transfer_pb2.FileTransferResponse]
     """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
     scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and 500 F.
@@ -61,6 +68,13 @@ class LandDossierServiceAsyncStub(LandDossierServiceStub):
     """Opens dossiers at ANDF."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    RequestTitleState: _aio.UnaryUnaryMultiCallable[_transfer_pb2.RequestTitleStateRequest, _transfer_pb2.RequestTitleStateResponse]  # type: ignore[assignment]
+    """Asks for the state of a title: who holds it and what burdens it. « Demander un état descriptif. » 5,500 F, 24 h; once
+    granted, LandService.GetTitle reads it, with the reference of the dossier as `x-road-issue`.
+
+    Purpose: P01. NOT_FOUND, NOT_FOUND: no such title, or none that this requester may see; the two look the same, and
+    nobody pays to learn it.
+    """
     FileTransfer: _aio.UnaryUnaryMultiCallable[_transfer_pb2.FileTransferRequest, _transfer_pb2.FileTransferResponse]  # type: ignore[assignment]
     """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
     scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and 500 F.
@@ -83,6 +97,19 @@ class LandDossierServiceAsyncStub(LandDossierServiceStub):
 
 class LandDossierServiceServicer(metaclass=_abc_1.ABCMeta):
     """Opens dossiers at ANDF."""
+
+    @_abc_1.abstractmethod
+    def RequestTitleState(
+        self,
+        request: _transfer_pb2.RequestTitleStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.RequestTitleStateResponse, _abc.Awaitable[_transfer_pb2.RequestTitleStateResponse]]:
+        """Asks for the state of a title: who holds it and what burdens it. « Demander un état descriptif. » 5,500 F, 24 h; once
+        granted, LandService.GetTitle reads it, with the reference of the dossier as `x-road-issue`.
+
+        Purpose: P01. NOT_FOUND, NOT_FOUND: no such title, or none that this requester may see; the two look the same, and
+        nobody pays to learn it.
+        """
 
     @_abc_1.abstractmethod
     def FileTransfer(

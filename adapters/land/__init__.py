@@ -1,0 +1,1 @@
+"""ANDF's cadastre and land book (``bj.land.v1``)."""

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.folding import fold
 from adapters.identity.comparison import (
     Claim,
     Comparison,
     Match,
     compare,
     compare_dates,
-    fold,
     is_date,
     is_same_name,
 )

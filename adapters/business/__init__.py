@@ -1,0 +1,1 @@
+"""APIEx's register of firms (RCCM): read, changed by formalities, followed."""

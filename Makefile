@@ -14,7 +14,8 @@ LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-strip-extras --
 PROTOS_OUT := protos
 BASELINE := $(shell cat protos/BASELINE)
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
-	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT)
+	--mypy_out=quiet:$(PROTOS_OUT) --mypy_grpc_out=quiet:$(PROTOS_OUT) --python_out=$(PROTOS_OUT) --grpc_python_out=$(PROTOS_OUT) \
+	--plugin=protoc-gen-comments=tools/protoc_gen_comments.py --comments_out=$(PROTOS_OUT)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-system setup-interop demo up test test-unit test-integration test-e2e $(LONG) lint format protos \

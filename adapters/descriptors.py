@@ -6,6 +6,9 @@ understand a message, neither ``google/protobuf`` nor ``buf/validate`` files.
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -21,7 +24,8 @@ STANDARD_SERVICES: Final = {
 def descriptor_set(service: str) -> bytes:
     """The FileDescriptorSet of a service whose generated module is imported, dependencies first.
 
-    The same service gives the same bytes. Comments are not part of generated modules, so not of the set.
+    The same service gives the same bytes. Comments, which generated modules have not, come from the file that
+    ``make protos`` writes beside each of the ministries' modules; files of others stay without.
 
     Raises:
         KeyError: No imported module has such a service.
@@ -31,7 +35,9 @@ def descriptor_set(service: str) -> bytes:
     _collect(found.file, files)
     descriptors = descriptor_pb2.FileDescriptorSet()
     for file in files.values():
-        file.CopyToProto(descriptors.file.add())
+        described = descriptors.file.add()
+        file.CopyToProto(described)
+        _add_comments(described)
     return descriptors.SerializeToString(deterministic=True)
 
 
@@ -64,6 +70,24 @@ def _rename(file: descriptor_pb2.FileDescriptorProto, package: str) -> None:
     for method in (method for service in file.service for method in service.method):
         method.input_type = f".{new}." + method.input_type.removeprefix(f".{old}.")
         method.output_type = f".{new}." + method.output_type.removeprefix(f".{old}.")
+
+
+def _add_comments(file: descriptor_pb2.FileDescriptorProto) -> None:
+    """Give a file the comments of its proto, in the order of the source; nothing where none were written down."""
+    stem = file.name.removesuffix(".proto")
+    module = sys.modules.get(stem.replace("/", ".") + "_pb2")
+    if module is None or module.__file__ is None:
+        return
+    written = Path(module.__file__).with_name(f"{stem.rpartition('/')[2]}_comments.json")
+    if not written.exists():
+        return
+    for path, told in json.loads(written.read_text(encoding="utf-8")).items():
+        file.source_code_info.location.add(
+            path=map(int, path.split(".")) if path else (),
+            leading_comments=told.get("leading"),
+            trailing_comments=told.get("trailing"),
+            leading_detached_comments=told.get("detached", ()),
+        )
 
 
 def _collect(file: FileDescriptor, files: dict[str, FileDescriptor]) -> None:

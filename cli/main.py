@@ -92,6 +92,9 @@ class LazyGroup(click.Group):
             # What the registry's operators order of a gateway stands beside what its own administrator does.
             for order in importlib.import_module("registry.commands").GATEWAY_ORDERS:
                 found.add_command(order)
+        if cmd_name == "service" and isinstance(found, click.Group):
+            # Asks the registry, or a gateway on behalf of its program: above both.
+            found.add_command(importlib.import_module("cli.protos").protos)
         if isinstance(found, click.Group):
             for command in found.commands.values():
                 # click would cut a line of help where its second language begins.

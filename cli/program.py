@@ -105,15 +105,19 @@ class Program:
 
     def describe(self, method: MethodName, provider: str = "") -> DynamicMethod:
         """A method from the Directory; raises ``RemoteError`` or ``ExchangeError``."""
+        return find_method(method, self.get_descriptors(str(method.service), provider))
+
+    def get_descriptors(self, service: str, provider: str = "") -> bytes:
+        """The FileDescriptorSet of a service, from the Directory; raises ``RemoteError``."""
         with self._channel(self._hints.directory) as opened:
             try:
                 found = directory_pb2_grpc.DirectoryServiceStub(opened).GetDescriptors(
-                    directory_pb2.GetDescriptorsRequest(service=str(method.service), provider=provider),
+                    directory_pb2.GetDescriptorsRequest(service=service, provider=provider),
                     timeout=_DIRECTORY_TIMEOUT_S,
                 )
             except grpc.RpcError as error:
                 raise error_from_rpc(error) from error
-        return find_method(method, found.file_descriptor_set)
+        return found.file_descriptor_set
 
     def call(
         self,

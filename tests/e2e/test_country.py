@@ -30,6 +30,7 @@ from tests.support.programs import require_program
 from tests.support.waiting import until
 
 PORTAL = "BJ/GOV/PNS/PORTAIL"
+RNPP = "BJ/GOV/ANIP/RNPP"
 GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
 PERSONS = 200
 REFLECT = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
@@ -205,6 +206,39 @@ def test_the_page_on_calling_from_a_program_prints_what_it_says(country: Running
         ).returncode
         == 0
     )
+
+
+def test_a_program_writes_the_protos_of_its_provider(country: Running, tmp_path: Path) -> None:
+    """Both compilers take them, with no other file; what is there is replaced only when told so."""
+    out = tmp_path / "protos"
+    identity = country.layout.program(f"{PORTAL}/portail")
+    command = ("service", "protos", RNPP, "--out", str(out), "--identity", str(identity), "--output", "json")
+
+    written = country.run(*command)
+
+    rows = {row["file"]: row for row in json.loads(written.stdout)}
+    identity_proto = out / "bj/identity/v1/identity.proto"
+    assert rows[str(identity_proto)]["services"] == ["bj.identity.v1.IdentityService"]
+    assert {row["state"] for row in rows.values()} == {"written"}
+    assert "// Reads one person's record. « Consulter une fiche. »" in identity_proto.read_text("utf-8")
+    _require_compiles(out)
+    identity_proto.write_text("other", encoding="utf-8")
+    assert country.run(*command).returncode == 1
+    assert identity_proto.read_text("utf-8") == "other"
+    again = {row["file"]: row["state"] for row in json.loads(country.run(*command, "--yes").stdout)}
+    assert [file for file, state in again.items() if state == "written"] == [str(identity_proto)]
+    hidden = country.run(*command[:2], "BJ/GOV/ANDF/CADASTRE", *command[3:])
+    assert (hidden.returncode, "NO_AGREEMENT" in hidden.stderr) == (1, True)
+
+
+def _require_compiles(directory: Path) -> None:
+    names = [str(path.relative_to(directory)) for path in directory.rglob("*.proto")]
+    for compiler in (
+        [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--descriptor_set_out=/dev/null", *names],
+        [str(Path(sys.executable).with_name("buf")), "build"],
+    ):
+        done = subprocess.run(compiler, cwd=directory, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_a_stream_both_ways_from_the_shell(country: Running) -> None:

@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adapters.descriptors import descriptor_set
+from cli.protos import protos
 from core.documents import encode
 from core.identifiers import urn
+from core.reasons import ExchangeError, Reason
 from passerelle.registry.v1 import heads_pb2, heads_pb2_grpc
 from pki.anchor import Anchor
 from pki.authority import found as found_authorities
@@ -241,3 +243,17 @@ def test_that_there_is_no_alarm_is_said(run: Run) -> None:
     assert "Aucune alarme" in run("registry", "alarms", "--lang", "fr").output
     assert "No alarm" in run("registry", "alarms", "--lang", "en").output
     assert rows(run("registry", "alarms", "--output", "json")) == []
+
+
+def test_an_operator_writes_the_protos_of_any_provider(served: RegistryCountry, tmp_path: Path) -> None:
+    """From the registry itself, where a program asks its gateway."""
+    identity = served.root / "operateur-1"
+    asked = [RNPP, "--out", str(tmp_path), "--identity", str(identity), "--output", "json"]
+
+    done = CliRunner().invoke(protos, asked, catch_exceptions=False)
+    missing = CliRunner().invoke(protos, [*asked, "--service", "bj.land.v1.LandService"])
+
+    assert str(tmp_path / "bj/identity/v1/identity.proto") in {row["file"] for row in rows(done)}
+    assert "IdentityService" in (tmp_path / "bj/identity/v1/identity.proto").read_text("utf-8")
+    assert isinstance(missing.exception, ExchangeError)
+    assert missing.exception.reason is Reason.NOT_FOUND

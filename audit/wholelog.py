@@ -20,7 +20,7 @@ that a log says in its first leaf which log it succeeds: the gap is declared, an
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -54,6 +54,7 @@ from core.leaves import (
     said_leaf,
 )
 from core.merkle import Edge, Node, leaf_hash
+from core.pseudonyms import read_annex
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
 from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
@@ -234,17 +235,16 @@ class _Verification:
     # 4
 
     def _take_beside(self, stored: StoredLeaf, leaf: Leaf, heard: Heard | None) -> None:
-        statements, documents = [], []
+        beside: defaultdict[AttachmentKind, list[bytes]] = defaultdict(list)
         for kind, data in stored.attachments:
+            beside[kind].append(data)
             if kind is AttachmentKind.FRAME:
                 self._peers.take_frame(FrameRecord.decode(data))
             elif kind is AttachmentKind.RECEIPT:
                 self._take_receipt(data, stored.index)
-            elif kind is AttachmentKind.STATEMENT:
-                statements.append(data)
-            elif kind is AttachmentKind.DOCUMENT:
-                documents.append(data)
-        self._take_documents(leaf, documents)
+        self._take_documents(leaf, beside[AttachmentKind.DOCUMENT])
+        _require_annex(heard, beside[AttachmentKind.ANNEX])
+        statements = beside[AttachmentKind.STATEMENT]
         if heard is None:
             if statements:
                 raise LogFaultError(Reason.STATEMENT_INVALID, "a statement beside a leaf that records none")
@@ -367,6 +367,17 @@ class _Verification:
                 self._seals.require_chain(signer, self.report.gateway, datetime.fromtimestamp(moment, UTC))
         if self._signers:
             self.report.signatures = "anchored" if self._seals.root is not None else "verified"
+
+
+def _require_annex(heard: Heard | None, annexes: Sequence[bytes]) -> None:
+    """A record lies with the one annex that it commits to, and nothing else does: it is nobody's word (PROTOCOL M13)."""
+    digest = None if heard is None else heard.annex
+    if len(annexes) != (digest is not None):
+        raise LogFaultError(
+            Reason.STATEMENT_INVALID, "a record without its one annex, or an annex without one"
+        )
+    for kept in annexes:
+        read_annex(kept, digest)
 
 
 def _read_body(leaf: Leaf) -> tuple[Heard | None, Statement | None]:

@@ -58,8 +58,10 @@ class Leaves:
         return leaf, _sha256(b"\x00" + leaf).digest()
 
     def heard(self, role: str, peer: str, entry: VerifiedEntry, verdict: str) -> tuple[bytes, bytes, bytes]:
-        """Body, leaf and leaf hash of the record of a peer's statement."""
-        body = heard_body(role, peer, entry.index, entry.leaf_hash.hex(), entry.head, verdict)
+        """Body, leaf and leaf hash of the record of a peer's statement; it commits to the entry's annex."""
+        annex = entry.annex
+        digest = None if annex is None else annex[0]
+        body = heard_body(role, peer, entry.index, entry.leaf_hash.hex(), entry.head, verdict, digest)
         leaf = self._heard + body
         return body, leaf, _sha256(b"\x00" + leaf).digest()
 
@@ -69,14 +71,20 @@ class Leaves:
         return leaf, leaf_hash(leaf)
 
 
-def heard_body(role: str, log: str, index: int, leaf: str, head: str, verdict: str) -> bytes:
-    """Body of a ``heard`` leaf without annex, as ``core.leaves.Heard`` encodes it; a test compares the two."""
+def heard_body(
+    role: str, log: str, index: int, leaf: str, head: str, verdict: str, annex: str | None = None
+) -> bytes:
+    """Body of a ``heard`` leaf, as ``core.leaves.Heard`` encodes it; a test compares the two."""
+    committed = "null" if annex is None else f'"{annex}"'
     return (
         f'{{"v":1,"role":"{role}","log":"{log}","index":{index},"leaf":"{leaf}",'
-        f'"head":"{head}","verdict":"{verdict}","annex":null}}'
+        f'"head":"{head}","verdict":"{verdict}","annex":{committed}}}'
     ).encode("ascii")
 
 
 def taken_body(role: str, log: str, index: int, leaf: str, head: str) -> bytes:
-    """Body of the receipt that a peer gives when it takes a statement of ours."""
+    """Body of the receipt that a peer gives when it takes a statement of ours, and notes nobody's pseudonym with it.
+
+    With an annex it cannot be foreseen, and is parsed instead.
+    """
     return heard_body(role, log, index, leaf, head, "taken")

@@ -57,6 +57,7 @@ class VerifiedEntry:
         payloads: What came with it, as it travelled; ``objection`` tells whether it is what the digests say.
         parts: Flag and bytes of each payload, if it is.
         objection: Why the statement must be refused although its frame is authentic.
+        annex: What our record of it commits to: its digest, and the bytes that lie beside (PROTOCOL M13).
     """
 
     index: int
@@ -68,6 +69,7 @@ class VerifiedEntry:
     payloads: bytes = b""
     parts: Sequence[tuple[int, bytes]] = ()
     objection: Reason | None = None
+    annex: tuple[str, bytes] | None = None
 
 
 class PeerLog:

@@ -100,7 +100,7 @@ class Turn:
         return [leaf_hash for _, leaf_hash in leaves]
 
     def hear(self, road: Road, peer_entry: VerifiedEntry, role: Role, verdict: str) -> None:
-        """Plan the record of a peer's statement, with its bytes beside it; the peer gets it as its receipt."""
+        """Plan the record of a peer's statement, with its bytes and annex beside it; the peer gets it as its receipt."""
         self.hear_all(road, role, [(peer_entry, verdict)])
 
     def hear_all(self, road: Road, role: Role, heard: Sequence[tuple[VerifiedEntry, str]]) -> None:
@@ -112,10 +112,13 @@ class Turn:
             record(entry.index, taken=verdict == "taken")
             # A day key per service: only one that an agreement admitted gets one, not every name a peer makes up.
             is_admitted = said is not None and verdict == "taken" and said.kind in ("request", "response")
+            beside: tuple[tuple[AttachmentKind, bytes], ...] = ((AttachmentKind.STATEMENT, entry.body),)
+            if entry.annex is not None:
+                beside += ((AttachmentKind.ANNEX, entry.annex[1]),)
             planned = OwnLeaf(
                 leaf,
                 leaf_hash,
-                ((AttachmentKind.STATEMENT, entry.body),),
+                beside,
                 entry.payloads if entry.parts else None,
                 said.service or "" if said is not None and is_admitted else "",
                 body,

@@ -29,6 +29,7 @@ from core.heads import ConfigurationMark, TreeHead, b64url
 from core.jws import DocumentKind
 from core.leaves import Genesis, Heard, Note, RegistryChange, Succession
 from core.merkle import Edge, leaf_hash
+from core.pseudonyms import annex_of
 from core.registrations import MemberSuccessor, RegisteredCertificate, RegisteredLog, Registration
 from core.statements import AgreementMark, Cut, Statement, User
 from pki.documents import sign_document
@@ -118,6 +119,10 @@ def statements() -> list[Statement]:
 
 def heard() -> Heard:
     return Heard(1, "request", PEER, 3, "5" * 64, "6" * 64, "refused:NO_AGREEMENT", "7" * 64)
+
+
+def annex() -> bytes:
+    return annex_of(bytes(32), 2026, [b"0000000001", b"0000000002"], complete=True)
 
 
 def genesis(succeeds: Succession | None = None) -> Genesis:

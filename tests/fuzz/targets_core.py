@@ -50,7 +50,15 @@ from core.leaves import (
     prefix,
 )
 from core.merkle import ProofError, verify_consistency, verify_inclusion
-from core.payloads import decode_metadata, decode_payloads, encode_metadata, encode_payloads, read_payloads
+from core.payloads import (
+    decode_metadata,
+    decode_payloads,
+    encode_metadata,
+    encode_payloads,
+    payload_digest,
+    read_payloads,
+)
+from core.pseudonyms import MalformedAnnexError, parse_annex, read_annex
 from core.reasons import ExchangeError, MalformedError
 from core.registrations import parse_address, parse_registration, parse_successor
 from core.statements import MalformedStatementError, encode_statement, parse_statement, parse_statements
@@ -247,6 +255,18 @@ TARGETS: Final = {
         lambda again: again,
     ),
     "heard": Target(parse_heard, lambda: [_json(seeds.heard()), *seeds.vectors("records")], _PARSED, _json),
+    "annex": Target(
+        parse_annex,
+        lambda: [seeds.annex(), *seeds.vectors("annexes")],
+        (MalformedAnnexError,),
+        _json,
+    ),
+    "kept-annex": Target(
+        lambda data: read_annex(data, payload_digest(data[:16], 0, data[16:])),
+        lambda: [bytes(16) + seeds.annex()],
+        (MalformedAnnexError,),
+        lambda annex: bytes(16) + _json(annex),
+    ),
     "genesis": Target(
         parse_genesis,
         lambda: seeds.encoded(

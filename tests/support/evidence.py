@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from core.identifiers import new_exchange_id, urn
 from core.leaves import Genesis, Heard, Note, Role, genesis_leaf, heard_leaf, note_leaf, said_leaf
 from core.merkle import Edge, leaf_hash
 from core.payloads import Payload, encode_payloads, payload_digest
+from core.pseudonyms import annex_of, keep_annex, year_of
 from core.registrations import RegisteredLog, Registration
 from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
 from ledger.commit import Entry, GroupCommit
@@ -105,6 +107,19 @@ class Side:
         """A leaf about nothing in particular."""
         self.notes += 1
         return self.append(self._note())
+
+    @property
+    def pseudonym_key(self) -> bytes:
+        """The key of this member's pseudonyms, whatever the year."""
+        return hashlib.sha256(f"pseudonyms of {self.member.id}".encode()).digest()
+
+    def annex(self, subjects: Sequence[bytes]) -> tuple[str | None, tuple[tuple[AttachmentKind, bytes], ...]]:
+        """What a record commits to if it is about somebody, and what lies beside it."""
+        if not subjects:
+            return None, ()
+        year = year_of(self.clock.now_ms())
+        digest, kept = keep_annex(bytes(16), annex_of(self.pseudonym_key, year, subjects, complete=True))
+        return digest, ((AttachmentKind.ANNEX, kept),)
 
     def _note(self) -> bytes:
         return note_leaf(self.log.log_id, Note(1, f"{self.notes:032x}", self.clock.now_ms(), "test", "", 1))
@@ -216,13 +231,18 @@ class EvidenceCountry:
             side.keep_published(self.version, targets, files)
 
     def exchange(
-        self, answer: dict[str, Any] | None = None, receipts: bool = True, **request: Any
+        self,
+        answer: dict[str, Any] | None = None,
+        receipts: bool = True,
+        subjects: Sequence[bytes] = (),
+        **request: Any,
     ) -> Exchanged:
         """One call through both gateways, with four leaves and both receipts.
 
         Args:
             answer: Fields of the answer that are to be otherwise.
             receipts: Whether the consumer's record reaches the provider.
+            subjects: Whom it is about: both records have an annex then.
             request: Fields of the request that are to be otherwise.
         """
         pns, anip = self.pns, self.anip
@@ -238,11 +258,13 @@ class EvidenceCountry:
         asked_head = pns.sign(self.mark)
         # ANIP hears, answers, and its head covers both.
         frame = anip.frame(pns, asked_head, asked_at, [asked_leaf])
-        heard = self._heard("request", pns, asked_at, asked_leaf, asked_head)
+        annex, beside = anip.annex(subjects)
+        heard = self._heard("request", pns, asked_at, asked_leaf, asked_head, annex)
         heard_request = heard_leaf(anip.log.log_id, heard)
         heard_at = anip.append(
             heard_request,
             (AttachmentKind.STATEMENT, asked_body),
+            *beside,
             (AttachmentKind.FRAME, frame.encode()),
             body=encode_payloads(asked_payloads),
         )
@@ -255,11 +277,13 @@ class EvidenceCountry:
         answer_head = anip.sign(self.mark)
         # PNS hears the answer, and the receipt for its request.
         frame = pns.frame(anip, answer_head, heard_at, [heard_request, answer_leaf])
-        heard = self._heard("response", anip, said_at, answer_leaf, answer_head)
+        annex, beside = pns.annex(subjects)
+        heard = self._heard("response", anip, said_at, answer_leaf, answer_head, annex)
         taken = heard_leaf(pns.log.log_id, heard)
         taken_at = pns.append(
             taken,
             (AttachmentKind.STATEMENT, said_body),
+            *beside,
             (AttachmentKind.FRAME, frame.encode()),
             (AttachmentKind.RECEIPT, _receipt(asked_at, heard_at, answer_head, heard_request)),
             body=kept,
@@ -355,8 +379,11 @@ class EvidenceCountry:
         return msgspec.structs.replace(found, **fields)
 
     @staticmethod
-    def _heard(role: Any, peer: Side, index: int, leaf: bytes, head: bytes) -> Heard:
-        return Heard(1, role, peer.log.log_id, index, leaf_hash(leaf).hex(), head_digest(head), "taken", None)
+    def _heard(
+        role: Any, peer: Side, index: int, leaf: bytes, head: bytes, annex: str | None = None
+    ) -> Heard:
+        hashed = leaf_hash(leaf).hex()
+        return Heard(1, role, peer.log.log_id, index, hashed, head_digest(head), "taken", annex)
 
     def member_documents(self) -> list[MemberDocument]:
         """Both members' documents."""

@@ -24,6 +24,7 @@ from core.configuration import CommonDocument, CurrentConfiguration, encode_curr
 from core.documents import decode_strict, digest, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
+from core.pseudonyms import pseudonym
 from core.reasons import ExchangeError, Reason
 from ledger.evidence import Evidence, require_bodies_allowed
 from ledger.places import LogPlace
@@ -95,6 +96,21 @@ def test_without_the_last_receipt_three_leaves_are_enough(country: EvidenceCount
 
     assert len(parse_manifest(parts[MANIFEST]).leaves) == 3
     assert verified(country, parts).verdict is Verdict.VALID
+
+
+def test_records_with_an_annex_prove_as_well_and_the_annex_stays_at_home(country: EvidenceCountry) -> None:
+    """The container holds the leaf, which commits to it, and neither the annex nor a pseudonym (PROTOCOL M13)."""
+    country.exchange()
+    wanted = country.exchange(subjects=[b"0000000001"])
+
+    for side in (country.pns, country.anip):
+        parts = gather_evidence(side.directory, wanted.id, open_bodies=with_bodies(side))
+
+        assert verified(country, parts).verdict is Verdict.VALID
+        together = b"".join(parts.values())
+        for member in (country.pns, country.anip):
+            assert pseudonym(member.pseudonym_key, b"0000000001").encode() not in together
+        assert b'"pseudonyms"' not in together
 
 
 def test_bodies_are_compared_with_their_digests(country: EvidenceCountry) -> None:

@@ -19,6 +19,7 @@ from core.frames import FrameRecord
 from core.heads import TreeHead, parse_head
 from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
+from core.pseudonyms import annex_of, keep_annex
 from core.reasons import Reason
 from core.statements import encode_statement, parse_statement
 from core.streams import SegmentError
@@ -873,3 +874,67 @@ def test_what_was_forgotten_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> No
     calls.take(msgspec.structs.replace(later, request="a" * 64), "d" * 64)
     with pytest.raises(SegmentError, match="segment 1 is missing"):
         calls.take(msgspec.structs.replace(later, request="c" * 64, sequence=2), "e" * 64)
+
+
+# --- annexes (PROTOCOL M13) ---
+
+PERSON = b"0000000001"
+
+
+def annexed(edit: Callable[[bytes], bytes]) -> Change:
+    return with_bytes(AttachmentKind.ANNEX, edit)
+
+
+def with_another_annex(stored: StoredLeaf) -> StoredLeaf:
+    beside = next(data for kind, data in stored.attachments if kind is AttachmentKind.ANNEX)
+    return msgspec.structs.replace(stored, attachments=(*stored.attachments, (AttachmentKind.ANNEX, beside)))
+
+
+def test_records_with_and_without_an_annex_stand_in_one_log(country: EvidenceCountry) -> None:
+    """Old leaves have none; nothing else of a log is another."""
+    country.exchange(subjects=[PERSON])
+    country.exchange()
+
+    for side in (country.pns, country.anip):
+        found = told(side.directory, *options(country, side))
+        assert (found["verdict"], found["logs"][0]["size"]) == ("GOOD", side.log.size)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(without(AttachmentKind.ANNEX), id="missing"),
+        pytest.param(with_another_annex, id="twice"),
+        pytest.param(annexed(lambda kept: kept[:-1]), id="cut"),
+        pytest.param(annexed(lambda kept: b"\x01" + kept[1:]), id="another-salt"),
+        pytest.param(annexed(lambda kept: kept.replace(b'"count":1', b'"count":9')), id="another-count"),
+    ],
+)
+def test_an_annex_that_the_record_does_not_commit_to_is_told_with_its_leaf(
+    country: EvidenceCountry, change: Change
+) -> None:
+    """Whom an exchange was about can be neither taken away nor changed later."""
+    country.exchange(subjects=[PERSON])
+    side = country.pns
+    at = heard_at(side)
+
+    reason, detail = fault(rewritten(side, change, at))
+
+    assert (reason, f"leaf {at}" in detail) == ("STATEMENT_INVALID", True)
+
+
+def test_an_annex_beside_a_record_that_has_none_is_told(country: EvidenceCountry) -> None:
+    """Nobody is added to an exchange later."""
+    country.exchange(subjects=[PERSON])
+    kept = keep_annex(bytes(16), annex_of(bytes(32), 2026, [PERSON], complete=True))[1]
+
+    def add(stored: StoredLeaf) -> StoredLeaf:
+        beside = (*stored.attachments, (AttachmentKind.ANNEX, kept))
+        return msgspec.structs.replace(stored, attachments=beside)
+
+    for label in (b"passerelle/1/heard", b"passerelle/1/said"):
+        reader = LogReader(country.anip.directory / "log/0")
+        reader.read_all()
+        first = min(one.index for one in reader if one.leaf.startswith(label))
+        assert fault(rewritten(country.anip, add, first))[0] == "STATEMENT_INVALID"
+        shutil.rmtree(country.anip.directory.parent / "rewritten")

@@ -93,6 +93,24 @@ def test_the_same_body_is_another_leaf_in_another_log_and_under_another_label() 
     assert len(found) == 4
 
 
+def test_the_written_forms_of_a_record() -> None:
+    """With an annex and without: never to change, for old logs hold both."""
+    plain = (
+        b"passerelle/1/heard\n"
+        + b"a" * 64
+        + b'\n{"v":1,"role":"request","log":"'
+        + b"b" * 64
+        + b'","index":7,'
+        b'"leaf":"' + b"c" * 64 + b'","head":"' + b"d" * 64 + b'","verdict":"taken","annex":null}'
+    )
+    annexed = plain.replace(b"null", b'"' + b"e" * 64 + b'"')
+
+    for leaf, annex in ((plain, None), (annexed, "e" * 64)):
+        heard = msgspec.structs.replace(HEARD, annex=annex)
+        assert leaves.heard_leaf(LOG, heard) == leaf
+        assert leaves.parse_heard(leaves.parse_leaf(leaf).body) == heard
+
+
 FORMS: dict[str, bytes] = {
     "empty": b"",
     "no-lines": b"passerelle/1/said",

@@ -13,6 +13,7 @@ from core.heads import parse_head
 from core.jws import DocumentKind, parse_document
 from core.leaves import parse_heard, parse_leaf
 from core.payloads import decode_metadata, decode_payloads
+from core.pseudonyms import parse_annex
 from core.reasons import MalformedError
 from core.statements import parse_statement
 
@@ -22,6 +23,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "heads": lambda text: parse_head(text.encode("latin-1")),
     "leaves": lambda text: parse_leaf(text.encode("latin-1")),
     "records": lambda text: parse_heard(text.encode("latin-1")),
+    "annexes": lambda text: parse_annex(text.encode("latin-1")),
     "signed_documents": lambda text: parse_document(DocumentKind.AGREEMENT, text),
     "metadata": lambda text: decode_metadata(bytes.fromhex(text)),
     "payloads": lambda text: decode_payloads(bytes.fromhex(text)),

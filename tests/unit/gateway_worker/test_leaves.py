@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.leaves import Heard, Note, heard_leaf, note_leaf, said_leaf
@@ -32,6 +34,18 @@ def test_a_heard_leaf_is_the_core_s(role: str, verdict: str) -> None:
     assert leaf == heard_leaf(LOG, heard)
     assert leaf.endswith(body)
     assert hashed == leaf_hash(leaf)
+
+
+@pytest.mark.parametrize("role", ["request", "response"])
+def test_a_heard_leaf_with_an_annex_is_the_core_s(role: str) -> None:
+    """It commits to the annex by its digest."""
+    heard = Heard(1, role, PEER, 7, ENTRY.leaf_hash.hex(), ENTRY.head, "taken", "d" * 64)  # type: ignore[arg-type]  # two literals
+    entry = replace(ENTRY, annex=("d" * 64, b"beside"))
+
+    body, leaf, hashed = Leaves(LOG).heard(role, PEER, entry, "taken")
+
+    assert leaf == heard_leaf(LOG, heard)
+    assert (leaf.endswith(body), hashed) == (True, leaf_hash(leaf))
 
 
 def test_the_receipt_that_we_foresee_is_the_one_that_comes() -> None:

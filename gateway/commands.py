@@ -279,6 +279,35 @@ def add_worker(road: str | None, config: Path, dry_run: bool, lang: Language) ->
     )
 
 
+@gateway.command("pseudonym-keys")
+@click.option(
+    "--from",
+    "shared",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="keys/pseudonyms d'une autre passerelle du membre / of another gateway of the member",
+)
+@_config_option
+@lang_option
+def pseudonym_keys(shared: Path | None, config: Path, lang: Language) -> None:
+    """Ajouter les clés de pseudonymes qui manquent / add the keys of pseudonyms that are missing."""
+    from gateway.founding import add_pseudonym_keys
+    from pki.pseudonyms import years_held
+
+    opened = Gateway.open(config)
+    added = add_pseudonym_keys(opened.directory, SystemClock(), shared)
+    held = years_held(opened.directory.pseudonym_keys)
+    _say(
+        Text(
+            f"Clés de pseudonymes ajoutées : {', '.join(map(str, added)) or 'aucune'} ; "
+            f"tenues : {', '.join(map(str, held))}. À sauvegarder comme la clé de scellement.",
+            f"Keys of pseudonyms added: {', '.join(map(str, added)) or 'none'}; "
+            f"held: {', '.join(map(str, held))}. To be backed up as the seal key is.",
+        ),
+        lang,
+    )
+
+
 @gateway.command("adapter")
 @click.argument("subsystem")
 @click.option("--host", "hosts", multiple=True, required=True)

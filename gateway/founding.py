@@ -21,6 +21,7 @@ from core.heads import parse_head
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
 from core.language import Language, Text
 from core.leaves import Genesis, genesis_leaf
+from core.pseudonyms import year_of
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import RegisteredCertificate, RegisteredLog, Registration, parse_registration
 from core.times import format_time_ms
@@ -48,6 +49,7 @@ from pki.keys import (
     write_key,
 )
 from pki.profiles import Issuer, Profile, build_csr, issue, profile_of
+from pki.pseudonyms import YEARS_MADE, create_keys, share_keys
 from rpc.credentials import channel
 from rpc.files import replace_file
 from rpc.identity import Identity
@@ -113,15 +115,17 @@ def init_gateway(
 ) -> InitResult:
     """Make a gateway's directory: settings, keys, requests, the member's programs CA, one log per worker.
 
+    The programs CA and the keys of pseudonyms are the member's: its gateways have the same.
+
     Args:
         root: The directory; it must not hold a gateway yet.
         plan: What was decided.
         anchor: The anchor file, compared by its fingerprint out of band.
         clock: Time of the genesis leaves and of the programs CA.
-        programs_ca: Another gateway of the same member whose programs CA this one shares.
+        programs_ca: Another gateway of the same member whose programs CA and keys of pseudonyms this one shares.
 
     Raises:
-        ExchangeError: There is a gateway in ``root``, or the anchor cannot be read.
+        ExchangeError: There is a gateway in ``root``, or the anchor or what is to be shared cannot be read.
     """
     directory = GatewayDirectory(root.absolute())
     if directory.settings.exists():
@@ -135,6 +139,7 @@ def init_gateway(
         Profile.SEAL: _new_request(directory.seal, plan),
     }
     _found_programs_ca(directory, plan, clock, programs_ca)
+    add_pseudonym_keys(directory, clock, programs_ca.pseudonym_keys if programs_ca is not None else None)
     for worker in range(len(plan.listen.road)):
         create_log(directory.log(worker), new_genesis_leaf(plan.gateway, worker, clock))
     # Settings come last: a directory without them is not yet a gateway, and init may be run again on a new
@@ -147,6 +152,20 @@ def init_gateway(
     return InitResult(
         directory, settings, requests, registered_logs(directory, settings), read_anchor.fingerprint
     )
+
+
+def add_pseudonym_keys(directory: GatewayDirectory, clock: Clock, shared: Path | None = None) -> list[int]:
+    """Add what is missing of the member's keys of pseudonyms: made for this year and those that follow, or ``shared``.
+
+    Returns the years that were added.
+
+    Raises:
+        ExchangeError: A key cannot be read, or a year has another key here than there.
+    """
+    if shared is not None:
+        return share_keys(shared, directory.pseudonym_keys)
+    year = year_of(clock.now_ms())
+    return create_keys(directory.pseudonym_keys, range(year, year + YEARS_MADE))
 
 
 def new_genesis_leaf(gateway: GatewayId, worker: int, clock: Clock) -> bytes:

@@ -62,6 +62,11 @@ class GatewayDirectory:
         """Server certificate of the programs' port and of the admin port, issued by the programs CA."""
         return self._key_files("programs-server")
 
+    @property
+    def pseudonym_keys(self) -> Path:
+        """The keys of the member's pseudonyms, one file for each year."""
+        return self.keys / "pseudonyms"
+
     def place(self, worker: int) -> LogPlace:
         """The log that a worker writes, with what belongs to it."""
         return open_place(self.root, worker)

@@ -92,7 +92,7 @@ def _unchecked(codes: Collection[str], case: Case, reported: Collection[Finding]
 
 # A command of this gateway, up to where its settings would be named.
 _OWN_COMMAND: Final = re.compile(
-    r"passerelle (doctor|status|log (?:status|succeed)|gateway (?:register|install))(?![^`'»]* --config)"
+    r"passerelle (doctor|status|log (?:status|succeed)|gateway (?:register|install|pseudonym-keys))(?![^`'»]* --config)"
 )
 
 

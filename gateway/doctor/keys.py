@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import pwd
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from core.language import Text
 from core.reasons import ExchangeError
 from gateway.doctor.case import Case
 from gateway.doctor.findings import Finding, Level, Value, good
+from gateway.doctor.private_files import file_fault, key_finding, put_back
+from gateway.doctor.pseudonyms import pseudonym_key_faults
 from gateway.layout import KeyFiles
 from pki.anchor import Anchor, spoken
 from pki.keys import certificate_key, load_chain, public_key_der, read_key
 from rpc.figures import counted, day, duration, moment
-from rpc.files import read_private
 
 _EXPIRING_MS: Final = 30 * 86_400_000
 
@@ -32,8 +30,9 @@ def check_keys(case: Case) -> Iterator[Finding]:
     )
     found = [one for name, files in pairs if (one := _key_fault(case, name, files)) is not None]
     wrapping = directory.wrapping_key(case.settings)
-    if (fault := _file_fault(case, Text("Clé d'enveloppe", "Wrapping key"), wrapping)) is not None:
+    if (fault := file_fault(case, Text("Clé d'enveloppe", "Wrapping key"), wrapping)) is not None:
         found.append(fault)
+    found += pseudonym_key_faults(case)
     yield from found
     if not found:
         yield good(
@@ -44,20 +43,17 @@ def check_keys(case: Case) -> Iterator[Finding]:
 
 
 def _key_fault(case: Case, name: Text, files: KeyFiles) -> Finding | None:
-    fault = _file_fault(case, name, files.key)
+    fault = file_fault(case, name, files.key)
     if fault is not None:
         return fault
     try:
         key = read_key(files.key)
     except ExchangeError:
-        return _key_finding(
+        return key_finding(
             name,
             files.key,
             Text("n'est pas une clé P-256 en PEM", "is no P-256 key in PEM"),
-            Text(
-                f"remettre la copie sauvegardée de {files.key}",
-                f"put back the copy of {files.key} that was backed up",
-            ),
+            put_back(files.key),
         )
     try:
         certificate = load_chain(files.certificate.read_bytes())[0]
@@ -66,7 +62,7 @@ def _key_fault(case: Case, name: Text, files: KeyFiles) -> Finding | None:
         fits = False
     if fits:
         return None
-    return _key_finding(
+    return key_finding(
         name,
         files.key,
         Text(
@@ -80,82 +76,6 @@ def _key_fault(case: Case, name: Text, files: KeyFiles) -> Finding | None:
             "('passerelle gateway install' for a certificate that was received)",
         ),
     )
-
-
-def _file_fault(case: Case, name: Text, path: Path) -> Finding | None:
-    """What keeps the gateway's own user from using a private file."""
-    owner = case.directory.root.stat().st_uid
-    user = _user(owner)
-    try:
-        found = path.stat()
-    except OSError as error:
-        missing = error.errno == errno.ENOENT
-        return _key_finding(
-            name,
-            path,
-            Text("absente", "missing")
-            if missing
-            else Text(f"illisible ({_code(error)})", f"unreadable ({_code(error)})"),
-            Text(
-                f"remettre la copie sauvegardée de {path}", f"put back the copy of {path} that was backed up"
-            ),
-        )
-    # Who runs doctor may read everything; who runs the gateway must.
-    if found.st_uid != owner:
-        holder = _user(found.st_uid)
-        return _key_finding(
-            name,
-            path,
-            Text(
-                f"lecture refusée (propriétaire {holder}, attendu {user})",
-                f"not readable (owner {holder}, expected {user})",
-            ),
-            Text(f"`sudo chown {user} {path}`", f"`sudo chown {user} {path}`"),
-        )
-    if found.st_mode & 0o077:
-        return _key_finding(
-            name,
-            path,
-            Text(
-                f"ouverte à d'autres (mode {found.st_mode & 0o7777:04o}) : la passerelle la refuse",
-                f"open to others (mode {found.st_mode & 0o7777:04o}): the gateway refuses it",
-            ),
-            Text(f"`chmod 600 {path}`", f"`chmod 600 {path}`"),
-        )
-    try:
-        read_private(path)
-    except ExchangeError:
-        return _key_finding(
-            name,
-            path,
-            Text("lecture refusée par le système", "reading is refused by the system"),
-            Text(
-                f"`sudo chown {user} {path} && sudo chmod 600 {path}`",
-                f"`sudo chown {user} {path} && sudo chmod 600 {path}`",
-            ),
-        )
-    return None
-
-
-def _key_finding(name: Text, path: Path, what: Text, remedy: Text) -> Finding:
-    return Finding(
-        "KEY_UNREADABLE",
-        Level.FAULT,
-        Text(f"{name.fr} {path} : {what.fr}", f"{name.en} {path}: {what.en}"),
-        remedy,
-        {"file": str(path)},
-    )
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _code(error: OSError) -> str:
-    return errno.errorcode.get(error.errno or 0, type(error).__name__)
 
 
 def check_certificates(case: Case) -> Iterator[Finding]:

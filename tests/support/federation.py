@@ -47,6 +47,7 @@ from core.documents import encode
 from core.identifiers import MemberId
 from core.jws import DocumentKind
 from core.leaves import Genesis, genesis_leaf, log_id_of
+from core.pseudonyms import year_of
 from core.registrations import ClosedLog, RegisteredCertificate, RegisteredLog, Registration
 from gateway.layout import GatewayDirectory, KeyFiles
 from gateway.settings import Adapter, GatewaySettings, Limits, Listen, LogSettings, Registry
@@ -63,6 +64,7 @@ from pki.keys import (
     key_thumbprint,
     public_key_pem,
 )
+from pki.pseudonyms import create_keys
 from tests.support.clocks import SteppedClock
 from tests.support.ports import HeldPorts
 
@@ -270,6 +272,8 @@ class Federation:
         issue("localhost", programs).write(directory.programs_server)
         directory.anchor.write_bytes(certificate_pem(self.ca.certificate))
         create_wrapping_key(directory.root / "keys/wrapping.key")
+        year = year_of(SystemClock().now_ms())
+        create_keys(directory.pseudonym_keys, range(year, year + 2))
         genesis = Genesis(
             1, f"{member}/gw1", 0, SystemClock().now_ms(), code.encode().hex().ljust(32, "0"), None
         )

@@ -32,7 +32,7 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2
 
 from cli.main import passerelle
-from core.clock import SystemClock
+from core.clock import ManualClock, SystemClock
 from core.configuration import CurrentConfiguration, decode_current, encode_current
 from core.heads import TreeHead, parse_head
 from core.identifiers import SubsystemId, urn
@@ -57,6 +57,7 @@ from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
 from pki.heads import HeadSigner
 from pki.keys import chain_pem, generate_key, load_chain, read_key, write_key
 from pki.profiles import Profile, issue, read_csr
+from pki.pseudonyms import key_file, read_keys, years_held
 from rpc.credentials import server_credentials
 from rpc.settings import load_settings
 from tests.integration.gateway_control.conftest import Country, Start
@@ -764,6 +765,45 @@ def test_10_key_of_another_certificate(patient: Patient) -> None:
     assert "passerelle pki list" in remedy(found).fr
 
 
+def test_10_key_of_pseudonyms_that_is_missing_open_or_no_key(patient: Patient) -> None:
+    """Each year's own; without this year's, calls about persons are refused."""
+    directory = patient.directory.pseudonym_keys
+    year = years_held(directory)[0]
+    key_file(directory, year).unlink()
+    key_file(directory, year + 1).chmod(0o644)
+    key_file(directory, year + 2).write_text("nonsense")
+
+    found = {one.values["file"]: one for one in patient.findings("KEY_UNREADABLE")}
+
+    missing, opened, nonsense = (found[str(key_file(directory, year + one))] for one in range(3))
+    assert f"Clé des pseudonymes {year}" in missing.text.fr
+    assert "absente" in missing.text.fr
+    assert "passerelle gateway pseudonym-keys --config" in remedy(missing).fr
+    assert "ouverte à d'autres (mode 0644)" in opened.text.fr
+    assert "n'est pas une clé" in nonsense.text.fr
+    assert len(found) == 3
+
+
+def test_10_key_of_pseudonyms_of_next_year_is_asked_for_in_time(patient: Patient) -> None:
+    """A warning 60 days ahead: on 1 January nobody is at work."""
+    directory = patient.directory.pseudonym_keys
+    this_year, *later = years_held(directory)
+    for year in later:
+        key_file(directory, year).unlink()
+    ends = datetime(this_year + 1, 1, 1, tzinfo=UTC)
+    clock = ManualClock(round((ends - timedelta(days=65)).timestamp() * 1000))
+
+    def levels() -> list[Level]:
+        settings = load_settings(patient.directory.settings, GatewaySettings)
+        _, found = examine(settings, patient.directory, clock, ["KEY_UNREADABLE"])
+        return [one.level for one in found]
+
+    before = levels()
+    clock.advance(timedelta(days=10))
+
+    assert (before, levels()) == ([Level.GOOD], [Level.WARNING])
+
+
 # --- further ones ---
 
 
@@ -1132,6 +1172,7 @@ def test_the_report_for_asin_holds_neither_keys_nor_dossiers(patient: Patient, t
         patient.directory.auth.key.read_text(),
         patient.directory.seal.key.read_text(),
         patient.directory.wrapping_key(patient.made.settings).read_bytes().hex(),
+        *(key.hex() for key in read_keys(patient.directory.pseudonym_keys).values()),
     ]
     secrets += [line for text in secrets[:2] for line in text.splitlines() if not line.startswith("---")]
 

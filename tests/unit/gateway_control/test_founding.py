@@ -1,5 +1,6 @@
 """How a gateway comes to be."""
 
+import shutil
 import stat
 import tomllib
 from pathlib import Path
@@ -15,6 +16,7 @@ from core.jws import DocumentKind
 from core.leaves import parse_genesis, parse_leaf
 from core.reasons import ExchangeError, Reason
 from core.registrations import parse_registration
+from gateway.commands import gateway as gateway_commands
 from gateway.commands import log as log_commands
 from gateway.control.programs import PinnedPrograms
 from gateway.founding import (
@@ -39,6 +41,7 @@ from pki.chain import verify_chain
 from pki.documents import verify_document
 from pki.keys import chain_pem, generate_key, key_thumbprint, load_chain, read_key, write_key
 from pki.profiles import Profile, issue, read_csr, utc
+from pki.pseudonyms import read_keys, years_held
 from rpc.identity import Identity
 from tests.support.published_country import REGISTRY, PublishedCountry
 from tests.support.tuf_repository import TufRepository
@@ -107,6 +110,47 @@ class Founder:
 @pytest.fixture
 def founder(tmp_path: Path) -> Founder:
     return Founder(tmp_path)
+
+
+def test_keys_of_pseudonyms_are_made_years_ahead(founder: Founder) -> None:
+    """A year begins without anybody's help (PROTOCOL M13)."""
+    made = founder.init()
+
+    assert years_held(made.directory.pseudonym_keys) == list(range(2026, 2036))
+
+
+def test_gateways_of_a_member_have_the_same_keys_of_pseudonyms(founder: Founder) -> None:
+    """Those of the first, whatever the clock of the second says; of two members they differ."""
+    first = founder.init()
+
+    second = founder.init("gw2", shared=first)
+    other = founder.init("gw3")
+
+    keys = [read_keys(one.directory.pseudonym_keys) for one in (first, second, other)]
+    assert keys[0] == keys[1]
+    assert not set(keys[0].values()) & set(keys[2].values())
+
+
+def test_a_gateway_that_has_no_keys_of_pseudonyms_is_given_them(founder: Founder) -> None:
+    """One that was founded before there were any: made there, then shared with the others."""
+    first, second = founder.init(), founder.init("gw2")
+    for made in (first, second):
+        shutil.rmtree(made.directory.pseudonym_keys)
+
+    def run(made: InitResult, *more: str) -> Result:
+        config = ["--config", str(made.directory.settings), "--lang", "en"]
+        return CliRunner().invoke(gateway_commands, ["pseudonym-keys", *config, *more])
+
+    alone = run(first)
+    shared = run(second, "--from", str(first.directory.pseudonym_keys))
+    again = run(second, "--from", str(first.directory.pseudonym_keys))
+
+    keys = read_keys(first.directory.pseudonym_keys)
+    assert keys == read_keys(second.directory.pseudonym_keys)
+    assert len(keys) == 10
+    assert "To be backed up" in alone.output
+    assert ("added: none" in shared.output, "added: none" in again.output) == (False, True)
+    assert not [key for key in keys.values() if key.hex() in alone.output + shared.output]
 
 
 def test_the_settings_are_those_of_the_plan(founder: Founder) -> None:

@@ -13,8 +13,9 @@ from typing import Final
 
 import click
 
-from adapters.identity.personas import PERSONAS
-from adapters.identity.seed import DEFAULT_SEED, DEFAULT_SIZE, MAX_SIZE
+from adapters.world.personas.people import PERSONAS
+from adapters.world.sizes import MAX_PERSONS, Sizes
+from adapters.world.world import DEFAULT_SEED
 from core.clock import SystemClock
 from core.language import Language, Text
 from rpc.commandline import Output, lang_option, output_option, show_rows
@@ -77,8 +78,8 @@ def migrate(config: Path, lang: Language) -> None:
 @_config
 @click.option(
     "--persons",
-    type=click.IntRange(len(PERSONAS) - 1, MAX_SIZE),
-    default=DEFAULT_SIZE,
+    type=click.IntRange(len(PERSONAS) - 1, MAX_PERSONS),
+    default=Sizes().persons,
     show_default=True,
     help="combien de personnes / how many people",
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from adapters.identity.seed import DEFAULT_SEED, DEFAULT_SIZE, population
+from adapters.identity.seed import DEFAULT_SIZE, population
 from adapters.identity.store import migrate, open_store
 from adapters.settings import load_adapter_settings
+from adapters.world.world import DEFAULT_SEED
 
 
 def seed_store(

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from adapters.identity.comparison import name_words, search_words
 from adapters.identity.person import COLUMNS, Person, RecordState, as_row
-from adapters.identity.reserved import NPI_PREFIX
 from adapters.kit import store as kit
+from adapters.world.reserved import NPI_PREFIX
 from core.reasons import ExchangeError, Reason
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

@@ -7,8 +7,11 @@ from typing import Final
 
 MIN_PERSONS: Final = 19
 MAX_PERSONS: Final = 5_000_000
-# Ranks in the reserved ranges of trade register, tax numbers and land books have six digits, from 900000.
-MAX_RANKS: Final = 100_000
+# Ranks in the reserved ranges of trade register, tax numbers and land books have six digits, from 900000; the first
+# hundred are the personas'.
+MAX_RANKS: Final = 99_900
+# Below this the registries hold the personas' records alone.
+MIN_DRAWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Affiliation(NamedTuple):
 class WorkPermit(NamedTuple):
     """Leave for a foreigner to work: twelve months, renewable."""
 
-    number: str
+    work_permit_no: str
     npi: str
     nationality: str
     employer_ifu: str

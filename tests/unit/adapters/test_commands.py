@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from google.protobuf import descriptor_pb2
 
 from adapters.commands import adapter, sandbox
-from adapters.identity.personas import PERSONAS
 from adapters.identity.store import open_store
+from adapters.world.personas.people import PERSONAS
 from core.reasons import ExchangeError, Reason
 
 TOML = """

@@ -16,7 +16,7 @@ from adapters.identity.comparison import (
     is_date,
     is_same_name,
 )
-from adapters.identity.personas import record_of
+from adapters.identity.seed import record_of
 
 KOFFI = replace(
     record_of("0000000001"),

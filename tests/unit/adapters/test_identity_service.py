@@ -12,11 +12,11 @@ from google.protobuf import json_format
 
 from adapters.context import CallerContext, serving
 from adapters.identity.person import RecordState
-from adapters.identity.personas import PERSONAS, record_of
-from adapters.identity.seed import population
+from adapters.identity.seed import population, record_of
 from adapters.identity.service import IdentityService
 from adapters.identity.store import PersonStore, migrate, open_store
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
+from adapters.world.personas.people import PERSONAS
 from bj.identity.v1 import identity_pb2 as pb
 from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId

@@ -16,8 +16,7 @@ from adapters.context import serving
 from adapters.identity.candidates import LIFETIME_MS
 from adapters.identity.comparison import name_words
 from adapters.identity.person import Person, RecordState
-from adapters.identity.personas import record_of
-from adapters.identity.seed import population
+from adapters.identity.seed import population, record_of
 from adapters.identity.service import MAX_CANDIDATES, IdentityService, mask
 from adapters.identity.store import WORDS, PersonStore, migrate, open_store
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason

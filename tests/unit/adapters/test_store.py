@@ -9,8 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from adapters.identity.person import RecordState
-from adapters.identity.personas import record_of
-from adapters.identity.seed import population
+from adapters.identity.seed import population, record_of
 from adapters.identity.store import METADATA, PERSONS, PersonStore, migrate, open_store
 from core.reasons import ExchangeError, Reason
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from adapters.identity.person import FEMALE, MALE, Person, RecordState
-from adapters.identity.reserved import EMAIL_DOMAIN, PHONE_CC
+from adapters.world.names import as_written
+from adapters.world.records.person import FEMALE, MALE, Person, RecordState
+from adapters.world.reserved import EMAIL_DOMAIN, PHONE_CC
 from core.language import Text
 
 
@@ -19,6 +20,12 @@ class Persona:
     case: Text
     record: Person | None
 
+
+FAR: Final = "2099-12-31"
+"""Until when holds what must hold on any day."""
+
+# The one whose names the register exchanged.
+EXCHANGED_NPI: Final = "0000000005"
 
 _ABROAD: Final = ("FRA", "", "", "", "", "")
 _KANDI: Final = ("BEN", "ALIBORI", "KANDI", "KANDI I", "ZONGO", "")
@@ -66,7 +73,7 @@ def _record(
         merged_into="",
         record_version=1,
     )
-    return replace(person, **fields)  # type: ignore[arg-type]  # every field given is a text
+    return person._replace(**fields)  # type: ignore[arg-type]  # every field given is a text
 
 
 def _persona(name: str, fr: str, en: str, record: Person) -> Persona:
@@ -169,3 +176,24 @@ def record_of(npi: str) -> Person:
         if persona.npi == npi and persona.record:
             return persona.record
     raise LookupError("no persona with a record has this number")
+
+
+def written_names(npi: str) -> tuple[str, str]:
+    """Last and first names of a persona as people write them, each in its place; none of nobody."""
+    if not npi:
+        return "", ""
+    record = record_of(npi)
+    exchanged = npi == EXCHANGED_NPI
+    last, first = record.last_name, record.first_names
+    return (as_written(first), as_written(last)) if exchanged else (as_written(last), as_written(first))
+
+
+def full_name(npi: str) -> str:
+    """As a deed has it: ``ADJOVI Koffi``."""
+    last, first = written_names(npi)
+    return f"{last.upper()} {first}"
+
+
+def npi_of(number: int) -> str:
+    """The personal number of a persona, 1 to 20; 0 is nobody."""
+    return f"{number:010d}" if number else ""

@@ -12,6 +12,7 @@ import msgspec
 
 from core.agreements import Bilingual
 from core.documents import MalformedDocumentError, decode_strict, digest, encode
+from core.wire import PackedPlan
 
 COMMON_TARGET: Final = "common.json"
 MAX_CURRENT_BYTES: Final = 256 * 1024 * 1024
@@ -144,6 +145,20 @@ class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     public_key: str | None = None
 
 
+class MaskPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the field mask of an agreement is enforced on one method, compiled from the descriptors of its service.
+
+    Attributes:
+        agreement: Digest of the agreement's payload.
+        method: The method, without its service.
+        tables: The plan, as ``core.wire`` packs it.
+    """
+
+    agreement: str
+    method: str
+    tables: PackedPlan
+
+
 class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What control hands to its workers (``configuration/current.json``), verified.
 
@@ -158,6 +173,8 @@ class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         common: The common document.
         members: All members, in the order of their ids.
         programs: The programs of the gateway's own member.
+        masks: The field masks of its agreements that can be enforced; an agreement lacks one if its service does not know
+            a field that it grants.
         checksum: SHA-256 of the same document with an empty ``checksum``. Signatures were verified before it was
             written; whoever reads it later must not go by what a failing disk made of it.
     """
@@ -170,6 +187,7 @@ class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     common: CommonDocument
     members: list[MemberDocument]
     programs: list[ProgramEntry]
+    masks: list[MaskPlan] = []
     checksum: str = ""
 
 

@@ -74,7 +74,10 @@ class AgreementMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Cut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was cut from a response (M11): mask digest, number of fields, salted digest of the original."""
+    """What was cut from the messages of a response (M11): to which mask, how many fields, from which original.
+
+    ``mask`` and ``original`` as ``core.masks`` computes them; ``count`` is 0 where the mask had nothing to take.
+    """
 
     mask: str
     count: int
@@ -121,7 +124,7 @@ class Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
         delivery: Whether the adapter has got the request, in a refusal or an ending. In an outcome: ``not_sent``, the
             request was never taken, nor will be; ``unknown``, it was taken and answered, or, where ``heard`` is null,
             leaves are missing that would tell.
-        cut: What was cut from the response.
+        cut: What was cut from the messages of this response; ``None`` where all fields are granted.
         records: Number of records returned, where the service tells it.
         sensitivity: Highest sensitivity class returned.
         fields: Reserved for per-field commitments; null.
@@ -275,7 +278,7 @@ def _check(s: Statement) -> None:
     if not _HEXED.fullmatch(",".join(hexed)):
         raise MalformedStatementError("malformed nonce, leaf hash or payload digest")
     if s.cut is not None:
-        _check_cut(s.cut)
+        _check_cut(s, s.cut)
     _check_kind(s)
 
 
@@ -318,11 +321,17 @@ def _check_recurring(
     _optional(descriptors, require_log_id)
 
 
-def _check_cut(cut: Cut) -> None:
+def _check_cut(s: Statement, cut: Cut) -> None:
     require_log_id(cut.mask)
     require_log_id(cut.original)
     if not 0 <= cut.count <= _MAX_NUMBER:
         raise MalformedStatementError("value out of range")
+    # What is cut is sent uncompressed, and there is something that it was cut from: beside the metadata, a message.
+    has_message = len(s.payloads) > (s.sequence == 0) + s.final
+    if s.kind != "response" or s.encoding != "identity" or not has_message:
+        raise MalformedStatementError(
+            "fields are cut from the messages of a response, which are not compressed"
+        )
 
 
 def _check_request(s: Statement) -> None:

@@ -83,6 +83,10 @@ Plan = Sequence[Table]
 """Tables by number, the message's own first. Messages that hold their own kind refer back, so a plan is finite."""
 
 
+PackedPlan = list[list[tuple[int, Rule]]]
+"""A plan as documents hold it: per table its tags, each with its rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a message may be at most.
@@ -163,6 +167,18 @@ def require_plan(plan: Plan) -> None:
                 raise MalformedMessageError(f"plan has sensitivity {mark.sensitivity}")
             if mark is not None and mark.is_subject and (kind != LENGTH_DELIMITED or rule.into != LEAF):
                 raise MalformedMessageError(f"plan takes a subject from tag {tag}, which is no string")
+
+
+def pack_plan(plan: Plan) -> PackedPlan:
+    """A plan as documents hold it."""
+    return [list(table.items()) for table in plan]
+
+
+def unpack_plan(packed: PackedPlan) -> Plan:
+    """The plan that a document holds; raises ``MalformedMessageError``."""
+    plan = tuple(dict(table) for table in packed)
+    require_plan(plan)
+    return plan
 
 
 class _Walk:

@@ -341,6 +341,7 @@ class ConfigurationKeeper:
             common=judged.common,
             members=judged.members,
             programs=self._admitted(),
+            masks=judged.masks,
         )
         self._write(current)
         # Workers first: whoever sees it in force here knows that they were told.

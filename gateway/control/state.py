@@ -34,7 +34,7 @@ class LeftOut:
 
     Attributes:
         target: Target that holds it, ``members/BJ.GOV.ANIP.json``.
-        part: What in it: ``document``, ``registration``, ``agreement``, ``successor`` or ``descriptors``.
+        part: What in it: ``document``, ``registration``, ``agreement``, ``successor``, ``descriptors`` or ``field mask``.
         why: One sentence in English.
     """
 

@@ -12,6 +12,7 @@ nothing"):
 5. A service lies under a subsystem of the member, and its descriptors have the digest that names them.
 6. An agreement of our own member is one sequence of bytes signed by both keys that it names, each a key of
    the member it speaks for; ours is the key in ``gateway.toml``, or its successor.
+7. A field mask of such an agreement names fields that the descriptors of step 5 have; else workers refuse the agreement.
 
 What fails at 1 refuses the whole version: the one before stays in force. What fails later is left out, with
 its reason; the rest goes on.
@@ -35,6 +36,7 @@ from core.configuration import (
     COMMON_TARGET,
     AgreementEntry,
     CommonDocument,
+    MaskPlan,
     MemberDocument,
     RegistrationEntry,
     ServiceEntry,
@@ -46,6 +48,7 @@ from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId, urn
 from core.jws import DocumentKind, parse_document
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredCertificate, Registration, parse_registration, parse_successor
+from gateway.control.masks import compile_masks
 from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.state import LeftOut
 from pki.chain import verify_chain
@@ -65,11 +68,13 @@ class JudgedConfiguration:
     Attributes:
         common: The common document.
         members: Every member whose document holds, in order of id; agreements of other members are not kept.
+        masks: The field masks of their agreements, compiled.
         left_out: What does not hold, and why.
     """
 
     common: CommonDocument
     members: list[MemberDocument]
+    masks: list[MaskPlan]
     left_out: tuple[LeftOut, ...]
 
 
@@ -118,7 +123,9 @@ class Judge:
         members = {name: _with_services(member, documents, left_out) for name, member in members.items()}
         # Step 6
         members = {name: _with_agreements(self, m, members, left_out) for name, m in members.items()}
-        return JudgedConfiguration(common, list(members.values()), left_out.found)
+        # Step 7
+        masks, unknown = compile_masks(list(members.values()), documents)
+        return JudgedConfiguration(common, list(members.values()), masks, (*left_out.found, *unknown))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from gateway.remains import (
     write_failures,
 )
 from gateway.settings import GatewaySettings, HostPort
-from gateway.worker.trust import HeldAgreement, RegisteredGateway, TrustView, build, hold
+from gateway.worker.trust import HeldAgreement, RegisteredGateway, TrustView, build, hold, plans_by_agreement
 from passerelle.gateway.v1 import status_pb2
 from rpc.remote import RemoteError
 
@@ -138,7 +138,10 @@ def agreements_of(
     settings: GatewaySettings, current: CurrentConfiguration | None, now_ms: int
 ) -> list[HeldAgreement]:
     """Agreements in force that the gateway's member is a party of."""
-    held = [hold(entry) for member in (current.members if current else ()) for entry in member.agreements]
+    plans = plans_by_agreement(current) if current else {}
+    held = [
+        hold(entry, plans) for member in (current.members if current else ()) for entry in member.agreements
+    ]
     own = f"{settings.member}/"
     return [
         one

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from core.identifiers import new_exchange_id
+from core.masks import objection_to_cut
 from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import ExchangeError, MalformedError, Reason, Retry
@@ -32,6 +33,7 @@ from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
+from gateway.worker.trust import Grant
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
@@ -457,7 +459,27 @@ class Consumer:
         if count < 0 or (count > 1 and not is_stream):
             return Reason.STATEMENT_INVALID
         blobs = (len(parts[0][1]) if is_first else 0, len(parts[-1][1]) if is_last else 0)
-        return Reason.LIMIT_EXCEEDED if max(blobs) > MAX_METADATA_BLOB_BYTES else None
+        if max(blobs) > MAX_METADATA_BLOB_BYTES:
+            return Reason.LIMIT_EXCEEDED
+        if grant.mask is None and statement.cut is None:
+            return None
+        return self._objection_to_cut(entry, statement, grant)
+
+    def _objection_to_cut(self, entry: VerifiedEntry, statement: Statement, grant: Grant) -> Reason | None:
+        """Whether an answer was cut as the agreement says: by its statement, and by what is in it.
+
+        A provider that is ahead of us may know newer descriptors: then its word stands, for an auditor to look at.
+        """
+        if objection_to_cut(statement, grant.agreement.terms.field_mask):
+            return Reason.RESPONSE_INVALID
+        view, theirs = self._parts.trust, statement.configuration
+        is_ahead = view is not None and theirs is not None and theirs.version > view.mark.version
+        if grant.mask is None or is_ahead:
+            return None
+        messages = messages_of(entry, statement)
+        return (
+            None if grant.mask.is_kept(messages, self._parts.terms.max_message) else Reason.RESPONSE_INVALID
+        )
 
     def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
         """14 Everything is durable: the programs get their answers."""

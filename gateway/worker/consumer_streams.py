@@ -214,6 +214,7 @@ class ConsumerStreams:
         found = view.find_named(claims.client, grant.provider, exchange.method, mark, now_ms)
         if isinstance(found, Reason):
             return found
+        exchange.grant = found  # its service may have registered other descriptors
         return objection_of_terms(exchange, found, view, now_ms)
 
 

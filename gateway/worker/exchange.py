@@ -34,6 +34,7 @@ from gateway.worker.call import AdapterAnswer, AnswerHandler
 from gateway.worker.callers import Caller, Callers
 from gateway.worker.context import Claims, has_personal_number
 from gateway.worker.flow import Flow
+from gateway.worker.masks import Cutter
 from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.refusal import Ending, Refusals
 from gateway.worker.road import Road
@@ -210,6 +211,7 @@ class Service:
     answer_bytes: int = 0
     delivered: bool = False
     flow: Flow | None = None  # unless one message goes each way
+    cutter: Cutter | None = None  # unless all fields are granted
     streams_answer: bool = False
     is_started: bool = False
     following: list[VerifiedEntry] = field(

@@ -12,11 +12,13 @@ from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import Kind, Statement
+from core.streams import messages_of
 from gateway.worker.call import AdapterAnswer
 from gateway.worker.context import caller_context, passed_on
 from gateway.worker.exchange import MAX_METADATA_BLOB_BYTES, Parts, Phase, Service
 from gateway.worker.flow import Flow
 from gateway.worker.frames import Outcome
+from gateway.worker.masks import Cutter
 from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.provider_streams import ProviderStreams
 from gateway.worker.recovery import Unfinished
@@ -74,12 +76,12 @@ class Provider:
         """7 Verify peer and request. 8 Authorise. 9 Plan the record; the commit comes before the adapter."""
         first = [one for one in entries if one.statement is not None and one.statement.sequence == 0]
         reasons = [self._verify_request(road, one) for one in first]
-        reasons = [
+        granted = [
             reason or self._authorise(turn, road, one) for reason, one in zip(reasons, first, strict=True)
         ]
         taken: list[tuple[VerifiedEntry, str]] = []
-        for entry, reason in zip(first, reasons, strict=True):
-            if self._take_or_refuse(turn, road, entry, reason, arrived_us):
+        for entry, found in zip(first, granted, strict=True):
+            if self._take_or_refuse(turn, road, entry, found, arrived_us):
                 taken.append((entry, "taken"))
         turn.hear_all(road, "request", taken)
         if len(first) < len(entries):
@@ -88,11 +90,12 @@ class Provider:
                     self.streams.hear_segment(turn, road, entry, entry.statement)
 
     def _take_or_refuse(
-        self, turn: Turn, road: Road, entry: VerifiedEntry, reason: Reason | None, arrived_us: int
+        self, turn: Turn, road: Road, entry: VerifiedEntry, found: Grant | Reason, arrived_us: int
     ) -> bool:
         statement, size = entry.statement, len(entry.payloads)
         if statement is None:
             return False
+        reason, mask = (None, found.mask) if isinstance(found, Grant) else (found, None)
         if reason is None and entry.leaf_hash in self.services:
             # Logged twice by the peer, while the first is open: its answer could not be told from the other's.
             reason = Reason.REPLAYED
@@ -116,6 +119,7 @@ class Provider:
             size,
             None if left is None else arrived_us + left,
             flow=flow,
+            cutter=None if mask is None else Cutter(mask, self._parts.random, self._parts.terms.max_message),
             streams_answer=streams_answer,
         )
         self.services[entry.leaf_hash] = service
@@ -140,21 +144,18 @@ class Provider:
             return Reason.STATEMENT_EXPIRED
         return self._parts.objection_to_start()
 
-    def _authorise(self, turn: Turn, road: Road, entry: VerifiedEntry) -> Reason | None:
+    def _authorise(self, turn: Turn, road: Road, entry: VerifiedEntry) -> Grant | Reason:
         """8 By our own configuration: party, method, purpose, dossier, validity, and the kind of call."""
         statement = entry.statement
         if statement is None:
             return Reason.STATEMENT_INVALID
-        reason = self.objection_to_terms(road, statement, turn.now_ms)
-        if reason is not None or (statement.final and len(entry.parts) == 2):
-            return reason
-        view = self._parts.trust
-        method = view.method(statement.service or "", statement.method or "") if view else None
-        takes_stream = method is not None and method.client_streaming
-        return None if takes_stream else Reason.CALL_KIND_NOT_SUPPORTED
+        found = self.find_grant(road, statement, turn.now_ms)
+        if isinstance(found, Reason) or (statement.final and len(entry.parts) == 2):
+            return found
+        return found if found.provision.method.client_streaming else Reason.CALL_KIND_NOT_SUPPORTED
 
-    def objection_to_terms(self, road: Road, statement: Statement, now_ms: int) -> Reason | None:
-        """What our own configuration objects to now, in a call that begins or in a stream that is open."""
+    def find_grant(self, road: Road, statement: Statement, now_ms: int) -> Grant | Reason:
+        """What our own configuration grants now, of a call that begins or a stream that is open; or its objection."""
         view = self._parts.trust
         client, provider, method, mark = (
             statement.client,
@@ -177,7 +178,7 @@ class Provider:
             return found
         if not view.is_party(gateway, client, found.agreement.terms.consumer.member_key):
             return Reason.PEER_NOT_REGISTERED
-        return refusal_of_terms(
+        refusal = refusal_of_terms(
             found.agreement,
             purpose=statement.purpose,
             issue=statement.issue,
@@ -185,6 +186,7 @@ class Provider:
             caller=statement.caller or "loopback",
             age_ms=now_ms - view.fresh_at,
         )
+        return refusal or found
 
     def _refuse(
         self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement, reason: Reason
@@ -255,17 +257,21 @@ class Provider:
     def adapter_started(self, service: Service, metadata: Metadata, encoding: str) -> None:
         """Initial metadata: it goes ahead of the messages where the answer is a stream."""
         service.initial, service.encoding, service.is_started = metadata, encoding, True
+        if service.cutter is not None:
+            service.cutter.encoding, service.encoding = encoding, "identity"
         if service.streams_answer:
             self.streams.queue(service)
 
     def adapter_said(self, service: Service, flag: int, data: bytes) -> None:
-        """A message of the answer; raises ``ExchangeError`` if the method does not return as many."""
+        """A message of the answer; raises ``ExchangeError`` if the method returns no more, or it cannot be cut."""
         flow = service.flow
         if service.phase is not Phase.SENT:
             return
+        if not service.streams_answer and service.messages:
+            raise ExchangeError(Reason.ADAPTER_PROTOCOL, "a second message to a method that returns one")
+        if service.cutter is not None:
+            flag, data = 0, service.cutter.cut(flag, data)
         if not service.streams_answer:
-            if service.messages:
-                raise ExchangeError(Reason.ADAPTER_PROTOCOL, "a second message to a method that returns one")
             service.messages.append((flag, data))
         elif flow is not None and service.handle is not None:
             self.streams.put(service, flow, flag, data)
@@ -354,10 +360,12 @@ class Provider:
             self.close(service)
             parts.answers.remove(service.road.member, service.answer_bytes)
             reason = answer.failure or self._objection_to_answer(answer)
-            if reason is None:
+            if reason is not None:
+                self.say_failure(turn, service, reason)
+            elif service.cutter is None:
                 good.append((service, answer))
             else:
-                self.say_failure(turn, service, reason)
+                self._say_cut(turn, service, answer)
         salted = [
             parts.salted(passed_on(one.initial), one.messages, passed_on(one.trailing)) for _, one in good
         ]
@@ -373,6 +381,12 @@ class Provider:
         )
         parts.counters["exchanges_served"] += len(good)
 
+    def _say_cut(self, turn: Turn, service: Service, answer: AdapterAnswer) -> None:
+        """11 One answer of which not all is granted."""
+        salted = self._parts.salted(passed_on(answer.initial), answer.messages, passed_on(answer.trailing))
+        self.say_segment(turn, service, salted, 0, answer)
+        self._parts.counters["exchanges_served"] += 1
+
     def close(self, service: Service) -> None:
         """Take a peer's call out of every table."""
         service.phase = Phase.CLOSED
@@ -387,15 +401,16 @@ class Provider:
         sequence: int,
         end: AdapterAnswer | None,
     ) -> None:
-        """11 One segment of a stream's answer; the last one has the adapter's status."""
+        """11 One segment of an answer; the last one has the adapter's status."""
         body, digests = payloads
         request = service.request.leaf_hash
         said = self._response(turn, service.statement, request, "response", digests, end, service.flow)
-        turn.say(
-            _replace(said, sequence=sequence, final=end is not None, encoding=service.encoding),
-            service.road,
-            body,
-        )
+        said = _replace(said, sequence=sequence, final=end is not None, encoding=service.encoding)
+        salts = b""
+        if service.cutter is not None:
+            cut, salts = service.cutter.state(messages_of(said))
+            said = _replace(said, cut=cut)
+        turn.say(said, service.road, body, salts)
 
     def say_failure(self, turn: Turn, service: Service, reason: Reason) -> None:
         """Say the refusal that ends a peer's call."""

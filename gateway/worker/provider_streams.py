@@ -20,6 +20,7 @@ from gateway.worker.exchange import Messages, Parts, Phase, Service
 from gateway.worker.flow import MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of, watch
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
+from gateway.worker.trust import Grant
 from gateway.worker.turn import Turn
 from gateway.worker.wire import Message
 
@@ -48,8 +49,8 @@ class Ends(Protocol):
     ) -> None:
         """Say one segment of its answer, the last one with ``end``."""
 
-    def objection_to_terms(self, road: Road, statement: Statement, now_ms: int) -> Reason | None:
-        """What our own configuration objects to now."""
+    def find_grant(self, road: Road, statement: Statement, now_ms: int) -> Grant | Reason:
+        """What our own configuration grants now, or its objection."""
 
 
 class ProviderStreams:
@@ -248,9 +249,12 @@ class ProviderStreams:
         """End the open streams that the configuration, or the time, does not let go on (PROTOCOL M16)."""
         for service in list(self._services.values()):
             if service.flow is not None and service.phase < Phase.ANSWERED:
-                reason = self._ends.objection_to_terms(service.road, service.statement, now_ms)
-                if reason is not None:
-                    self._ends.end_service(service, reason)
+                found = self._ends.find_grant(service.road, service.statement, now_ms)
+                if isinstance(found, Reason):
+                    self._ends.end_service(service, found)
+                elif service.cutter is not None and found.mask is not None:
+                    # The same agreement; its service may have registered other descriptors.
+                    service.cutter.mask = found.mask
 
 
 def _has_segment(service: Service, flow: Flow) -> bool:

@@ -20,6 +20,7 @@ from core.configuration import (
     AgreementEntry,
     AgreementState,
     CurrentConfiguration,
+    MaskPlan,
     MemberDocument,
     ServiceMethod,
 )
@@ -27,11 +28,14 @@ from core.documents import digest
 from core.heads import ConfigurationMark
 from core.identifiers import MethodName
 from core.jws import DocumentKind, parse_document
+from core.masks import mask_digest
 from core.payloads import Metadata
 from core.reasons import Reason
 from core.registrations import ClosedLog, RegisteredLog, parse_registration, parse_successor
 from core.statements import AgreementMark
 from core.times import parse_time_ms
+from core.wire import unpack_plan
+from gateway.worker.masks import FieldMask
 from pki.keys import load_public_key
 from pki.tokens import ProgramKey
 
@@ -79,7 +83,8 @@ class HeldAgreement:
         methods: What may be called.
         purposes: What for; empty if no purpose is demanded.
         represented: Whom the consumer may represent.
-        unsupported: A term that this version cannot enforce: the agreement is refused, never the term ignored.
+        masks: What is granted of the answers of a method, where that is not all.
+        unsupported: A term that cannot be enforced: the agreement is refused, never the term ignored.
     """
 
     terms: Agreement
@@ -91,6 +96,7 @@ class HeldAgreement:
     methods: frozenset[str]
     purposes: frozenset[str]
     represented: frozenset[str]
+    masks: Mapping[str, FieldMask]
     unsupported: bool
 
 
@@ -104,11 +110,19 @@ class Provision:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An agreement that lets one method be called, found for one client."""
+    """An agreement that lets one method be called, found for one client.
+
+    Attributes:
+        provider: The subsystem that is called.
+        agreement: The agreement.
+        provision: The method as it provides it.
+        mask: What is granted of its answers; ``None``: all.
+    """
 
     provider: str
     agreement: HeldAgreement
     provision: Provision
+    mask: FieldMask | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +218,9 @@ class TrustView:
         if _member_of(provider) in self.suspended_members:
             return Reason.MEMBER_SUSPENDED
         newest = max(held, key=lambda one: one.mark.version)
-        return Reason.TERM_NOT_SUPPORTED if newest.unsupported else Grant(provider, newest, provision)
+        if newest.unsupported:
+            return Reason.TERM_NOT_SUPPORTED
+        return Grant(provider, newest, provision, newest.masks.get(name))
 
     def find_named(
         self, client: str, provider: str, method: str, mark: AgreementMark, now_ms: int
@@ -222,7 +238,9 @@ class TrustView:
                 continue
             in_grace = held.state == "superseded" and now_ms - held.changed_at < SUPERSEDED_GRACE_MS
             if (held.state == "active" or in_grace) and held.not_before <= now_ms < held.not_after:
-                return Reason.TERM_NOT_SUPPORTED if held.unsupported else Grant(provider, held, provision)
+                if held.unsupported:
+                    return Reason.TERM_NOT_SUPPORTED
+                return Grant(provider, held, provision, held.masks.get(name) if held.masks else None)
         return Reason.NO_AGREEMENT
 
     def provider_logs(self, grant: Grant) -> tuple[tuple[RegisteredGateway, RegisteredLog], ...]:
@@ -313,6 +331,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
     provisions: dict[tuple[str, str], Provision] = {}
     providers: dict[str, list[str]] = defaultdict(list)
     agreements: dict[tuple[str, str, str], list[HeldAgreement]] = defaultdict(list)
+    plans = plans_by_agreement(current)
     for member in current.members:
         for service in member.services:
             for method in service.methods if service.state == "active" else ():
@@ -320,7 +339,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
                 provisions[service.subsystem, name] = Provision(service.descriptors, method)
                 providers[name].append(service.subsystem)
         for entry in member.agreements:
-            held = hold(entry)
+            held = hold(entry, plans)
             for party in (held.terms.consumer, held.terms.provider):
                 ours = _member_of(party.subsystem) == own_member
                 # Forward only: anybody can name our key as the successor of his own.
@@ -359,13 +378,28 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
     )
 
 
-def hold(entry: AgreementEntry) -> HeldAgreement:
+def plans_by_agreement(current: CurrentConfiguration) -> dict[str, list[MaskPlan]]:
+    """The compiled masks of the configuration, by the digest of their agreement."""
+    found: dict[str, list[MaskPlan]] = defaultdict(list)
+    for plan in current.masks:
+        found[plan.agreement].append(plan)
+    return found
+
+
+def hold(entry: AgreementEntry, plans: Mapping[str, Iterable[MaskPlan]]) -> HeldAgreement:
     """Read an agreement of the configuration; both signatures were verified by control."""
     payload = parse_document(DocumentKind.AGREEMENT, entry.provider_jws).unverified_payload
     terms = parse_agreement(payload)
+    mark = AgreementMark(terms.id, terms.version, digest(payload))
+    field_mask = terms.field_mask or {}
+    masks = {
+        plan.method: FieldMask(mask_digest(field_mask[plan.method]), unpack_plan(plan.tables))
+        for plan in plans.get(mark.digest, ())
+        if plan.method in field_mask
+    }
     return HeldAgreement(
         terms=terms,
-        mark=AgreementMark(terms.id, terms.version, digest(payload)),
+        mark=mark,
         state=entry.state,
         changed_at=entry.changed_at,
         not_before=parse_time_ms(terms.not_before),
@@ -373,8 +407,9 @@ def hold(entry: AgreementEntry) -> HeldAgreement:
         methods=frozenset(terms.methods),
         purposes=frozenset(terms.purposes),
         represented=frozenset(terms.represented_parties or ()),
-        # Quotas and field masks come with the ministries' issue.
-        unsupported=terms.quota is not None or terms.field_mask is not None,
+        masks=masks,
+        # There are no quotas yet; of a mask that control could not compile, the descriptors do not know a field.
+        unsupported=terms.quota is not None or masks.keys() != field_mask.keys(),
     )
 
 

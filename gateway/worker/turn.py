@@ -74,11 +74,19 @@ class Turn:
             found.append(one)
         return found
 
-    def say(self, statement: Statement, road: Road | None, payloads: bytes = b"") -> bytes:
-        """Plan a statement of ours; with ``road`` it goes to that peer. Returns its leaf hash."""
-        return self.say_all([(statement, road, payloads)])[0]
+    def say(
+        self, statement: Statement, road: Road | None, payloads: bytes = b"", annex: bytes = b""
+    ) -> bytes:
+        """Plan a statement of ours; with ``road`` it goes to that peer, the ``annex`` stays. Returns its leaf hash."""
+        return self.say_all([(statement, road, payloads)], ((AttachmentKind.ANNEX, annex),) if annex else ())[
+            0
+        ]
 
-    def say_all(self, sayings: Sequence[tuple[Statement, Road | None, bytes]]) -> list[bytes]:
+    def say_all(
+        self,
+        sayings: Sequence[tuple[Statement, Road | None, bytes]],
+        beside: tuple[tuple[AttachmentKind, bytes], ...] = (),
+    ) -> list[bytes]:
         """Plan statements of ours, each with the peer it goes to and what travels with it. Returns leaf hashes."""
         bodies = [encode_statement(statement) for statement, _, _ in sayings]
         leaves = [self.leaves.said(body) for body in bodies]
@@ -87,7 +95,7 @@ class Turn:
             planned = OwnLeaf(
                 leaf,
                 leaf_hash,
-                (),
+                beside,
                 payloads or None,
                 statement.service or "",
                 body,

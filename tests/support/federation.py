@@ -24,7 +24,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from adapters.descriptors import descriptor_set
+from bj.identity.v1 import identity_pb2  # noqa: F401 - fills the pool of descriptors
 from core.agreements import Agreement, Bilingual, Party
 from core.clock import Clock, SystemClock
 from core.configuration import (
@@ -41,14 +44,16 @@ from core.configuration import (
     RegistryParty,
     ServiceEntry,
     ServiceMethod,
+    descriptors_target,
     encode_current,
 )
-from core.documents import encode
+from core.documents import digest, encode
 from core.identifiers import MemberId
 from core.jws import DocumentKind
 from core.leaves import Genesis, genesis_leaf, log_id_of
 from core.pseudonyms import year_of
 from core.registrations import ClosedLog, RegisteredCertificate, RegisteredLog, Registration
+from gateway.control.masks import compile_masks
 from gateway.layout import GatewayDirectory, KeyFiles
 from gateway.settings import Adapter, GatewaySettings, Limits, Listen, LogSettings, Registry
 from gateway.succession import closed_logs, genesis_of
@@ -80,6 +85,24 @@ PURPOSES = ("P01", "P02")
 STREAMS = {"CollectPersons": (True, False), "WatchPersons": (False, True), "Converse": (True, True)}
 
 Key = ec.EllipticCurvePrivateKey
+
+
+def identity_descriptors() -> bytes:
+    """The descriptors of the identity service, with the invented methods: each takes and gives what GetPerson does."""
+    files = FileDescriptorSet.FromString(descriptor_set(SERVICE))
+    service = files.file[-1].service[0]
+    known = {method.name: method for method in service.method}
+    for name, (takes_stream, gives_stream) in {"Unused": (False, False), **STREAMS}.items():
+        if name in known:
+            service.method.remove(known[name])
+        service.method.add(
+            name=name,
+            input_type=known["GetPerson"].input_type,
+            output_type=known["GetPerson"].output_type,
+            client_streaming=takes_stream,
+            server_streaming=gives_stream,
+        )
+    return files.SerializeToString(deterministic=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +278,7 @@ class Federation:
         )
         self.portal = self.admit(self.pns, f"{CLIENT}/web")
         self.stats = self.admit(self.pns, f"{STRANGER}/web")
+        self.descriptors = identity_descriptors()
         self.agreements = [self.agreement()]
         self.states: list[AgreementState] = ["active"]
 
@@ -346,6 +370,8 @@ class Federation:
         """
         self._version += 1
         now = SystemClock().now_ms()
+        documents = [self._document(self.anip), self._document(self.pns)]
+        masks, _ = compile_masks(documents, {descriptors_target(digest(self.descriptors)): self.descriptors})
         for member in members or (self.pns, self.anip):
             current = CurrentConfiguration(
                 v=1,
@@ -354,8 +380,9 @@ class Federation:
                 fresh_at=now - age // timedelta(milliseconds=1),
                 expires_at=now + lasts // timedelta(milliseconds=1),
                 common=self._common(),
-                members=[self._document(self.anip), self._document(self.pns)],
+                members=documents,
                 programs=member.admitted,
+                masks=masks,
             )
             member.directory.current.parent.mkdir(parents=True, exist_ok=True)
             member.directory.current.write_bytes(encode_current(current))
@@ -404,7 +431,9 @@ class Federation:
             successors=[],
             registrations=[RegistrationEntry(jws, "active")],
             subsystems=["RNPP"] if is_provider else ["PORTAIL", "STATS"],
-            services=[ServiceEntry(PROVIDER, SERVICE, "d" * 64, methods, "active")] if is_provider else [],
+            services=[ServiceEntry(PROVIDER, SERVICE, digest(self.descriptors), methods, "active")]
+            if is_provider
+            else [],
             agreements=[self._entry(*one) for one in zip(self.agreements, self.states, strict=True)]
             if is_provider
             else [],

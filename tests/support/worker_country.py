@@ -10,7 +10,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from core.configuration import CommonDocument, CurrentConfiguration, ProgramEntry
+from core.configuration import CommonDocument, CurrentConfiguration, MaskPlan, ProgramEntry
 from core.documents import decode_strict
 from core.heads import ConfigurationMark, TreeHead
 from core.identifiers import urn
@@ -163,6 +163,7 @@ class WorkerCountry:
         self.agreement = self.country.agreement(self.pns, self.anip)
         self.entry = conclude(self.agreement, self.pns.key, self.anip.key)
         self.anip.change(agreements=[self.entry])
+        self.masks: list[MaskPlan] = []
         self.programs = [ProgramEntry(f"{CLIENT}/web", "W" * 43, "active")]
 
     def written(self, member: PublishedMember) -> WrittenLog:
@@ -195,6 +196,7 @@ class WorkerCountry:
             common=common,
             members=[one.document for one in self.country.members.values()],
             programs=self.programs,
+            masks=self.masks,
         )
 
     def view(self, member: PublishedMember | None = None) -> TrustView:

@@ -133,7 +133,7 @@ def test_every_optional_field_is_read_back(name: str) -> None:
 
 def test_cut_fields_are_told_in_a_response() -> None:
     """Mask, number and the digest of what the adapter said (M11)."""
-    statement = changed(RESPONSE, cut=Cut(HASH, 2, HASH))
+    statement = changed(RESPONSE, encoding="identity", payloads=[HASH] * 3, cut=Cut(HASH, 2, HASH))
 
     assert parse_statement(encode_statement(statement)) == statement
 

@@ -128,7 +128,7 @@ def judge(documents: Mapping[str, bytes], now_ms: int) -> JudgedConfiguration:
     left_out = tuple(
         LeftOut(target, "document", "bad") for target, data in documents.items() if data == b"bad"
     )
-    return JudgedConfiguration(COMMON, [], left_out)
+    return JudgedConfiguration(COMMON, [], [], left_out)
 
 
 @pytest.fixture

@@ -8,17 +8,19 @@ import pytest
 
 from adapters.descriptors import descriptor_set
 from bj.identity.v1 import identity_pb2
-from core.agreements import Party, parse_agreement
+from core.agreements import Agreement, Party, parse_agreement
 from core.configuration import RegistrationEntry
-from core.documents import encode
+from core.documents import digest, encode
 from core.identifiers import MemberId, RegistryId
 from core.jws import DocumentKind, parse_document
 from core.registrations import RegisteredLog, parse_registration
+from core.wire import unpack_plan
 from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.verification import Judge, JudgedConfiguration
 from pki.documents import sign_document
 from pki.keys import generate_key, key_thumbprint, load_chain
 from pki.profiles import AuthorityKind, Profile
+from rpc.plans import mask_plan
 from tests.support.published_country import (
     REGISTRY,
     PublishedCountry,
@@ -494,3 +496,50 @@ def test_the_registrys_word_on_an_agreement_is_kept(state: str, case: Case) -> N
     )
 
     assert [entry.state for member in case.judge().members for entry in member.agreements] == [state]
+
+
+def _with_mask(case: Case, paths: list[str], **changes: object) -> Agreement:
+    terms = case.country.agreement(case.pns, case.anip, field_mask={"GetPerson": paths})
+    entry = conclude(terms, case.pns.key, case.anip.key)
+    case.anip.change(agreements=[msgspec.structs.replace(entry, **changes)])
+    return terms
+
+
+def test_a_field_mask_is_compiled_with_the_descriptors_of_its_service(case: Case) -> None:
+    """For workers, which have none; on both sides of the agreement."""
+    terms = _with_mask(case, ["last_name", "residence.town"])
+    person = identity_pb2.GetPersonResponse.DESCRIPTOR
+
+    for own in (case.pns, case.anip):
+        judged = case.judge(own=own)
+        assert not judged.left_out
+        [plan] = judged.masks
+        assert (plan.agreement, plan.method) == (digest(encode(terms)), "GetPerson")
+        assert unpack_plan(plan.tables) == mask_plan(person, ["last_name", "residence.town"])
+
+
+def test_a_field_that_the_descriptors_do_not_know_is_told_and_the_agreement_stays(case: Case) -> None:
+    """Which agreement, which path, which message: whoever wrote it must understand why nobody can call."""
+    _with_mask(case, ["last_name", "surname"])
+
+    judged = case.judge()
+
+    assert judged.masks == []
+    [left_out] = judged.left_out
+    assert (left_out.target, left_out.part) == ("members/BJ.GOV.ANIP.json", "field mask")
+    assert left_out.why == (
+        "the field mask of agreement CV-0042, version 1, for GetPerson: "
+        "surname: bj.identity.v1.GetPersonResponse has no field surname"
+    )
+    assert case.agreements() == ["CV-0042"]
+
+
+def test_masks_that_cannot_count_any_more_are_not_compiled(case: Case) -> None:
+    """Of what is revoked, or of a service that is retired."""
+    _with_mask(case, ["surname"], state="revoked")
+    assert (case.judge().masks, case.judge().left_out) == ([], ())
+    _with_mask(case, ["last_name"])
+    [service] = case.anip.document.services
+    case.anip.change(services=[msgspec.structs.replace(service, state="retired")])
+
+    assert (case.judge().masks, case.judge().left_out) == ([], ())

@@ -91,7 +91,9 @@ class Table:
         """Logs that so many calls go to, the providers asked one after the other."""
         found = []
         for number in range(count):
-            road = self.table.to(Grant(providers[number % len(providers)], cast(Any, None), cast(Any, None)))
+            road = self.table.to(
+                Grant(providers[number % len(providers)], cast(Any, None), cast(Any, None), None)
+            )
             found.append(road.peer.log if road is not None else "")
         return found
 

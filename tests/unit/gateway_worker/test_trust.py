@@ -8,10 +8,13 @@ import msgspec
 import pytest
 
 from core.agreements import Agreement, Party, Quota
-from core.configuration import ServiceEntry, ServiceMethod
+from core.configuration import MaskPlan, ServiceEntry, ServiceMethod
 from core.documents import digest, encode
+from core.masks import mask_digest
 from core.reasons import Reason
 from core.statements import AgreementMark
+from core.wire import Rule
+from gateway.worker.masks import FieldMask
 from gateway.worker.trust import Grant, HeldAgreement, TrustView, hold, method_name, refusal_of_terms
 from pki.keys import generate_key
 from tests.support.published_country import conclude, listed, succeed
@@ -115,7 +118,9 @@ def test_the_newest_version_counts(country: WorkerCountry) -> None:
 
 
 @pytest.mark.parametrize(
-    "terms", [{"quota": Quota(1, 1)}, {"field_mask": {"GetPerson": ["name"]}}], ids=["quota", "fields"]
+    "terms",
+    [{"quota": Quota(1, 1)}, {"field_mask": {"GetPerson": ["name"]}}],
+    ids=["quota", "unknown-fields"],
 )
 def test_a_term_that_cannot_be_enforced_refuses_the_agreement(
     country: WorkerCountry, terms: dict[str, Any]
@@ -127,6 +132,21 @@ def test_a_term_that_cannot_be_enforced_refuses_the_agreement(
     assert find(country.view(country.pns)) is Reason.TERM_NOT_SUPPORTED
     found = country.view().find_named(CLIENT, PROVIDER, METHOD, mark(changed), NOW_MS)
     assert found is Reason.TERM_NOT_SUPPORTED
+
+
+def test_a_mask_comes_with_the_grant_of_its_method(country: WorkerCountry) -> None:
+    """At both sides, by the digest of the agreement; a method that has none grants all."""
+    terms = msgspec.structs.replace(
+        country.agreement, methods=["GetPerson", "VerifyPerson"], field_mask={"GetPerson": ["name"]}
+    )
+    agree(country, terms)
+    country.masks = [MaskPlan(mark(terms).digest, "GetPerson", [[(10, Rule())]])]
+
+    expected = FieldMask(mask_digest(["name"]), ({10: Rule()},))
+    assert granted(find(country.view(country.pns))).mask == expected
+    for method, mask in ((METHOD, expected), (f"{SERVICE}/VerifyPerson", None)):
+        found = country.view().find_named(CLIENT, PROVIDER, method, mark(terms), NOW_MS)
+        assert granted(found).mask == mask
 
 
 def test_members_that_are_suspended_take_no_part(country: WorkerCountry) -> None:
@@ -275,7 +295,7 @@ def test_terms_object_to_what_they_do_not_grant(country: WorkerCountry, name: st
     """Asked alike by consumer and provider."""
     terms, call, reason = TERMS[name]
     agreement = msgspec.structs.replace(country.agreement, **terms)
-    held: HeldAgreement = hold(conclude(agreement, country.pns.key, country.anip.key))
+    held: HeldAgreement = hold(conclude(agreement, country.pns.key, country.anip.key), {})
     asked: dict[str, Any] = {
         "purpose": "P01",
         "issue": "ACT-1",

@@ -1,0 +1,1 @@
+"""Schema of the portal's database, version by version."""

@@ -31,11 +31,13 @@ class ProgramSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     Attributes:
         gateway: ``host:port`` of the own gateway's door for programs.
         directory: The identity that ``passerelle program add`` wrote: key, certificate, whom to trust.
+        gateway_id: The gateway's name, ``BJ/GOV/ANDF/gw1``, which its certificate must bear; empty to trust the address.
         timeout_s: Deadline of a call that is given none.
     """
 
     gateway: str
     directory: str
+    gateway_id: str = ""
     timeout_s: float = 20.0
 
     def __post_init__(self) -> None:

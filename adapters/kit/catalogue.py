@@ -138,6 +138,10 @@ class Catalogue:
                 {"application.service_code": "this ministry has no such service"}
             ) from None
 
+    def find(self, code: str) -> Prestation | None:
+        """The service of that code, for a dossier that may have been opened under another catalogue."""
+        return self._prestations.get(code)
+
     def __iter__(self) -> Iterator[Prestation]:
         return iter(self._prestations.values())
 

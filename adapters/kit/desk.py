@@ -59,7 +59,7 @@ class Desk:
         self.dossiers = Dossiers(self)
         self.payments = Payments(self)
         self.documents = Documents(self)
-        self.events = Events(self)
+        self.events = Events(ministry.tables, clock, store, settings.events)
         self.road = Road(settings.program, settings.provider)
 
     def once(

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from adapters.kit.dossier import Dossier
+from adapters.kit.times import timestamp
+from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import document_pb2
 from core.language import Text
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
+
+MEDIA_TYPE: Final = "application/pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,9 @@ class Documents:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._table = desk.ministry.tables.document
+        # Whoever lists documents has no need of their bytes.
+        self._particulars = [column for column in self._table.c if column.name != "content"]
 
     def issue(
         self,
@@ -63,7 +70,9 @@ class Documents:
 
     def of(self, tx: sa.Connection, reference: str) -> list[document_pb2.Document]:
         """The documents of a dossier, the oldest first."""
-        raise NotImplementedError
+        query = sa.select(*self._particulars).where(self._table.c.reference == reference)
+        rows = tx.execute(query.order_by(self._table.c.issued_at, self._table.c.doc_id))
+        return [_document(row) for row in rows]
 
     def content(
         self, tx: sa.Connection, dossier: Dossier, doc_id: str
@@ -73,4 +82,22 @@ class Documents:
         Raises:
             ProviderError: The dossier has no such document (NOT_FOUND).
         """
-        raise NotImplementedError
+        query = sa.select(*self._particulars, self._table.c.content).where(
+            self._table.c.reference == dossier.reference, self._table.c.doc_id == doc_id
+        )
+        row = tx.execute(query).one_or_none()
+        if row is None:
+            raise ProviderError(ProviderReason.NOT_FOUND)
+        return _document(row), row.content
+
+
+def _document(row: Any) -> document_pb2.Document:
+    return document_pb2.Document(
+        doc_id=row.doc_id,
+        type=document_pb2.DocumentType.ValueType(row.type),
+        issued_at=timestamp(row.issued_at),
+        valid_until=timestamp(row.valid_until),
+        sha256=row.sha256,
+        signature=row.signature,
+        qr_jwt=row.qr_jwt,
+    )

@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import grpc
+import sqlalchemy as sa
 
+from adapters.context import CallerContext, current_caller
+from adapters.kit.documents import MEDIA_TYPE
 from bj.common.v1 import dossier_service_pb2, dossier_service_pb2_grpc
 
 if TYPE_CHECKING:
@@ -28,28 +31,62 @@ class DossierService(dossier_service_pb2_grpc.DossierServiceServicer):
         self, request: dossier_service_pb2.GetDossierRequest, context: grpc.ServicerContext
     ) -> dossier_service_pb2.GetDossierResponse:
         """One dossier as it stands."""
-        raise NotImplementedError
+        with self._desk.store.reading() as tx:
+            dossier = self._desk.dossiers.follow(tx, request.reference, current_caller(), lock=False)
+            return dossier_service_pb2.GetDossierResponse(
+                dossier=self._desk.dossiers.message(tx, dossier.reference)
+            )
 
     def GetDocument(
         self, request: dossier_service_pb2.GetDocumentRequest, context: grpc.ServicerContext
     ) -> dossier_service_pb2.GetDocumentResponse:
         """The bytes of a document, once its dossier is paid."""
-        raise NotImplementedError
+        with self._desk.store.reading() as tx:
+            dossier = self._desk.dossiers.follow(tx, request.reference, current_caller(), lock=False)
+            self._desk.payments.require_paid(tx, dossier)
+            document, content = self._desk.documents.content(tx, dossier, request.doc_id)
+            return dossier_service_pb2.GetDocumentResponse(
+                document=document, media_type=MEDIA_TYPE, content=content
+            )
 
     def ReportPayment(
         self, request: dossier_service_pb2.ReportPaymentRequest, context: grpc.ServicerContext
     ) -> dossier_service_pb2.ReportPaymentResponse:
         """What became of a payment."""
-        raise NotImplementedError
+
+        def respond(tx: sa.Connection, caller: CallerContext) -> dossier_service_pb2.ReportPaymentResponse:
+            dossier = self._desk.dossiers.follow(tx, request.reference, caller)
+            self._desk.payments.hear(tx, dossier, request.payment)
+            return dossier_service_pb2.ReportPaymentResponse(
+                dossier=self._desk.dossiers.message(tx, dossier.reference)
+            )
+
+        return self._desk.once(request.idempotency_key, request, respond)
 
     def CorrectDossier(
         self, request: dossier_service_pb2.CorrectDossierRequest, context: grpc.ServicerContext
     ) -> dossier_service_pb2.CorrectDossierResponse:
         """The applicant's answer to what was asked."""
-        raise NotImplementedError
+
+        def respond(tx: sa.Connection, caller: CallerContext) -> dossier_service_pb2.CorrectDossierResponse:
+            dossier = self._desk.dossiers.follow(tx, request.reference, caller)
+            self._desk.dossiers.correct(tx, dossier.reference, request.answer, request.evidence_sha256)
+            return dossier_service_pb2.CorrectDossierResponse(
+                dossier=self._desk.dossiers.message(tx, dossier.reference)
+            )
+
+        return self._desk.once(request.idempotency_key, request, respond)
 
     def CancelDossier(
         self, request: dossier_service_pb2.CancelDossierRequest, context: grpc.ServicerContext
     ) -> dossier_service_pb2.CancelDossierResponse:
         """The applicant gives it up."""
-        raise NotImplementedError
+
+        def respond(tx: sa.Connection, caller: CallerContext) -> dossier_service_pb2.CancelDossierResponse:
+            dossier = self._desk.dossiers.follow(tx, request.reference, caller)
+            self._desk.dossiers.cancel(tx, dossier.reference)
+            return dossier_service_pb2.CancelDossierResponse(
+                dossier=self._desk.dossiers.message(tx, dossier.reference)
+            )
+
+        return self._desk.once(request.idempotency_key, request, respond)

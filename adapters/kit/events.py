@@ -1,110 +1,51 @@
-"""Events of a register: appended with the change they tell of, followed by cursor.
+"""Events as consumers follow them: the log of ``eventlog``, page by page or as a stream.
 
-A row's lock makes the order of cursors that of commits, on PostgreSQL, too: whoever has seen a cursor has seen all
-before it. So ``append`` comes last in a transaction, after all other locks. An event names the fields that changed,
-never their values, and is found by links: keys such as ``commune:LI-COT`` or ``client:BJ/GOV/PNS/PORTAIL``.
+A stream holds a thread, so there is a bound on them, all together and for each client, and the server keeps threads of
+their own for them (``adapters.interceptor``): whoever follows takes nothing away from calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 import grpc
-import sqlalchemy as sa
 
+from adapters.context import current_caller
+from adapters.kit.eventlog import DEFAULT_PAGE, Event, EventLog, EventPage, Wanted
+from adapters.kit.store import Store
+from adapters.kit.tables import Tables
+from adapters.kit.times import timestamp
+from adapters.reasons import ProviderError, ProviderReason
+from adapters.settings import EventSettings
 from bj.common.v1 import event_pb2
+from core.clock import Clock
+from core.reasons import ExchangeError, Reason
 
-if TYPE_CHECKING:
-    from adapters.kit.desk import Desk
+__all__ = ["Event", "EventPage", "Events", "Wanted"]
 
+# What another process appends (an officer's command) is told after so long; what this one appends, at once.
+_POLL_S: Final = 1.0
 _Response = TypeVar("_Response")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events are meant; all conditions must hold.
+class Events(EventLog):
+    """The events of one register, and those who follow them."""
 
-    Attributes:
-        kinds: These only; all if empty.
-        subjects: Of these only; all if empty.
-        links: Of each of these sets, the event has at least one link.
-    """
-
-    kinds: frozenset[int] = frozenset()
-    subjects: frozenset[str] = frozenset()
-    links: tuple[frozenset[str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event, as it was appended.
-
-    Attributes:
-        cursor: Its place, as a consumer gives it back.
-        kind: The ministry's enum of events.
-        subject: What it is about: a NUP, an NPI, a dossier.
-        changed_fields: Names of the fields that changed.
-        occurred_at: When it was recorded, UTC milliseconds.
-        payload: What else the ministry needs to tell it, in its own form.
-    """
-
-    cursor: str
-    kind: int
-    subject: str = field(repr=False)
-    changed_fields: tuple[str, ...]
-    occurred_at: int
-    payload: bytes = field(repr=False)
-
-    @property
-    def header(self) -> event_pb2.EventHeader:
-        """What all events have, as they are sent."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, slots=True)
-class EventPage:
-    """Events in order.
-
-    Attributes:
-        events: The oldest first.
-        next_cursor: Where the next page starts.
-        has_more: Whether there are more now.
-    """
-
-    events: Sequence[Event]
-    next_cursor: str
-    has_more: bool
-
-
-class Events:
-    """The events of one register."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def append(
-        self,
-        tx: sa.Connection,
-        kind: int,
-        subject: str,
-        changed_fields: Iterable[str] = (),
-        *,
-        links: Iterable[str] = (),
-        payload: bytes = b"",
-    ) -> None:
-        """Append an event, to be told when ``tx`` commits. Last in its transaction: others wait until that ends."""
-        raise NotImplementedError
-
-    def page(self, tx: sa.Connection, since_cursor: str, limit: int, wanted: Wanted) -> EventPage:
-        """Events after ``since_cursor``, empty for the oldest that is kept; ``limit`` 0 for 100.
-
-        Raises:
-            InvalidFieldsError: This register never gave that cursor.
-            ProviderError: The events after it are kept no more (CURSOR_EXPIRED).
-        """
-        raise NotImplementedError
+    def __init__(self, tables: Tables, clock: Clock, store: Store, settings: EventSettings) -> None:
+        super().__init__(tables, clock)
+        self._now_us = clock.monotonic_us
+        self._now_ms = clock.now_ms
+        self._store = store
+        self._settings = settings
+        self._news = threading.Condition()
+        self._commits = 0
+        self._stopping = False
+        self._followers: Counter[str] = Counter()
+        store.on_commit(self._wake)
 
     def watch(
         self,
@@ -124,8 +65,57 @@ class Events:
             ProviderError: As ``page``; or this client follows too many streams already (RATE_LIMITED).
             ExchangeError: The server stops (SHUTTING_DOWN).
         """
-        raise NotImplementedError
+        with self._following(str(current_caller().client)):
+            if not context.add_callback(self._wake):
+                return
+            cursor, told_us = since_cursor, self._now_us()
+            while context.is_active():
+                if self._stopping:
+                    raise ExchangeError(Reason.SHUTTING_DOWN)
+                commits = self._commits
+                # No transaction is open while a slow reader takes what was found.
+                with self._store.reading() as tx:
+                    page = self.page(tx, cursor, DEFAULT_PAGE, wanted)
+                cursor = page.told_cursor
+                for event in page.events:
+                    yield make_response(event)
+                    told_us = self._now_us()
+                left_s = self._settings.heartbeat_s - (self._now_us() - told_us) / 1_000_000
+                if left_s <= 0:
+                    yield make_heartbeat(
+                        event_pb2.Heartbeat(cursor=cursor, sent_at=timestamp(self._now_ms()))
+                    )
+                    told_us = self._now_us()
+                elif not page.has_more:
+                    self._wait(min(left_s, _POLL_S), commits)
 
-    def drop(self, tx: sa.Connection, before_ms: int) -> int:
-        """Forget the events of before ``before_ms``; returns how many. Cursors that lead there are expired."""
-        raise NotImplementedError
+    def stop(self) -> None:
+        """End all streams: the server goes away."""
+        self._stopping = True
+        self._wake()
+
+    @contextmanager
+    def _following(self, client: str) -> Iterator[None]:
+        with self._news:
+            is_full = self._followers.total() >= self._settings.streams
+            if is_full or self._followers[client] >= self._settings.streams_per_client:
+                raise ProviderError(ProviderReason.RATE_LIMITED)
+            self._followers[client] += 1
+        try:
+            yield
+        finally:
+            with self._news:
+                self._followers[client] -= 1
+                if not self._followers[client]:
+                    del self._followers[client]
+
+    def _wait(self, seconds: float, commits: int) -> None:
+        """Wait for a commit that is not among those that were there before the log was read."""
+        with self._news:
+            if self._commits == commits:
+                self._news.wait(seconds)
+
+    def _wake(self) -> None:
+        with self._news:
+            self._commits += 1
+            self._news.notify_all()

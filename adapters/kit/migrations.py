@@ -120,6 +120,27 @@ def create_v1(op: ModuleType | Operations) -> None:
     )
     op.create_index("ix_document_reference", "document", ["reference"])
     op.create_table(
+        "dossier_correction",
+        sa.Column("reference", sa.String(24), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("asked", sa.String(1000), nullable=False),
+        sa.Column("answer", sa.String(2000), nullable=False),
+        sa.Column("evidence", sa.Text(), nullable=False),
+        sa.Column("answered_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("reference", "version", name="pk_dossier_correction"),
+        sa.ForeignKeyConstraint(["reference"], ["dossier.reference"], name="fk_dossier_correction_reference"),
+    )
+    op.create_table(
+        "dossier_move",
+        sa.Column("reference", sa.String(24), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("state", sa.BigInteger(), nullable=False),
+        sa.Column("officer_ref", sa.String(64), nullable=False),
+        sa.Column("moved_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("reference", "version", name="pk_dossier_move"),
+        sa.ForeignKeyConstraint(["reference"], ["dossier.reference"], name="fk_dossier_move_reference"),
+    )
+    op.create_table(
         "dossier_step",
         sa.Column("reference", sa.String(24), nullable=False),
         sa.Column("name", sa.String(41), nullable=False),
@@ -164,6 +185,8 @@ def drop_v1(op: ModuleType | Operations) -> None:
         "payment",
         "issued_number",
         "dossier_step",
+        "dossier_move",
+        "dossier_correction",
         "document",
         "task",
         "series",

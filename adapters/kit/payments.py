@@ -10,15 +10,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.kit.dossier import Dossier
+from adapters.kit.dossier import Dossier, State
+from adapters.kit.times import milliseconds
+from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.common.v1 import payment_pb2
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
+
+
+_ORDER: Final = {
+    payment_pb2.PAYMENT_STATE_UNSPECIFIED: 0,
+    payment_pb2.PAYMENT_STATE_INITIATED: 1,
+    payment_pb2.PAYMENT_STATE_PENDING: 2,
+    payment_pb2.PAYMENT_STATE_FAILED: 3,
+    payment_pb2.PAYMENT_STATE_CONFIRMED: 4,
+    payment_pb2.PAYMENT_STATE_REFUNDED: 5,
+}
+_MAX_AMOUNT: Final = 10**15
+_AWAITS: Final = frozenset({State.DRAFT, State.AWAITING_PAYMENT})
 
 
 class Refund(StrEnum):
@@ -62,20 +77,42 @@ class Payments:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._table = desk.ministry.tables.payment
 
-    def hear(self, tx: sa.Connection, dossier: Dossier, payment: payment_pb2.Payment) -> None:
-        """Take note of what became of a payment for ``dossier`` (locked, from ``Dossiers.follow``).
+    def hear(self, tx: sa.Connection, dossier: Dossier, told: payment_pb2.Payment) -> None:
+        """Take note of what became of a payment for ``dossier``, which is locked (``Dossiers.follow``).
 
-        Confirmed in full for a dossier that awaits it, the dossier is filed.
+        Confirmed in full for a dossier that awaits it, the dossier is filed, and ``Procedure.filed`` called.
 
         Raises:
             ProviderError: The payment is another dossier's (DUPLICATE_REQUEST).
+            InvalidFieldsError: The report says no state.
         """
-        raise NotImplementedError
+        if told.state == payment_pb2.PAYMENT_STATE_UNSPECIFIED:
+            raise InvalidFieldsError({"payment.state": "must say how far the payment is"})
+        known = self._claim(tx, dossier, told)
+        if known.reference != dossier.reference:
+            raise ProviderError(ProviderReason.DUPLICATE_REQUEST)
+        if _ORDER[told.state] <= _ORDER[known.state]:
+            return
+        is_received = told.state == payment_pb2.PAYMENT_STATE_CONFIRMED
+        refund = self._refund(dossier, told) if is_received else None
+        self._write(tx, told, refund)
+        settles = is_received and refund is None
+        # Of a settled dossier the payment that settled it stays the one that is shown.
+        if settles or told.payment_ref == dossier.payment_ref or dossier.state in _AWAITS:
+            self._desk.dossiers.settle_with(tx, dossier.reference, told.payment_ref)
+        if settles:
+            self._desk.dossiers.file(tx, dossier.reference)
 
     def fee(self, tx: sa.Connection, dossier: Dossier) -> payment_pb2.Fee:
-        """What the dossier costs and how far the payment is that settles it, or the last that was started."""
-        raise NotImplementedError
+        """What the dossier costs and how far the payment is that settles it, or the last one that was heard of."""
+        paid = self._find(tx, dossier.payment_ref) if dossier.payment_ref else None
+        return payment_pb2.Fee(
+            amount_xof=dossier.fee_xof,
+            payment_ref=dossier.payment_ref,
+            state=paid.state if paid else payment_pb2.PAYMENT_STATE_UNSPECIFIED,
+        )
 
     def require_paid(self, tx: sa.Connection, dossier: Dossier) -> None:
         """Return if the dossier's fee is settled, or it has none.
@@ -83,8 +120,80 @@ class Payments:
         Raises:
             ProviderError: It is not paid, or was given back (PAYMENT_REQUIRED).
         """
-        raise NotImplementedError
+        if not dossier.fee_xof:
+            return
+        paid = self._find(tx, dossier.payment_ref) if dossier.filed_at else None
+        if paid is None or paid.state != payment_pb2.PAYMENT_STATE_CONFIRMED:
+            raise ProviderError(ProviderReason.PAYMENT_REQUIRED)
 
     def refunds(self, tx: sa.Connection) -> list[Payment]:
-        """Payments that are to be given back, the oldest first."""
-        raise NotImplementedError
+        """Payments that are to be given back, the one that was heard of first comes first."""
+        query = sa.select(self._table).where(self._table.c.refund != "").order_by(self._table.c.heard_at)
+        return [_payment(row) for row in tx.execute(query)]
+
+    def _claim(self, tx: sa.Connection, dossier: Dossier, told: payment_pb2.Payment) -> Payment:
+        """The payment as it is known; one that was never heard of before is this dossier's from now on."""
+        insert = postgresql.insert if self._desk.store.is_postgresql else sqlite.insert
+        tx.execute(
+            insert(self._table)
+            .values(
+                payment_ref=told.payment_ref,
+                reference=dossier.reference,
+                channel=int(told.channel),
+                state=int(payment_pb2.PAYMENT_STATE_UNSPECIFIED),
+                amount_xof=0,
+                receipt_no="",
+                changed_at=0,
+                heard_at=self._desk.clock.now_ms(),
+                refund="",
+            )
+            .on_conflict_do_nothing()
+        )
+        known = self._find(tx, told.payment_ref, lock=True)
+        assert known is not None  # noqa: S101 - written by the statement before, or by whom that waited for
+        return known
+
+    def _refund(self, dossier: Dossier, told: payment_pb2.Payment) -> Refund | None:
+        """Why money that was received cannot settle the dossier; None if it does."""
+        if not dossier.fee_xof:
+            return Refund.FREE
+        if dossier.state in _AWAITS:
+            return None if told.amount_xof == dossier.fee_xof else Refund.AMOUNT
+        return Refund.TWICE if dossier.filed_at else Refund.ENDED
+
+    def _write(self, tx: sa.Connection, told: payment_pb2.Payment, refund: Refund | None) -> None:
+        now = self._desk.clock.now_ms()
+        # More than any fee, and than the databases' integers hold: shown as what it is, too much.
+        amount = min(told.amount_xof, _MAX_AMOUNT)
+        tx.execute(
+            self._table.update()
+            .where(self._table.c.payment_ref == told.payment_ref)
+            .values(
+                channel=int(told.channel),
+                state=int(told.state),
+                amount_xof=amount,
+                receipt_no=told.receipt_no,
+                changed_at=milliseconds(told.changed_at) if told.HasField("changed_at") else now,
+                heard_at=now,
+                refund=refund or "",
+            )
+        )
+
+    def _find(self, tx: sa.Connection, payment_ref: str, *, lock: bool = False) -> Payment | None:
+        query = sa.select(self._table).where(self._table.c.payment_ref == payment_ref)
+        row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+        return _payment(row) if row else None
+
+
+def _payment(row: Any) -> Payment:
+    return Payment(
+        payment_ref=row.payment_ref,
+        reference=row.reference,
+        channel=payment_pb2.PaymentChannel.ValueType(row.channel),
+        state=payment_pb2.PaymentState.ValueType(row.state),
+        amount_xof=row.amount_xof,
+        receipt_no=row.receipt_no,
+        changed_at=row.changed_at,
+        heard_at=row.heard_at,
+        refund=Refund(row.refund) if row.refund else None,
+    )

@@ -17,6 +17,8 @@ class Tables:
 
     series: sa.Table
     dossier: sa.Table
+    move: sa.Table
+    correction: sa.Table
     step: sa.Table
     issued: sa.Table
     payment: sa.Table
@@ -33,6 +35,8 @@ def kit_tables(metadata: sa.MetaData) -> Tables:
     return Tables(
         series=_series(metadata),
         dossier=_dossier(metadata),
+        move=_move(metadata),
+        correction=_correction(metadata),
         step=_step(metadata),
         issued=_issued(metadata),
         payment=_payment(metadata),
@@ -104,6 +108,36 @@ def _dossier(metadata: sa.MetaData) -> sa.Table:
         sa.CheckConstraint("state <> 10 OR length(reason) >= 5", name="reason"),
         sa.Index("ix_dossier_state", "state", "due_at"),
         sa.Index("ix_dossier_subject", "subject"),
+    )
+
+
+def _move(metadata: sa.MetaData) -> sa.Table:
+    """Who moved a dossier where, and when: what an inspector of the agency reads."""
+    return sa.Table(
+        "dossier_move",
+        metadata,
+        _reference(),
+        _number("version"),
+        _number("state"),
+        _text("officer_ref", 64),
+        _number("moved_at"),
+        sa.PrimaryKeyConstraint("reference", "version"),
+    )
+
+
+def _correction(metadata: sa.MetaData) -> sa.Table:
+    """What was asked of applicants, and what they answered."""
+    return sa.Table(
+        "dossier_correction",
+        metadata,
+        _reference(),
+        _number("version"),
+        _text("asked", 1000),
+        _text("answer", 2000),
+        # SHA-256 of papers, separated by blanks.
+        sa.Column("evidence", sa.Text, nullable=False),
+        _number("answered_at"),
+        sa.PrimaryKeyConstraint("reference", "version"),
     )
 
 

@@ -9,17 +9,32 @@ never dropped because it failed.
 
 from __future__ import annotations
 
+import threading
+import traceback
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import sqlalchemy as sa
+import structlog
 
 from adapters.kit.tables import Tables
+from adapters.reasons import ProviderError
 from core.clock import Clock
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
+
+MAX_PAUSE_MS: Final = 3600 * 1000
+
+_FIRST_PAUSE_MS: Final = 1000
+# What another process adds (an officer's command) is found after so long; what this one adds, at once.
+_POLL_S: Final = 1.0
+_BATCH: Final = 100
+
+_log = structlog.get_logger("adapter")
 
 
 class TryAgain(Exception):
@@ -39,7 +54,7 @@ class Task:
         kind: Which handler does it.
         reference: What it is about, a dossier's reference mostly.
         due_at_ms: Not before this instant, UTC milliseconds.
-        attempts: How often it was begun before.
+        attempts: How often it was begun before and not done.
         payload: What the handler needs, in its own form.
     """
 
@@ -60,18 +75,48 @@ class Tasks:
     """The tasks of one ministry."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
-        self._tables = tables
+        self._table = tables.task
         self._clock = clock
 
     def add(
         self, tx: sa.Connection, kind: str, reference: str, *, due_at_ms: int = 0, payload: bytes = b""
     ) -> None:
         """Ask for a task, in the transaction that makes it needed; due at once unless told otherwise."""
-        raise NotImplementedError
+        tx.execute(
+            self._table.insert().values(
+                id=uuid.uuid4().hex,
+                kind=kind,
+                reference=reference,
+                due_at=due_at_ms or self._clock.now_ms(),
+                attempts=0,
+                payload=payload,
+                last_error="",
+            )
+        )
 
     def cancel(self, tx: sa.Connection, kind: str, reference: str) -> None:
-        """Take back the tasks of that kind for that reference; one that runs at this moment ends its run."""
-        raise NotImplementedError
+        """Take back the tasks of that kind for that reference; of one that runs, what it found is not written."""
+        tx.execute(
+            self._table.delete().where(self._table.c.kind == kind, self._table.c.reference == reference)
+        )
+
+    def due(self, tx: sa.Connection) -> list[Task]:
+        """Some of the tasks that are due now, the one that has waited longest first."""
+        query = sa.select(self._table).where(self._table.c.due_at <= self._clock.now_ms())
+        rows = tx.execute(query.order_by(self._table.c.due_at, self._table.c.id).limit(_BATCH))
+        return [Task(row.id, row.kind, row.reference, row.due_at, row.attempts, row.payload) for row in rows]
+
+    def end(self, tx: sa.Connection, task: Task) -> bool:
+        """Take a task that was done off; False if it is not there any more."""
+        return tx.execute(self._table.delete().where(self._table.c.id == task.id)).rowcount == 1
+
+    def put_off(self, tx: sa.Connection, task: Task, why: str) -> None:
+        """Let a task be tried again later, twice as late as the last time."""
+        pause = min(_FIRST_PAUSE_MS << min(task.attempts, 20), MAX_PAUSE_MS)
+        later = {"due_at": self._clock.now_ms() + pause, "attempts": task.attempts + 1}
+        tx.execute(
+            self._table.update().where(self._table.c.id == task.id).values(**later, last_error=why[:80])
+        )
 
 
 class TaskRunner:
@@ -80,15 +125,67 @@ class TaskRunner:
     def __init__(self, desk: Desk, handlers: Mapping[str, Handler]) -> None:
         self._desk = desk
         self._handlers = handlers
+        self._woken = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="tasks", daemon=True)
+        desk.store.on_commit(self._woken.set)
 
     def start(self) -> None:
         """Run tasks as they come due, until ``stop``."""
-        raise NotImplementedError
+        self._thread.start()
 
     def stop(self) -> None:
         """Let the task that runs end, and begin no other."""
-        raise NotImplementedError
+        self._stopping = True
+        self._woken.set()
+        self._thread.join()
 
     def run_due(self) -> int:
         """Run each task that is due now, once, in this thread; returns how many were done. For tests and commands."""
-        raise NotImplementedError
+        seen: set[str] = set()
+        done = 0
+        while True:
+            with self._desk.store.reading() as tx:
+                tasks = [task for task in self._desk.tasks.due(tx) if task.id not in seen]
+            if not tasks or self._stopping:
+                return done
+            for task in tasks:
+                if self._stopping:
+                    return done
+                seen.add(task.id)
+                done += self._try(task)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                self.run_due()
+            except ProviderError as error:
+                # The database is away; the tasks are still there when it comes back.
+                _log.warning("tasks_wait", reason=str(error.reason))
+            self._woken.wait(_POLL_S)
+
+    def _try(self, task: Task) -> bool:
+        told = {"kind": task.kind, "reference": task.reference, "attempts": task.attempts + 1}
+        try:
+            handler = self._handlers[task.kind]
+            finish = handler(self._desk, task)
+            self._desk.store.write(lambda tx: self._finish(tx, task, finish))
+        except TryAgain as again:
+            _log.info("task_put_off", why=again.why, **told)
+            why = again.why
+        except Exception as error:
+            # A mistake of ours or a refusal that nobody foresaw: the next version may do it. Its text may name somebody.
+            frames = traceback.extract_tb(error.__traceback__)
+            place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+            _log.error("task_failed", error=type(error).__name__, place=place, **told)
+            why = type(error).__name__
+        else:
+            return True
+        self._desk.store.write(lambda tx: self._desk.tasks.put_off(tx, task, why))
+        return False
+
+    def _finish(self, tx: sa.Connection, task: Task, finish: Finish | None) -> None:
+        # Taken back meanwhile: then what it found is not wanted either.
+        if self._desk.tasks.end(tx, task) and finish is not None:
+            finish(tx)

@@ -47,10 +47,11 @@ def answer_once(
         insert(answered)
         .values(**named, request=request.SerializeToString(), response=b"", answered_at=clock.now_ms())
         .on_conflict_do_nothing()
+        .returning(answered.c.key)
     )
 
     def work(tx: sa.Connection) -> _Response:
-        if tx.execute(claim).rowcount == 0:
+        if tx.execute(claim).first() is None:
             known, stored = tx.execute(sa.select(answered.c.request, answered.c.response).where(row)).one()
             if type(request).FromString(known) != request:
                 raise ProviderError(ProviderReason.DUPLICATE_REQUEST)

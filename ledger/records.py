@@ -61,6 +61,7 @@ class AttachmentKind(IntEnum):
     RECEIPT = 3
     ANNEX = 4
     DOCUMENT = 5
+    SALTS = 6
 
 
 class MalformedSegmentError(MalformedError):

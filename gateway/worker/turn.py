@@ -75,12 +75,11 @@ class Turn:
         return found
 
     def say(
-        self, statement: Statement, road: Road | None, payloads: bytes = b"", annex: bytes = b""
+        self, statement: Statement, road: Road | None, payloads: bytes = b"", salts: bytes = b""
     ) -> bytes:
-        """Plan a statement of ours; with ``road`` it goes to that peer, the ``annex`` stays. Returns its leaf hash."""
-        return self.say_all([(statement, road, payloads)], ((AttachmentKind.ANNEX, annex),) if annex else ())[
-            0
-        ]
+        """Plan a statement of ours; with ``road`` it goes to that peer, ``salts`` stay. Returns its leaf hash."""
+        beside = ((AttachmentKind.SALTS, salts),) if salts else ()
+        return self.say_all([(statement, road, payloads)], beside)[0]
 
     def say_all(
         self,

@@ -73,7 +73,7 @@ def answers(member: Member, request: str) -> list[tuple[Statement, StoredLeaf]]:
 
 
 def salts_beside(stored: StoredLeaf) -> bytes:
-    return b"".join(data for kind, data in stored.attachments if kind is AttachmentKind.ANNEX)
+    return b"".join(data for kind, data in stored.attachments if kind is AttachmentKind.SALTS)
 
 
 # --- one message ---

@@ -60,6 +60,8 @@ _FACTS: Final = {
     "purpose": Text("finalité", "purpose"),
     "issue": Text("dossier", "dossier"),
     "agreement": Text("convention", "agreement"),
+    "fields_granted": Text("champs accordés", "fields granted"),
+    "fields_cut": Text("champs retirés", "fields cut"),
     "outcome": Text("issue", "outcome"),
     "time": Text("heure", "time"),
 }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from audit.configurations import Configurations, Version
 from audit.exchanges import Exchanges, Found, ReadLog, Wanted
+from core.agreements import Agreement
 from core.jws import DocumentKind, parse_document
 from core.language import Language, Text
 from core.leaves import Succession
@@ -54,6 +55,7 @@ COLUMNS: Final = {
     "answered_uncertain": Text("remise incertaine au programme", "handing to the program uncertain"),
     "records": Text("enregistrements", "records"),
     "sensitivity": Text("classe", "class"),
+    "fields_granted": Text("champs accordés", "fields granted"),
     "fields_cut": Text("champs retirés", "fields cut"),
     "body": Text("contenu", "body"),
     "destroyed_on": Text("détruit le", "destroyed on"),
@@ -68,6 +70,7 @@ _BESIDE: Final = {
     "service": "service_name",
     "purpose": "purpose_label",
     "user": "user_basis",
+    "fields_cut": "fields_granted",
     "body": "destroyed_on",
 }
 # What tables gather in one cell: of a call, how many messages; of a stream, also how far it came.
@@ -83,6 +86,7 @@ TABLE_COLUMNS: Final = {
 }
 UNKNOWN: Final = "unknown"
 NONE: Final = "none"
+ALL: Final = "all"
 
 _UNKNOWN: Final = {UNKNOWN: Text("inconnu", "unknown")}
 # How it ended, in words.
@@ -104,6 +108,7 @@ _WORDS: Final = {
     "service_name": _UNKNOWN,
     "purpose_label": _UNKNOWN,
     "apdp": {UNKNOWN: Text("inconnue", "unknown"), NONE: Text("aucune", "none")},
+    "fields_granted": _UNKNOWN | {ALL: Text("tous accordés", "all granted")},
     "records": _UNKNOWN,
     "sensitivity": {UNKNOWN: Text("inconnue", "unknown")},
     "duration_ms": {UNKNOWN: Text("inconnue", "unknown")},
@@ -335,14 +340,20 @@ def _agreement(
 ) -> dict[str, str | None]:
     mark, provider = found.agreement, _member_of(found.service)
     if mark is None:
-        return {"agreement": None, "apdp": None, "agreement_state": None}
+        return {"agreement": None, "apdp": None, "agreement_state": None, "fields_granted": None}
     terms = configurations.terms(mark, provider)
     state = version.agreement_state(mark, provider) if version else None
     return {
         "agreement": f"{mark.id}/{mark.version}",
         "apdp": UNKNOWN if terms is None else terms.apdp_decision or NONE,
         "agreement_state": state or UNKNOWN,
+        "fields_granted": UNKNOWN if terms is None else _granted(terms, found.method),
     }
+
+
+def _granted(terms: Agreement, method: str | None) -> str:
+    """The fields of a method's answers that an agreement grants."""
+    return ", ".join((terms.field_mask or {}).get((method or "").partition("/")[2], ())) or ALL
 
 
 def _member_name(version: Version | None, subsystem: str | None, language: Language) -> str | None:

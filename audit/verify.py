@@ -51,6 +51,7 @@ from core.identifiers import urn
 from core.jws import DocumentKind
 from core.language import Text
 from core.leaves import Heard, heard_leaf, parse_heard, said_leaf
+from core.masks import objection_to_cut
 from core.merkle import leaf_hash, verify_inclusion
 from core.payloads import Payload, decode_metadata, decode_payloads, payload_digest
 from core.reasons import Code, ExchangeError
@@ -94,6 +95,10 @@ _NO_AGREEMENT: Final = Text(
 )
 _NOT_COVERED: Final = Text(
     "refusée : la convention ne couvre pas l'appel", "refused: the agreement does not cover the call"
+)
+_CUT_OTHERWISE: Final = Text(
+    "réponse refusée : elle n'est pas réduite aux champs que la convention accorde",
+    "answer refused: it is not cut to the fields that the agreement grants",
 )
 
 # How parsers refuse: ours with ExchangeError, the X.509 library in these ways.
@@ -623,6 +628,7 @@ def _check_agreement(case: _Case) -> bool:
                 f"{registered.terms.gateway} is registered under a key that the agreement does not name"
             )
     _require_covered(case, terms, acted)
+    _require_cut(case, terms)
     case.terms = terms
     return True
 
@@ -648,6 +654,24 @@ def _require_covered(case: _Case, terms: Agreement, acted: Sequence[_Leaf]) -> N
             if not is_turned_away or (one.part.log, one.part.index) in taken:
                 raise _StepError(why)
     case.remarks.append(_NOT_COVERED)
+
+
+def _require_cut(case: _Case, terms: Agreement) -> None:
+    """Require that answers say to be cut as the agreement wants it; one that does not may only have been refused.
+
+    Whether a message holds more than was granted the descriptors would tell, and the consumer's gateway has looked.
+    """
+    refused = {
+        (one.heard.log, one.heard.index)
+        for one in case.leaves
+        if one.heard and one.heard.verdict.startswith("refused:")
+    }
+    for one in case.statements("response"):
+        why = objection_to_cut(one.statement, terms.field_mask) if one.statement is not None else ""
+        if why and (one.part.log, one.part.index) not in refused:
+            raise _StepError(f"{one.part.path}: {why}")
+        if why:
+            case.remarks.append(_CUT_OTHERWISE)
 
 
 def _sides(case: _Case) -> list[tuple[_Side, _Registered]]:
@@ -940,10 +964,15 @@ def _facts(case: _Case) -> dict[str, str]:
         else None,
         "outcome": (ending.reason or Code(ending.status or 0).name) if ending is not None else None,
     }
+    cuts = [s.cut for one in case.statements("response") if (s := one.statement) is not None and s.cut]
+    if cuts:
+        facts["fields_cut"] = str(sum(one.count for one in cuts))
     if case.terms is not None:
         # Compared out of band when the agreement was concluded; an auditor can compare them again (M8).
         facts["consumer_key"] = case.terms.consumer.member_key
         facts["provider_key"] = case.terms.provider.member_key
+        method = (statement.method or "").partition("/")[2]
+        facts["fields_granted"] = ", ".join((case.terms.field_mask or {}).get(method, ())) or None
     heads = [case.heads[part.head].iat for part in case.manifest.leaves if part.head in case.heads]
     if heads:
         facts["time"] = datetime.fromtimestamp(min(heads), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

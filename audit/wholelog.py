@@ -54,9 +54,11 @@ from core.leaves import (
     said_leaf,
 )
 from core.merkle import Edge, Node, leaf_hash
+from core.payloads import SALT_BYTES
 from core.pseudonyms import read_annex
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
+from core.streams import messages_of
 from core.succession import HEAD_ELSEWHERE, LAST_HEAD, Gap, read_gap
 from core.times import format_time_ms
 from ledger.headfile import read_head_file
@@ -220,6 +222,7 @@ class _Verification:
             raise LogFaultError(Reason.LOG_DAMAGED, "a leaf of another log")
         heard, statement = _read_body(leaf)
         self._take_beside(stored, leaf, heard)
+        _require_salts(statement, [data for kind, data in stored.attachments if kind is AttachmentKind.SALTS])
         if statement is not None:
             self._calls.take(statement, leaf_hash(stored.leaf).hex())
 
@@ -378,6 +381,16 @@ def _require_annex(heard: Heard | None, annexes: Sequence[bytes]) -> None:
         )
     for kept in annexes:
         read_annex(kept, digest)
+
+
+def _require_salts(statement: Statement | None, salts: Sequence[bytes]) -> None:
+    """Who says that fields were cut keeps what the original can be recognised by, one salt for each message (M11)."""
+    is_cut = statement is not None and statement.cut is not None
+    kept = SALT_BYTES * messages_of(statement) if statement is not None and is_cut else 0
+    if [len(one) for one in salts] != [kept] * is_cut:
+        raise LogFaultError(
+            Reason.STATEMENT_INVALID, "a response without the salts of what was cut, or salts of nothing"
+        )
 
 
 def _read_body(leaf: Leaf) -> tuple[Heard | None, Statement | None]:

@@ -26,7 +26,7 @@ from core.heads import ConfigurationMark, TreeHead, head_digest, parse_head
 from core.identifiers import new_exchange_id, urn
 from core.leaves import Genesis, Heard, Note, Role, genesis_leaf, heard_leaf, note_leaf, said_leaf
 from core.merkle import Edge, leaf_hash
-from core.payloads import Payload, encode_payloads, payload_digest
+from core.payloads import SALT_BYTES, Payload, encode_payloads, payload_digest
 from core.pseudonyms import annex_of, keep_annex, year_of
 from core.registrations import RegisteredLog, Registration
 from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
@@ -273,7 +273,8 @@ class EvidenceCountry:
         said_body = encode_statement(said)
         answer_leaf = said_leaf(anip.log.log_id, said_body)
         kept = encode_payloads(said_payloads) if said.payloads else None
-        said_at = anip.append(answer_leaf, body=kept)
+        salts = ((AttachmentKind.SALTS, bytes(SALT_BYTES)),) if said.cut is not None else ()
+        said_at = anip.append(answer_leaf, *salts, body=kept)
         answer_head = anip.sign(self.mark)
         # PNS hears the answer, and the receipt for its request.
         frame = pns.frame(anip, answer_head, heard_at, [heard_request, answer_leaf])

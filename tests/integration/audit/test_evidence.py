@@ -24,8 +24,10 @@ from core.configuration import CommonDocument, CurrentConfiguration, encode_curr
 from core.documents import decode_strict, digest, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
+from core.masks import mask_digest
 from core.pseudonyms import pseudonym
 from core.reasons import ExchangeError, Reason
+from core.statements import Cut
 from ledger.evidence import Evidence, require_bodies_allowed
 from ledger.places import LogPlace
 from ledger.reader import LogReader, StoredLeaf
@@ -177,6 +179,50 @@ def test_an_answer_that_the_agreement_does_not_cover_is_invalid(
     report = verified(country, gather_evidence(country.pns.directory, wanted.id))
 
     assert report.verdict is Verdict.INVALID
+    assert failed(report) == [7]
+
+
+MASK = {"GetPerson": ["last_name", "residence.town"]}
+
+
+def with_mask(country: EvidenceCountry) -> Cut:
+    """The agreement grants two fields; what an answer says that was cut to them."""
+    country.conclude(country.country.agreement(country.pns.member, country.anip.member, field_mask=MASK))
+    return Cut(mask_digest(MASK["GetPerson"]), 3, "5e" * 32)
+
+
+def test_evidence_tells_which_fields_were_granted_and_how_many_were_cut(country: EvidenceCountry) -> None:
+    """From either log; the salt of the original stays with the provider."""
+    wanted = country.exchange(answer={"cut": with_mask(country)})
+
+    for side in (country.pns, country.anip):
+        parts = gather_evidence(side.directory, wanted.id)
+        report = verified(country, parts)
+        assert report.verdict is Verdict.VALID
+        assert report.facts["fields_granted"] == "last_name, residence.town"
+        assert report.facts["fields_cut"] == "3"
+
+
+@pytest.mark.parametrize("cut", [None, Cut(mask_digest(["npi"]), 3, "5e" * 32)], ids=["none", "another"])
+def test_an_answer_that_was_not_cut_as_the_agreement_says_is_invalid(
+    country: EvidenceCountry, cut: Cut | None
+) -> None:
+    """Both gateways may have been in league: the signed terms decide."""
+    with_mask(country)
+    wanted = country.exchange(answer={"cut": cut})
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
+    assert report.verdict is Verdict.INVALID
+    assert failed(report) == [7]
+
+
+def test_an_answer_that_was_cut_although_all_is_granted_is_invalid(country: EvidenceCountry) -> None:
+    """Nobody agreed on that mask."""
+    wanted = country.exchange(answer={"cut": Cut(mask_digest(["npi"]), 3, "5e" * 32)})
+
+    report = verified(country, gather_evidence(country.pns.directory, wanted.id))
+
     assert failed(report) == [7]
 
 

@@ -21,7 +21,7 @@ from audit.commands import audit
 from core.agreements import Bilingual
 from core.clock import SystemClock
 from core.configuration import COMMON_TARGET, CommonDocument, CurrentConfiguration, Purpose, encode_current
-from core.documents import decode_strict, encode
+from core.documents import decode_strict, digest, encode
 from core.frames import FrameRecord
 from core.leaves import (
     HEARD,
@@ -34,10 +34,11 @@ from core.leaves import (
     parse_leaf,
     said_leaf,
 )
+from core.masks import mask_digest
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredLog
-from core.statements import Statement, encode_statement
+from core.statements import Cut, Statement, encode_statement
 from ledger.log import create_log
 from ledger.reader import LogReader
 from ledger.records import AttachmentKind
@@ -543,6 +544,25 @@ def test_what_the_answer_says_of_itself_is_shown(country: EvidenceCountry) -> No
     shown = [cells(one, "records", "sensitivity", "fields_cut") for one in rows(country.pns)]
 
     assert shown == [(3, "S2", 0), ("unknown", "unknown", 0)]
+
+
+def test_what_was_granted_and_what_was_cut_is_shown(country: EvidenceCountry) -> None:
+    """The one by the agreement, the other by the provider's word."""
+    country.exchange()
+    paths = ["last_name", "residence.town"]
+    terms = country.country.agreement(
+        country.pns.member,
+        country.anip.member,
+        version=2,
+        supersedes=digest(encode(country.agreement)),
+        field_mask={"GetPerson": paths},
+    )
+    country.conclude(terms)
+    country.exchange({"cut": Cut(mask_digest(paths), 3, "5e" * 32)})
+
+    for side in (country.pns, country.anip):
+        shown = [cells(one, "fields_granted", "fields_cut") for one in rows(side)]
+        assert shown == [("all", 0), ("last_name, residence.town", 3)]
 
 
 def test_who_acts_is_claimed_and_for_whom_is_shown(country: EvidenceCountry) -> None:

@@ -21,7 +21,7 @@ from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
 from core.pseudonyms import annex_of, keep_annex
 from core.reasons import Reason
-from core.statements import encode_statement, parse_statement
+from core.statements import Cut, encode_statement, parse_statement
 from core.streams import SegmentError
 from core.succession import WitnessedHead, first_notes, gap_between
 from ledger.commit import GroupCommit
@@ -930,6 +930,62 @@ def test_an_annex_beside_a_record_that_has_none_is_told(country: EvidenceCountry
 
     def add(stored: StoredLeaf) -> StoredLeaf:
         beside = (*stored.attachments, (AttachmentKind.ANNEX, kept))
+        return msgspec.structs.replace(stored, attachments=beside)
+
+    for label in (b"passerelle/1/heard", b"passerelle/1/said"):
+        reader = LogReader(country.anip.directory / "log/0")
+        reader.read_all()
+        first = min(one.index for one in reader if one.leaf.startswith(label))
+        assert fault(rewritten(country.anip, add, first))[0] == "STATEMENT_INVALID"
+        shutil.rmtree(country.anip.directory.parent / "rewritten")
+
+
+# --- salts of what was cut (PROTOCOL M11) ---
+
+CUT = Cut("3c" * 32, 2, "5e" * 32)
+
+
+def said_cut_at(side: Side) -> int:
+    reader = LogReader(side.directory / "log/0")
+    reader.read_all()
+    return max(one.index for one in reader if b'"cut":{' in one.leaf)
+
+
+def test_answers_that_were_cut_stand_in_one_log_with_others(country: EvidenceCountry) -> None:
+    """The provider has the salts, the consumer has none."""
+    country.exchange({"cut": CUT})
+    country.exchange()
+
+    for side in (country.pns, country.anip):
+        assert told(side.directory, *options(country, side))["verdict"] == "GOOD"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(without(AttachmentKind.SALTS), id="missing"),
+        pytest.param(with_bytes(AttachmentKind.SALTS, lambda salts: salts[:-1]), id="cut"),
+        pytest.param(with_bytes(AttachmentKind.SALTS, lambda salts: salts * 2), id="too-many"),
+    ],
+)
+def test_salts_that_were_taken_away_are_told_with_their_leaf(
+    country: EvidenceCountry, change: Change
+) -> None:
+    """Without them nobody could be shown what was cut."""
+    country.exchange({"cut": CUT})
+    at = said_cut_at(country.anip)
+
+    reason, detail = fault(rewritten(country.anip, change, at))
+
+    assert (reason, f"leaf {at}" in detail) == ("STATEMENT_INVALID", True)
+
+
+def test_salts_of_nothing_are_told(country: EvidenceCountry) -> None:
+    """Beside an answer that was not cut."""
+    country.exchange({"cut": CUT})
+
+    def add(stored: StoredLeaf) -> StoredLeaf:
+        beside = (*stored.attachments, (AttachmentKind.SALTS, bytes(16)))
         return msgspec.structs.replace(stored, attachments=beside)
 
     for label in (b"passerelle/1/heard", b"passerelle/1/said"):

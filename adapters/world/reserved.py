@@ -41,6 +41,8 @@ _FORMS: Final = {
     "phone_cc": r"\+229",
     "email": r"[a-z0-9.-]+@example\.bj",
 }
+# Fields that hold something else than their name says.
+_OTHERWISE: Final = {("WorkPermit", "number"): "work_permit_no"}
 _BY_LENGTH: Final = sorted(_FORMS, key=len, reverse=True)
 
 
@@ -74,7 +76,8 @@ def _rules_of(kind: type) -> tuple[_Rule, ...]:
     fields: tuple[str, ...] = getattr(kind, "_fields")  # noqa: B009 - of any NamedTuple
     rules = []
     for position, field in enumerate(fields):
-        form = next((form for form in _BY_LENGTH if field == form or field.endswith(f"_{form}")), None)
+        name = _OTHERWISE.get((kind.__name__, field), field)
+        form = next((form for form in _BY_LENGTH if name == form or name.endswith(f"_{form}")), None)
         if form is not None:
             one = re.compile(_FORMS[form]).fullmatch
             accepts = _all(one) if form.endswith("nups") else one

@@ -187,7 +187,7 @@ class Work:
             inspectorate_code=firm.seat.department_code,
             worker_npi=worker.record.npi,
             cnss_worker_no=affiliations[-1].cnss_worker_no if affiliations else "",
-            work_permit_no=permits[0].work_permit_no if permits else "",
+            work_permit_no=permits[0].number if permits else "",
             post=f"Apprenti {post.lower()}" if kind is ContractType.APPRENTICESHIP else post,
             occupation_code=code,
             signed_on=iso(filed - draws.below(10)),

@@ -101,7 +101,7 @@ class Affiliation(NamedTuple):
 class WorkPermit(NamedTuple):
     """Leave for a foreigner to work: twelve months, renewable."""
 
-    work_permit_no: str
+    number: str
     npi: str
     nationality: str
     employer_ifu: str

@@ -51,7 +51,7 @@ OUTSIDE = [
     (CONTRACT, {"employer_ifu": "3202012345618"}),
     (CONTRACT, {"cnss_worker_no": "12345678"}),
     (CONTRACT, {"work_permit_no": "PT-2026-000123"}),
-    (PERMIT, {"work_permit_no": "PT-2026-000123"}),
+    (PERMIT, {"number": "PT-2026-000123"}),
     (SEEKERS[0], {"seeker_no": "DE-2026-000123"}),
     (EMPLOYERS[0], {"cnss_employer_no": "10000010"}),
 ]

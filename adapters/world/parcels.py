@@ -132,7 +132,8 @@ class Parcels:
         )
         title = None
         if title_no:
-            issued = max(_FIRST_TITLES, since - draws.fraction(4_000))
+            held = date.fromisoformat(holdings[0].since).toordinal()
+            issued = max(_FIRST_TITLES, held - draws.fraction(4_000))
             book = f"Livre foncier de {home.commune}"
             title = Title(ordinal, title_no, nup, book, draws.pick(_ORIGINS), iso(issued))
         return Estate(parcel, title, holdings, charges(draws, parcel, holdings, self._roles, self._today))

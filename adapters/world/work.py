@@ -119,7 +119,7 @@ class Work:
 
     def job_seekers(self) -> Iterator[JobSeeker]:
         """People without work who are on the list."""
-        found = self._aged((7,), ADULT_DAYS, _RETIRED_DAYS)
+        found = self._aged((7,), ADULT_DAYS + 250, _RETIRED_DAYS)
         for number, one in enumerate(islice(found, self._seekers)):
             draws = Draws(self._seed, b"seeker", one.ordinal)
             registered = self._today - draws.below(240)

@@ -7,6 +7,7 @@ from functools import cached_property
 from adapters.world.firms import Entry
 from adapters.world.parcels import Estate
 from adapters.world.records.labour import Employer, JobSeeker
+from adapters.world.records.land import Parcel
 from adapters.world.records.person import Person
 from adapters.world.work import Hiring
 from adapters.world.world import World
@@ -23,9 +24,18 @@ class Country:
         return {person.npi: person for person in self.world.persons()}
 
     @cached_property
+    def _all_estates(self) -> list[Estate]:
+        return list(self.world.estates())
+
+    @property
+    def parcels(self) -> list[Parcel]:
+        """All of them, those given up last."""
+        return [estate.parcel for estate in self._all_estates]
+
+    @cached_property
     def estates(self) -> list[Estate]:
         """Parcels that are, with their titles, holdings and charges."""
-        return [estate for estate in self.world.estates() if not estate.parcel.successor_nups]
+        return [estate for estate in self._all_estates if not estate.parcel.successor_nups]
 
     @cached_property
     def entries(self) -> list[Entry]:

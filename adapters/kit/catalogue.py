@@ -7,13 +7,19 @@ A TOML file of each ministry, which ``catalogue = "…"`` in ``adapter.toml`` re
     fr = "État descriptif d'un titre foncier"
     en = "State of a land title"
     prefix = "ANDF"                 # of the dossiers' references
-    fee_xof = 5500                  # or fee = "by-scale": the ministry computes it
+    fee_xof = 5500                  # or fee = "by-scale", below
     delay_working_hours = 24        # or delay_working_days = 8, delay_days = 120; none for what is given at once
     documents = ["TITLE_STATE"]     # what a granted dossier gives, names of bj.common.v1.DocumentType
     reliability = "B"               # sureness of fee and delay, DOMAIN: A to D, INV for invented
     [[service.paper]]               # what the applicant hands in
     fr = "Numéro du titre"
     en = "Number of the title"
+
+A fee by scale goes by the price of what the dossier is about; ``Prestation.scale`` computes it::
+
+    [service.scale]
+    plus_xof = 500
+    brackets = [{ up_to_xof = 10_000_000, per_mille = 3 }, { flat_xof = 30_000 }]
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from adapters.kit.scale import Scale
 from adapters.reasons import InvalidFieldsError
 from bj.common.v1 import document_pb2
 from core.language import Text
@@ -46,6 +53,7 @@ class _Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prefix: str
     fee_xof: int | None = None
     fee: Literal["by-scale"] | None = None
+    scale: Scale | None = None
     delay_working_hours: int = 0
     delay_working_days: int = 0
     delay_days: int = 0
@@ -64,6 +72,8 @@ class _Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError('fee_xof: an amount, or fee = "by-scale"')
         if self.fee_xof is not None and self.fee_xof < 0:
             raise ValueError("fee_xof: an amount")
+        if (self.fee is None) != (self.scale is None):
+            raise ValueError('scale: goes with fee = "by-scale"')
         delays = (self.delay_working_hours, self.delay_working_days, self.delay_days)
         if min(delays) < 0 or sum(map(bool, delays)) > 1:
             raise ValueError("delay: one of delay_working_hours, delay_working_days, delay_days")
@@ -88,13 +98,14 @@ class Prestation:
         code: ``PS90201``.
         name: For people.
         prefix: Letters of its dossiers' references.
-        fee_xof: What it costs, 0 if nothing; None if the ministry computes it for each dossier.
+        fee_xof: What it costs, 0 if nothing; None if it is computed for each dossier, by ``scale``.
         delay_working_hours: Promised delay, of which at most one of the three is not 0.
         delay_working_days: The same in working days.
         delay_days: The same in days of the calendar.
         documents: Types of the documents that a granted dossier gives.
         papers: What the applicant hands in.
         reliability: Sureness of all this, DOMAIN.
+        scale: Of the fee, if that goes by a price.
     """
 
     code: str
@@ -107,6 +118,11 @@ class Prestation:
     documents: tuple[document_pb2.DocumentType.ValueType, ...] = ()
     papers: tuple[Text, ...] = ()
     reliability: Reliability = "INV"
+    scale: Scale | None = None
+
+    def fee_for(self, price_xof: int) -> int:
+        """What it costs for something of that price: by its scale, or its fixed fee."""
+        return self.scale.fee_xof(price_xof) if self.scale else self.fee_xof or 0
 
 
 class Catalogue:
@@ -161,4 +177,5 @@ def _prestation(service: _Service) -> Prestation:
         documents=tuple(document_pb2.DocumentType.Value(f"{_DOCUMENT}{name}") for name in service.documents),
         papers=tuple(Text(paper.fr, paper.en) for paper in service.paper),
         reliability=service.reliability,
+        scale=service.scale,
     )

@@ -1,4 +1,4 @@
-"""Fees by scale: what a transfer costs, from its price. The scale is data (``catalogue.toml``), the sum whole francs."""
+"""Fees by scale, in ``catalogue.toml``: from the price of what the dossier is about, in whole francs."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.land.scale import Bracket, Scale
+from adapters.kit.scale import Bracket, Scale
 
 ANDF = Scale(
     brackets=(

@@ -38,7 +38,7 @@ class Standing:
     Attributes:
         is_titled: A title stands in the land book.
         has_certificate: A certificate of belonging is in force; it allows a sale without title.
-        is_opposable: A notice is open on it, or an opposition undecided.
+        is_opposable: A title is asked for, so that it is or will be open to oppositions, or one is undecided.
         is_disputed: A dispute is noted.
         is_mortgaged: A mortgage is not released.
         has_transfer: A transfer is under way.

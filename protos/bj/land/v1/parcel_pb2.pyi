@@ -162,7 +162,7 @@ class _BlockingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Blocki
     BLOCKING_REASON_NO_TITLE: _BlockingReason.ValueType  # 1
     """Neither a title nor a certificate of belonging in force. « Ni titre foncier ni certificat d'appartenance. »"""
     BLOCKING_REASON_OPPOSITION_OPEN: _BlockingReason.ValueType  # 2
-    """A notice is open or an opposition undecided. « Opposition ouverte. »"""
+    """A title is asked for: a notice is open or will be, or an opposition is undecided. « Opposition ouverte. »"""
     BLOCKING_REASON_DISPUTE: _BlockingReason.ValueType  # 3
     """A dispute is noted. « Litige. »"""
     BLOCKING_REASON_MORTGAGE: _BlockingReason.ValueType  # 4
@@ -182,7 +182,7 @@ BLOCKING_REASON_UNSPECIFIED: BlockingReason.ValueType  # 0
 BLOCKING_REASON_NO_TITLE: BlockingReason.ValueType  # 1
 """Neither a title nor a certificate of belonging in force. « Ni titre foncier ni certificat d'appartenance. »"""
 BLOCKING_REASON_OPPOSITION_OPEN: BlockingReason.ValueType  # 2
-"""A notice is open or an opposition undecided. « Opposition ouverte. »"""
+"""A title is asked for: a notice is open or will be, or an opposition is undecided. « Opposition ouverte. »"""
 BLOCKING_REASON_DISPUTE: BlockingReason.ValueType  # 3
 """A dispute is noted. « Litige. »"""
 BLOCKING_REASON_MORTGAGE: BlockingReason.ValueType  # 4
@@ -265,7 +265,9 @@ Global___HolderCapacity: _TypeAlias = HolderCapacity  # noqa: Y015
 
 @_typing.final
 class LegacyParcelRef(_message.Message):
-    """How a parcel was known before it had a NUP. « Référence ancienne. »"""
+    """How a parcel was known before it had a NUP. « Référence ancienne. » Capitals, accents and blanks are no matter. GetParcel
+    needs lotissement or ilot, and parcelle or lot; what is left empty may be anything.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -718,7 +720,7 @@ class CheckOwnershipResponse(_message.Message):
     """Whether he could sell today; false unless result is YES or CO_OWNER. « Peut vendre. »"""
     @_builtins.property
     def blocking_reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___BlockingReason.ValueType]:
-        """Why not."""
+        """Why not, all of it; nothing if result is NO, since what burdens a parcel is no stranger's business."""
 
     def __init__(
         self,

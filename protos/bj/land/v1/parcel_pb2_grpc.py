@@ -79,7 +79,8 @@ class LandServiceServicer:
 
         Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
         nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
-        the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
+        the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid. FAILED_PRECONDITION, STATE_CONFLICT: it is paid,
+        and was not granted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,8 +89,9 @@ class LandServiceServicer:
     def CheckOwnership(self, request, context):
         """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-        Purposes: P01, and P03, which needs consent_ref. NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the
-        register is answered NO, as any other stranger to the parcel.
+        Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
+        force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
+        answered NO, as any other stranger to the parcel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

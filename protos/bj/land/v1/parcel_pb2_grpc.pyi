@@ -56,13 +56,15 @@ class LandServiceStub:
 
     Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
     nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
-    the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
+    the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid. FAILED_PRECONDITION, STATE_CONFLICT: it is paid,
+    and was not granted.
     """
     CheckOwnership: _grpc.UnaryUnaryMultiCallable[_parcel_pb2.CheckOwnershipRequest, _parcel_pb2.CheckOwnershipResponse]
     """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-    Purposes: P01, and P03, which needs consent_ref. NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the
-    register is answered NO, as any other stranger to the parcel.
+    Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
+    force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
+    answered NO, as any other stranger to the parcel.
     """
     ListHoldings: _grpc.UnaryUnaryMultiCallable[_parcel_pb2.ListHoldingsRequest, _parcel_pb2.ListHoldingsResponse]
     """Lists what somebody holds. « Lister les biens. »
@@ -90,13 +92,15 @@ class LandServiceAsyncStub(LandServiceStub):
 
     Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
     nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
-    the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
+    the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid. FAILED_PRECONDITION, STATE_CONFLICT: it is paid,
+    and was not granted.
     """
     CheckOwnership: _aio.UnaryUnaryMultiCallable[_parcel_pb2.CheckOwnershipRequest, _parcel_pb2.CheckOwnershipResponse]  # type: ignore[assignment]
     """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-    Purposes: P01, and P03, which needs consent_ref. NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the
-    register is answered NO, as any other stranger to the parcel.
+    Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
+    force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
+    answered NO, as any other stranger to the parcel.
     """
     ListHoldings: _aio.UnaryUnaryMultiCallable[_parcel_pb2.ListHoldingsRequest, _parcel_pb2.ListHoldingsResponse]  # type: ignore[assignment]
     """Lists what somebody holds. « Lister les biens. »
@@ -133,7 +137,8 @@ class LandServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Purpose: P01; the requester must be a holder, a notary, or a bank with a holder's consent, which sees neither origin
         nor disputes. NOT_FOUND, NOT_FOUND: no such title, none that this requester may see, or no such dossier; they look
-        the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid.
+        the same. FAILED_PRECONDITION, PAYMENT_REQUIRED: the fee is not paid. FAILED_PRECONDITION, STATE_CONFLICT: it is paid,
+        and was not granted.
         """
 
     @_abc_1.abstractmethod
@@ -144,8 +149,9 @@ class LandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_parcel_pb2.CheckOwnershipResponse, _abc.Awaitable[_parcel_pb2.CheckOwnershipResponse]]:
         """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-        Purposes: P01, and P03, which needs consent_ref. NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the
-        register is answered NO, as any other stranger to the parcel.
+        Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
+        force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
+        answered NO, as any other stranger to the parcel.
         """
 
     @_abc_1.abstractmethod

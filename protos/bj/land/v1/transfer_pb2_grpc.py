@@ -73,21 +73,26 @@ class LandDossierServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FileTransfer(self, request, context):
-        """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
-        scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and 500 F.
+        """Transfers a parcel from seller to buyer: titled, or with a certificate of belonging in force. « Mutation. » By notaries
+        only; 72 h after payment. The fee is by scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and
+        500 F. Paid, both parties are looked up at ANIP (step `identity`, tried again while ANIP is away); then an officer
+        decides. Until it has ended, the dossier holds the parcel.
 
-        Purpose: P02. ABORTED, STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason
-        stands against it. FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells.
+        Purpose: P02; PERMISSION_DENIED, PURPOSE_NOT_ALLOWED also for a notary_ref that is no notary's in office. ABORTED,
+        STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason stands against it.
+        FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells. NOT_FOUND, NOT_FOUND: no such parcel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FileTitleRequest(self, request, context):
-        """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, surveyed (step `survey`), 15
-        days of notice during which anybody may oppose, granted within 120 days; the clock stands still in arbitration.
+        """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, its holder looked up at ANIP
+        (step `identity`), surveyed (step `survey`), 15 days of notice during which anybody may oppose (step `notice`), granted
+        within 120 days; the clock stands still in arbitration, the notice does not.
 
-        Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled, or a title is asked for already.
+        Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled or the State's, its number was given up, or something is
+        under way on it. NOT_FOUND, NOT_FOUND: no such parcel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,8 +101,8 @@ class LandDossierServiceServicer:
     def LodgeOpposition(self, request, context):
         """Opposes a title that is asked for, while the notice is open. « Former opposition. »
 
-        Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. Who opposes is told to ANDF and
-        the court, not to the applicant's portal.
+        Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. NOT_FOUND, NOT_FOUND: no such
+        parcel. Who opposes is told to ANDF and the court, not to the applicant's portal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

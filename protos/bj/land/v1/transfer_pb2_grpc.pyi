@@ -44,23 +44,28 @@ class LandDossierServiceStub:
     nobody pays to learn it.
     """
     FileTransfer: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.FileTransferRequest, _transfer_pb2.FileTransferResponse]
-    """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
-    scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and 500 F.
+    """Transfers a parcel from seller to buyer: titled, or with a certificate of belonging in force. « Mutation. » By notaries
+    only; 72 h after payment. The fee is by scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and
+    500 F. Paid, both parties are looked up at ANIP (step `identity`, tried again while ANIP is away); then an officer
+    decides. Until it has ended, the dossier holds the parcel.
 
-    Purpose: P02. ABORTED, STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason
-    stands against it. FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells.
+    Purpose: P02; PERMISSION_DENIED, PURPOSE_NOT_ALLOWED also for a notary_ref that is no notary's in office. ABORTED,
+    STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason stands against it.
+    FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells. NOT_FOUND, NOT_FOUND: no such parcel.
     """
     FileTitleRequest: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.FileTitleRequestRequest, _transfer_pb2.FileTitleRequestResponse]
-    """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, surveyed (step `survey`), 15
-    days of notice during which anybody may oppose, granted within 120 days; the clock stands still in arbitration.
+    """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, its holder looked up at ANIP
+    (step `identity`), surveyed (step `survey`), 15 days of notice during which anybody may oppose (step `notice`), granted
+    within 120 days; the clock stands still in arbitration, the notice does not.
 
-    Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled, or a title is asked for already.
+    Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled or the State's, its number was given up, or something is
+    under way on it. NOT_FOUND, NOT_FOUND: no such parcel.
     """
     LodgeOpposition: _grpc.UnaryUnaryMultiCallable[_transfer_pb2.LodgeOppositionRequest, _transfer_pb2.LodgeOppositionResponse]
     """Opposes a title that is asked for, while the notice is open. « Former opposition. »
 
-    Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. Who opposes is told to ANDF and
-    the court, not to the applicant's portal.
+    Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. NOT_FOUND, NOT_FOUND: no such
+    parcel. Who opposes is told to ANDF and the court, not to the applicant's portal.
     """
 
 @_typing.type_check_only
@@ -76,23 +81,28 @@ class LandDossierServiceAsyncStub(LandDossierServiceStub):
     nobody pays to learn it.
     """
     FileTransfer: _aio.UnaryUnaryMultiCallable[_transfer_pb2.FileTransferRequest, _transfer_pb2.FileTransferResponse]  # type: ignore[assignment]
-    """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
-    scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and 500 F.
+    """Transfers a parcel from seller to buyer: titled, or with a certificate of belonging in force. « Mutation. » By notaries
+    only; 72 h after payment. The fee is by scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and
+    500 F. Paid, both parties are looked up at ANIP (step `identity`, tried again while ANIP is away); then an officer
+    decides. Until it has ended, the dossier holds the parcel.
 
-    Purpose: P02. ABORTED, STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason
-    stands against it. FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells.
+    Purpose: P02; PERMISSION_DENIED, PURPOSE_NOT_ALLOWED also for a notary_ref that is no notary's in office. ABORTED,
+    STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason stands against it.
+    FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells. NOT_FOUND, NOT_FOUND: no such parcel.
     """
     FileTitleRequest: _aio.UnaryUnaryMultiCallable[_transfer_pb2.FileTitleRequestRequest, _transfer_pb2.FileTitleRequestResponse]  # type: ignore[assignment]
-    """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, surveyed (step `survey`), 15
-    days of notice during which anybody may oppose, granted within 120 days; the clock stands still in arbitration.
+    """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, its holder looked up at ANIP
+    (step `identity`), surveyed (step `survey`), 15 days of notice during which anybody may oppose (step `notice`), granted
+    within 120 days; the clock stands still in arbitration, the notice does not.
 
-    Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled, or a title is asked for already.
+    Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled or the State's, its number was given up, or something is
+    under way on it. NOT_FOUND, NOT_FOUND: no such parcel.
     """
     LodgeOpposition: _aio.UnaryUnaryMultiCallable[_transfer_pb2.LodgeOppositionRequest, _transfer_pb2.LodgeOppositionResponse]  # type: ignore[assignment]
     """Opposes a title that is asked for, while the notice is open. « Former opposition. »
 
-    Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. Who opposes is told to ANDF and
-    the court, not to the applicant's portal.
+    Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. NOT_FOUND, NOT_FOUND: no such
+    parcel. Who opposes is told to ANDF and the court, not to the applicant's portal.
     """
 
 class LandDossierServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -117,11 +127,14 @@ class LandDossierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _transfer_pb2.FileTransferRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_transfer_pb2.FileTransferResponse, _abc.Awaitable[_transfer_pb2.FileTransferResponse]]:
-        """Transfers a titled parcel from seller to buyer. « Mutation. » By notaries only; 72 h after payment. The fee is by
-        scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and 500 F.
+        """Transfers a parcel from seller to buyer: titled, or with a certificate of belonging in force. « Mutation. » By notaries
+        only; 72 h after payment. The fee is by scale: 0.3 % to 10 million francs, 30,000 F to 50 million, 0.5 % above, and
+        500 F. Paid, both parties are looked up at ANIP (step `identity`, tried again while ANIP is away); then an officer
+        decides. Until it has ended, the dossier holds the parcel.
 
-        Purpose: P02. ABORTED, STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason
-        stands against it. FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells.
+        Purpose: P02; PERMISSION_DENIED, PURPOSE_NOT_ALLOWED also for a notary_ref that is no notary's in office. ABORTED,
+        STATE_CONFLICT: another transfer of this parcel is under way, or something of BlockingReason stands against it.
+        FAILED_PRECONDITION, IDENTITY_MISMATCH: the seller does not hold what he sells. NOT_FOUND, NOT_FOUND: no such parcel.
         """
 
     @_abc_1.abstractmethod
@@ -130,10 +143,12 @@ class LandDossierServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _transfer_pb2.FileTitleRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_transfer_pb2.FileTitleRequestResponse, _abc.Awaitable[_transfer_pb2.FileTitleRequestResponse]]:
-        """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, surveyed (step `survey`), 15
-        days of notice during which anybody may oppose, granted within 120 days; the clock stands still in arbitration.
+        """Asks for a title on a parcel held by presumption. « Demande de titre foncier. » Filed, its holder looked up at ANIP
+        (step `identity`), surveyed (step `survey`), 15 days of notice during which anybody may oppose (step `notice`), granted
+        within 120 days; the clock stands still in arbitration, the notice does not.
 
-        Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled, or a title is asked for already.
+        Purpose: P02. ABORTED, STATE_CONFLICT: the parcel is titled or the State's, its number was given up, or something is
+        under way on it. NOT_FOUND, NOT_FOUND: no such parcel.
         """
 
     @_abc_1.abstractmethod
@@ -144,8 +159,8 @@ class LandDossierServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_transfer_pb2.LodgeOppositionResponse, _abc.Awaitable[_transfer_pb2.LodgeOppositionResponse]]:
         """Opposes a title that is asked for, while the notice is open. « Former opposition. »
 
-        Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. Who opposes is told to ANDF and
-        the court, not to the applicant's portal.
+        Purpose: P01. FAILED_PRECONDITION, STATE_CONFLICT: no notice is open on this parcel. NOT_FOUND, NOT_FOUND: no such
+        parcel. Who opposes is told to ANDF and the court, not to the applicant's portal.
         """
 
 def add_LandDossierServiceServicer_to_server(servicer: LandDossierServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

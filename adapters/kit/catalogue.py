@@ -7,7 +7,7 @@ A TOML file of each ministry, which ``catalogue = "…"`` in ``adapter.toml`` re
     fr = "État descriptif d'un titre foncier"
     en = "State of a land title"
     prefix = "ANDF"                 # of the dossiers' references
-    fee_xof = 5500                  # or fee = "by-scale", below
+    fee_xof = 5500                  # or fee = "by-scale", below, or as the ministry computes it
     delay_working_hours = 24        # or delay_working_days = 8, delay_days = 120; none for what is given at once
     documents = ["TITLE_STATE"]     # what a granted dossier gives, names of bj.common.v1.DocumentType
     reliability = "B"               # sureness of fee and delay, DOMAIN: A to D, INV for invented
@@ -72,7 +72,7 @@ class _Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError('fee_xof: an amount, or fee = "by-scale"')
         if self.fee_xof is not None and self.fee_xof < 0:
             raise ValueError("fee_xof: an amount")
-        if (self.fee is None) != (self.scale is None):
+        if self.scale is not None and self.fee is None:
             raise ValueError('scale: goes with fee = "by-scale"')
         delays = (self.delay_working_hours, self.delay_working_days, self.delay_days)
         if min(delays) < 0 or sum(map(bool, delays)) > 1:

@@ -299,6 +299,24 @@ class Dossiers:
         self._rows.write_step(tx, reference, Step(name, state, self._desk.clock.now_ms(), detail))
         self._rows.touch(tx, reference)
 
+    def finish_step(self, tx: sa.Connection, reference: str, name: str, officer: str) -> Dossier:
+        """A running step is done, says an officer (a survey, a visit); ``Procedure.step_done`` is called.
+
+        Raises:
+            InvalidFieldsError: ``officer`` is no handle.
+            ProviderError: The dossier is decided, or has no such step that is running (STATE_CONFLICT).
+        """
+        dossier = self._rows.find(tx, reference, lock=True)
+        require_officer(officer)
+        running = {
+            step.name for step in self.steps(tx, reference) if step.state == dossier_pb2.STEP_STATE_RUNNING
+        }
+        if dossier.state.is_final or name not in running:
+            raise ProviderError(ProviderReason.STATE_CONFLICT)
+        self.set_step(tx, reference, name, dossier_pb2.STEP_STATE_DONE)
+        self._procedure(dossier).step_done(self._desk, tx, dossier, name)
+        return self.get(tx, reference)
+
     def issue_number(
         self, tx: sa.Connection, reference: str, kind: dossier_pb2.IssuedNumberType.ValueType, value: str
     ) -> None:

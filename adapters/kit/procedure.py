@@ -29,6 +29,9 @@ class Procedure:
     ) -> None:
         """The applicant answered a CORRECTION_REQUESTED; it is UNDER_REVIEW again."""
 
+    def step_done(self, desk: Desk, tx: sa.Connection, dossier: Dossier, name: str) -> None:
+        """An officer said that the step ``name``, which was running, is done: go on with what waited for it."""
+
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """It is granted: change the register, issue documents and numbers, append events."""
 

@@ -273,7 +273,7 @@ class Founder:
             methods=list(plan.methods),
             purposes=list(plan.purposes),
             issue_required=plan.issue_required,
-            field_mask=None,
+            field_mask=plan.field_mask,
             quota=None,
             represented_parties=None,
             allow_loopback=False,

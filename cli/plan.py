@@ -72,7 +72,7 @@ class MemberPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class AgreementPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An agreement that founding concludes."""
+    """An agreement that founding concludes. ``field_mask`` names the fields of a method's answers; without it, all."""
 
     id: str
     consumer: str
@@ -84,6 +84,7 @@ class AgreementPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     legal_basis_en: str
     apdp_decision: str | None = None
     issue_required: bool = True
+    field_mask: dict[str, list[str]] | None = None
     years: int = 5
 
 

@@ -27,6 +27,7 @@ from pki.profiles import Profile, utc
 from registry import models
 from registry.documents import authority_pems
 from registry.policy import IPNetwork, require_public_address, skeleton
+from rpc.plans import PlanError, find_messages, load_descriptors, mask_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class Judge:
         _require_subsystems(session, agreement)
         _require_service(session, agreement)
         _require_purposes(session, agreement)
+        _require_fields(session, agreement)
         # 4 It is not over, continues its last version, and grants nothing that another agreement grants already.
         if parse_time_ms(agreement.not_after) <= now_ms:
             raise ExchangeError(Reason.DOCUMENT_INVALID, f"agreement {agreement.id} has ended already")
@@ -249,6 +251,21 @@ def _require_purposes(session: Session, agreement: Agreement) -> None:
     unknown = set(agreement.purposes) - known
     if unknown:
         raise ExchangeError(Reason.NOT_FOUND, f"there is no purpose {', '.join(sorted(unknown))}")
+
+
+def _require_fields(session: Session, agreement: Agreement) -> None:
+    """Every field that is granted is one that the published descriptors know: else no gateway could enforce the mask."""
+    if not agreement.field_mask:
+        return
+    service = session.get_one(models.Service, (agreement.provider.subsystem, agreement.service))
+    published = load_descriptors(session.get_one(models.DescriptorSet, service.descriptors).data)
+    for method, paths in agreement.field_mask.items():
+        try:
+            _, returned = find_messages(published, agreement.service, method)
+            mask_plan(returned, paths)
+        except PlanError as error:
+            text = f"the field mask of agreement {agreement.id} for {method}: {error}"
+            raise ExchangeError(Reason.DOCUMENT_INVALID, text) from None
 
 
 def _require_succession(session: Session, agreement: Agreement) -> None:

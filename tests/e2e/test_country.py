@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -37,6 +38,20 @@ REFLECT = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 EXCHANGE_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 CALLING = Path(__file__).parents[2] / "docs" / "appeler.md"
 WITH_TOKEN = Path(__file__).parents[2] / "examples" / "python" / "get_person_with_token.py"
+# Of a person, statistics get where and when he was born.
+MASKED = """
+[[agreement]]
+id = "CV-0100"
+consumer = "BJ/GOV/PNS/STATS"
+provider = "BJ/GOV/ANIP/RNPP"
+service = "bj.identity.v1.IdentityService"
+methods = ["GetPerson"]
+purposes = ["P01"]
+legal_basis_fr = "essai"
+legal_basis_en = "test"
+[agreement.field_mask]
+GetPerson = ["birth_date", "residence.department"]
+"""
 
 
 class Running:
@@ -51,13 +66,14 @@ class Running:
             [sys.executable, "-m", "cli", *arguments], capture_output=True, text=True, timeout=60, check=False
         )
 
-    def call(self, *more: str, npi: str = "0000000001") -> dict[str, str]:
-        identity = self.layout.program(f"{PORTAL}/portail")
+    def call(self, *more: str, npi: str = "0000000001", program: str = f"{PORTAL}/portail") -> dict[str, Any]:
+        identity = self.layout.program(program)
         done = self.run(
-            *("call", GET_PERSON, "--as", PORTAL, "--identity", str(identity), "--purpose", "P01"),
+            *("call", GET_PERSON, "--as", program.rpartition("/")[0], "--identity", str(identity)),
+            *("--purpose", "P01"),
             *("--issue", "ACT-202611-0001", "--data", json.dumps({"npi": npi}), "--output", "json", *more),
         )
-        found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
 
     def operator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -91,7 +107,8 @@ class Running:
 def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     root = tmp_path_factory.mktemp("country")
     plan_file = root / "plan.toml"
-    plan_file.write_text(DEFAULT_PLAN.replace("persons = 50000", f"persons = {PERSONS}"), encoding="utf-8")
+    plan_text = DEFAULT_PLAN.replace("persons = 50000", f"persons = {PERSONS}") + MASKED
+    plan_file.write_text(plan_text, encoding="utf-8")
     plan, layout, ports = found_country(plan_file, root / "bj", free_base())
     running = Country(plan, layout, ports)
     try:
@@ -142,6 +159,31 @@ def test_evidence_can_be_exported_at_the_providers_gateway_too(country: Running,
 
     assert exported.returncode == 0, exported.stderr
     assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_program_gets_the_fields_that_its_agreement_grants(country: Running, tmp_path: Path) -> None:
+    """Founded from country.toml; the evidence of both sides tells which fields, and how many were cut."""
+    answer = country.call(program="BJ/GOV/PNS/STATS/stats")
+    whole = country.call()
+    exchange, anchor = str(answer["exchange_id"]), str(country.layout.anchor)
+
+    (granted,), (everything,) = answer["responses"], whole["responses"]
+    assert {*granted} == {"birthDate", "residence"}
+    assert granted["residence"] == {"department": everything["residence"]["department"]}
+    assert len(everything) > 5
+    for member in country.plan.member:
+        directory = country.layout.gateway(member)
+        out = tmp_path / f"{member.id.replace('/', '.')}.asice"
+        exported = country.run("audit", "export", exchange, "--log", str(directory), "--out", str(out))
+        assert exported.returncode == 0, exported.stderr
+        verified = country.run("audit", "verify", str(out), "--anchor", anchor, "--lang", "fr")
+        assert "VERDICT : AUTHENTIQUE" in verified.stdout, verified.stdout
+        assert "champs accordés : birth_date, residence.department" in verified.stdout
+        assert re.search(r"champs retirés : [1-9][0-9]*\n", verified.stdout)
+        listed = country.run("audit", "list", "--log", str(directory), "--output", "json")
+        (row,) = [one for one in json.loads(listed.stdout) if one["exchange"] == exchange]
+        assert row["fields_granted"] == "birth_date, residence.department"
+        assert row["fields_cut"] > 0
 
 
 def test_a_program_with_a_key_of_its_own_calls_with_tokens_until_it_is_removed(

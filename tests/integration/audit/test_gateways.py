@@ -15,6 +15,7 @@ from audit.listing import Listing
 from audit.report import Report, StepVerdict
 from audit.verify import verify_evidence
 from audit.wholelog import verify_logs
+from bj.identity.v1.identity_pb2 import GetPersonResponse, Sex
 from core.evidence import MANIFEST, Parts, parse_manifest
 from core.reasons import ExchangeError, Reason
 from tests.support.calls import call
@@ -65,6 +66,26 @@ def test_the_provider_s_gateway_holds_evidence(federation: Federation) -> None:
     call(federation)
 
     assert {1, 2, 3, 4, 5, 7, 8} <= good(federation, gathered(federation.anip, exchange, 3))
+
+
+def test_what_was_cut_is_evidence_from_both_gateways(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The program gets what was granted; both logs say so, and are whole."""
+    paths = ["last_name", "residence.town"]
+    person = GetPersonResponse(last_name="Adjovi", npi="0000000001", sex=Sex.SEX_MALE).SerializeToString()
+    with Federation(tmp_path_factory.mktemp("masked")) as masked:
+        masked.agreements = [masked.agreement(field_mask={"GetPerson": paths})]
+        masked.publish()
+        asked = call(masked, person)
+        call(masked, person)
+
+        assert asked.answer == GetPersonResponse(last_name="Adjovi").SerializeToString()
+        for member, leaves in ((masked.pns, 4), (masked.anip, 3)):
+            parts = gathered(member, asked.id, leaves)
+            assert {1, 2, 3, 4, 5, 7, 8} <= good(masked, parts)
+            facts = verify_evidence(parts, masked.ca.certificate).facts
+            assert (facts["fields_granted"], facts["fields_cut"]) == (", ".join(paths), "2")
+            (log,) = verify_logs(member.directory.root, certificates=[member.directory.seal.certificate])
+            assert log.fault is None
 
 
 def test_a_running_gateway_s_log_is_listed_without_gap(federation: Federation) -> None:

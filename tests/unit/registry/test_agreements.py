@@ -82,6 +82,20 @@ def test_agreements_about_nothing_are_refused(
     assert refused_reason(populated, *populated.sign_agreement(populated.agreement(**fields))) is reason
 
 
+def test_a_field_that_the_published_descriptors_do_not_know_is_refused(populated: RegistryCountry) -> None:
+    """With the path and the message, before anybody approves what no gateway could enforce."""
+    terms = populated.agreement(field_mask={"GetPerson": ["last_name", "surname"]})
+
+    with pytest.raises(
+        ExchangeError, match=r"GetPerson: surname: .*GetPersonResponse has no field"
+    ) as refused:
+        populated.office.conclude_agreement(populated.operator(), *populated.sign_agreement(terms))
+
+    assert refused.value.reason is Reason.DOCUMENT_INVALID
+    populated.conclude(field_mask={"GetPerson": ["last_name", "residence.town"]})
+    assert [entry.state for entry in entries(populated)] == ["active"]
+
+
 def test_unknown_keys_of_a_document_are_refused(populated: RegistryCountry) -> None:
     """A term that this registry does not know could mean anything to another reader."""
     payload = encode(populated.agreement())[:-1] + b',"surprise":1}'

@@ -159,6 +159,37 @@ class MaskPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tables: PackedPlan
 
 
+class MarkedMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is noted of the messages of a method, compiled from the descriptors of its service (PROTOCOL M13).
+
+    Attributes:
+        subsystem: The provider, ``BJ/GOV/ANIP/RNPP``.
+        method: ``bj.identity.v1.IdentityService/GetPerson``.
+        asked: Number of the plan that marks the data subjects of its requests; ``None``: they name nobody.
+        answered: Number of the plan that marks data subjects, classes and records of its answers; ``None``: of no answer
+            anything is said.
+        names_persons: Whether one of both marks a data subject.
+        is_list: Whether an answer has as many records as the plan marks; else it is one.
+    """
+
+    subsystem: str
+    method: str
+    asked: int | None
+    answered: int | None
+    names_persons: bool
+    is_list: bool
+
+
+class Marks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Methods whose messages say something of persons, and their plans, as ``core.wire`` packs them.
+
+    A plan without a table is of messages that cannot be read: of them nobody knows whom they are about.
+    """
+
+    methods: list[MarkedMethod]
+    plans: list[PackedPlan]
+
+
 class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What control hands to its workers (``configuration/current.json``), verified.
 
@@ -175,6 +206,7 @@ class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
         programs: The programs of the gateway's own member.
         masks: The field masks of its agreements that can be enforced; an agreement lacks one if its service does not know
             a field that it grants.
+        marks: What is noted of the messages of methods that its agreements name.
         checksum: SHA-256 of the same document with an empty ``checksum``. Signatures were verified before it was
             written; whoever reads it later must not go by what a failing disk made of it.
     """
@@ -188,6 +220,7 @@ class CurrentConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     members: list[MemberDocument]
     programs: list[ProgramEntry]
     masks: list[MaskPlan] = []
+    marks: Marks = Marks([], [])
     checksum: str = ""
 
 

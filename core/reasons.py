@@ -722,10 +722,10 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
     Reason.KEY_UNREADABLE: _entry(
         Code.FAILED_PRECONDITION,
         "no",
-        "clé illisible, trop ouverte, ou qui ne correspond pas au certificat",
-        "key unreadable, too open, or not the certificate's",
-        "chmod 600 et le bon propriétaire",
-        "chmod 600 and the right owner",
+        "clé absente, illisible, trop ouverte, ou qui ne correspond pas au certificat",
+        "key missing, unreadable, too open, or not the certificate's",
+        "« passerelle doctor KEY_UNREADABLE » nomme le fichier",
+        "'passerelle doctor KEY_UNREADABLE' names the file",
     ),
     Reason.PORT_IN_USE: _entry(
         Code.UNAVAILABLE,

@@ -115,6 +115,7 @@ class Walked:
         sensitivity: Highest class of the marked fields that stand in it; ``None`` without any.
         subjects: Values that name whom it is about, in order, with repetitions.
         records: Occurrences of fields that are a record.
+        fields: Occurrences of fields that were looked at.
     """
 
     data: bytes
@@ -122,6 +123,7 @@ class Walked:
     sensitivity: int | None
     subjects: tuple[bytes, ...]
     records: int
+    fields: int
 
 
 def walk(plan: Plan, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Walked:
@@ -148,6 +150,7 @@ def walk(plan: Plan, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Walked:
         sensitivity=walker.sensitivity,
         subjects=tuple(walker.subjects),
         records=walker.records,
+        fields=limits.max_fields - walker.fields_left,
     )
 
 
@@ -186,10 +189,10 @@ class _Walk:
 
     __slots__ = (
         "_data",
-        "_fields_left",
         "_limits",
         "_plan",
         "cut",
+        "fields_left",
         "records",
         "sensitivity",
         "subjects",
@@ -199,7 +202,7 @@ class _Walk:
         self._plan = plan
         self._data = data
         self._limits = limits
-        self._fields_left = limits.max_fields
+        self.fields_left = limits.max_fields
         self.cut = 0
         self.sensitivity: int | None = None
         self.subjects: list[bytes] = []
@@ -219,8 +222,8 @@ class _Walk:
         while at < end:
             begin = at
             tag, after_tag, value, at = _read_field(data, begin)
-            self._fields_left -= 1
-            if at > end or self._fields_left < 0:
+            self.fields_left -= 1
+            if at > end or self.fields_left < 0:
                 raise MalformedMessageError(
                     f"message is malformed, or has over {self._limits.max_fields} fields"
                 )

@@ -342,6 +342,7 @@ class ConfigurationKeeper:
             members=judged.members,
             programs=self._admitted(),
             masks=judged.masks,
+            marks=judged.marks,
         )
         self._write(current)
         # Workers first: whoever sees it in force here knows that they were told.

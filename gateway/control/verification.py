@@ -36,6 +36,7 @@ from core.configuration import (
     COMMON_TARGET,
     AgreementEntry,
     CommonDocument,
+    Marks,
     MaskPlan,
     MemberDocument,
     RegistrationEntry,
@@ -48,6 +49,7 @@ from core.identifiers import GatewayId, MemberId, RegistryId, SubsystemId, urn
 from core.jws import DocumentKind, parse_document
 from core.reasons import ExchangeError, Reason
 from core.registrations import RegisteredCertificate, Registration, parse_registration, parse_successor
+from gateway.control.marks import compile_marks
 from gateway.control.masks import compile_masks
 from gateway.control.repository import UntrustedConfigurationError
 from gateway.control.state import LeftOut
@@ -69,12 +71,14 @@ class JudgedConfiguration:
         common: The common document.
         members: Every member whose document holds, in order of id; agreements of other members are not kept.
         masks: The field masks of their agreements, compiled.
+        marks: What descriptors say of the messages of methods that their agreements name.
         left_out: What does not hold, and why.
     """
 
     common: CommonDocument
     members: list[MemberDocument]
     masks: list[MaskPlan]
+    marks: Marks
     left_out: tuple[LeftOut, ...]
 
 
@@ -125,7 +129,8 @@ class Judge:
         members = {name: _with_agreements(self, m, members, left_out) for name, m in members.items()}
         # Step 7
         masks, unknown = compile_masks(list(members.values()), documents)
-        return JudgedConfiguration(common, list(members.values()), masks, (*left_out.found, *unknown))
+        marks = compile_marks(list(members.values()), documents)
+        return JudgedConfiguration(common, list(members.values()), masks, marks, (*left_out.found, *unknown))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
-from gateway.worker.trust import Grant
+from gateway.worker.subjects import Told, of_answer
+from gateway.worker.trust import Grant, MethodMarks
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
@@ -232,7 +233,9 @@ class Consumer:
         is_one = exchange.flow is None and len(exchange.messages) == 1
         if is_one is method.client_streaming:
             return Reason.CALL_KIND_NOT_SUPPORTED
-        return objection_of_terms(exchange, found, view, turn.now_ms)
+        return objection_of_terms(exchange, found, view, turn.now_ms) or self._parts.objection_to_noting(
+            found, turn.now_ms
+        )
 
     def _wait_for_road(self, exchange: Exchange) -> None:
         """Without a verified Hello there is no ``to`` to write: wait, 3 s at most."""
@@ -254,6 +257,7 @@ class Consumer:
             grant = exchange.grant
             if exchange.flow is not None or (grant is not None and grant.provision.method.server_streaming):
                 self.streams.begin(exchange)
+            self.streams.note_subjects(exchange, exchange.messages)
         salted = [self._parts.salted(one.claims.passed, one.messages) for one in exchanges]
         for exchange, (_, digests) in zip(exchanges, salted, strict=True):
             exchange.messages = []  # they are in the payloads now
@@ -376,6 +380,7 @@ class Consumer:
             too_much = self.streams.count_in(exchange, entry) if reason is None else None
             objection = reason or too_much
             heard.append((entry, "taken" if objection is None else f"refused:{objection}"))
+            self._note_subjects(turn, exchange, entry)
             told = None if objection is None else Reason.RESPONSE_INVALID
             if too_much is Reason.LIMIT_EXCEEDED:
                 told = too_much
@@ -389,6 +394,20 @@ class Consumer:
                 self.doubts.add(exchange.leaf_hash, road.peer.log, exchange.index)
             turn.once_durable(self._release_all, (exchange, entry, told))
         turn.hear_all(road, "response", heard)
+
+    def _note_subjects(self, turn: Turn, exchange: Exchange, entry: VerifiedEntry) -> None:
+        """Whom an answer is about goes beside its record, and with it whom was asked for (PROTOCOL M13).
+
+        An answer to "is this her name?" names nobody, and of the call this log hears nothing else.
+        """
+        marks = exchange.grant.provision.marks if exchange.grant else None
+        if marks is None:
+            return
+        told = _told_by(marks, entry)
+        if exchange.asked is not None:
+            told.add(exchange.asked)
+            exchange.asked = None
+        entry.annex = self._parts.pseudonyms.annex(turn.now_ms, told)
 
     def _asked(self, road: Road, entry: VerifiedEntry) -> Exchange | None:
         """The open exchange that a response of this peer answers."""
@@ -405,6 +424,10 @@ class Consumer:
             else self._parts.entries.take(road.member, turn.now_us)
         )
         if is_kept:
+            statement, view = entry.statement, self._parts.trust
+            marks = view.marks(statement.service, statement.method) if view and statement else None
+            if marks is not None:
+                entry.annex = self._parts.pseudonyms.annex(turn.now_ms, _told_by(marks, entry))
             turn.hear(road, entry, "response", "late")
 
     def _resolve_doubt(self, turn: Turn, road: Road, entry: VerifiedEntry) -> bool:
@@ -744,6 +767,14 @@ class Consumer:
 
 
 _size_of: Final = attrgetter("size")
+
+
+def _told_by(marks: MethodMarks, entry: VerifiedEntry) -> Told:
+    """Whom the messages of an answer are about; a refusal has none."""
+    statement = entry.statement
+    if statement is None or statement.kind != "response":
+        return Told()
+    return of_answer(marks, messages_of(entry, statement), statement.encoding)
 
 
 def _retry_of(exchange: Exchange) -> Retry:

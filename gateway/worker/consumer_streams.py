@@ -19,6 +19,7 @@ from gateway.worker.flow import MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
+from gateway.worker.subjects import of_request
 from gateway.worker.trust import Grant, TrustView, refusal_of_terms
 from gateway.worker.turn import Turn
 
@@ -92,6 +93,18 @@ class ConsumerStreams:
 
     # --- 4 to 6 ---
 
+    def note_subjects(self, exchange: Exchange, messages: Messages) -> None:
+        """Keep whom a segment of a request is about, for the record of the next answer (PROTOCOL M13)."""
+        marks = exchange.grant.provision.marks if exchange.grant else None
+        told = of_request(marks, messages, exchange.call.encoding) if marks is not None else None
+        if told is None:
+            return
+        if exchange.asked is None:
+            exchange.asked = told
+        else:
+            exchange.asked.add(told)
+            exchange.asked.forget_surplus()
+
     def queue(self, exchange: Exchange) -> None:
         """Let the exchange say its next segment, if it has one that may go."""
         flow = exchange.flow
@@ -118,6 +131,7 @@ class ConsumerStreams:
         while count < SEGMENTS_A_TURN and not turn.is_full and flow.has_segment:
             count += 1
             messages, sequence, final = flow.next_segment()
+            self.note_subjects(exchange, messages)
             payloads, digests = self._parts.salted(None, messages)
             segment = _replace(
                 asked,
@@ -215,7 +229,9 @@ class ConsumerStreams:
         if isinstance(found, Reason):
             return found
         exchange.grant = found  # its service may have registered other descriptors
-        return objection_of_terms(exchange, found, view, now_ms)
+        return objection_of_terms(exchange, found, view, now_ms) or self._parts.objection_to_noting(
+            found, now_ms
+        )
 
 
 def objection_of_terms(exchange: Exchange, grant: Grant, view: TrustView, now_ms: int) -> Reason | None:

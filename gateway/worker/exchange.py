@@ -39,7 +39,8 @@ from gateway.worker.peerlog import FrameRefusedError, VerifiedEntry
 from gateway.worker.refusal import Ending, Refusals
 from gateway.worker.road import Road
 from gateway.worker.routes import Door
-from gateway.worker.trust import Grant, TrustView
+from gateway.worker.subjects import Pseudonyms, Told
+from gateway.worker.trust import Grant, MethodMarks, TrustView
 from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT, Message
 
 # What a gateway may have read at its edge: values, names of 128 bytes, and the lengths before both.
@@ -191,6 +192,7 @@ class Exchange:
     index: int = -1
     statement: Statement | None = None
     flow: Flow | None = None  # unless one message goes each way
+    asked: Told | None = None  # whom what was asked is about, until an answer's record notes it
 
 
 @dataclass(slots=True, eq=False)
@@ -213,6 +215,7 @@ class Service:
     flow: Flow | None = None  # unless one message goes each way
     cutter: Cutter | None = None  # unless all fields are granted
     streams_answer: bool = False
+    marks: MethodMarks | None = None
     is_started: bool = False
     following: list[VerifiedEntry] = field(
         default_factory=list
@@ -249,6 +252,7 @@ class Parts:
     wake: Callable[[], None]
     fetch_configuration: Callable[[int], None]
     counters: Counter[str]
+    pseudonyms: Pseudonyms
     trust: TrustView | None = None
     personal_number: re.Pattern[str] = field(default_factory=lambda: re.compile(r"(?!)"))
 
@@ -264,6 +268,11 @@ class Parts:
         if trailing is not None:
             parts.append((0, encode_metadata(trailing)))
         return salted_payloads(parts, self.random)
+
+    def objection_to_noting(self, grant: Grant, now_ms: int) -> Reason | None:
+        """Why a call about persons cannot be recorded as one, and is refused (PROTOCOL M13)."""
+        marks = grant.provision.marks
+        return self.pseudonyms.objection(now_ms) if marks is not None and marks.names_persons else None
 
     def objection_to(self, road: Road, entry: VerifiedEntry, statement: Statement) -> Reason | None:
         """What holds for every statement of a peer."""

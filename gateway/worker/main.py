@@ -83,6 +83,7 @@ from ledger.reader import LogReader
 from ledger.vault import BodyVault, read_wrapping_key
 from pki.heads import HeadSigner
 from pki.keys import load_chain, read_key
+from pki.pseudonyms import read_key as read_key_of_year
 from rpc.files import replace_file
 from rpc.ports import require_free
 
@@ -243,6 +244,7 @@ class Worker:
             dialler=PolicyDialler(settings, self._links),
             adapters=self._adapters,
             fetch_configuration=lambda version: self._tell(FetchConfiguration(version=version)),
+            read_pseudonym_key=partial(read_key_of_year, directory.pseudonym_keys),
             on_defect=self._failed,
             stopped=self._stopped_before(),
             keep_stopped=partial(write_stopped, directory.stopped(self.number)),
@@ -523,6 +525,9 @@ class Worker:
         if self._view is not None and station.log_id not in self._view.by_log:
             # A new log, or a successor: exchanges wait for the registration that the member key signs.
             faults.append(str(self._view.refusal_of_log(station.log_id)))
+        if self._view is not None and self._view.names_persons:
+            unread = station.pseudonyms.objection(self._clock.now_ms())
+            faults += [str(unread)] if unread is not None else []
         if station.fault is not None:
             faults.append(str(station.fault))
         counters = Counter(station.counters)

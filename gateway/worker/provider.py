@@ -23,6 +23,7 @@ from gateway.worker.peerlog import FrameRefusedError, PeerLog, VerifiedEntry
 from gateway.worker.provider_streams import ProviderStreams
 from gateway.worker.recovery import Unfinished
 from gateway.worker.road import Road
+from gateway.worker.subjects import NOTHING_SAID, Returned, returned
 from gateway.worker.trust import Grant, refusal_of_terms
 from gateway.worker.turn import Turn
 from gateway.worker.wire import Message
@@ -95,7 +96,8 @@ class Provider:
         statement, size = entry.statement, len(entry.payloads)
         if statement is None:
             return False
-        reason, mask = (None, found.mask) if isinstance(found, Grant) else (found, None)
+        reason, grant = (None, found) if isinstance(found, Grant) else (found, None)
+        mask = grant.mask if grant is not None else None
         if reason is None and entry.leaf_hash in self.services:
             # Logged twice by the peer, while the first is open: its answer could not be told from the other's.
             reason = Reason.REPLAYED
@@ -121,7 +123,9 @@ class Provider:
             flow=flow,
             cutter=None if mask is None else Cutter(mask, self._parts.random, self._parts.terms.max_message),
             streams_answer=streams_answer,
+            marks=grant.provision.marks if grant is not None else None,
         )
+        self.streams.note_subjects(turn, service, entry, entry.parts[1:])
         self.services[entry.leaf_hash] = service
         turn.once_durable(self._deliver_soon, service)
         return True
@@ -186,7 +190,7 @@ class Provider:
             caller=statement.caller or "loopback",
             age_ms=now_ms - view.fresh_at,
         )
-        return refusal or found
+        return refusal or self._parts.objection_to_noting(found, now_ms) or found
 
     def _refuse(
         self, turn: Turn, road: Road, entry: VerifiedEntry, statement: Statement, reason: Reason
@@ -370,7 +374,16 @@ class Provider:
             parts.salted(passed_on(one.initial), one.messages, passed_on(one.trailing)) for _, one in good
         ]
         responses = [
-            self._response(turn, one.statement, one.request.leaf_hash, "response", digests, answer, one.flow)
+            self._response(
+                turn,
+                one.statement,
+                one.request.leaf_hash,
+                "response",
+                digests,
+                answer,
+                one.flow,
+                returned(one.marks, one.messages, answer.encoding),
+            )
             for (one, answer), (_, digests) in zip(good, salted, strict=True)
         ]
         turn.say_all(
@@ -384,7 +397,8 @@ class Provider:
     def _say_cut(self, turn: Turn, service: Service, answer: AdapterAnswer) -> None:
         """11 One answer of which not all is granted."""
         salted = self._parts.salted(passed_on(answer.initial), answer.messages, passed_on(answer.trailing))
-        self.say_segment(turn, service, salted, 0, answer)
+        told = returned(service.marks, answer.messages, answer.encoding)
+        self.say_segment(turn, service, salted, 0, answer, told)
         self._parts.counters["exchanges_served"] += 1
 
     def close(self, service: Service) -> None:
@@ -400,11 +414,12 @@ class Provider:
         payloads: tuple[bytes, list[str]],
         sequence: int,
         end: AdapterAnswer | None,
+        told: Returned,
     ) -> None:
         """11 One segment of an answer; the last one has the adapter's status."""
         body, digests = payloads
         request = service.request.leaf_hash
-        said = self._response(turn, service.statement, request, "response", digests, end, service.flow)
+        said = self._response(turn, service.statement, request, "response", digests, end, service.flow, told)
         said = _replace(said, sequence=sequence, final=end is not None, encoding=service.encoding)
         salts = b""
         if service.cutter is not None:
@@ -456,6 +471,7 @@ class Provider:
         payloads: list[str],
         answer: AdapterAnswer | None,
         flow: Flow | None,
+        told: Returned = NOTHING_SAID,
     ) -> Statement:
         view = self._parts.trust
         return _replace(
@@ -475,6 +491,8 @@ class Provider:
             request=request.hex(),
             heard=_handed_on(asked, flow),
             status=answer.status if answer else None,
+            records=told.records,
+            sensitivity=told.sensitivity,
         )
 
     # ------------------------------------------------------------------ ends that the consumer or time brings

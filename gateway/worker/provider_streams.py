@@ -20,6 +20,7 @@ from gateway.worker.exchange import Messages, Parts, Phase, Service
 from gateway.worker.flow import MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of, watch
 from gateway.worker.peerlog import VerifiedEntry
 from gateway.worker.road import Road
+from gateway.worker.subjects import Returned, of_request, returned
 from gateway.worker.trust import Grant
 from gateway.worker.turn import Turn
 from gateway.worker.wire import Message
@@ -46,8 +47,9 @@ class Ends(Protocol):
         payloads: tuple[bytes, list[str]],
         sequence: int,
         end: AdapterAnswer | None,
+        told: Returned,
     ) -> None:
-        """Say one segment of its answer, the last one with ``end``."""
+        """Say one segment of its answer and what is told of its messages, the last one with ``end``."""
 
     def find_grant(self, road: Road, statement: Statement, now_ms: int) -> Grant | Reason:
         """What our own configuration grants now, or its objection."""
@@ -104,12 +106,24 @@ class ProviderStreams:
                 turn.hear(road, entry, "request", "late")
             return
         reason = self._parts.objection_to(road, entry, statement) or self._count_in(service, entry, statement)
+        if reason is None:
+            self.note_subjects(turn, service, entry, entry.parts)
         turn.hear(road, entry, "request", "taken" if reason is None else f"refused:{reason}")
         if reason is not None:
             self._ends.end_service(service, reason)
             return
         self._parts.counters["segments_heard"] += 1
         turn.once_durable(self._heard, (service, entry))
+
+    def note_subjects(
+        self, turn: Turn, service: Service, entry: VerifiedEntry, messages: Sequence[Message]
+    ) -> None:
+        """Whom a segment of a request is about goes beside its record; a unary call's is one (PROTOCOL M13)."""
+        if service.marks is None or entry.statement is None:
+            return
+        told = of_request(service.marks, messages, entry.statement.encoding)
+        if told is not None:
+            entry.annex = self._parts.pseudonyms.annex(turn.now_ms, told)
 
     def _count_in(self, service: Service, entry: VerifiedEntry, statement: Statement) -> Reason | None:
         """What a later segment must be: the next of its stream, about the same call, within its credit and share."""
@@ -227,7 +241,9 @@ class ProviderStreams:
     ) -> None:
         initial: Metadata | None = passed_on(service.initial) if sequence == 0 else None
         trailing = passed_on(end.trailing) if end is not None else None
-        self._ends.say_segment(turn, service, self._parts.salted(initial, messages, trailing), sequence, end)
+        told = returned(service.marks, messages, service.encoding)
+        payloads = self._parts.salted(initial, messages, trailing)
+        self._ends.say_segment(turn, service, payloads, sequence, end, told)
         self._parts.counters["segments_said"] += 1
 
     def on_credit(self, road: Road, request: bytes, credit: int) -> None:
@@ -252,8 +268,10 @@ class ProviderStreams:
                 found = self._ends.find_grant(service.road, service.statement, now_ms)
                 if isinstance(found, Reason):
                     self._ends.end_service(service, found)
-                elif service.cutter is not None and found.mask is not None:
-                    # The same agreement; its service may have registered other descriptors.
+                    continue
+                # The same agreement; its service may have registered other descriptors.
+                service.marks = found.provision.marks
+                if service.cutter is not None and found.mask is not None:
                     service.cutter.mask = found.mask
 
 

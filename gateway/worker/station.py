@@ -36,6 +36,7 @@ from gateway.worker.recovery import Recovered
 from gateway.worker.refusal import Refusals
 from gateway.worker.road import Road, RoadLimits
 from gateway.worker.roads import Dialler, RoadTable, Self
+from gateway.worker.subjects import Pseudonyms
 from gateway.worker.trust import TrustView
 from gateway.worker.turn import Commit, Turn, Turns
 from gateway.worker.witnesses import Witnesses
@@ -108,6 +109,7 @@ class Station:
         dialler: Dialler,
         adapters: Adapters,
         fetch_configuration: Callable[[int], None],
+        read_pseudonym_key: Callable[[int], bytes],
         on_defect: Callable[[BaseException], None],
         stopped: StoppedLog | None = None,
         keep_stopped: Callable[[StoppedLog], None] = lambda stopped: None,
@@ -160,6 +162,7 @@ class Station:
             asks_registry=asks_registry,
             on_settled=self._settled,
         )
+        self.pseudonyms = Pseudonyms(read_pseudonym_key, clock, random)
         parts = Parts(
             Terms(log_id, gateway, gateway.rpartition("/")[0], limits.message_bytes, limits.peer_wait_us),
             clock=clock,
@@ -176,6 +179,7 @@ class Station:
             wake=self._wake,
             fetch_configuration=fetch_configuration,
             counters=self.counters,
+            pseudonyms=self.pseudonyms,
         )
         self._doubts = Doubts(clock, partial(inclusion_proof, log.node))
         self.pipeline = Pipeline(parts, Backlog(limits.budget), self._accept, self._doubts)

@@ -20,6 +20,7 @@ from core.configuration import (
     AgreementEntry,
     AgreementState,
     CurrentConfiguration,
+    Marks,
     MaskPlan,
     MemberDocument,
     ServiceMethod,
@@ -34,7 +35,7 @@ from core.reasons import Reason
 from core.registrations import ClosedLog, RegisteredLog, parse_registration, parse_successor
 from core.statements import AgreementMark
 from core.times import parse_time_ms
-from core.wire import unpack_plan
+from core.wire import Plan, unpack_plan
 from gateway.worker.masks import FieldMask
 from pki.keys import load_public_key
 from pki.tokens import ProgramKey
@@ -101,11 +102,22 @@ class HeldAgreement:
 
 
 @dataclass(frozen=True, slots=True)
+class MethodMarks:
+    """What is noted of the messages of a method; see ``core.configuration.MarkedMethod``."""
+
+    asked: Plan | None
+    answered: Plan | None
+    names_persons: bool
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Provision:
-    """A method as a subsystem provides it."""
+    """A method as a subsystem provides it; ``marks`` if its messages say something of persons."""
 
     descriptors: str
     method: ServiceMethod
+    marks: MethodMarks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,7 @@ class TrustView:
     by_log: Mapping[str, RegisteredGateway]
     successors: Mapping[str, str]
     suspended_members: frozenset[str]
+    names_persons: bool
     _provisions: Mapping[tuple[str, str], Provision]
     _providers: Mapping[str, tuple[str, ...]]
     _paths: Mapping[bytes, frozenset[bytes]]
@@ -180,6 +193,11 @@ class TrustView:
         """The method as ``provider`` registered it."""
         provision = self._provisions.get((provider, method))
         return provision.method if provision else None
+
+    def marks(self, provider: str | None, method: str | None) -> MethodMarks | None:
+        """What is noted of the messages of a method, if its provider's descriptors say something of persons."""
+        provision = self._provisions.get((provider or "", method or ""))
+        return provision.marks if provision else None
 
     def find_grant(self, client: str, provider: str | None, method: str, now_ms: int) -> Grant | Reason:
         """Steps 2 and 3: the agreement in force that lets ``client`` call ``method``, or why there is none.
@@ -332,11 +350,13 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
     providers: dict[str, list[str]] = defaultdict(list)
     agreements: dict[tuple[str, str, str], list[HeldAgreement]] = defaultdict(list)
     plans = plans_by_agreement(current)
+    marks = _marks(current.marks)
     for member in current.members:
         for service in member.services:
             for method in service.methods if service.state == "active" else ():
                 name = f"{service.service}/{method.name}"
-                provisions[service.subsystem, name] = Provision(service.descriptors, method)
+                marked = marks.get((service.subsystem, name))
+                provisions[service.subsystem, name] = Provision(service.descriptors, method, marked)
                 providers[name].append(service.subsystem)
         for entry in member.agreements:
             held = hold(entry, plans)
@@ -370,6 +390,7 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
             if log.id not in by_log
         },
         suspended_members=frozenset(one.member for one in current.members if one.state != "active"),
+        names_persons=any(one.names_persons for one in marks.values()),
         _provisions=provisions,
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},
         _paths=_paths(provisions),
@@ -411,6 +432,21 @@ def hold(entry: AgreementEntry, plans: Mapping[str, Iterable[MaskPlan]]) -> Held
         # There are no quotas yet; of a mask that control could not compile, the descriptors do not know a field.
         unsupported=terms.quota is not None or masks.keys() != field_mask.keys(),
     )
+
+
+def _marks(marks: Marks) -> dict[tuple[str, str], MethodMarks]:
+    """By provider and method; a plan without a table, of what cannot be read, is taken as it is."""
+    plans = [unpack_plan(plan) if plan else () for plan in marks.plans]
+
+    def plan(number: int | None) -> Plan | None:
+        return None if number is None else plans[number]
+
+    return {
+        (one.subsystem, one.method): MethodMarks(
+            plan(one.asked), plan(one.answered), one.names_persons, one.is_list
+        )
+        for one in marks.methods
+    }
 
 
 def _paths(provisions: Mapping[tuple[str, str], Provision]) -> dict[bytes, frozenset[bytes]]:

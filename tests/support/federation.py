@@ -36,6 +36,7 @@ from core.configuration import (
     Authorities,
     CommonDocument,
     CurrentConfiguration,
+    Marks,
     MemberDocument,
     MemberKey,
     ProgramEntry,
@@ -279,6 +280,7 @@ class Federation:
         self.portal = self.admit(self.pns, f"{CLIENT}/web")
         self.stats = self.admit(self.pns, f"{STRANGER}/web")
         self.descriptors = identity_descriptors()
+        self.marks = Marks([], [])
         self.agreements = [self.agreement()]
         self.states: list[AgreementState] = ["active"]
 
@@ -383,6 +385,7 @@ class Federation:
                 members=documents,
                 programs=member.admitted,
                 masks=masks,
+                marks=self.marks,
             )
             member.directory.current.parent.mkdir(parents=True, exist_ok=True)
             member.directory.current.write_bytes(encode_current(current))

@@ -15,6 +15,7 @@ from core.configuration import (
     Authorities,
     CommonDocument,
     CurrentConfiguration,
+    Marks,
     RegistryParty,
     encode_current,
 )
@@ -128,7 +129,7 @@ def judge(documents: Mapping[str, bytes], now_ms: int) -> JudgedConfiguration:
     left_out = tuple(
         LeftOut(target, "document", "bad") for target, data in documents.items() if data == b"bad"
     )
-    return JudgedConfiguration(COMMON, [], [], left_out)
+    return JudgedConfiguration(COMMON, [], [], Marks([], []), left_out)
 
 
 @pytest.fixture

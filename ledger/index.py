@@ -54,7 +54,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.frames import RECEIPT_BODY, MalformedFrameRecordError, ReceiptRecord, receipt_under
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
-from core.payloads import PAYLOAD_OVERHEAD
+from core.payloads import PAYLOAD_OVERHEAD, SALT_BYTES
 from core.reasons import Code
 from core.statements import Kind
 from core.streams import count_messages, is_handing_unknown
@@ -67,7 +67,7 @@ MAX_ROWS: Final = 10_000
 _MAX_SQL_INTEGER: Final = 2**63 - 1
 
 # Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 7
+SCHEMA: Final = 8
 
 
 def _nothing(_: None) -> None:
@@ -127,6 +127,18 @@ RECEIPTS: Final = Table(
     Column("verdict", String(64), nullable=False),
     sqlite_with_rowid=False,
 )
+# Whom the records of an exchange are about, by the pseudonyms of their annexes; nothing in it is a personal number. An
+# empty one says that there are, or may be, more than are named.
+SUBJECTS: Final = Table(
+    "subjects",
+    _metadata,
+    Column("pseudonym", LargeBinary(32), primary_key=True),
+    Column("request", LargeBinary(32), primary_key=True),
+    Column("log", Integer, primary_key=True, autoincrement=False),
+    Column("exchange", String(36), nullable=False),
+    sqlite_with_rowid=False,
+)
+_OTHERS: Final = b""
 _CURSORS: Final = Table(
     "cursors",
     _metadata,
@@ -223,6 +235,13 @@ class _Statement(msgspec.Struct, frozen=True):
     from_: str = msgspec.field(name="from")
 
 
+class _Annex(msgspec.Struct, frozen=True):
+    """The part of an ``Annex`` that is searched for."""
+
+    complete: bool
+    pseudonyms: list[str]
+
+
 class _Heard(msgspec.Struct, frozen=True):
     """The part of a ``Heard`` that stands in a row."""
 
@@ -234,8 +253,10 @@ class _Heard(msgspec.Struct, frozen=True):
 
 _RECEIPT_KIND: Final = AttachmentKind.RECEIPT
 _STATEMENT_KIND: Final = AttachmentKind.STATEMENT
+_ANNEX_KIND: Final = AttachmentKind.ANNEX
 _statements = msgspec.json.Decoder(_Statement)
 _records = msgspec.json.Decoder(_Heard)
+_annexes = msgspec.json.Decoder(_Annex)
 
 
 def row_of(stored: StoredLeaf) -> Row | None:
@@ -318,6 +339,24 @@ def _heard(stored: StoredLeaf, heard: _Heard, s: _Statement) -> Row | None:
             "heard": index,
         }
     return None
+
+
+def subjects_of(stored: StoredLeaf) -> list[Row]:
+    """Whom a record is about, by request; for a leaf with an annex.
+
+    Raises:
+        MalformedLeafError: It cannot be decoded.
+    """
+    beside = dict(stored.attachments)
+    try:
+        found = _annexes.decode(beside[_ANNEX_KIND][SALT_BYTES:])
+        s = _statements.decode(beside[_STATEMENT_KIND])
+        heard = _records.decode(stored.leaf.split(b"\n", 2)[2])
+        about = [bytes.fromhex(one) for one in found.pseudonyms] + ([] if found.complete else [_OTHERS])
+        named = {"request": bytes.fromhex(s.request or heard.leaf), "exchange": s.exchange or ""}
+    except (msgspec.MsgspecError, ValueError, LookupError) as error:
+        raise MalformedLeafError(f"annex of leaf {stored.index}: {str(error)[:120]!a}") from None
+    return [named | {"pseudonym": one} for one in about]
 
 
 def _counts(way: str, s: _Statement, body_bytes: int) -> Row:
@@ -510,6 +549,8 @@ class Filter:
     """What to look for; absent values match all.
 
     Attributes:
+        subjects: Pseudonyms of one person, under any key: exchanges that are about her, or about more persons than their
+            annexes name.
         after: The last row of the page before, as ``place_of`` gives it.
     """
 
@@ -522,6 +563,7 @@ class Filter:
     outcome: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    subjects: tuple[bytes, ...] = ()
     after: Place | None = None
     limit: int = 1000
 
@@ -617,6 +659,7 @@ _SETTLE: Final = (
     .where(EXCHANGES.c.request == bindparam("request"), EXCHANGES.c.log == bindparam("log"), _IS_UNKNOWN)
     .values({name: bindparam(name) for name in (*_END, "heard")})
 )
+_SUBJECT: Final = insert(SUBJECTS).on_conflict_do_nothing()
 _receipt = insert(RECEIPTS)
 _RECEIPT: Final = _receipt.on_conflict_do_update(
     index_elements=[RECEIPTS.c.log, RECEIPTS.c.said], set_={"verdict": _receipt.excluded.verdict}
@@ -739,6 +782,8 @@ class ExchangeIndex:
             for is_late, resolving in groupby(batch.resolving, key=lambda row: "exchange" in row):
                 sql, values = resolve if is_late else settle
                 connection.exec_driver_sql(sql, list(map(values, resolving)))
+            if batch.subjects:
+                connection.execute(_SUBJECT, [{"log": numbers[log]} | one for one in batch.subjects])
             receipts = [{"log": numbers[log]} | one for one in batch.receipts()]
             if receipts:
                 connection.execute(_RECEIPT, receipts)
@@ -754,6 +799,10 @@ class ExchangeIndex:
             for name in ("exchange", "issue", "client", "service", "method", "purpose", "outcome")
             if (value := getattr(wanted, name)) is not None
         ]
+        if wanted.subjects:
+            about = select(SUBJECTS.c.exchange, SUBJECTS.c.request, SUBJECTS.c.log)
+            about = about.where(SUBJECTS.c.pseudonym.in_((*wanted.subjects, _OTHERS)))
+            conditions.append(tuple_(columns.exchange, columns.request, columns.log).in_(about))
         if wanted.since_ms is not None:
             conditions.append(columns.begun_ms >= wanted.since_ms)
         if wanted.until_ms is not None:
@@ -793,6 +842,8 @@ class _Batch:
         self.counted: dict[bytes, Row] = {}
         # Late answers to requests whose peer stands in the file only, and what peers say became of such requests.
         self.resolving: list[Row] = []
+        # Whom records are about.
+        self.subjects: list[Row] = []
         # Receipts of requests of ours, as they lie in the log: hardly any outlives the answer that comes with it.
         self._receipts: dict[bytes, bytes] = {}
 
@@ -809,6 +860,8 @@ class _Batch:
         for kind, data in stored.attachments:
             if kind is _RECEIPT_KIND and (asked := _request_of(data)) is not None:
                 self._receipts[asked] = data
+            elif kind is _ANNEX_KIND:
+                self.subjects += subjects_of(stored)
         told = row_of(stored)
         if told is None:
             return

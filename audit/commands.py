@@ -13,6 +13,7 @@ import pwd
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from rpc.verdicts import judge, posed, verdict_line
 if TYPE_CHECKING:
     from audit.report import Report
     from audit.streams import Progress
+    from audit.subjects import Subject
     from ledger.evidence import BodyOpener, Evidence
     from ledger.places import LogPlace
     from ledger.trail import OpenBody
@@ -91,6 +93,20 @@ def audit() -> None:
 @click.option("--exchange", default=None, help="UUID de l'échange / of the exchange")
 @click.option("--dossier", default=None, help="référence du dossier / dossier reference")
 @click.option("--reference", default=None, help="x-road-id du programme / the program's x-road-id")
+@click.option(
+    "--subject",
+    "by_subject",
+    is_flag=True,
+    help="ceux d'une personne : son NPI sur l'entrée standard, puis ses numéros fusionnés, un par ligne / those of a "
+    "person: her NPI on standard input, then her merged numbers, one a line",
+)
+@click.option(
+    "--pseudonym-keys",
+    "key_directories",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="clés de pseudonymes remises par le membre / keys of pseudonyms handed out by the member",
+)
 @click.option("--from", "since", type=click.DateTime(), default=None, help="depuis (UTC) / since (UTC)")
 @click.option("--until", type=click.DateTime(), default=None, help="avant (UTC) / before (UTC)")
 @output_option
@@ -100,13 +116,18 @@ def list_(
     exchange: str | None,
     dossier: str | None,
     reference: str | None,
+    by_subject: bool,
+    key_directories: tuple[Path, ...],
     since: datetime | None,
     until: datetime | None,
     output: Output,
     lang: Language,
 ) -> None:
-    """List exchanges from the segments; exits 1 behind the rows if a log has a gap, or for a malformed id."""
-    from audit.exchanges import Wanted, require_whole
+    """List exchanges from the segments.
+
+    Exits 1 behind the rows if a log has a gap, or a year no key to look for a person; for a malformed id before them.
+    """
+    from audit.exchanges import Wanted, require_keys, require_whole
     from audit.listing import COLUMNS, TABLE_COLUMNS, Listing, foot, shortened
     from audit.pages import print_csv, print_json, print_tables
     from core.identifiers import require_exchange_id
@@ -114,7 +135,8 @@ def list_(
     if exchange is not None:
         require_exchange_id(exchange)
     issues = () if dossier is None else (dossier,)
-    wanted = Wanted(exchange, issues, _utc_ms(since), _utc_ms(until), reference)
+    subject = _subject(directory, key_directories, lang) if by_subject else None
+    wanted = Wanted(exchange, issues, _utc_ms(since), _utc_ms(until), reference, subject)
     try:
         with closing(Listing(directory, wanted)) as listing:
             rows = listing.rows(lang)
@@ -128,6 +150,7 @@ def list_(
                 for line in foot(listing, lang, time.time_ns() // 1_000_000, _made_by(), anchor):
                     click.echo(line)
             require_whole(listing.logs)
+            require_keys(listing.years_without_key())
     except sqlite3.OperationalError as error:
         raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
 
@@ -168,6 +191,22 @@ def dossier_(
     except sqlite3.OperationalError as error:
         raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
     sys.exit(FAULT if dossier.contradictions else GOOD)
+
+
+def _subject(directory: Path, key_directories: tuple[Path, ...], lang: Language) -> Subject:
+    """The person to look for: keys first, so that nobody types a number in vain."""
+    from audit.subjects import read_all_keys, read_numbers, subject_of
+
+    keys = read_all_keys(directory, key_directories)
+    return subject_of(read_numbers(_typed(lang) if sys.stdin.isatty() else sys.stdin), keys)
+
+
+def _typed(lang: Language) -> Iterator[str]:
+    """Lines of somebody at a terminal, not shown on it, up to an empty one."""
+    asked = Text("NPI (non affiché)", "NPI (not shown)")
+    while line := click.prompt(asked.in_(lang), hide_input=True, default="", show_default=False, err=True):
+        yield line
+        asked = Text("numéro fusionné, ou rien", "merged number, or nothing")
 
 
 def _made_by() -> str:

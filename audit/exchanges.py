@@ -21,12 +21,14 @@ from typing import Final, Literal
 import msgspec
 
 from audit.bodies import Bodies, BodyKeys, BodyState, keys_of, parse_purge
+from audit.subjects import Subject
 from core.heads import ConfigurationMark, TreeHead, parse_head
 from core.leaves import (
     GENESIS,
     HEARD,
     NOTE,
     SAID,
+    Heard,
     Succession,
     parse_genesis,
     parse_heard,
@@ -34,6 +36,7 @@ from core.leaves import (
     parse_note,
 )
 from core.merkle import root_of
+from core.pseudonyms import MAX_PSEUDONYMS, Annex, read_annex
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import AgreementMark, Statement, parse_statement
 from core.succession import Gap, read_gap
@@ -75,6 +78,7 @@ class Wanted:
     """Which exchanges to list; absent values match all. Times are UTC milliseconds, ``until`` excluded.
 
     Of several ``issues`` (dossier references) any matches.
+    Of a ``subject`` also those are listed that may be about more persons than their annexes name.
     """
 
     exchange: str | None = None
@@ -82,6 +86,7 @@ class Wanted:
     since_ms: int | None = None
     until_ms: int | None = None
     reference: str | None = None
+    subject: Subject | None = None
 
     def may_match(self, stored: StoredLeaf) -> bool:
         """Whether a leaf may tell of what is wanted: statements are canonical, and repeat what the request names."""
@@ -125,6 +130,11 @@ class Found(msgspec.Struct):
         stays_here: Whether nothing of it was sent.
         bodies: What became of its bodies, each state once; ``none`` for one that was not kept.
         destroyed_ms: When the last of these was, as the log says; ``None`` if it does not say so of each.
+        is_noted: Whether records of it say whom they are about.
+        subject_count: How many persons the record with the most of them is about.
+        subjects_complete: Whether all of them are named.
+        subjects: Their pseudonyms, those of all records, up to ``MAX_PSEUDONYMS``.
+        match: Whether the person that is wanted is named, or may be among those who are not; ``None``: nobody is wanted.
     """
 
     log: int
@@ -170,6 +180,11 @@ class Found(msgspec.Struct):
     bodies: set[BodyState | Literal["none"]] = set()
     destroyed_ms: int | None = None
     response: Response | None = None
+    is_noted: bool = False
+    subject_count: int = 0
+    subjects_complete: bool = True
+    subjects: list[str] = []
+    match: Literal["named", "possible"] | None = None
 
     @property
     def time_ms(self) -> int:
@@ -263,12 +278,17 @@ class Exchanges:
                 PRIMARY KEY (log, kind, number)) WITHOUT ROWID;
             CREATE TABLE destroyed (request BLOB, log INTEGER, slot INTEGER, day_key INTEGER,
                 PRIMARY KEY (request, log, slot, day_key)) WITHOUT ROWID;
+            CREATE TABLE subjects (request BLOB, log INTEGER, pseudonym TEXT, year INTEGER,
+                PRIMARY KEY (request, log, pseudonym, year)) WITHOUT ROWID;
+            CREATE TABLE wanted (pseudonym TEXT PRIMARY KEY) WITHOUT ROWID;
             BEGIN;
             """
         )
+        self._is_subject_kept = False
 
     def read(self, place: LogPlace, wanted: Wanted) -> None:
         """Read one log; what is damaged or missing in it is told by ``ReadLog.gap``, behind the rows before."""
+        self._keep_subject(wanted)
         read = ReadLog()
         self.logs.append(read)
         # Read before the leaves: a head covers only what was durable, so all of it must be found then.
@@ -289,9 +309,11 @@ class Exchanges:
 
     def rows(self, wanted: Wanted) -> Iterator[Found]:
         """Those that are wanted, oldest first."""
-        query = f"SELECT request, data FROM rows {_PERIOD} ORDER BY time, exchange, log"  # noqa: S608  # a constant
+        query = f"SELECT request, data FROM rows {_where(wanted)} ORDER BY time, exchange, log"  # noqa: S608  # constants
         for request, data in self._db.execute(query, _period(wanted)):
             found = msgspec.msgpack.decode(data, type=Found)
+            if found.is_noted:
+                self._tell_subjects(request, found, wanted)
             if "destroyed" in found.bodies:
                 found.destroyed_ms = self._destroyed_ms(request, found.log)
             yield found
@@ -302,6 +324,30 @@ class Exchanges:
         told = self._db.execute(query, _period(wanted))
         for _, group in itertools.groupby(told, operator.itemgetter(0)):
             yield [msgspec.msgpack.decode(data, type=Found) for _, data in group]
+
+    def _keep_subject(self, wanted: Wanted) -> None:
+        if wanted.subject is not None and not self._is_subject_kept:
+            names = [(one,) for one in sorted(wanted.subject.pseudonyms)]
+            self._db.executemany("INSERT INTO wanted VALUES (?)", names)
+            self._is_subject_kept = True
+
+    def _tell_subjects(self, request: bytes, found: Found, wanted: Wanted) -> None:
+        """Whom the records of a request are about, and whether the person that is wanted is one of them."""
+        query = "SELECT DISTINCT pseudonym FROM subjects WHERE request = ? AND log = ? AND pseudonym <> ''"
+        named = [name for (name,) in self._db.execute(query, (request, found.log))]
+        found.subject_count = max(found.subject_count, len(named))
+        found.subjects = named[:MAX_PSEUDONYMS]
+        if wanted.subject is not None:
+            found.match = "named" if wanted.subject.pseudonyms.intersection(named) else "possible"
+
+    def years_without_key(self, wanted: Wanted) -> list[int]:
+        """The years of annexes in the period whose pseudonyms no key at hand can make: who is in them is not known."""
+        query = f"""
+            SELECT DISTINCT subjects.year FROM subjects JOIN rows USING (request, log) {_PERIOD}
+            AND pseudonym <> ''
+        """  # noqa: S608  # a constant
+        years = {year for (year,) in self._db.execute(query, _period(wanted))}
+        return sorted(years - set(wanted.subject.years if wanted.subject else years))
 
     def _destroyed_ms(self, request: bytes, log: int) -> int | None:
         """When the last body of a request was destroyed, if the log says so of each."""
@@ -328,12 +374,12 @@ class Exchanges:
 
     def outcomes(self, wanted: Wanted) -> dict[str, int]:
         """How many ended how."""
-        query = f"SELECT outcome, COUNT(*) FROM rows {_PERIOD} GROUP BY outcome"  # noqa: S608  # a constant
+        query = f"SELECT outcome, COUNT(*) FROM rows {_where(wanted)} GROUP BY outcome"  # noqa: S608  # constants
         return dict(self._db.execute(query, _period(wanted)))
 
     def period_ms(self, wanted: Wanted) -> tuple[int, int] | None:
         """Times of the first and the last row."""
-        query = f"SELECT MIN(time), MAX(time) FROM rows {_PERIOD}"  # noqa: S608  # a constant
+        query = f"SELECT MIN(time), MAX(time) FROM rows {_where(wanted)}"  # noqa: S608  # constants
         first, last = self._db.execute(query, _period(wanted)).fetchone()
         return None if first is None else (first, last)
 
@@ -347,6 +393,15 @@ _STORE: Final = """
     SET time = excluded.time, outcome = excluded.outcome, data = excluded.data
 """
 _PERIOD: Final = "WHERE time >= ? AND time < ?"
+# An empty pseudonym: there are, or may be, more persons than are named.
+_ABOUT: Final = """ AND EXISTS (
+    SELECT 1 FROM subjects WHERE subjects.request = rows.request AND subjects.log = rows.log
+    AND (pseudonym = '' OR pseudonym IN (SELECT pseudonym FROM wanted))
+)"""
+
+
+def _where(wanted: Wanted) -> str:
+    return _PERIOD if wanted.subject is None else _PERIOD + _ABOUT
 
 
 def _period(wanted: Wanted) -> tuple[int, int]:
@@ -409,6 +464,7 @@ class _Reading:
         leaf = parse_leaf(stored.leaf)
         if leaf.label == SAID:
             statement = parse_statement(leaf.body)
+            annex = None
             is_own = statement.request is None or (statement.kind == "refusal" and statement.to is None)
             request = hashed if is_own else bytes.fromhex(statement.request or "")
             verdict = "said"
@@ -420,6 +476,7 @@ class _Reading:
             statement = parse_statement(body)
             request = bytes.fromhex(statement.request or heard.leaf)
             verdict = heard.verdict
+            annex = _annex(stored, heard)
         is_said = leaf.label == SAID
         found = self._load(request)
         if found is None and statement.exchange is not None:
@@ -427,6 +484,8 @@ class _Reading:
         if found is None:
             return
         _tell(found, statement, verdict)
+        if annex is not None:
+            self._take_annex(request, found, annex)
         told = row_of(stored)
         if told is not None:
             row = msgspec.structs.asdict(found)
@@ -445,6 +504,14 @@ class _Reading:
             values = (self._number, stored.index, request, statement.kind)
             self._db.execute("INSERT OR REPLACE INTO said VALUES (?, ?, ?, ?)", values)
         self._store(request, found)
+
+    def _take_annex(self, request: bytes, found: Found, annex: Annex) -> None:
+        found.is_noted = True
+        found.subject_count = max(found.subject_count, annex.count)
+        found.subjects_complete = found.subjects_complete and annex.complete
+        names = [*annex.pseudonyms, *([] if annex.complete else [""])]
+        rows = [(request, self._number, name, annex.year) for name in names]
+        self._db.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?, ?, ?)", rows)
 
     def _take_receipt(self, data: bytes, at: int) -> None:
         """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
@@ -477,6 +544,17 @@ class _Reading:
 _TOLD: Final = ("begun_ms", "ended_ms", "outcome", "reason", "status", "said", "heard", *COUNTS, *HANDED)
 # Statements whose receipt is waited for.
 _RECEIPTED: Final = ("request", "response", "refusal")
+
+
+def _annex(stored: StoredLeaf, heard: Heard) -> Annex | None:
+    """What a record says of whom it is about; one that was taken away tells that there may be somebody."""
+    if heard.annex is None:
+        return None
+    kept = next((data for kind, data in stored.attachments if kind is AttachmentKind.ANNEX), None)
+    return read_annex(kept, heard.annex) if kept is not None else _TAKEN_AWAY
+
+
+_TAKEN_AWAY: Final = Annex(1, 0, 0, False, [])
 
 
 def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
@@ -555,3 +633,12 @@ def require_whole(logs: list[ReadLog]) -> None:
     for read in logs:
         if read.gap:
             raise ExchangeError(Reason.LOG_DAMAGED, f"log {read.log[:16]}: {read.gap}")
+
+
+def require_keys(missing: list[int]) -> None:
+    """Raise ``KEY_UNREADABLE`` if a person could not be looked for in some year."""
+    if missing:
+        raise ExchangeError(
+            Reason.KEY_UNREADABLE,
+            f"no key of pseudonyms of {', '.join(map(str, missing))}: the list may lack exchanges",
+        )

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from audit.configurations import Configurations, Version
 from audit.exchanges import Exchanges, Found, ReadLog, Wanted
+from audit.subjects import Subject
 from core.agreements import Agreement
 from core.jws import DocumentKind, parse_document
 from core.language import Language, Text
@@ -41,6 +42,10 @@ COLUMNS: Final = {
     "issue": Text("dossier", "dossier"),
     "user": Text("utilisateur", "user"),
     "user_basis": Text("identité", "identity"),
+    "subjects": Text("personnes", "persons"),
+    "subject_count": Text("nombre de personnes", "number of persons"),
+    "subjects_complete": Text("toutes nommées", "all named"),
+    "subject_match": Text("personne cherchée", "person looked for"),
     "outcome": Text("issue", "outcome"),
     "reason": Text("motif", "reason"),
     "asked_messages": Text("messages demandés", "messages asked"),
@@ -80,10 +85,14 @@ _GATHERED: Final = (
         for way in ("asked", "answered")
         for what in ("bytes", "segments", "handed", "uncertain")
     ),
+    "subject_count",
+    "subjects_complete",
+    "subject_match",
 )
 TABLE_COLUMNS: Final = {
     name: words for name, words in COLUMNS.items() if name not in (*_BESIDE.values(), *_GATHERED)
 }
+_SHOWN_SUBJECTS: Final = 2
 UNKNOWN: Final = "unknown"
 NONE: Final = "none"
 ALL: Final = "all"
@@ -193,6 +202,10 @@ class Listing:
         for found in self.exchanges.rows(self.wanted):
             yield _row(found, self.logs[found.log], self._configurations, language)
 
+    def years_without_key(self) -> list[int]:
+        """Years in which the person that is wanted could not be looked for; none if nobody is."""
+        return self.exchanges.years_without_key(self.wanted)
+
     def logs_not_read(self) -> list[str]:
         """Logs that the same gateway registered, by the newest configuration here, and that are not among these."""
         read = {one.log for one in self.logs}
@@ -217,6 +230,7 @@ def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
 
     words = {column: told(column, value) for column, value in row.items()}
     words |= {f"{way}_messages": _told_way(row, way).in_(language) for way in ("asked", "answered")}
+    words["subjects"] = _told_subjects(row).in_(language)
     method = str(row["method"] or "").rpartition(".")[2]
     beside = {
         column: f"{words[column]} ({words[other]})"
@@ -224,6 +238,18 @@ def shortened(row: dict[str, Any], language: Language) -> dict[str, Any]:
         if row[column] and row[other] is not None
     }
     return words | beside | {"method": method, "log": f"{row['log'][:12]}…"}
+
+
+def _told_subjects(row: dict[str, Any]) -> Text:
+    """How many persons it is about, how some pseudonyms begin, whether the one looked for is only possibly among them."""
+    if row["subjects"] is None:
+        return Text("", "")
+    count, names = row["subject_count"], [f"{one[:12]}…" for one in row["subjects"][:_SHOWN_SUBJECTS]]
+    known = ", ".join(names + (["…"] if len(row["subjects"]) > len(names) else []))
+    known = f" ({known})" if known else ""
+    least = ("au moins ", "at least ") if not row["subjects_complete"] else ("", "")
+    perhaps = (" ; possible", "; possible") if row["subject_match"] == "possible" else ("", "")
+    return Text(f"{least[0]}{count}{known}{perhaps[0]}", f"{least[1]}{count}{known}{perhaps[1]}")
 
 
 def _told_way(row: dict[str, Any], way: str) -> Text:
@@ -266,6 +292,11 @@ def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, an
             yield _succession(one.succeeds, one.declared, is_here=one.succeeds.log in read).in_(language)
     for log in listing.logs_not_read():
         yield Text(f"journal non lu : {log[:16]}…", f"log not read: {log[:16]}…").in_(language)
+    for year in listing.years_without_key():
+        yield Text(
+            f"aucune clé de pseudonymes de {year} : les échanges notés sous elle n'ont pas pu être cherchés",
+            f"no key of pseudonyms of {year}: exchanges noted under it could not be looked for",
+        ).in_(language)
     made = local_time(made_at_ms)
     yield Text(f"établi le {made} par {made_by}", f"made at {made} by {made_by}").in_(language)
     yield Text(f"ancre de ce répertoire : {anchor}", f"anchor of this directory: {anchor}").in_(language)
@@ -281,6 +312,8 @@ def in_words(wanted: Wanted) -> Text:
         parts.append(Text(f"dossier {named}", f"dossier {named}"))
     if wanted.reference is not None:
         parts.append(Text(f"référence {wanted.reference}", f"reference {wanted.reference}"))
+    if wanted.subject is not None:
+        parts.append(_person(wanted.subject))
     if wanted.since_ms is not None:
         since = local_time(wanted.since_ms)
         parts.append(Text(f"depuis le {since}", f"since {since}"))
@@ -289,6 +322,17 @@ def in_words(wanted: Wanted) -> Text:
         parts.append(Text(f"avant le {until}", f"before {until}"))
     parts = parts or [Text("tous les échanges", "all exchanges")]
     return Text(", ".join(one.fr for one in parts), ", ".join(one.en for one in parts))
+
+
+def _person(subject: Subject) -> Text:
+    """Neither a number nor a pseudonym: the list may be printed and filed."""
+    first, last = subject.years[0], subject.years[-1]
+    years = f"{first}" if first == last else f"{first}–{last}"
+    numbers = counted(subject.numbers, Text("numéro", "number"), Text("numéros", "numbers"))
+    return Text(
+        f"une personne ({numbers.fr}, clés {years}) et ceux qui peuvent la concerner",
+        f"one person ({numbers.en}, keys {years}) and those that may concern her",
+    )
 
 
 # --- one row ---
@@ -313,6 +357,10 @@ def _row(found: Found, log: ReadLog, configurations: Configurations, language: L
         "issue": found.issue,
         "user": found.user,
         "user_basis": found.user_basis,
+        "subjects": found.subjects if found.is_noted else None,
+        "subject_count": found.subject_count if found.is_noted else None,
+        "subjects_complete": found.subjects_complete if found.is_noted else None,
+        "subject_match": found.match,
         "outcome": found.outcome,
         "reason": reason_of(found.reason, found.status),
         **{name: getattr(found, name) for name in (*COUNTS, *HANDED)},

@@ -149,6 +149,7 @@ class Found(msgspec.Struct):
     issue: str | None
     user: str | None
     user_basis: str | None
+    door: str
     agreement: AgreementMark | None
     configuration: ConfigurationMark | None = None
     is_own_configuration: bool = False
@@ -573,6 +574,7 @@ def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
         issue=s.issue,
         user=s.user.id if s.user else None,
         user_basis=s.user.basis if s.user else None,
+        door=s.door,
         agreement=s.agreement,
         bodies=set(),
     )

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     PERSONAL_NUMBER_IN_METADATA = "PERSONAL_NUMBER_IN_METADATA"
     PURPOSE_REQUIRED = "PURPOSE_REQUIRED"
     ISSUE_REQUIRED = "ISSUE_REQUIRED"
+    JSON_INVALID = "JSON_INVALID"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     CALL_KIND_NOT_SUPPORTED = "CALL_KIND_NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
@@ -227,6 +228,14 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "the agreement demands a dossier reference (x-road-issue)",
         "ajouter la référence du dossier",
         "add the dossier reference",
+    ),
+    Reason.JSON_INVALID: _entry(
+        Code.INVALID_ARGUMENT,
+        "no",
+        "le corps JSON n'est pas une demande de cette méthode, ou n'a pas un seul sens",
+        "the JSON body is no request of this method, or has more than one meaning",
+        "corriger le champ nommé dans les détails, d'après le .proto (« passerelle service protos »)",
+        "correct the field that the details name, by the .proto ('passerelle service protos')",
     ),
     Reason.MESSAGE_TOO_LARGE: _entry(
         Code.RESOURCE_EXHAUSTED,

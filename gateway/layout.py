@@ -107,6 +107,10 @@ class GatewayDirectory:
         """Raw files of every version: for a start without registry, and for evidence."""
         return self.configuration / "mirror"
 
+    def published_descriptors(self, digest: str) -> Path:
+        """The FileDescriptorSet of that digest, in the mirror (``gateway.control.repository`` writes it)."""
+        return self.mirror / "targets" / "descriptors" / f"{digest}.{digest}.binpb"
+
     @property
     def current(self) -> Path:
         """The verified configuration in force, as workers read it."""

@@ -199,12 +199,13 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
         asked = f"{number} · {one.request_hash[:16]}… · {_time(one.requested_at)}"
         lines.append(Text(f"demande {asked}", f"request {asked}"))
         lines.append(Text(what, what))
+        door = Text(f" · porte {one.door}", f" · door {one.door}") if one.door else Text("", "")
         lines.append(
             Text(
                 f"finalité {one.purpose or '–'} · dossier {one.issue or '–'} · "
-                f"convention {one.agreement or '–'} v{one.agreement_version}",
+                f"convention {one.agreement or '–'} v{one.agreement_version}{door.fr}",
                 f"purpose {one.purpose or '–'} · issue {one.issue or '–'} · "
-                f"agreement {one.agreement or '–'} v{one.agreement_version}",
+                f"agreement {one.agreement or '–'} v{one.agreement_version}{door.en}",
             )
         )
         lines += _directions(one)

@@ -109,15 +109,18 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
             raise ExchangeError(
                 Reason.NOT_FOUND, f"exchange {exchange_id} is not in the index of this gateway"
             )
-        entries = []
+        exchanges, entries = [], []
         looks = _Looks()
         for number, row in enumerate(rows):
-            for entry in _entries(self._book.require(row["log"]), row, looks):
+            log = self._book.require(row["log"])
+            found = _found(log, row, looks)
+            exchange = _exchange(row)
+            exchange.door = found.door
+            exchanges.append(exchange)
+            for entry in _entries(log, found):
                 entry.row = number
                 entries.append(entry)
-        return log_pb2.GetExchangeResponse(
-            exchanges=map(_exchange, rows), entries=entries, further=count - len(rows)
-        )
+        return log_pb2.GetExchangeResponse(exchanges=exchanges, entries=entries, further=count - len(rows))
 
     def GetHead(
         self, request: log_pb2.GetHeadRequest, context: grpc.ServicerContext
@@ -232,9 +235,8 @@ def _direction(row: Row, way: str) -> log_pb2.Direction:
     )
 
 
-def _entries(log: WorkerLog, row: Row, looks: _Looks) -> Iterator[log_pb2.ExchangeEntry]:
+def _entries(log: WorkerLog, found: _Found) -> Iterator[log_pb2.ExchangeEntry]:
     """Our own leaves of a request in their order, and beside each what the peer said or heard."""
-    found = _found(log, row, looks)
     places = sorted(found.places)
     kept = places if len(places) <= 2 * _MAX_LEAVES else [*places[:_MAX_LEAVES], *places[-_MAX_LEAVES:]]
     for index in kept:
@@ -280,6 +282,7 @@ class _Found:
         self._unreceipted: set[int] = set()
         self.places: set[int] = set()
         self.receipts: dict[int, bytes] = {}
+        self.door = ""
 
     @property
     def is_whole(self) -> bool:
@@ -307,6 +310,7 @@ class _Found:
             return
         else:
             statement = parse_statement(said)
+        self.door = statement.door or self.door  # all repeat what the request said
         self._segments -= is_segment(statement)
         if statement.kind == "refusal" or (statement.kind == "response" and statement.final):
             self._is_answered = True

@@ -127,6 +127,9 @@ class Call:
         "program",
     )
 
+    is_unary = False
+    """Whether its door carries one message each way and no more."""
+
     def __init__(
         self,
         connection: Http2Connection,
@@ -228,6 +231,11 @@ class Call:
     def expect_stream(self) -> None:
         """Its request may take as long as the program likes."""
         self._assembly.completed(self)
+
+    @property
+    def json(self) -> bytes:
+        """The JSON that its request was made of: none."""
+        return b""
 
     def hold(self) -> None:
         """Let the program's window shut: at most one window of bytes still arrives."""

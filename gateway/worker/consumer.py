@@ -82,7 +82,7 @@ class Consumer:
             return
         call.program = caller.program
         view = self._parts.trust
-        if view is not None and view.takes_stream(call.path, call.metadata):
+        if view is not None and not call.is_unary and view.takes_stream(call.path, call.metadata):
             call.expect_stream()
             self._begin(call, caller, [], Flow())
 
@@ -132,7 +132,7 @@ class Consumer:
         deadline_us = call.deadline_us
         if deadline_us is not None:
             deadline_us = min(deadline_us, now_us + MAX_DEADLINE_US)
-        size = sum([len(data) for _, data in messages])
+        size = sum([len(data) for _, data in messages]) + len(call.json)
         until_us = now_us + parts.terms.peer_wait_us
         exchange = Exchange(call, messages, size, caller, deadline_us, until_us, NO_CLAIMS, flow=flow)
         self._calls[call] = exchange
@@ -231,7 +231,7 @@ class Consumer:
         exchange.grant = found
         method = found.provision.method
         is_one = exchange.flow is None and len(exchange.messages) == 1
-        if is_one is method.client_streaming:
+        if is_one is method.client_streaming or (exchange.call.is_unary and method.server_streaming):
             return Reason.CALL_KIND_NOT_SUPPORTED
         return objection_of_terms(exchange, found, view, turn.now_ms) or self._parts.objection_to_noting(
             found, turn.now_ms
@@ -273,6 +273,9 @@ class Consumer:
             exchange.leaf_hash = leaf_hash
             self.exchanges[leaf_hash] = exchange
             turn.once_durable(self._requests_committed, exchange)
+            if exchange.call.json:
+                note, kept = self._parts.note_of_json(exchange.id, exchange.call.json, turn.now_ms)
+                turn.note_kept(note, kept, exchange.statement.service or "" if exchange.statement else "")
 
     def _statement(
         self, turn: Turn, exchange: Exchange, kind: Kind, to: str | None, payloads: list[str]

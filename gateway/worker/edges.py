@@ -24,6 +24,7 @@ from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
 from gateway.shared_port import Share
 from gateway.worker.call import AnswerHandler, Call, CallHandler
+from gateway.worker.connect import is_json, read_json_request
 from gateway.worker.http2 import (
     ClosedBecause,
     ErrorCode,
@@ -33,8 +34,9 @@ from gateway.worker.http2 import (
     StreamSink,
     Sweep,
 )
+from gateway.worker.jsondoor import JsonCall, JsonDoor
 from gateway.worker.listener import Listener
-from gateway.worker.routes import PROGRAMS, Door
+from gateway.worker.routes import JSON, PROGRAMS, Door
 from gateway.worker.wire import (
     DEFAULT_MAX_MESSAGE_BYTES,
     MessageReader,
@@ -83,14 +85,23 @@ class ProgramEdge:
         handler: Receives the calls.
         clock: Deadlines are counted on its monotonic time.
         limits: Bounds.
+        json_door: Takes calls whose body is JSON, at the programs' port; without one there are none.
 
     Attributes:
-        counters: ``connections_refused``, ``calls_started``, ``calls_malformed``, ``peer_abuse``,
+        counters: ``connections_refused``, ``calls_started``, ``calls_json``, ``calls_malformed``, ``peer_abuse``,
             ``closed_<reason>`` and those of ``Listener``, as plain integers.
     """
 
-    def __init__(self, handler: CallHandler, *, clock: Clock, limits: ProgramLimits | None = None) -> None:
+    def __init__(
+        self,
+        handler: CallHandler,
+        *,
+        clock: Clock,
+        limits: ProgramLimits | None = None,
+        json_door: JsonDoor | None = None,
+    ) -> None:
         self.limits = limits or ProgramLimits()
+        self._json_door = json_door
         self.counters: Counter[str] = Counter()
         self._handler = handler
         self._clock = clock
@@ -195,17 +206,28 @@ class ProgramEdge:
     ) -> StreamSink:
         self.counters["calls_started"] += 1
         refusal: ExchangeError | None = None
+        json_door = self._json_door if door is PROGRAMS else None
+        is_json = False
         try:
             head = read_request(headers)
         except ExchangeError as error:
-            refusal = error
-            head = RequestHead(b"", (), None, "identity")
+            head, refusal = RequestHead(b"", (), None, "identity"), error
+            is_json = json_door is not None and _is_json_request(headers)
+        if is_json:
+            self.counters["calls_json"] += 1
+            head, refusal = _json_head(connection, headers)
         deadline_us = None
         if head.timeout_us is not None:
             deadline_us = self._clock.monotonic_us() + min(head.timeout_us, MAX_DEADLINE_US)
-        call = Call(
-            connection, stream_id, head, deadline_us, self._handler, self, self.limits.max_message_bytes, door
-        )
+        call: Call
+        if is_json and json_door is not None:
+            call = JsonCall(connection, stream_id, head, deadline_us, self._handler, self, json_door, JSON)
+        else:
+            call = Call(
+                *(connection, stream_id, head, deadline_us, self._handler, self),
+                self.limits.max_message_bytes,
+                door,
+            )
         connection.streams[stream_id] = call
         if refusal is None and not end_stream and not self._await_request(call, connection.loop):
             refusal = ExchangeError(Reason.LIMIT_EXCEEDED, "too many requests of this program are incomplete")
@@ -264,6 +286,22 @@ class ProgramEdge:
             self.counters["requests_too_slow"] += 1
             text = "the request did not come whole in the time that it has"
             call.give_up(ExchangeError(Reason.LIMIT_EXCEEDED, text))
+
+
+def _is_json_request(headers: Headers) -> bool:
+    """Whether what could not be read as a call of gRPC is a POST with a JSON body."""
+    return (b":method", b"POST") in headers and is_json(headers)
+
+
+def _json_head(connection: Http2Connection, headers: Headers) -> tuple[RequestHead, ExchangeError | None]:
+    """The head of a JSON call, and why it is refused. A token stands in for no certificate at this door."""
+    try:
+        head = read_json_request(headers)
+    except ExchangeError as error:
+        return RequestHead(b"", (), None, "identity"), error
+    if connection.peer_thumbprint is None:
+        return head, ExchangeError(Reason.PROGRAM_UNKNOWN, "a JSON call without a client certificate")
+    return head, None
 
 
 def _holder_of(connection: Http2Connection) -> str:

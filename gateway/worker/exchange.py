@@ -26,6 +26,7 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from core.clock import Clock
+from core.leaves import Note
 from core.payloads import Metadata, encode_metadata, salted_payloads
 from core.reasons import Reason
 from core.statements import Statement
@@ -46,6 +47,9 @@ from gateway.worker.wire import MAX_METADATA_BYTES, MAX_METADATA_COUNT, Message
 # What a gateway may have read at its edge: values, names of 128 bytes, and the lengths before both.
 MAX_METADATA_BLOB_BYTES: Final = MAX_METADATA_BYTES + MAX_METADATA_COUNT * (128 + 8)
 
+# ``event`` of the note that a request came as JSON (docs/protocol/json-door.md).
+JSON_REQUEST: Final = "json-request"
+
 Messages = list[Message]
 
 
@@ -61,6 +65,14 @@ class ProgramCall(Protocol):
     program: str
     messages: Messages
     is_stated: bool
+
+    @property
+    def is_unary(self) -> bool:
+        """Whether its door carries one message each way and no more."""
+
+    @property
+    def json(self) -> bytes:
+        """The JSON that its request was made of; empty where it came as protobuf."""
 
     @property
     def queued_bytes(self) -> int:
@@ -273,6 +285,14 @@ class Parts:
         """Why a call about persons cannot be recorded as one, and is refused (PROTOCOL M13)."""
         marks = grant.provision.marks
         return self.pseudonyms.objection(now_ms) if marks is not None and marks.names_persons else None
+
+    def note_of_json(self, exchange: str, body: bytes, now_ms: int) -> tuple[Note, bytes]:
+        """The note of the JSON that a request was made of, and what is kept of it, encrypted as all bodies are (M14).
+
+        Salted: whoever reads the log must not find a personal number by trying all.
+        """
+        kept, (digest,) = salted_payloads([(0, body)], self.random)
+        return Note(1, self.nonce(), now_ms, JSON_REQUEST, f"{exchange} {digest}", 1), kept
 
     def objection_to(self, road: Road, entry: VerifiedEntry, statement: Statement) -> Reason | None:
         """What holds for every statement of a peer."""

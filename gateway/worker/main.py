@@ -26,7 +26,7 @@ import structlog
 
 from core.clock import Clock, SystemClock
 from core.configuration import decode_current
-from core.documents import MalformedDocumentError
+from core.documents import MalformedDocumentError, digest
 from core.heads import parse_head
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.succession import OWN_STATE
@@ -64,6 +64,7 @@ from gateway.worker.edges import (
     ProgramLimits,
 )
 from gateway.worker.http2 import Http2Limits
+from gateway.worker.jsondoor import JsonDoor
 from gateway.worker.link import ROAD_PORT_LIMITS, LinkDialler, LinkListener, RoadPortLimits
 from gateway.worker.predecessors import Predecessors, read_predecessors
 from gateway.worker.randomness import RandomPool
@@ -131,6 +132,7 @@ class Worker:
     _vault: BodyVault = field(init=False)
     _heard: HeardFiles = field(init=False)
     _programs: ProgramEdge = field(init=False)
+    _json_door: JsonDoor = field(init=False)
     _adapters: AdapterTable = field(init=False)
     _listener: LinkListener = field(init=False)
     _links: LinkDialler = field(init=False)
@@ -281,10 +283,18 @@ class Worker:
     async def _listen(self) -> Started:
         """Take calls of programs and streams of peers."""
         settings, directory, consumer = self.settings, self.directory, self.station.pipeline.consumer
+        self._json_door = JsonDoor(
+            trust=lambda: self.station.roads.trust,
+            clock=self._clock,
+            read_descriptors=partial(_read_descriptors, directory),
+            refusals=self.station.refusals,
+            max_message_bytes=settings.limits.message_bytes,
+        )
         self._programs = ProgramEdge(
             consumer,
             clock=self._clock,
             limits=_program_limits(settings),
+            json_door=self._json_door,
         )
         self._listener = LinkListener(self.station.roads.accept, limits=_road_port_limits(settings))
         road = HostPort.parse(settings.listen.road[self.number])
@@ -373,6 +383,7 @@ class Worker:
     async def close(self) -> None:
         """Let go of everything; what is committed is on disk."""
         self._programs.close()
+        self._json_door.close()
         self._listener.close()
         self._links.close()
         for edge in self._adapters.edges.values():
@@ -639,6 +650,19 @@ def _stopped_report(stopped: StoppedLog | None, here: int) -> StoppedReport | No
         return None
     witness, head = stopped.highest
     return StoppedReport(here=here, there=head.size, witness=witness)
+
+
+def _read_descriptors(directory: GatewayDirectory, wanted: str) -> bytes:
+    """A published FileDescriptorSet, as control verified and kept it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: What is there has another digest.
+    """
+    data = directory.published_descriptors(wanted).read_bytes()
+    if digest(data) != wanted:
+        raise ValueError("the file has another digest than its name")
+    return data
 
 
 def _station_limits(settings: GatewaySettings) -> StationLimits:

@@ -52,6 +52,8 @@ class Door:
 
 
 PROGRAMS: Final = Door("grpc")
+# Through the same port: calls whose body is JSON.
+JSON: Final = Door("json")
 
 
 def door_of(route: Route) -> Door:

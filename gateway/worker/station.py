@@ -120,6 +120,7 @@ class Station:
         self._unsigned: Reason | None = None  # why the last head that was due could not be signed
         self.log_id = log_id
         self.counters: Counter[str] = Counter()
+        self.refusals = Refusals(language, self._count)
         self._log = log
         self._clock = clock
         self._random = random
@@ -173,7 +174,7 @@ class Station:
             entries=self._entries,
             roads=self.roads,
             adapters=adapters,
-            refusals=Refusals(language, self._count),
+            refusals=self.refusals,
             are_predecessors_whole=are_predecessors_whole,
             objection_to_start=self.objection_to_start,
             wake=self._wake,

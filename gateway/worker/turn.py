@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from core.clock import Clock
-from core.leaves import Role
+from core.leaves import Note, Role
 from core.statements import ANSWERS, Statement, encode_statement, is_within_stream
 from gateway.worker.leaves import OwnLeaf
 from gateway.worker.peerlog import VerifiedEntry
@@ -37,6 +37,9 @@ class LeafWriter(Protocol):
 
     def heard(self, role: str, peer: str, entry: VerifiedEntry, verdict: str) -> tuple[bytes, bytes, bytes]:
         """Body, leaf and leaf hash that record a peer's statement."""
+
+    def note(self, note: Note) -> tuple[bytes, bytes]:
+        """The leaf of a note, and its leaf hash."""
 
 
 @dataclass(slots=True)
@@ -142,6 +145,11 @@ class Turn:
         if road is not None and road.records:
             planned.attachments, road.records = tuple(road.records), []
         self._plan(planned, None)
+
+    def note_kept(self, note: Note, kept: bytes, service: str) -> None:
+        """Plan a note with what it commits to, which is kept as a body of ``service``."""
+        leaf, leaf_hash = self.leaves.note(note)
+        self._plan(OwnLeaf(leaf, leaf_hash, (), kept, service), None)
 
     def concerns(self, road: Road) -> bool:
         """Whether a leaf is planned that what was learnt of this peer's log can go beside."""

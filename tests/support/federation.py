@@ -392,6 +392,13 @@ class Federation:
             if member.worker is not None:
                 self.do(_call(member.worker._load_configuration))
 
+    def mirror_descriptors(self) -> None:
+        """Keep the service's descriptors where control would have kept them."""
+        for member in (self.pns, self.anip):
+            path = member.directory.published_descriptors(digest(self.descriptors))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.descriptors)
+
     def _common(self) -> CommonDocument:
         pem = certificate_pem(self.ca.certificate).decode("ascii")
         return CommonDocument(

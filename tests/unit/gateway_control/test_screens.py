@@ -192,6 +192,7 @@ def test_the_exchange_screen_shows_both_sides() -> None:
                 outcome=log_pb2.EXCHANGE_OUTCOME_REFUSED,
                 reason="NO_AGREEMENT",
                 method="bj.land.v1.LandService/GetTitle",
+                door="json",
             )
         ],
         entries=[entry, receipt],
@@ -202,7 +203,8 @@ def test_the_exchange_screen_shows_both_sides() -> None:
     assert "0192f1a0 · consommateur · refusé (NO_AGREEMENT)" in french
     assert "0192f1a0 · consumer · refused (NO_AGREEMENT)" in english
     assert "? → ? bj.land.v1.LandService/GetTitle" in french
-    assert "finalité – · dossier – · convention – v0" in french
+    assert "finalité – · dossier – · convention – v0 · porte json" in french
+    assert "agreement – v0 · door json" in english
     assert (
         "1 | · | dit (said) | refus (refusal) | – | 3 | abababababababab… | efefefefefefefef… | 2026-"
         in french

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpasserelle/gateway/v1/log.proto\x12\x15passerelle.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\rSearchRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\r\n\x05issue\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x37\n\x07outcome\x18\x07 \x01(\x0e\x32&.passerelle.gateway.v1.ExchangeOutcome\x12(\n\x04\x66rom\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"\x91\x01\n\x0eSearchResponse\x12\x32\n\texchanges\x18\x01 \x03(\x0b\x32\x1f.passerelle.gateway.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x32\n\x07indexed\x18\x03 \x03(\x0b\x32!.passerelle.gateway.v1.IndexedLog\"\'\n\nIndexedLog\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\xf5\x04\n\x08\x45xchange\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12)\n\x04side\x18\x02 \x01(\x0e\x32\x1b.passerelle.gateway.v1.Side\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\r\n\x05issue\x18\x07 \x01(\t\x12\x11\n\tagreement\x18\x08 \x01(\t\x12\x19\n\x11\x61greement_version\x18\t \x01(\r\x12\x37\n\x07outcome\x18\n \x01(\x0e\x32&.passerelle.gateway.v1.ExchangeOutcome\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x0e\n\x06status\x18\x0c \x01(\x05\x12\x30\n\x0crequested_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61nswered_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03log\x18\x0f \x01(\t\x12\x13\n\x0b\x66irst_index\x18\x10 \x01(\x04\x12\x14\n\x0crequest_hash\x18\x11 \x01(\t\x12\x0c\n\x04peer\x18\x12 \x01(\t\x12\x0f\n\x07receipt\x18\x13 \x01(\t\x12\x32\n\x0ein_doubt_since\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x61sked\x18\x15 \x01(\x0b\x32 .passerelle.gateway.v1.Direction\x12\x32\n\x08\x61nswered\x18\x16 \x01(\x0b\x32 .passerelle.gateway.v1.Direction\"x\n\tDirection\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x13\n\x06handed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x18\n\x10handed_uncertain\x18\x05 \x01(\x08\x42\t\n\x07_handed\")\n\x12GetExchangeRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\"\x91\x01\n\x13GetExchangeResponse\x12\x32\n\texchanges\x18\x01 \x03(\x0b\x32\x1f.passerelle.gateway.v1.Exchange\x12\x35\n\x07\x65ntries\x18\x02 \x03(\x0b\x32$.passerelle.gateway.v1.ExchangeEntry\x12\x0f\n\x07\x66urther\x18\x03 \x01(\x04\"\xce\x01\n\rExchangeEntry\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x11\n\tleaf_hash\x18\x05 \x01(\t\x12\x11\n\tfrom_peer\x18\x06 \x01(\x08\x12-\n\tissued_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03row\x18\x08 \x01(\r\x12\x15\n\x08sequence\x18\t \x01(\x04H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"\x1d\n\x0eGetHeadRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\"C\n\x0fGetHeadResponse\x12\x30\n\x05heads\x18\x01 \x03(\x0b\x32!.passerelle.gateway.v1.SignedHead\"R\n\nSignedHead\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04root\x18\x04 \x01(\t\x12\x0b\n\x03jws\x18\x05 \x01(\x0c\"\xa7\x01\n\x0fGetProofRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12<\n\tinclusion\x18\x02 \x01(\x0b\x32\'.passerelle.gateway.v1.InclusionRequestH\x00\x12@\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32).passerelle.gateway.v1.ConsistencyRequestH\x00\x42\x07\n\x05proof\"/\n\x10InclusionRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"2\n\x12\x43onsistencyRequest\x12\r\n\x05size1\x18\x01 \x01(\x04\x12\r\n\x05size2\x18\x02 \x01(\x04\"k\n\x10GetProofResponse\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\r\n\x05root1\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0c\n\x04root\x18\x05 \x01(\x0c\x12\x0c\n\x04path\x18\x06 \x03(\x0c\"`\n\x12GetEvidenceRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x13\n\x0bwith_bodies\x18\x02 \x01(\x08\x12\x0f\n\x07mandate\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"1\n\x13GetEvidenceResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c*\xda\x02\n\x0f\x45xchangeOutcome\x12 \n\x1c\x45XCHANGE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XCHANGE_OUTCOME_GRANTED\x10\x01\x12\x1c\n\x18\x45XCHANGE_OUTCOME_REFUSED\x10\x02\x12\x1a\n\x16\x45XCHANGE_OUTCOME_ERROR\x10\x03\x12\x19\n\x15\x45XCHANGE_OUTCOME_OPEN\x10\x04\x12\x1d\n\x19\x45XCHANGE_OUTCOME_IN_DOUBT\x10\x05\x12\x1e\n\x1a\x45XCHANGE_OUTCOME_CANCELLED\x10\x06\x12\x1c\n\x18\x45XCHANGE_OUTCOME_INVALID\x10\x07\x12\x1e\n\x1a\x45XCHANGE_OUTCOME_NOT_TAKEN\x10\x08\x12\x1a\n\x16\x45XCHANGE_OUTCOME_TAKEN\x10\t\x12\x19\n\x15\x45XCHANGE_OUTCOME_LOST\x10\n*B\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rSIDE_CONSUMER\x10\x01\x12\x11\n\rSIDE_PROVIDER\x10\x02\x32\xe8\x03\n\nLogService\x12U\n\x06Search\x12$.passerelle.gateway.v1.SearchRequest\x1a%.passerelle.gateway.v1.SearchResponse\x12\x64\n\x0bGetExchange\x12).passerelle.gateway.v1.GetExchangeRequest\x1a*.passerelle.gateway.v1.GetExchangeResponse\x12X\n\x07GetHead\x12%.passerelle.gateway.v1.GetHeadRequest\x1a&.passerelle.gateway.v1.GetHeadResponse\x12[\n\x08GetProof\x12&.passerelle.gateway.v1.GetProofRequest\x1a\'.passerelle.gateway.v1.GetProofResponse\x12\x66\n\x0bGetEvidence\x12).passerelle.gateway.v1.GetEvidenceRequest\x1a*.passerelle.gateway.v1.GetEvidenceResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpasserelle/gateway/v1/log.proto\x12\x15passerelle.gateway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\rSearchRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\r\n\x05issue\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\x37\n\x07outcome\x18\x07 \x01(\x0e\x32&.passerelle.gateway.v1.ExchangeOutcome\x12(\n\x04\x66rom\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\n \x01(\x05\x12\x12\n\npage_token\x18\x0b \x01(\t\"\x91\x01\n\x0eSearchResponse\x12\x32\n\texchanges\x18\x01 \x03(\x0b\x32\x1f.passerelle.gateway.v1.Exchange\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x32\n\x07indexed\x18\x03 \x03(\x0b\x32!.passerelle.gateway.v1.IndexedLog\"\'\n\nIndexedLog\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\"\x83\x05\n\x08\x45xchange\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12)\n\x04side\x18\x02 \x01(\x0e\x32\x1b.passerelle.gateway.v1.Side\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\t\x12\r\n\x05issue\x18\x07 \x01(\t\x12\x11\n\tagreement\x18\x08 \x01(\t\x12\x19\n\x11\x61greement_version\x18\t \x01(\r\x12\x37\n\x07outcome\x18\n \x01(\x0e\x32&.passerelle.gateway.v1.ExchangeOutcome\x12\x0e\n\x06reason\x18\x0b \x01(\t\x12\x0e\n\x06status\x18\x0c \x01(\x05\x12\x30\n\x0crequested_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61nswered_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03log\x18\x0f \x01(\t\x12\x13\n\x0b\x66irst_index\x18\x10 \x01(\x04\x12\x14\n\x0crequest_hash\x18\x11 \x01(\t\x12\x0c\n\x04peer\x18\x12 \x01(\t\x12\x0f\n\x07receipt\x18\x13 \x01(\t\x12\x32\n\x0ein_doubt_since\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05\x61sked\x18\x15 \x01(\x0b\x32 .passerelle.gateway.v1.Direction\x12\x32\n\x08\x61nswered\x18\x16 \x01(\x0b\x32 .passerelle.gateway.v1.Direction\x12\x0c\n\x04\x64oor\x18\x17 \x01(\t\"x\n\tDirection\x12\x10\n\x08segments\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x12\x13\n\x06handed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x18\n\x10handed_uncertain\x18\x05 \x01(\x08\x42\t\n\x07_handed\")\n\x12GetExchangeRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\"\x91\x01\n\x13GetExchangeResponse\x12\x32\n\texchanges\x18\x01 \x03(\x0b\x32\x1f.passerelle.gateway.v1.Exchange\x12\x35\n\x07\x65ntries\x18\x02 \x03(\x0b\x32$.passerelle.gateway.v1.ExchangeEntry\x12\x0f\n\x07\x66urther\x18\x03 \x01(\x04\"\xce\x01\n\rExchangeEntry\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x11\n\tleaf_hash\x18\x05 \x01(\t\x12\x11\n\tfrom_peer\x18\x06 \x01(\x08\x12-\n\tissued_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03row\x18\x08 \x01(\r\x12\x15\n\x08sequence\x18\t \x01(\x04H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"\x1d\n\x0eGetHeadRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\"C\n\x0fGetHeadResponse\x12\x30\n\x05heads\x18\x01 \x03(\x0b\x32!.passerelle.gateway.v1.SignedHead\"R\n\nSignedHead\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04root\x18\x04 \x01(\t\x12\x0b\n\x03jws\x18\x05 \x01(\x0c\"\xa7\x01\n\x0fGetProofRequest\x12\x0b\n\x03log\x18\x01 \x01(\t\x12<\n\tinclusion\x18\x02 \x01(\x0b\x32\'.passerelle.gateway.v1.InclusionRequestH\x00\x12@\n\x0b\x63onsistency\x18\x03 \x01(\x0b\x32).passerelle.gateway.v1.ConsistencyRequestH\x00\x42\x07\n\x05proof\"/\n\x10InclusionRequest\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\x04\"2\n\x12\x43onsistencyRequest\x12\r\n\x05size1\x18\x01 \x01(\x04\x12\r\n\x05size2\x18\x02 \x01(\x04\"k\n\x10GetProofResponse\x12\x0b\n\x03log\x18\x01 \x01(\t\x12\x11\n\tleaf_hash\x18\x02 \x01(\x0c\x12\r\n\x05root1\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0c\n\x04root\x18\x05 \x01(\x0c\x12\x0c\n\x04path\x18\x06 \x03(\x0c\"`\n\x12GetEvidenceRequest\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\t\x12\x13\n\x0bwith_bodies\x18\x02 \x01(\x08\x12\x0f\n\x07mandate\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"1\n\x13GetEvidenceResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c*\xda\x02\n\x0f\x45xchangeOutcome\x12 \n\x1c\x45XCHANGE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XCHANGE_OUTCOME_GRANTED\x10\x01\x12\x1c\n\x18\x45XCHANGE_OUTCOME_REFUSED\x10\x02\x12\x1a\n\x16\x45XCHANGE_OUTCOME_ERROR\x10\x03\x12\x19\n\x15\x45XCHANGE_OUTCOME_OPEN\x10\x04\x12\x1d\n\x19\x45XCHANGE_OUTCOME_IN_DOUBT\x10\x05\x12\x1e\n\x1a\x45XCHANGE_OUTCOME_CANCELLED\x10\x06\x12\x1c\n\x18\x45XCHANGE_OUTCOME_INVALID\x10\x07\x12\x1e\n\x1a\x45XCHANGE_OUTCOME_NOT_TAKEN\x10\x08\x12\x1a\n\x16\x45XCHANGE_OUTCOME_TAKEN\x10\t\x12\x19\n\x15\x45XCHANGE_OUTCOME_LOST\x10\n*B\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rSIDE_CONSUMER\x10\x01\x12\x11\n\rSIDE_PROVIDER\x10\x02\x32\xe8\x03\n\nLogService\x12U\n\x06Search\x12$.passerelle.gateway.v1.SearchRequest\x1a%.passerelle.gateway.v1.SearchResponse\x12\x64\n\x0bGetExchange\x12).passerelle.gateway.v1.GetExchangeRequest\x1a*.passerelle.gateway.v1.GetExchangeResponse\x12X\n\x07GetHead\x12%.passerelle.gateway.v1.GetHeadRequest\x1a&.passerelle.gateway.v1.GetHeadResponse\x12[\n\x08GetProof\x12&.passerelle.gateway.v1.GetProofRequest\x1a\'.passerelle.gateway.v1.GetProofResponse\x12\x66\n\x0bGetEvidence\x12).passerelle.gateway.v1.GetEvidenceRequest\x1a*.passerelle.gateway.v1.GetEvidenceResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'passerelle.gateway.v1.log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXCHANGEOUTCOME']._serialized_start=2449
-  _globals['_EXCHANGEOUTCOME']._serialized_end=2795
-  _globals['_SIDE']._serialized_start=2797
-  _globals['_SIDE']._serialized_end=2863
+  _globals['_EXCHANGEOUTCOME']._serialized_start=2463
+  _globals['_EXCHANGEOUTCOME']._serialized_end=2809
+  _globals['_SIDE']._serialized_start=2811
+  _globals['_SIDE']._serialized_end=2877
   _globals['_SEARCHREQUEST']._serialized_start=92
   _globals['_SEARCHREQUEST']._serialized_end=390
   _globals['_SEARCHRESPONSE']._serialized_start=393
@@ -43,33 +43,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INDEXEDLOG']._serialized_start=540
   _globals['_INDEXEDLOG']._serialized_end=579
   _globals['_EXCHANGE']._serialized_start=582
-  _globals['_EXCHANGE']._serialized_end=1211
-  _globals['_DIRECTION']._serialized_start=1213
-  _globals['_DIRECTION']._serialized_end=1333
-  _globals['_GETEXCHANGEREQUEST']._serialized_start=1335
-  _globals['_GETEXCHANGEREQUEST']._serialized_end=1376
-  _globals['_GETEXCHANGERESPONSE']._serialized_start=1379
-  _globals['_GETEXCHANGERESPONSE']._serialized_end=1524
-  _globals['_EXCHANGEENTRY']._serialized_start=1527
-  _globals['_EXCHANGEENTRY']._serialized_end=1733
-  _globals['_GETHEADREQUEST']._serialized_start=1735
-  _globals['_GETHEADREQUEST']._serialized_end=1764
-  _globals['_GETHEADRESPONSE']._serialized_start=1766
-  _globals['_GETHEADRESPONSE']._serialized_end=1833
-  _globals['_SIGNEDHEAD']._serialized_start=1835
-  _globals['_SIGNEDHEAD']._serialized_end=1917
-  _globals['_GETPROOFREQUEST']._serialized_start=1920
-  _globals['_GETPROOFREQUEST']._serialized_end=2087
-  _globals['_INCLUSIONREQUEST']._serialized_start=2089
-  _globals['_INCLUSIONREQUEST']._serialized_end=2136
-  _globals['_CONSISTENCYREQUEST']._serialized_start=2138
-  _globals['_CONSISTENCYREQUEST']._serialized_end=2188
-  _globals['_GETPROOFRESPONSE']._serialized_start=2190
-  _globals['_GETPROOFRESPONSE']._serialized_end=2297
-  _globals['_GETEVIDENCEREQUEST']._serialized_start=2299
-  _globals['_GETEVIDENCEREQUEST']._serialized_end=2395
-  _globals['_GETEVIDENCERESPONSE']._serialized_start=2397
-  _globals['_GETEVIDENCERESPONSE']._serialized_end=2446
-  _globals['_LOGSERVICE']._serialized_start=2866
-  _globals['_LOGSERVICE']._serialized_end=3354
+  _globals['_EXCHANGE']._serialized_end=1225
+  _globals['_DIRECTION']._serialized_start=1227
+  _globals['_DIRECTION']._serialized_end=1347
+  _globals['_GETEXCHANGEREQUEST']._serialized_start=1349
+  _globals['_GETEXCHANGEREQUEST']._serialized_end=1390
+  _globals['_GETEXCHANGERESPONSE']._serialized_start=1393
+  _globals['_GETEXCHANGERESPONSE']._serialized_end=1538
+  _globals['_EXCHANGEENTRY']._serialized_start=1541
+  _globals['_EXCHANGEENTRY']._serialized_end=1747
+  _globals['_GETHEADREQUEST']._serialized_start=1749
+  _globals['_GETHEADREQUEST']._serialized_end=1778
+  _globals['_GETHEADRESPONSE']._serialized_start=1780
+  _globals['_GETHEADRESPONSE']._serialized_end=1847
+  _globals['_SIGNEDHEAD']._serialized_start=1849
+  _globals['_SIGNEDHEAD']._serialized_end=1931
+  _globals['_GETPROOFREQUEST']._serialized_start=1934
+  _globals['_GETPROOFREQUEST']._serialized_end=2101
+  _globals['_INCLUSIONREQUEST']._serialized_start=2103
+  _globals['_INCLUSIONREQUEST']._serialized_end=2150
+  _globals['_CONSISTENCYREQUEST']._serialized_start=2152
+  _globals['_CONSISTENCYREQUEST']._serialized_end=2202
+  _globals['_GETPROOFRESPONSE']._serialized_start=2204
+  _globals['_GETPROOFRESPONSE']._serialized_end=2311
+  _globals['_GETEVIDENCEREQUEST']._serialized_start=2313
+  _globals['_GETEVIDENCEREQUEST']._serialized_end=2409
+  _globals['_GETEVIDENCERESPONSE']._serialized_start=2411
+  _globals['_GETEVIDENCERESPONSE']._serialized_end=2460
+  _globals['_LOGSERVICE']._serialized_start=2880
+  _globals['_LOGSERVICE']._serialized_end=3368
 # @@protoc_insertion_point(module_scope)

@@ -253,6 +253,7 @@ class Exchange(_message.Message):
     IN_DOUBT_SINCE_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
     ANSWERED_FIELD_NUMBER: _builtins.int
+    DOOR_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """UUIDv7, minted by the consumer's gateway. Another request may carry the same: `request_hash` tells them apart."""
     side: Global___Side.ValueType
@@ -291,6 +292,8 @@ class Exchange(_message.Message):
     """Log of the gateway that was asked, or that asked; empty if the request never left its own gateway."""
     receipt: _builtins.str
     """What the peer recorded of our request, if it told before it answered: `taken` or `refused:REASON`."""
+    door: _builtins.str
+    """Where the program's call came in: `grpc`, `json`, or the name of a fixed route. Told by GetExchange only."""
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
         """When the request was written."""
@@ -336,10 +339,11 @@ class Exchange(_message.Message):
         in_doubt_since: _timestamp_pb2.Timestamp | None = ...,
         asked: Global___Direction | None = ...,
         answered: Global___Direction | None = ...,
+        door: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "answered_at", b"answered_at", "asked", b"asked", "in_doubt_since", b"in_doubt_since", "requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered", b"answered", "answered_at", b"answered_at", "asked", b"asked", "client", b"client", "exchange_id", b"exchange_id", "first_index", b"first_index", "in_doubt_since", b"in_doubt_since", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "peer", b"peer", "purpose", b"purpose", "reason", b"reason", "receipt", b"receipt", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "agreement_version", b"agreement_version", "answered", b"answered", "answered_at", b"answered_at", "asked", b"asked", "client", b"client", "door", b"door", "exchange_id", b"exchange_id", "first_index", b"first_index", "in_doubt_since", b"in_doubt_since", "issue", b"issue", "log", b"log", "method", b"method", "outcome", b"outcome", "peer", b"peer", "purpose", b"purpose", "reason", b"reason", "receipt", b"receipt", "request_hash", b"request_hash", "requested_at", b"requested_at", "service", b"service", "side", b"side", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

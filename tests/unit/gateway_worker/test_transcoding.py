@@ -1,0 +1,249 @@
+"""JSON becomes the one message that it can mean, or is refused with the place, and never with a value."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.reasons import Reason
+from gateway.worker.transcoding import (
+    MAX_DEPTH,
+    JsonRefusedError,
+    pool_of,
+    read_json,
+    types_of,
+    write_json,
+)
+from tests.support.json_kinds import descriptors, kinds
+
+pytestmark = pytest.mark.unit
+
+CANARY = "0123456789"
+
+
+def read(body: bytes | str | dict[str, Any]) -> dict[str, Any]:
+    """What a body means, as a dictionary of its fields."""
+    if isinstance(body, dict):
+        body = json.dumps(body)
+    data = read_json(body.encode("utf-8") if isinstance(body, str) else body, kinds())
+    message = kinds().request.FromString(data)
+    found: dict[str, Any] = json_format.MessageToDict(message, descriptor_pool=kinds().pool)
+    return found
+
+
+def refusal(body: bytes | str | dict[str, Any]) -> JsonRefusedError:
+    with pytest.raises(JsonRefusedError) as refused:
+        read(body)
+    assert refused.value.reason is Reason.JSON_INVALID
+    assert CANARY not in str(refused.value)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("body", "meant"),
+    [
+        ("{}", {}),
+        ('{"text":"é\\u00e9"}', {"text": "éé"}),
+        ('{"small":7,"large":"9007199254740993"}', {"small": 7, "large": "9007199254740993"}),
+        ('{"small":1.0}', {"small": 1}),
+        ('{"unsigned":18446744073709551615}', {"unsigned": "18446744073709551615"}),
+        ('{"fraction":"NaN","less":1e3}', {"fraction": "NaN", "less": 1000.0}),
+        ('{"colour":"COLOUR_RED","manyColours":[1,0]}', {"colour": "COLOUR_RED"}),
+        ('{"raw":"AAE="}', {"raw": "AAE="}),
+        ('{"raw":"_-8"}', {"raw": "/+8="}),
+        ('{"many_texts":["a"],"inner":{"yes":true}}', {"manyTexts": ["a"], "inner": {"yes": True}}),
+        ('{"byText":{"a":1},"byNumber":{"-3":{}},"byTruth":{"true":"x"}}', {"byText": {"a": 1}}),
+        ('{"text":null,"inner":null,"manyTexts":null}', {}),
+        ('{"at":"2026-11-28T10:00:00Z","perhaps":"x"}', {"at": "2026-11-28T10:00:00Z", "perhaps": "x"}),
+        ('{"anything":{"a":[1,{"b":null}]}}', {"anything": {"a": [1.0, {"b": None}]}}),
+        ('{"autre":"x"}', {"autre": "x"}),
+        ('{"renamed":"x"}', {"autre": "x"}),
+        ('  {"mayBe":""}\r\n', {"mayBe": ""}),
+    ],
+)
+def test_what_the_json_form_allows_is_taken(body: str, meant: dict[str, Any]) -> None:
+    """https://protobuf.dev/programming-guides/json/."""
+    found = read(body)
+
+    assert {key: found[key] for key in meant} == meant
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"7",
+        b'\xef\xbb\xbf{"text":"a"}',
+        b"{} {}",
+        b"{}x",
+        b'{"text":"\xff"}',
+        b'{"text":"a\x00"}',
+        b"{'text':'a'}",
+        b'{"text":"a",}',
+        b'{"fraction":NaN}',
+        b'{"fraction":Infinity}',
+        b'{"fraction":-Infinity}',
+        b'{"small":01}',
+        b'{"small":+1}',
+        b'{"small":0x1}',
+        b'{"anything":' + b"[" * 100_000,
+        b'{"text":"\\ud800"}',
+        b'{"small":1} // comment',
+        "{}".encode("utf-16"),
+    ],
+)
+def test_what_is_not_one_json_object_is_refused(body: bytes) -> None:
+    """Byte order marks, text behind, other encodings, what some parsers take for JSON."""
+    refusal(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (f'{{"txet":"{CANARY}"}}', "txet"),
+        (f'{{"{CANARY}":1}}', "?"),
+        (f'{{"text":"{CANARY}","text":"b"}}', "text"),
+        ('{"inner":{"small":1,"small":1}}', "small"),
+        ('{"many_texts":[],"manyTexts":[]}', "manyTexts"),
+        ('{"renamed":"a","autre":"b"}', "autre"),
+        (f'{{"text":{CANARY[1:]}}}', "text"),
+        (f'{{"small":"x{CANARY}"}}', "small"),
+        ('{"small":1.5}', "small"),
+        ('{"small":true}', "small"),
+        ('{"small":"1_000"}', "small"),
+        ('{"small":" 1"}', "small"),
+        ('{"small":"١"}', "small"),
+        ('{"small":2147483648}', "small"),
+        ('{"unsigned":-1}', "unsigned"),
+        ('{"fraction":1e400}', "fraction"),
+        ('{"fraction":true}', "fraction"),
+        ('{"fraction":"1_0"}', "fraction"),
+        ('{"yes":"true"}', "yes"),
+        ('{"yes":1}', "yes"),
+        ('{"colour":true}', "colour"),
+        ('{"colour":1.0}', "colour"),
+        ('{"colour":"COLOUR_BLUE"}', "colour"),
+        ('{"raw":"AA E="}', "raw"),
+        ('{"raw":"A"}', "raw"),
+        ('{"raw":"AA="}', "raw"),
+        ('{"raw":"!!!!"}', "raw"),
+        ('{"raw":"+_AA"}', "raw"),
+        ('{"inner":[]}', "inner"),
+        ('{"inner":{"inner":{"text":1}}}', "inner.inner.text"),
+        ('{"manyTexts":"a"}', "manyTexts"),
+        ('{"manyTexts":[null]}', "manyTexts[0]"),
+        ('{"manyInner":[{},{"small":"x"}]}', "manyInner[1].small"),
+        ('{"byText":[]}', "byText"),
+        ('{"byText":{"a":"x"}}', "byText[]"),
+        ('{"byNumber":{"x":{}}}', "byNumber"),
+        ('{"byTruth":{"1":"x"}}', "byTruth"),
+        ('{"left":"a","right":1}', ""),
+        ('{"at":"yesterday"}', "at"),
+        ('{"small":' + "9" * 5000 + "}", ""),
+        ('{"fraction":1' + "0" * 5000 + ".5}", ""),
+    ],
+)
+def test_what_is_no_such_message_is_refused_with_its_place(body: str, field: str) -> None:
+    """Unknown, twice, or in a form that its type has not; no value is repeated."""
+    assert refusal(body).field == field
+
+
+def test_messages_in_messages_are_bounded() -> None:
+    """A body of a kilobyte must not cost a stack."""
+    deep = '{"inner":' * (MAX_DEPTH + 1) + "{}" + "}" * (MAX_DEPTH + 1)
+    deeper = '{"inner":' * 20_000 + "{}" + "}" * 20_000
+
+    assert read('{"inner":' * (MAX_DEPTH - 2) + "{}" + "}" * (MAX_DEPTH - 2))
+    refusal(deep)
+    refusal(deeper)
+
+
+def test_an_answer_with_what_has_no_json_form_is_told() -> None:
+    """Bytes of another message, a time that no calendar has."""
+    wrong = kinds().response()
+    wrong.at.seconds = 10**15  # type: ignore[attr-defined]
+
+    for data in (b"\xff", wrong.SerializeToString()):
+        with pytest.raises(ValueError, match="no JSON form"):
+            write_json(data, kinds())
+
+
+def test_fields_that_the_descriptors_do_not_know_are_left_out() -> None:
+    """A provider may be newer than what it published."""
+    known = kinds().response(text="a").SerializeToString()
+
+    assert json.loads(write_json(known + b"\xf8\x3f\x01", kinds())) == {"text": "a"}
+
+
+def test_damaged_descriptors_are_told() -> None:
+    """They were verified; a disk may still err."""
+    for data in (b"\xff", descriptors()[:-40]):
+        with pytest.raises(ValueError):
+            pool_of(data)
+    with pytest.raises(KeyError):
+        types_of("t.json.v1.Kind/Other", pool_of(descriptors()))
+
+
+_texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+_leaves = st.fixed_dictionaries(
+    {},
+    optional={
+        "text": _texts,
+        "raw": st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode()),
+        "yes": st.booleans(),
+        "small": st.integers(-(2**31), 2**31 - 1),
+        "large": st.integers(-(2**63), 2**63 - 1).map(str),
+        "fraction": st.floats(allow_nan=False, allow_infinity=False),
+        "colour": st.sampled_from(["COLOUR_RED", 0, 1]),
+        "manyTexts": st.lists(_texts, max_size=3),
+        "byText": st.dictionaries(_texts, st.integers(0, 9), max_size=3),
+        "mayBe": _texts,
+    },
+)
+_messages = st.recursive(
+    _leaves,
+    lambda inner: st.fixed_dictionaries(
+        {}, optional={"inner": inner, "manyInner": st.lists(inner, max_size=3)}
+    ),
+    max_leaves=6,
+)
+
+
+@given(_messages)
+def test_what_is_read_is_written_as_it_was_meant(document: dict[str, Any]) -> None:
+    """And the other reader, protobuf's own, takes our text for the same message."""
+    data = read_json(json.dumps(document).encode("utf-8"), kinds())
+
+    back = write_json(data, kinds())
+
+    assert read_json(back, kinds()) == data
+    own = json_format.Parse(back, kinds().request(), descriptor_pool=kinds().pool)
+    assert own.SerializeToString(deterministic=True) == data
+
+
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3),
+    max_leaves=10,
+)
+_names = st.sampled_from([field.name for field in kinds().request.DESCRIPTOR.fields])
+
+
+@given(st.dictionaries(_names | _texts, _anything, max_size=4))
+def test_any_json_is_a_message_or_refused(document: dict[str, Any]) -> None:
+    """By one error of ours, whatever protobuf's reader makes of it."""
+    try:
+        data = read_json(json.dumps(document).encode("utf-8", "surrogatepass"), kinds())
+    except JsonRefusedError:
+        return
+    kinds().request.FromString(data)

@@ -209,7 +209,9 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
             )
         )
         lines += _directions(one)
-        lines += _end(one, [entry for entry in found.entries if entry.row == number - 1])
+        entries = [entry for entry in found.entries if entry.row == number - 1]
+        lines += _cut(one, entries)
+        lines += _end(one, entries)
     if found.further:
         lines.append(
             Text(
@@ -243,6 +245,21 @@ def exchange_screen(found: log_pb2.GetExchangeResponse) -> Screen:
         Text("écrit à", "written at"),
     )
     return Screen(lines, [Table(Text("Feuilles", "Leaves"), header, rows)])
+
+
+def _cut(one: log_pb2.Exchange, entries: Sequence[log_pb2.ExchangeEntry]) -> list[Text]:
+    """What the provider's gateway says to have cut; of a long stream not all segments are here."""
+    if not any(entry.HasField("fields_cut") for entry in entries):
+        return []
+    count = sum(entry.fields_cut for entry in entries)
+    is_all = sum(entry.kind == "response" for entry in entries) >= one.answered.segments
+    least = Text("", "") if is_all else Text("au moins ", "at least ")
+    return [
+        Text(
+            f"réponse réduite aux champs que la convention accorde ; champs retirés : {least.fr}{count}",
+            f"answer cut to the fields that the agreement grants; fields cut: {least.en}{count}",
+        )
+    ]
 
 
 def _directions(one: log_pb2.Exchange) -> list[Text]:

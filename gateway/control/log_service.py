@@ -254,6 +254,8 @@ def _entries(log: WorkerLog, found: _Found) -> Iterator[log_pb2.ExchangeEntry]:
             entry.issued_at.CopyFrom(timestamp(statement.issued_at))
             if is_segment(statement):
                 entry.sequence = statement.sequence
+            if statement.cut is not None:
+                entry.fields_cut = statement.cut.count
             yield entry
             if statement.to is not None and index in found.receipts:
                 yield _receipt(found.receipts[index], statement.to)
@@ -380,6 +382,7 @@ def _peer_statement(stored: StoredLeaf, log: str, index: int, leaf: str) -> Iter
                 from_peer=True,
                 issued_at=timestamp(statement.issued_at),
                 sequence=statement.sequence if is_segment(statement) else None,
+                fields_cut=statement.cut.count if statement.cut is not None else None,
             )
 
 

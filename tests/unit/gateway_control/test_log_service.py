@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -26,7 +27,7 @@ from core.leaves import (
 )
 from core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from core.reasons import ExchangeError, Reason
-from core.statements import AgreementMark, Statement, encode_statement
+from core.statements import AgreementMark, Cut, Statement, encode_statement
 from gateway.channel import WorkerReport
 from gateway.control.index import Indexer
 from gateway.control.log_service import LogServicer
@@ -429,6 +430,27 @@ def test_an_unknown_exchange_is_refused(exchange_id: str, log: OneLog) -> None:
     """Malformed or not here."""
     with pytest.raises(ExchangeError):
         log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=exchange_id), _context())
+
+
+def test_what_was_cut_is_told_of_each_segment_that_has_messages(log: OneLog) -> None:
+    """Of the peer's statement; nothing of one that says nothing of it."""
+    cut: dict[str, Any] = {
+        "encoding": "identity",
+        "payloads": ["ee" * 32] * 2,
+        "cut": Cut("3c" * 32, 5, "5e" * 32),
+    }
+    log.say("request", 1)
+    log.hear("response", 1, final=False, status=None, **cut)
+    log.hear("response", 1, sequence=1, status=0)
+    log.report()
+
+    shown = log.servicer.GetExchange(log_pb2.GetExchangeRequest(exchange_id=f"{EXCHANGE}1"), _context())
+
+    said = [one for one in shown.entries if one.kind == "response"]
+    assert [(one.sequence, one.HasField("fields_cut"), one.fields_cut) for one in said] == [
+        (0, True, 5),
+        (1, False, 0),
+    ]
 
 
 def test_a_stream_that_ended_is_shown_with_all_its_leaves(log: OneLog) -> None:

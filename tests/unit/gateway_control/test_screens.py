@@ -212,6 +212,30 @@ def test_the_exchange_screen_shows_both_sides() -> None:
     assert "1 | ↔ | entendu (heard) | reçu (taken) | – | 4 | abababababababab… | – | –" in french
 
 
+def test_the_exchange_screen_tells_what_was_cut() -> None:
+    """In sum, by the provider's word; of a stream that is not shown whole, at least."""
+    entries = [
+        log_pb2.ExchangeEntry(log=LOG, label="said", kind="request"),
+        log_pb2.ExchangeEntry(log=LOG, label="said", kind="response", from_peer=True, fields_cut=3),
+        log_pb2.ExchangeEntry(log=LOG, label="said", kind="response", from_peer=True, fields_cut=0),
+    ]
+    short, long = (
+        log_pb2.GetExchangeResponse(
+            exchanges=[log_pb2.Exchange(answered=log_pb2.Direction(segments=segments))], entries=entries
+        )
+        for segments in (2, 9)
+    )
+    none = log_pb2.GetExchangeResponse(exchanges=[log_pb2.Exchange()], entries=entries[:1])
+
+    assert "réponse réduite aux champs que la convention accorde ; champs retirés : 3\n" in text(
+        exchange_screen(short), "fr"
+    )
+    assert "answer cut to the fields that the agreement grants; fields cut: at least 3\n" in text(
+        exchange_screen(long), "en"
+    )
+    assert "cut" not in text(exchange_screen(none), "en")
+
+
 @pytest.mark.parametrize(
     ("side", "outcome", "handed", "english"),
     [

@@ -466,6 +466,7 @@ class ExchangeEntry(_message.Message):
     ISSUED_AT_FIELD_NUMBER: _builtins.int
     ROW_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    FIELDS_CUT_FIELD_NUMBER: _builtins.int
     log: _builtins.str
     """Log that holds the leaf, 64 lower-case hex digits."""
     index: _builtins.int
@@ -484,6 +485,10 @@ class ExchangeEntry(_message.Message):
     """Number of the segment in its direction, from 0; absent for what is no segment. Of a long stream, the leaves of its
     begin and of its end are shown: `asked` and `answered` tell how many segments there are.
     """
+    fields_cut: _builtins.int
+    """How many fields the provider's gateway says to have cut from the messages of this segment; absent where the agreement
+    grants all fields of the method, or the segment has no message.
+    """
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp:
         """When the statement says it was written; absent for heard leaves."""
@@ -500,13 +505,19 @@ class ExchangeEntry(_message.Message):
         issued_at: _timestamp_pb2.Timestamp | None = ...,
         row: _builtins.int = ...,
         sequence: _builtins.int | None = ...,
+        fields_cut: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "issued_at", b"issued_at", "sequence", b"sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fields_cut", b"_fields_cut", "_sequence", b"_sequence", "fields_cut", b"fields_cut", "issued_at", b"issued_at", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "from_peer", b"from_peer", "index", b"index", "issued_at", b"issued_at", "kind", b"kind", "label", b"label", "leaf_hash", b"leaf_hash", "log", b"log", "row", b"row", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fields_cut", b"_fields_cut", "_sequence", b"_sequence", "fields_cut", b"fields_cut", "from_peer", b"from_peer", "index", b"index", "issued_at", b"issued_at", "kind", b"kind", "label", b"label", "leaf_hash", b"leaf_hash", "log", b"log", "row", b"row", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fields_cut: _TypeAlias = _typing.Literal["fields_cut"]  # noqa: Y015
+    _WhichOneofArgType__fields_cut: _TypeAlias = _typing.Literal["_fields_cut", b"_fields_cut"]  # noqa: Y015
     _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
     _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fields_cut) -> _WhichOneofReturnType__fields_cut | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___ExchangeEntry: _TypeAlias = ExchangeEntry  # noqa: Y015

@@ -51,20 +51,20 @@ class Comparison:
     score: int
 
 
-def name_words(person: Person) -> set[str]:
-    """The words under which a search may find ``person``: each of its names, and each name written as one word."""
-    return {
-        word
-        for name in (person.last_name, person.marital_name, person.first_names)
-        for word in search_words(name)
-    }
+def name_words(*names: str) -> set[str]:
+    """The words under which a search may find somebody of these names: each of theirs, and each name as one word."""
+    return {word for name in names if name for word in search_words(name)}
 
 
-@lru_cache(16_384)  # a register has some hundred names for all of its people
+@lru_cache(16_384)
 def search_words(name: str) -> frozenset[str]:
     """The folded words of a name, and all of them in one: people divide names as they like."""
-    words = fold(name)
+    # Blanks divide words whatever the folding: some hundred words make all the names of a register.
+    words = [word for part in name.split() for word in _folded(part)]
     return frozenset((*words, "".join(words))) - {""}
+
+
+_folded: Final = lru_cache(16_384)(fold)
 
 
 def is_same_name(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from adapters.identity.seed import DEFAULT_SIZE, population
+from adapters.identity.seed import DEFAULT_SIZE
 from adapters.identity.store import migrate, open_store
 from adapters.settings import load_adapter_settings
-from adapters.world.world import DEFAULT_SEED
+from adapters.world.sizes import Sizes
+from adapters.world.world import DEFAULT_SEED, World
 
 
 def seed_store(
@@ -34,6 +35,6 @@ def seed_store(
     migrate(database)
     store = open_store(database)
     try:
-        return store.replace_all(population(seed, size), written)
+        return store.replace_rows(World(seed, Sizes.of(size)).persons_by_number(), written)
     finally:
         store.close()

@@ -73,6 +73,9 @@ WORDS: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
+Row = tuple[Any, ...]
+_LAST, _FIRST, _MARITAL = (COLUMNS.index(name) for name in ("last_name", "first_names", "marital_name"))
+
 _FIND: Final = sa.select(PERSONS).where(PERSONS.c.npi == sa.bindparam("npi"))
 
 
@@ -139,23 +142,15 @@ class PersonStore:
             ExchangeError: The store holds somebody outside the reserved ranges: it is no sandbox
                 (STATE_CONFLICT).
         """
-        total = 0
-        people = iter(persons)
+        return self.replace_rows(map(as_row, persons), written)
+
+    def replace_rows(self, rows: Iterable[Row], written: Callable[[int], None] = lambda _: None) -> int:
+        """As ``replace_all``, of records that are given as their values in the order of ``COLUMNS``."""
+        total, left = 0, iter(rows)
         with self._store.writing() as tx:
-            real = sa.select(PERSONS.c.npi).where(PERSONS.c.npi.not_like(f"{NPI_PREFIX}%")).limit(1)
-            if tx.execute(real).first():
-                raise ExchangeError(
-                    Reason.STATE_CONFLICT, "this register holds real persons; no seed may touch it"
-                )
-            tx.execute(WORDS.delete())
-            tx.execute(PERSONS.delete())
-            while batch := list(itertools.islice(people, _BATCH)):
-                # In order of their keys, a batch goes into few pages instead of all; no more than one is in memory.
-                rows = sorted(map(as_row, batch))
-                tx.execute(PERSONS.insert(), [dict(zip(COLUMNS, row, strict=True)) for row in rows])
-                words = sorted((word, person.npi) for person in batch for word in name_words(person))
-                if words:
-                    tx.execute(WORDS.insert(), [{"word": word, "npi": npi} for word, npi in words])
+            _empty(tx)
+            while batch := list(itertools.islice(left, _BATCH)):
+                _insert(tx, batch)
                 total += len(batch)
                 written(len(batch))
         return total
@@ -163,6 +158,26 @@ class PersonStore:
     def close(self) -> None:
         """Give all connections back."""
         self._store.close()
+
+
+def _empty(tx: sa.Connection) -> None:
+    real = sa.select(PERSONS.c.npi).where(PERSONS.c.npi.not_like(f"{NPI_PREFIX}%")).limit(1)
+    if tx.execute(real).first():
+        raise ExchangeError(Reason.STATE_CONFLICT, "this register holds real persons; no seed may touch it")
+    tx.execute(WORDS.delete())
+    tx.execute(PERSONS.delete())
+
+
+def _insert(tx: sa.Connection, batch: list[Row]) -> None:
+    """In order of their keys, a batch goes into few pages instead of all; rows go to the driver as they are."""
+    batch.sort()
+    words = [(word, row[0]) for row in batch for word in name_words(row[_LAST], row[_MARITAL], row[_FIRST])]
+    words.sort()
+    for table, rows in ((PERSONS, batch), (WORDS, words)):
+        if rows:
+            mark = "?" if tx.dialect.name == "sqlite" else "%s"
+            marks = ", ".join([mark] * len(table.columns))
+            tx.exec_driver_sql(f"INSERT INTO {table.name} VALUES ({marks})", rows)  # noqa: S608 - of constants
 
 
 def open_store(url: str) -> PersonStore:

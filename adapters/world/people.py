@@ -6,6 +6,7 @@ fixed day: a seed does not grow older.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Final, NamedTuple
@@ -96,9 +97,19 @@ class People:
         for ordinal in range(self.size):
             yield self.citizen(ordinal).record
 
+    def by_number(self) -> Iterator[Person]:
+        """Everybody in the order of numbers: a table whose key they are grows at its end. Four bytes a person."""
+        step_back = pow(_NPI_STEP, -1, _NPIS)
+        places_taken = array("I", sorted(self._place(ordinal) for ordinal in range(self.size)))
+        for taken in places_taken:
+            yield self.citizen((taken - self._first_npi) * step_back % _NPIS).record
+
     def npi(self, ordinal: int) -> str:
         """The number of that person."""
-        return f"{NPI_PREFIX}{PERSONA_NPIS + (self._first_npi + ordinal * _NPI_STEP) % _NPIS:07d}"
+        return f"{NPI_PREFIX}{PERSONA_NPIS + self._place(ordinal):07d}"
+
+    def _place(self, ordinal: int) -> int:
+        return (self._first_npi + ordinal * _NPI_STEP) % _NPIS
 
     def born(self, ordinal: int) -> int:
         """The day of birth of that person, if it is nobody's second record: cheaper than ``citizen``."""
@@ -153,7 +164,7 @@ class People:
             sex,
             "" if survivor is not None else _death_date(word, born, age_days),
             *_parents(word, last, home.region),
-            state,
+            state.value,  # a plain text, as drivers of databases like it
             "" if survivor is None else self.npi(survivor),
             1 + (word() % 100 < 10) + (word() % 100 < 2),
         )
@@ -202,7 +213,7 @@ class People:
                 phone="",
                 email="",
                 death_date="",
-                state=RecordState.ACTIVE,
+                state=RecordState.ACTIVE.value,
                 merged_into="",
                 record_version=1,
             )

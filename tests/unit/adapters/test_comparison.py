@@ -15,6 +15,7 @@ from adapters.identity.comparison import (
     compare_dates,
     is_date,
     is_same_name,
+    search_words,
 )
 from adapters.identity.seed import record_of
 
@@ -68,6 +69,14 @@ def test_folding_twice_changes_nothing(name: str) -> None:
     once = fold(name)
 
     assert fold(" ".join(once)) == once
+
+
+@given(_NAMES, _NAMES)
+def test_a_register_finds_people_by_the_words_that_folding_leaves(one: str, other: str) -> None:
+    """Names are folded part by part, once each: that must be the folding of the whole."""
+    name = f"{one} {other}"
+
+    assert search_words(name) == {*fold(name), "".join(fold(name))} - {""}
 
 
 @given(_WORDS.flatmap(lambda words: st.tuples(st.just(words), st.permutations(words))))

@@ -54,6 +54,13 @@ def test_personas_come_first_and_the_third_never(country: Country) -> None:
     assert all(npi > "0000000099" for npi in npis[19:])
 
 
+def test_the_order_of_numbers_tells_the_same_people() -> None:
+    """For databases whose key they are."""
+    world = World(sizes=Sizes.of(3_000))
+
+    assert list(world.persons_by_number()) == sorted(world.persons())
+
+
 def test_everybody_has_a_number_of_his_own(country: Country) -> None:
     """Fifty thousand records, fifty thousand numbers, all of them in the reserved range."""
     assert len(country.persons) == 50_000

@@ -1,7 +1,7 @@
 """Legal forms: what the register asks of each.
 
-Letters of the register and of the tax number: DOMAIN sections 1.4 and 2 (A). Numbers of partners and the capital of an SA
-follow OHADA's acts (D); they stand here and nowhere else, so that a correction is one line.
+Letters of the register and of the tax number: DOMAIN sections 1.4 and 2 (A). Numbers of partners and the capital of an
+SA follow OHADA's acts (D); they stand here and nowhere else, so that a correction is one line.
 """
 
 from __future__ import annotations

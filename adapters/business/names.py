@@ -3,7 +3,8 @@
 A name is judged by its words. Case, accents, punctuation (``adapters.folding``), the words that stand for a legal form,
 those that link others and the order of words make no difference; letters spelt singly are one word (``B.T.P.`` is
 ``BTP``). Two names are in conflict if these words are the same, if they are the same letters divided otherwise, or if
-one letter more, less or other would make them so; one letter says nothing in a short name, so there it must be the same.
+one letter more, less or other would make them so; one letter says nothing in a short name, so there it must be the
+same.
 
 Lists of words are data (``names.toml``). What this module finds near is found in the store without reading all names:
 two texts one letter apart share one of their ``traces``.

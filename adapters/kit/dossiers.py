@@ -198,14 +198,16 @@ class Dossiers:
             expires_at=expires_at,
         )
         self._desk.tasks.add(tx, EXPIRE, reference, due_at_ms=expires_at)
-        return asked
+        self._procedure(asked).asked(self._desk, tx, asked)
+        return self.get(tx, reference)
 
     def ask_interview(self, tx: sa.Connection, reference: str, officer: str, reason: str) -> Dossier:
         """UNDER_REVIEW -> INTERVIEW_REQUIRED; ``reason`` tells the applicant where and when."""
         dossier = self._rows.find(tx, reference, lock=True)
-        return self._move(
-            tx, dossier, State.INTERVIEW_REQUIRED, officer=officer, reason=require_reason(reason)
-        )
+        told = require_reason(reason)
+        asked = self._move(tx, dossier, State.INTERVIEW_REQUIRED, officer=officer, reason=told)
+        self._procedure(asked).asked(self._desk, tx, asked)
+        return self.get(tx, reference)
 
     def open_notice(self, tx: sa.Connection, reference: str, until_ms: int, officer: str = "") -> Dossier:
         """UNDER_REVIEW -> OPPOSITION_PERIOD, until ``until_ms``; before that, nothing is granted (STATE_CONFLICT)."""

@@ -32,6 +32,9 @@ class Procedure:
     def step_done(self, desk: Desk, tx: sa.Connection, dossier: Dossier, name: str) -> None:
         """An officer said that the step ``name``, which was running, is done: go on with what waited for it."""
 
+    def asked(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
+        """An officer asks something of the applicant: CORRECTION_REQUESTED or INTERVIEW_REQUIRED; ``reason`` says what."""
+
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """It is granted: change the register, issue documents and numbers, append events."""
 

@@ -77,6 +77,9 @@ class Recorded(Procedure):
     ) -> None:
         self._turn("corrected", desk, tx, dossier)
 
+    def asked(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
+        self._turn("asked", desk, tx, dossier)
+
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         self._turn("granted", desk, tx, dossier)
 

@@ -145,7 +145,7 @@ def test_a_dossier_goes_its_way(office: PostOffice) -> None:
     granted = move(office, "grant", reference, "agent-7")
 
     assert (granted.state, granted.version) == (State.GRANTED, 7)
-    assert [turn for turn, _ in office.procedure.turns] == ["filed", "corrected", "granted"]
+    assert [turn for turn, _ in office.procedure.turns] == ["filed", "asked", "corrected", "asked", "granted"]
     assert [kind for kind, _ in office.tasks()].count("report_decision") == 6
 
 

@@ -7,7 +7,8 @@ the officer looks at it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Final
@@ -65,7 +66,7 @@ class Contract:
     kind: ContractKind
     signed_on: date
     term: Term
-    salary_xof: int
+    salary_xof: int = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Permit:
     """A work permit of one person, ``PT-2026-000123``; ``term`` is when it is in force."""
 
     permit_no: str
-    npi: str
+    npi: str = field(repr=False)
     term: Term
 
 
@@ -112,9 +113,12 @@ def apprentice_faults(contract: Contract, birth_date: str, rules: Ruleset) -> Fa
     return {"worker_npi": f"an apprentice is {min_age} years old at the start, or older"}
 
 
-def permit_faults(permit: Permit | None, worker_npi: str, start: date) -> Faults:
-    """Whether a foreigner may work from ``start`` on; a permit of somebody else is told as one that is not there."""
-    if permit is not None and permit.npi == worker_npi and permit.term.holds(start):
+def permit_faults(permit: Permit | None, worker_npis: Container[str], start: date) -> Faults:
+    """Whether a foreigner may work from ``start`` on; a permit of somebody else is told as one that is not there.
+
+    ``worker_npis`` are his numbers: two if one was merged into the other.
+    """
+    if permit is not None and permit.npi in worker_npis and permit.term.holds(start):
         return {}
     return {"work_permit_no": "must be the worker's, and in force on the first day of work"}
 
@@ -134,7 +138,7 @@ def foreigner_faults(term: Term, first_permit: date, rules: Ruleset) -> Faults:
 
 
 def cautions(
-    contract: Contract, *, others: list[Term], contributions_late: bool, today: date
+    contract: Contract, *, others: Iterable[Term], contributions_late: bool, today: date
 ) -> list[Caution]:
     """What the officer should look at, in the order of the proto.
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Final
-from zoneinfo import ZoneInfo
 
-# Where the ministry works: a day begins there an hour before it does in UTC.
-PLACE: Final = ZoneInfo("Africa/Porto-Novo")
+from adapters.kit.calendar import ZONE
+from adapters.reasons import InvalidFieldsError
 
 
 def parse_day(text: str) -> date:
@@ -15,14 +13,17 @@ def parse_day(text: str) -> date:
     return date.fromisoformat(text)
 
 
-def day_of(now_ms: int) -> date:
-    """The day that it is at the ministry, ``now_ms`` after the epoch."""
-    return datetime.fromtimestamp(now_ms / 1000, PLACE).date()
+def read_day(field: str, text: str) -> date:
+    """The same of a request's field; raises ``InvalidFieldsError``, which names it and not the value."""
+    try:
+        return parse_day(text)
+    except ValueError:
+        raise InvalidFieldsError({field: "the calendar has no such day"}) from None
 
 
 def start_of(day: date) -> int:
     """When ``day`` begins at the ministry, in milliseconds after the epoch."""
-    return int(datetime(day.year, day.month, day.day, tzinfo=PLACE).timestamp() * 1000)
+    return int(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp() * 1000)
 
 
 def add_years(day: date, years: int) -> date:

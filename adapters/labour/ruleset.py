@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from rpc.settings import load_settings
+
+if TYPE_CHECKING:
+    from adapters.kit.desk import Desk
 
 DEFAULT_RULES: Final = Path(__file__).parent / "rules.toml"
 
@@ -40,6 +44,12 @@ class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hours: int
 
 
+class Inspectorates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which one has an employer whose seat nobody knows."""
+
+    default: str
+
+
 class Seekers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Months on the list of job seekers."""
 
@@ -66,6 +76,7 @@ class Ruleset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     apprentices: Apprentices
     foreigners: Foreigners
     notices: Notices
+    inspectorates: Inspectorates
     seekers: Seekers
     attestations: Attestations
 
@@ -80,6 +91,11 @@ class Ruleset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return in_force[-1].monthly_xof
 
 
+def rules_of(desk: Desk) -> Ruleset:
+    """The rules that the adapter of ``desk`` goes by."""
+    return _loaded(DEFAULT_RULES)
+
+
 def load_rules(path: Path = DEFAULT_RULES) -> Ruleset:
     """Read a file of rules.
 
@@ -87,3 +103,7 @@ def load_rules(path: Path = DEFAULT_RULES) -> Ruleset:
         SettingsError: The file is missing, malformed, or does not say exactly what is asked for.
     """
     return load_settings(path, Ruleset)
+
+
+# An adapter reads its file once.
+_loaded = lru_cache(maxsize=8)(load_rules)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.kit.calendar import day_of
 from adapters.labour.contract import (
     Caution,
     Contract,
@@ -20,7 +21,7 @@ from adapters.labour.contract import (
     foreigner_faults,
     permit_faults,
 )
-from adapters.labour.days import add_months, add_years, day_of, earliest, parse_day, start_of
+from adapters.labour.days import add_months, add_years, earliest, parse_day, start_of
 from adapters.labour.ruleset import DEFAULT_RULES, load_rules
 from rpc.settings import SettingsError
 
@@ -142,14 +143,15 @@ PERMIT = Permit("PT-2026-0001", "0000000016", Term(date(2026, 6, 1), date(2027, 
 )
 def test_a_permit_is_in_force_on_the_first_day_of_work(start: date, is_refused: bool) -> None:
     """From its first day to its last, both included."""
-    assert bool(permit_faults(PERMIT, PERMIT.npi, start)) is is_refused
+    assert bool(permit_faults(PERMIT, {PERMIT.npi}, start)) is is_refused
 
 
 def test_somebody_elses_permit_reads_as_none() -> None:
     """Whether a number is anybody's is not told."""
     start = date(2026, 7, 1)
 
-    assert permit_faults(PERMIT, "0000000001", start) == permit_faults(None, "0000000001", start) != {}
+    assert permit_faults(PERMIT, {"0000000001"}, start) == permit_faults(None, {"0000000001"}, start) != {}
+    assert permit_faults(PERMIT, {"0000000001", PERMIT.npi}, start) == {}
 
 
 def test_a_foreigner_has_contracts_for_a_term_in_his_first_two_years() -> None:

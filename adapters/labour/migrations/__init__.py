@@ -1,0 +1,1 @@
+"""Schema of the register, version by version."""

@@ -82,8 +82,8 @@ class LabourServiceServicer:
     def RegisterJobSeeker(self, request, context):
         """Puts somebody on the list of job seekers, for six months. « Inscrire un demandeur d'emploi. »
 
-        Purpose: P01. FAILED_PRECONDITION, DECEASED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS, DUPLICATE_REQUEST: he
-        is on it.
+        Purpose: P01. FAILED_PRECONDITION, DECEASED, RECORD_LOCKED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS,
+        DUPLICATE_REQUEST: he is on it. UNAVAILABLE, UPSTREAM_UNAVAILABLE: ANIP does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,8 +51,8 @@ class LabourServiceStub:
     RegisterJobSeeker: _grpc.UnaryUnaryMultiCallable[_labour_pb2.RegisterJobSeekerRequest, _labour_pb2.RegisterJobSeekerResponse]
     """Puts somebody on the list of job seekers, for six months. « Inscrire un demandeur d'emploi. »
 
-    Purpose: P01. FAILED_PRECONDITION, DECEASED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS, DUPLICATE_REQUEST: he
-    is on it.
+    Purpose: P01. FAILED_PRECONDITION, DECEASED, RECORD_LOCKED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS,
+    DUPLICATE_REQUEST: he is on it. UNAVAILABLE, UPSTREAM_UNAVAILABLE: ANIP does not answer.
     """
     GetJobSeeker: _grpc.UnaryUnaryMultiCallable[_labour_pb2.GetJobSeekerRequest, _labour_pb2.GetJobSeekerResponse]
     """Reads a job seeker. « Consulter un demandeur d'emploi. »
@@ -78,8 +78,8 @@ class LabourServiceAsyncStub(LabourServiceStub):
     RegisterJobSeeker: _aio.UnaryUnaryMultiCallable[_labour_pb2.RegisterJobSeekerRequest, _labour_pb2.RegisterJobSeekerResponse]  # type: ignore[assignment]
     """Puts somebody on the list of job seekers, for six months. « Inscrire un demandeur d'emploi. »
 
-    Purpose: P01. FAILED_PRECONDITION, DECEASED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS, DUPLICATE_REQUEST: he
-    is on it.
+    Purpose: P01. FAILED_PRECONDITION, DECEASED, RECORD_LOCKED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS,
+    DUPLICATE_REQUEST: he is on it. UNAVAILABLE, UPSTREAM_UNAVAILABLE: ANIP does not answer.
     """
     GetJobSeeker: _aio.UnaryUnaryMultiCallable[_labour_pb2.GetJobSeekerRequest, _labour_pb2.GetJobSeekerResponse]  # type: ignore[assignment]
     """Reads a job seeker. « Consulter un demandeur d'emploi. »
@@ -120,8 +120,8 @@ class LabourServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_labour_pb2.RegisterJobSeekerResponse, _abc.Awaitable[_labour_pb2.RegisterJobSeekerResponse]]:
         """Puts somebody on the list of job seekers, for six months. « Inscrire un demandeur d'emploi. »
 
-        Purpose: P01. FAILED_PRECONDITION, DECEASED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS, DUPLICATE_REQUEST: he
-        is on it.
+        Purpose: P01. FAILED_PRECONDITION, DECEASED, RECORD_LOCKED or IDENTITY_MISMATCH: ANIP says so. ALREADY_EXISTS,
+        DUPLICATE_REQUEST: he is on it. UNAVAILABLE, UPSTREAM_UNAVAILABLE: ANIP does not answer.
         """
 
     @_abc_1.abstractmethod

@@ -264,7 +264,7 @@ class SubmitNoticeHireResponse(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     accepted: _builtins.bool
-    """Whether it was taken. « Accepté. »"""
+    """Whether it was taken; not if the worker is in that employer's service already. « Accepté. »"""
     late: _builtins.bool
     """Whether it came after 48 h. « Tardif. »"""
     def __init__(

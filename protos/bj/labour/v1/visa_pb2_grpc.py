@@ -65,9 +65,11 @@ class LabourDossierServiceServicer:
         """Hands in a contract of employment for its visa. « Viser un contrat. » Free, eight working days, unless the catalogue
         says otherwise.
 
-        Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH or DECEASED: ANIP says so of the worker. INVALID_ARGUMENT,
-        FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in force at the start,
-        an apprentice below 14. An overlapping full-time contract does not refuse it: warnings tell.
+        Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH, DECEASED or RECORD_LOCKED: ANIP says so of the worker.
+        INVALID_ARGUMENT, FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in
+        force at the start, an apprentice below 14. NOT_FOUND, NOT_FOUND: neither the ministry nor APIEx knows the employer.
+        An overlapping full-time contract does not refuse it: warnings tell. If ANIP does not answer, the dossier is opened
+        all the same: its step `identity` tells what ANIP says later, and a contract that is refused then is rejected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,7 +78,8 @@ class LabourDossierServiceServicer:
     def SubmitNoticeHire(self, request, context):
         """Tells that somebody was hired; due within 48 h. « Avis d'embauche. »
 
-        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer.
+        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer. FAILED_PRECONDITION, IDENTITY_MISMATCH: the number at the CNSS
+        is another worker's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,7 +88,8 @@ class LabourDossierServiceServicer:
     def SubmitNoticeLeave(self, request, context):
         """Tells that somebody left; due within 48 h. « Avis de départ. »
 
-        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring.
+        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring. FAILED_PRECONDITION, IDENTITY_MISMATCH: the
+        number at the CNSS is another worker's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,19 +40,23 @@ class LabourDossierServiceStub:
     """Hands in a contract of employment for its visa. « Viser un contrat. » Free, eight working days, unless the catalogue
     says otherwise.
 
-    Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH or DECEASED: ANIP says so of the worker. INVALID_ARGUMENT,
-    FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in force at the start,
-    an apprentice below 14. An overlapping full-time contract does not refuse it: warnings tell.
+    Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH, DECEASED or RECORD_LOCKED: ANIP says so of the worker.
+    INVALID_ARGUMENT, FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in
+    force at the start, an apprentice below 14. NOT_FOUND, NOT_FOUND: neither the ministry nor APIEx knows the employer.
+    An overlapping full-time contract does not refuse it: warnings tell. If ANIP does not answer, the dossier is opened
+    all the same: its step `identity` tells what ANIP says later, and a contract that is refused then is rejected.
     """
     SubmitNoticeHire: _grpc.UnaryUnaryMultiCallable[_visa_pb2.SubmitNoticeHireRequest, _visa_pb2.SubmitNoticeHireResponse]
     """Tells that somebody was hired; due within 48 h. « Avis d'embauche. »
 
-    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer.
+    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer. FAILED_PRECONDITION, IDENTITY_MISMATCH: the number at the CNSS
+    is another worker's.
     """
     SubmitNoticeLeave: _grpc.UnaryUnaryMultiCallable[_visa_pb2.SubmitNoticeLeaveRequest, _visa_pb2.SubmitNoticeLeaveResponse]
     """Tells that somebody left; due within 48 h. « Avis de départ. »
 
-    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring.
+    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring. FAILED_PRECONDITION, IDENTITY_MISMATCH: the
+    number at the CNSS is another worker's.
     """
     RequestAttestation: _grpc.UnaryUnaryMultiCallable[_visa_pb2.RequestAttestationRequest, _visa_pb2.RequestAttestationResponse]
     """Asks for an attestation, a visa of internal rules or leave to dismiss. « Demander une attestation. » Valid for three
@@ -70,19 +74,23 @@ class LabourDossierServiceAsyncStub(LabourDossierServiceStub):
     """Hands in a contract of employment for its visa. « Viser un contrat. » Free, eight working days, unless the catalogue
     says otherwise.
 
-    Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH or DECEASED: ANIP says so of the worker. INVALID_ARGUMENT,
-    FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in force at the start,
-    an apprentice below 14. An overlapping full-time contract does not refuse it: warnings tell.
+    Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH, DECEASED or RECORD_LOCKED: ANIP says so of the worker.
+    INVALID_ARGUMENT, FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in
+    force at the start, an apprentice below 14. NOT_FOUND, NOT_FOUND: neither the ministry nor APIEx knows the employer.
+    An overlapping full-time contract does not refuse it: warnings tell. If ANIP does not answer, the dossier is opened
+    all the same: its step `identity` tells what ANIP says later, and a contract that is refused then is rejected.
     """
     SubmitNoticeHire: _aio.UnaryUnaryMultiCallable[_visa_pb2.SubmitNoticeHireRequest, _visa_pb2.SubmitNoticeHireResponse]  # type: ignore[assignment]
     """Tells that somebody was hired; due within 48 h. « Avis d'embauche. »
 
-    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer.
+    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer. FAILED_PRECONDITION, IDENTITY_MISMATCH: the number at the CNSS
+    is another worker's.
     """
     SubmitNoticeLeave: _aio.UnaryUnaryMultiCallable[_visa_pb2.SubmitNoticeLeaveRequest, _visa_pb2.SubmitNoticeLeaveResponse]  # type: ignore[assignment]
     """Tells that somebody left; due within 48 h. « Avis de départ. »
 
-    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring.
+    Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring. FAILED_PRECONDITION, IDENTITY_MISMATCH: the
+    number at the CNSS is another worker's.
     """
     RequestAttestation: _aio.UnaryUnaryMultiCallable[_visa_pb2.RequestAttestationRequest, _visa_pb2.RequestAttestationResponse]  # type: ignore[assignment]
     """Asks for an attestation, a visa of internal rules or leave to dismiss. « Demander une attestation. » Valid for three
@@ -103,9 +111,11 @@ class LabourDossierServiceServicer(metaclass=_abc_1.ABCMeta):
         """Hands in a contract of employment for its visa. « Viser un contrat. » Free, eight working days, unless the catalogue
         says otherwise.
 
-        Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH or DECEASED: ANIP says so of the worker. INVALID_ARGUMENT,
-        FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in force at the start,
-        an apprentice below 14. An overlapping full-time contract does not refuse it: warnings tell.
+        Purpose: P02. FAILED_PRECONDITION, IDENTITY_MISMATCH, DECEASED or RECORD_LOCKED: ANIP says so of the worker.
+        INVALID_ARGUMENT, FORMAT_INVALID: a salary below the lowest allowed on the day of signature, a work permit not in
+        force at the start, an apprentice below 14. NOT_FOUND, NOT_FOUND: neither the ministry nor APIEx knows the employer.
+        An overlapping full-time contract does not refuse it: warnings tell. If ANIP does not answer, the dossier is opened
+        all the same: its step `identity` tells what ANIP says later, and a contract that is refused then is rejected.
         """
 
     @_abc_1.abstractmethod
@@ -116,7 +126,8 @@ class LabourDossierServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_visa_pb2.SubmitNoticeHireResponse, _abc.Awaitable[_visa_pb2.SubmitNoticeHireResponse]]:
         """Tells that somebody was hired; due within 48 h. « Avis d'embauche. »
 
-        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer.
+        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer. FAILED_PRECONDITION, IDENTITY_MISMATCH: the number at the CNSS
+        is another worker's.
         """
 
     @_abc_1.abstractmethod
@@ -127,7 +138,8 @@ class LabourDossierServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_visa_pb2.SubmitNoticeLeaveResponse, _abc.Awaitable[_visa_pb2.SubmitNoticeLeaveResponse]]:
         """Tells that somebody left; due within 48 h. « Avis de départ. »
 
-        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring.
+        Purpose: P02. NOT_FOUND, NOT_FOUND: no such employer, or no such hiring. FAILED_PRECONDITION, IDENTITY_MISMATCH: the
+        number at the CNSS is another worker's.
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,7 @@ from adapters.kit.procedure import Procedure
 from adapters.labour import events, filings, service
 from adapters.labour.attestation import Attestation
 from adapters.labour.prestations import APPRENTICESHIP_VISA, ATTESTATION_CODES, CONTRACT_VISA
+from adapters.labour.seed import seed
 from adapters.labour.tables import KIT
 from adapters.labour.visa import ContractVisa
 from adapters.labour.work import TASKS
@@ -43,4 +44,5 @@ MINISTRY: Final = Ministry(
     build=_build,
     procedures=_PROCEDURES,
     tasks=TASKS,
+    seed=seed,
 )

@@ -39,9 +39,7 @@ def answer_once(
             does not answer (UPSTREAM_UNAVAILABLE).
     """
     answered = tables.answered
-    # The name of a request's message stands for the method: no two methods of our protos share one.
-    named = {"client": str(caller.client), "method": request.DESCRIPTOR.full_name, "key": key}
-    row = sa.and_(*(answered.c[name] == value for name, value in named.items()))
+    named, row = _named(tables, caller, key, request)
     insert = postgresql.insert if store.is_postgresql else sqlite.insert
     claim = (
         insert(answered)
@@ -52,10 +50,9 @@ def answer_once(
 
     def work(tx: sa.Connection) -> _Response:
         if tx.execute(claim).first() is None:
-            known, stored = tx.execute(sa.select(answered.c.request, answered.c.response).where(row)).one()
-            if type(request).FromString(known) != request:
-                raise ProviderError(ProviderReason.DUPLICATE_REQUEST)
-            return cast("_Response", _unpack(stored))
+            known = _answer(tx, tables, row, request)
+            assert known is not None  # noqa: S101 - the claim failed on this row
+            return cast("_Response", known)
         response = respond(tx, caller)
         packed = AnyMessage()
         packed.Pack(response)
@@ -63,6 +60,36 @@ def answer_once(
         return response
 
     return store.write(work)
+
+
+def answered_before(
+    store: Store, tables: Tables, caller: CallerContext, key: str, request: Message
+) -> Message | None:
+    """``Desk.answered_before``, with all that it needs as arguments."""
+    with store.reading() as tx:
+        return _answer(tx, tables, _named(tables, caller, key, request)[1], request)
+
+
+def _named(
+    tables: Tables, caller: CallerContext, key: str, request: Message
+) -> tuple[dict[str, str], sa.ColumnElement[bool]]:
+    """What names a write: its values, and the condition for its row."""
+    # The name of a request's message stands for the method: no two methods of our protos share one.
+    named = {"client": str(caller.client), "method": request.DESCRIPTOR.full_name, "key": key}
+    return named, sa.and_(*(tables.answered.c[name] == value for name, value in named.items()))
+
+
+def _answer(
+    tx: sa.Connection, tables: Tables, row: sa.ColumnElement[bool], request: Message
+) -> Message | None:
+    """What was answered to ``request``; None if nothing was."""
+    query = sa.select(tables.answered.c.request, tables.answered.c.response)
+    found = tx.execute(query.where(row)).one_or_none()
+    if found is None:
+        return None
+    if type(request).FromString(found.request) != request:
+        raise ProviderError(ProviderReason.DUPLICATE_REQUEST)
+    return _unpack(found.response)
 
 
 def _unpack(stored: bytes) -> Message:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from google.protobuf.message import Message
 
 from adapters.context import CallerContext, current_caller
-from adapters.kit.answered import answer_once
+from adapters.kit.answered import answer_once, answered_before
 from adapters.kit.calendar import Calendar
 from adapters.kit.catalogue import Catalogue
 from adapters.kit.documents import Documents
@@ -85,6 +85,19 @@ class Desk:
         return answer_once(
             self.store, self.ministry.tables, self.clock, current_caller(), key, request, respond
         )
+
+    def answered_before(self, key: str, request: Message, kind: type[_Response]) -> _Response | None:
+        """What ``once`` answered to this request, if it did: for methods that ask the road before they write.
+
+        A repeat is then answered even while those who were asked the first time are away, or say something else by now.
+
+        Raises:
+            ProviderError: The key has served another request (DUPLICATE_REQUEST).
+        """
+        known = answered_before(self.store, self.ministry.tables, current_caller(), key, request)
+        if known is not None and not isinstance(known, kind):
+            raise TypeError(f"{request.DESCRIPTOR.name} is not answered by {kind.__name__}")
+        return known
 
     def procedure(self, service_code: str) -> Procedure:
         """The procedure of a prestation; one that does nothing if the ministry has none for it."""

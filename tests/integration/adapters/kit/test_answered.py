@@ -45,6 +45,23 @@ def test_the_same_key_for_another_request_is_refused(office: PostOffice) -> None
     assert cancel(office, second, key="one-intended-write-02") == 3
 
 
+def test_a_method_sees_what_it_answered_before_it_asks_anybody(office: PostOffice) -> None:
+    """The answer of the first time, nothing for a new key, a refusal for another request under a used one."""
+    first, second = office.reviewed(), office.reviewed()
+    request = dossier_service_pb2.CancelDossierRequest(idempotency_key=KEY, reference=first)
+    other = dossier_service_pb2.CancelDossierRequest(idempotency_key=KEY, reference=second)
+    kind = dossier_service_pb2.CancelDossierResponse
+
+    with serving(CALLER):
+        assert office.desk.answered_before(KEY, request, kind) is None
+        answer = office.service.CancelDossier(request, NO_CONTEXT)
+        assert office.desk.answered_before(KEY, request, kind) == answer
+        with pytest.raises(ProviderError) as refused:
+            office.desk.answered_before(KEY, other, kind)
+
+    assert refused.value.reason is ProviderReason.DUPLICATE_REQUEST
+
+
 def test_a_key_is_each_clients_and_each_methods_own(office: PostOffice) -> None:
     """Two portals, or two methods, that draw the same key do not meet."""
     reference = office.reviewed()

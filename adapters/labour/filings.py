@@ -39,11 +39,13 @@ class LabourDossierService(visa_pb2_grpc.LabourDossierServiceServicer):
     ) -> pb.SubmitContractVisaResponse:
         """A contract that keeps the rules becomes a dossier; the road is asked before the transaction."""
         require_purpose(_EMPLOYERS_DUTY)
+        key = request.application.idempotency_key
+        known = self._desk.answered_before(key, request, pb.SubmitContractVisaResponse)
+        if known is not None:
+            return known
         intake = take_in(self._desk, request)
         return self._desk.once(
-            request.application.idempotency_key,
-            request,
-            lambda tx, caller: enter(self._desk, tx, caller, request, intake),
+            key, request, lambda tx, caller: enter(self._desk, tx, caller, request, intake)
         )
 
     def SubmitNoticeHire(

@@ -75,6 +75,9 @@ class LabourService(labour_pb2_grpc.LabourServiceServicer):
     ) -> pb.RegisterJobSeekerResponse:
         """Put somebody on the list, once ANIP has said that there is such a person who lives."""
         purpose = require_purpose(_FOR_SEEKERS)
+        known = self._desk.answered_before(request.idempotency_key, request, pb.RegisterJobSeekerResponse)
+        if known is not None:
+            return known
         person = identify(self._desk.road, request.npi, purpose, current_caller().issue or "")
 
         def respond(tx: sa.Connection, caller: CallerContext) -> pb.RegisterJobSeekerResponse:

@@ -172,7 +172,9 @@ def test_a_job_seeker_is_registered_once(office: LabourOffice) -> None:
 
     assert (entered.seeker_no, entered.valid_until) == ("DE-2026-000001", "2027-05-23")
     assert office.gateway.heard == [(ANIP, "GetPerson", "P01", "ACT-202611-0001")]
+    office.gateway.away.add(ANIP)
     assert office.call(office.labour.RegisterJobSeeker, seeker_request(), "P01").seeker == entered
+    office.gateway.away.clear()
     again = seeker_request(key="key-of-a-seeker-0002")
     assert office.refused(office.labour.RegisterJobSeeker, again, "P01").reason == "DUPLICATE_REQUEST"
     for request in (

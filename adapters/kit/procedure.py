@@ -33,7 +33,7 @@ class Procedure:
         """An officer said that the step ``name``, which was running, is done: go on with what waited for it."""
 
     def asked(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
-        """An officer asks something of the applicant: CORRECTION_REQUESTED or INTERVIEW_REQUIRED; ``reason`` says what."""
+        """An officer asks the applicant for something: it is CORRECTION_REQUESTED or INTERVIEW_REQUIRED."""
 
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """It is granted: change the register, issue documents and numbers, append events."""

@@ -36,9 +36,9 @@ def stamp(desk: Desk, tx: sa.Connection, vised: FiledContract) -> None:
         Line(Text("Travailleur", "Worker"), vised.worker_name),
         Line(Text("Contrat", "Contract"), f"{kind.fr} · {kind.en}"),
         Line(Text("Poste", "Post"), vised.post),
-        Line(Text("Signé le", "Signed on"), contract.signed_on.isoformat()),
-        Line(Text("Début", "From"), contract.term.start.isoformat()),
-        Line(Text("Fin", "To"), end.isoformat() if end else "-"),
+        Line(Text("Signé le", "Signed on"), _written(contract.signed_on)),
+        Line(Text("Début", "From"), _written(contract.term.start)),
+        Line(Text("Fin", "To"), _written(end) if end else "-"),
         Line(Text("Empreinte du contrat (SHA-256)", "Hash of the contract (SHA-256)"), vised.contract_sha256),
     ]
     desk.documents.issue(
@@ -86,6 +86,10 @@ def _of_employer(employer: Employer) -> list[Line]:
         Line(Text("Employeur", "Employer"), employer.name),
         Line(Text("IFU", "Tax number"), employer.ifu),
     ]
+
+
+def _written(day: date) -> str:
+    return f"{day:%d/%m/%Y}"
 
 
 def _last_instant(day: date) -> int:

@@ -43,6 +43,7 @@ class Neighbourhood:
         self.gateway = f"{self.member}/gw1"
         self.root = _authority(AuthorityKind.ROOT, None)
         self.auth = _authority(AuthorityKind.AUTH, self.root)
+        self.seal = _authority(AuthorityKind.SEAL, self.root)
         self.programs = _authority(AuthorityKind.PROGRAMS, None, f"urn:passerelle:member:{self.member}")
         self._write(self.directory, Profile.ADAPTER, f"urn:passerelle:adapter:{self.subsystem}")
         signed = {"_type": "root", "version": 1, SPKI_MEMBER: spki_digest(self.root.certificate)}
@@ -51,6 +52,14 @@ class Neighbourhood:
         self._write(
             self.directory / "program", Profile.PROGRAM, f"urn:passerelle:program:{self.subsystem}/agency"
         )
+
+    def write_document_key(self, at_ms: int) -> None:
+        """The key that signs the ministry's documents, in force from ``at_ms``: ``document.key``, ``document.crt``."""
+        key = generate_key()
+        urn = f"urn:passerelle:adapter:{self.subsystem}"
+        certificate = issue(Profile.DOCUMENT, self.seal, key.public_key(), urn, now_ms=at_ms)
+        write_key(self.directory / "document.key", key)
+        (self.directory / "document.crt").write_bytes(chain_pem([certificate, self.seal.certificate]))
 
     def channel(self, port: int) -> grpc.Channel:
         """A channel of the own gateway to the adapter."""

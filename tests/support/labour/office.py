@@ -125,6 +125,7 @@ class LabourOffice:
         self._apiex_server, apiex_channel = serve_apiex(self.apiex)
         self.gateway = StandInGateway(side, {ANIP: self.anip, APIEX: apiex_channel})
         port = self.gateway.start()
+        side.write_document_key(MONDAY_MS)
         self.settings = AdapterSettings(
             adapter="labour",
             subsystem="BJ/GOV/MTFP/TRAVAIL",
@@ -134,6 +135,8 @@ class LabourOffice:
             anchor=str(self.directory / "anchor.pem"),
             key=str(self.directory / "identity.key"),
             certificate=str(self.directory / "identity.crt"),
+            document_key=str(self.directory / "document.key"),
+            document_certificate=str(self.directory / "document.crt"),
             program=ProgramSettings(gateway=f"127.0.0.1:{port}", directory=str(self.directory / "program")),
         )
         migrate(self.database, MINISTRY.migrations)

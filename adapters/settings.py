@@ -103,6 +103,7 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         document_certificate: Certificate of profile ``document``, leaf first, then its issuer.
         catalogue: A catalogue in place of the ministry's own.
         calendar: Working days in place of the kit's own.
+        rules: What law and ministry fix, in place of the ministry's own file, where it has one.
         lang: Language of status messages; details carry both.
         limits: Bounds of the server.
         program: How the adapter calls others; none if it calls nobody.
@@ -122,6 +123,7 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     document_certificate: str = "document.crt"
     catalogue: str = ""
     calendar: str = ""
+    rules: str = ""
     lang: Language = DEFAULT_LANGUAGE
     limits: Limits = Limits()
     program: ProgramSettings | None = None
@@ -166,6 +168,7 @@ def load_adapter_settings(path: Path) -> AdapterSettings:
         document_certificate=str(directory / settings.document_certificate),
         catalogue=str(directory / settings.catalogue) if settings.catalogue else "",
         calendar=str(directory / settings.calendar) if settings.calendar else "",
+        rules=str(directory / settings.rules) if settings.rules else "",
         program=_resolve_program(settings.program, directory),
         database=_resolve_database(settings.database, directory),
     )

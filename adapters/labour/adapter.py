@@ -12,6 +12,7 @@ from adapters.kit.procedure import Procedure
 from adapters.labour import events, filings, service
 from adapters.labour.attestation import Attestation
 from adapters.labour.prestations import APPRENTICESHIP_VISA, ATTESTATION_CODES, CONTRACT_VISA
+from adapters.labour.ruleset import rules_of
 from adapters.labour.seed import seed
 from adapters.labour.tables import KIT
 from adapters.labour.visa import ContractVisa
@@ -22,6 +23,8 @@ _HERE: Final = Path(__file__).parent
 
 
 def _build(desk: Desk) -> Sequence[Served]:
+    # Rules that cannot be meant end the start, not the first contract.
+    rules_of(desk)
     return (
         (labour_pb2_grpc.add_LabourServiceServicer_to_server, service.LabourService(desk)),
         (visa_pb2_grpc.add_LabourDossierServiceServicer_to_server, filings.LabourDossierService(desk)),

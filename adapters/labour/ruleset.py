@@ -92,8 +92,12 @@ class Ruleset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def rules_of(desk: Desk) -> Ruleset:
-    """The rules that the adapter of ``desk`` goes by."""
-    return _loaded(DEFAULT_RULES)
+    """The rules that the adapter of ``desk`` goes by: ``rules`` in ``adapter.toml``, or those beside this module.
+
+    Raises:
+        SettingsError: The file is missing or malformed; an adapter asks before it serves.
+    """
+    return _loaded(Path(desk.settings.rules) if desk.settings.rules else DEFAULT_RULES)
 
 
 def load_rules(path: Path = DEFAULT_RULES) -> Ruleset:

@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.kit.calendar import day_of
+from adapters.kit.desk import Desk
 from adapters.labour.contract import (
     Caution,
     Contract,
@@ -22,7 +25,8 @@ from adapters.labour.contract import (
     permit_faults,
 )
 from adapters.labour.days import add_months, add_years, earliest, parse_day, start_of
-from adapters.labour.ruleset import DEFAULT_RULES, load_rules
+from adapters.labour.ruleset import DEFAULT_RULES, load_rules, rules_of
+from adapters.settings import AdapterSettings
 from rpc.settings import SettingsError
 
 RULES = load_rules()
@@ -222,6 +226,26 @@ def test_days_that_the_calendar_lacks_are_refused() -> None:
     with pytest.raises(ValueError, match="day"):
         parse_day("2026-02-29")
     assert (earliest("1954"), earliest("1979-08")) == (date(1954, 1, 1), date(1979, 8, 1))
+
+
+def test_an_adapter_goes_by_the_rules_that_its_settings_name(tmp_path: Path) -> None:
+    """Or by the ministry's own; a file that is not there ends its start."""
+    path = tmp_path / "rules.toml"
+    path.write_text(DEFAULT_RULES.read_text(encoding="utf-8").replace("52_000", "60_000"), encoding="utf-8")
+
+    def smig(rules: str) -> int:
+        settings = AdapterSettings(
+            adapter="labour",
+            subsystem="BJ/GOV/MTFP/TRAVAIL",
+            gateways=("BJ/GOV/MTFP/gw1",),
+            database="sqlite://",
+            rules=rules,
+        )
+        return rules_of(cast(Desk, SimpleNamespace(settings=settings))).smig_on(date(2026, 1, 1))
+
+    assert (smig(""), smig(str(path))) == (52_000, 60_000)
+    with pytest.raises(SettingsError):
+        smig(str(tmp_path / "none.toml"))
 
 
 def test_rules_are_data_and_judged_when_read(tmp_path: Path) -> None:

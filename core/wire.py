@@ -13,6 +13,7 @@ Promises:
 - Bytes that are not a message, groups, and more than the limits allow are refused. No input takes more than linear time.
 
 Where one holds two members of one ``oneof``, which no writer writes, and the last is cut, readers find the first.
+An unknown field within an entry of a map is cut; readers differ over such entries, some lose them whole.
 """
 
 from __future__ import annotations

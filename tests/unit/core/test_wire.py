@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from google.protobuf import message_factory, struct_pb2
+from google.protobuf import descriptor_pb2, message_factory, struct_pb2
 from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +38,9 @@ _PERSON: Final = GetPersonResponse(
     record_version=7,
 )
 
+# Holds its own kind, numbers, texts; no maps, over whose malformed entries readers differ.
+_NESTED: Final = descriptor_pb2.DescriptorProto
+
 
 def _tag(number: int, kind: int) -> bytes:
     return encode_varint(number << 3 | kind)
@@ -60,7 +63,7 @@ def test_a_message_is_cut_as_google_protobuf_would(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from([one for one in wire_messages.MESSAGES if one.fields]))
     original = data.draw(wire_messages.messages(kind))
     granted = data.draw(st.lists(wire_messages.paths(kind), min_size=1, max_size=5))
-    sent = original.SerializeToString()
+    sent = original.SerializePartialToString()
 
     walked = walk(mask_plan(kind, granted), sent)
 
@@ -74,7 +77,7 @@ def test_a_message_is_cut_as_google_protobuf_would(data: st.DataObject) -> None:
 def test_a_message_that_is_granted_whole_stays_byte_for_byte(data: st.DataObject) -> None:
     """Whatever it holds, as deep as it holds it."""
     kind = data.draw(st.sampled_from(wire_messages.MESSAGES))
-    sent = data.draw(wire_messages.messages(kind)).SerializeToString()
+    sent = data.draw(wire_messages.messages(kind)).SerializePartialToString()
 
     walked = walk(whole_plan(kind), sent)
 
@@ -84,9 +87,9 @@ def test_a_message_that_is_granted_whole_stays_byte_for_byte(data: st.DataObject
 @given(st.data())
 def test_what_the_descriptors_do_not_know_is_cut(data: st.DataObject) -> None:
     """The fields of another message, at the end or within: a reader finds none of them left."""
-    kind, other = (data.draw(st.sampled_from(wire_messages.MESSAGES)) for _ in range(2))
-    sent = data.draw(wire_messages.messages(kind)).SerializeToString()
-    sent += data.draw(wire_messages.messages(other)).SerializeToString()
+    kind, other = (data.draw(st.sampled_from(wire_messages.WITHOUT_MAPS)) for _ in range(2))
+    sent = data.draw(wire_messages.messages(kind)).SerializePartialToString()
+    sent += data.draw(wire_messages.messages(other)).SerializePartialToString()
     cls = message_factory.GetMessageClass(kind)
     try:
         expected = cls.FromString(sent)
@@ -108,31 +111,30 @@ def _mutated() -> st.SearchStrategy[bytes]:
     edits = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 3), st.binary(max_size=4)), max_size=3)
 
     def edit(message: Message, edits: list[tuple[int, int, bytes]]) -> bytes:
-        data = message.SerializeToString()
+        data = message.SerializePartialToString()
         for at, taken, put in edits:
             at %= len(data) + 1
             data = data[:at] + put + data[at + taken :]
         return data
 
-    return st.builds(edit, wire_messages.messages(struct_pb2.Struct.DESCRIPTOR), edits) | st.binary(
-        max_size=64
-    )
+    return st.builds(edit, wire_messages.messages(_NESTED.DESCRIPTOR), edits) | st.binary(max_size=64)
 
 
 @given(_mutated())
 def test_a_reader_never_finds_what_the_walk_did_not(sent: bytes) -> None:
     """Any bytes: if both take them, what is left reads as the original does, without what is unknown."""
-    plan = whole_plan(struct_pb2.Struct.DESCRIPTOR)
+    plan = whole_plan(_NESTED.DESCRIPTOR)
     try:
         walked = walk(plan, sent)
     except MalformedMessageError:
         return
     try:
-        expected = struct_pb2.Struct.FromString(sent)
+        expected = _NESTED.FromString(sent)
     except DecodeError:
         return  # no UTF-8: what a string holds is nobody's business here
 
-    assert struct_pb2.Struct.FromString(walked.data) == _known(expected)
+    # A value that a closed enum of proto2 does not have is unknown to readers, and stays: it is in a field that is known.
+    assert _known(_NESTED.FromString(walked.data)) == _known(expected)
 
 
 @given(_mutated())
@@ -140,8 +142,8 @@ def test_what_google_protobuf_reads_is_walked(sent: bytes) -> None:
     """Nothing is refused but groups, which the layer does not know."""
     why = ""
     try:
-        struct_pb2.Struct.FromString(sent)
-        walk(whole_plan(struct_pb2.Struct.DESCRIPTOR), sent)
+        _NESTED.FromString(sent)
+        walk(whole_plan(_NESTED.DESCRIPTOR), sent)
     except DecodeError:
         pass
     except MalformedMessageError as error:

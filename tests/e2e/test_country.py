@@ -15,24 +15,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
 from bj.identity.v1 import identity_pb2, identity_pb2_grpc
-from cli.commands import found_country
 from cli.demo import alter_statement
-from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
-from cli.processes import Country, Part, free_base
 from rpc.identity import Identity
 from tests.support.hostile import outcome_of
 from tests.support.programs import require_program
+from tests.support.running_country import GET_PERSON, PORTAL, RNPP, Running, running_country
 from tests.support.waiting import until
 
-PORTAL = "BJ/GOV/PNS/PORTAIL"
-RNPP = "BJ/GOV/ANIP/RNPP"
-GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
 PERSONS = 200
 REFLECT = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 EXCHANGE_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
@@ -54,69 +48,10 @@ GetPerson = ["birth_date", "residence.department"]
 """
 
 
-class Running:
-    """The country with shortcuts for its commands."""
-
-    def __init__(self, plan: CountryPlan, layout: Layout, ports: Ports, country: Country) -> None:
-        self.plan, self.layout, self.ports, self.country = plan, layout, ports, country
-        self.ended: list[Part] = []
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments], capture_output=True, text=True, timeout=60, check=False
-        )
-
-    def call(self, *more: str, npi: str = "0000000001", program: str = f"{PORTAL}/portail") -> dict[str, Any]:
-        identity = self.layout.program(program)
-        done = self.run(
-            *("call", GET_PERSON, "--as", program.rpartition("/")[0], "--identity", str(identity)),
-            *("--purpose", "P01"),
-            *("--issue", "ACT-202611-0001", "--data", json.dumps({"npi": npi}), "--output", "json", *more),
-        )
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
-
-    def operator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        identity = self.layout.person("operator", "operateur-1")
-        return self.run(
-            *arguments,
-            "--registry",
-            self.ports.registry,
-            "--registry-id",
-            self.plan.registry,
-            "--identity",
-            str(identity),
-        )
-
-    @property
-    def pns(self) -> Path:
-        return self.layout.gateway(self.plan.member[0])
-
-    def start_again(self, name: str, arguments: list[str]) -> None:
-        """Start a part that died, as a service manager does; its lifeline stays, its children may hang on it."""
-        ended = next(part for part in self.country.parts if part.name == name)
-        self.country._start(name, arguments)
-        self.country.parts.remove(ended)
-        self.ended.append(ended)
-
-    def part(self, name: str) -> subprocess.Popen[bytes]:
-        return next(part.process for part in self.country.parts if part.name == name)
-
-
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    root = tmp_path_factory.mktemp("country")
-    plan_file = root / "plan.toml"
-    plan_text = DEFAULT_PLAN.replace("persons = 50000", f"persons = {PERSONS}") + MASKED
-    plan_file.write_text(plan_text, encoding="utf-8")
-    plan, layout, ports = found_country(plan_file, root / "bj", free_base())
-    running = Country(plan, layout, ports)
-    try:
-        running.start_registry()
-        running.start_members()
-        yield Running(plan, layout, ports, running)
-    finally:
-        running.stop()
+    with running_country(tmp_path_factory.mktemp("country"), MASKED, persons=PERSONS) as found:
+        yield found
 
 
 def test_call_from_the_shell_prints_the_person_and_the_exchange(country: Running) -> None:

@@ -1,0 +1,146 @@
+"""The examples for other languages, as their first lines say to run them: each does what it prints, with evidence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.interop import NODE_MODULES, require_grpc_js
+from tests.support.programs import require_program
+from tests.support.running_country import PORTAL, RNPP, Running, running_country
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LANGUAGES = ("curl", "java", "node", "php")
+EXCHANGE = re.compile(r"échange ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+
+@pytest.fixture(scope="module")
+def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running_country(tmp_path_factory.mktemp("country")) as found:
+        yield found
+
+
+def printed(country: Running, *command: str, more: tuple[str, ...] = (), **environment: str) -> str:
+    """What an example prints, given the programs' port and the directory that ``program add`` wrote."""
+    address = country.ports.gateway(1, 1)
+    identity = str(country.layout.program(f"{PORTAL}/portail"))
+    done = subprocess.run(
+        [*command, address, identity, *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"LC_ALL": "C.UTF-8"} | environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_curl_asks_in_json_and_the_evidence_is_authentic(country: Running, tmp_path: Path) -> None:
+    """A record, a refusal, one sent again, a stream; an auditor sees through which door, and verifies."""
+    require_program("curl")
+
+    told = printed(country, "sh", str(EXAMPLES / "curl" / "appeler.sh"))
+
+    assert re.findall(r"HTTP (\d+)", told) == ["200", "404", "504", "200"]
+    assert '"lastName": "ADJOVI"' in told
+    assert '"reason": "NOT_FOUND"' in told
+    assert "00 00 00 00 02 08 01" in told
+    exchange = EXCHANGE.findall(told)[0]
+    shown = country.run("exchange", "show", exchange, "--config", str(country.pns / "gateway.toml"))
+    assert "porte json" in shown.stdout
+    for log in (country.pns, country.layout.gateway(country.plan.member[1])):
+        listed = country.run(
+            *("audit", "list", "--log", str(log), "--exchange", exchange, "--output", "json")
+        )
+        assert [row["door"] for row in json.loads(listed.stdout)] == ["json"]
+        evidence = tmp_path / f"{log.parent.name}.asice"
+        exported = country.run("audit", "export", exchange, "--log", str(log), "--out", str(evidence))
+        assert exported.returncode == 0, exported.stderr
+        verdict = country.run("audit", "verify", str(evidence), "--anchor", str(country.layout.anchor))
+        assert (verdict.returncode, "AUTHENTIQUE" in verdict.stdout) == (0, True), verdict.stdout
+    whole = country.run("audit", "verify-log", str(country.pns), "--anchor", str(country.layout.anchor))
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+
+
+def test_the_json_call_of_the_page_can_be_typed(country: Running) -> None:
+    """docs/appeler.md, for the country that runs here."""
+    require_program("curl")
+    page = (EXAMPLES.parent / "docs" / "appeler.md").read_text(encoding="utf-8")
+    (typed,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    here = typed.replace("localhost:42011", country.ports.gateway(1, 1)).replace(
+        "var/up/", f"{country.layout.root}/"
+    )
+
+    done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, timeout=60, check=False)
+
+    assert json.loads(done.stdout)["lastName"] == "ADJOVI", done.stderr
+
+
+def test_node_calls_with_the_protos_that_the_command_writes(country: Running, tmp_path: Path) -> None:
+    """Stock @grpc/grpc-js, and nothing of ours but what a developer gets."""
+    require_grpc_js()
+    identity = str(country.layout.program(f"{PORTAL}/portail"))
+    protos = ("service", "protos", RNPP, "--out", str(tmp_path), "--identity", identity)
+    assert country.run(*protos).returncode == 0
+
+    told = printed(
+        country,
+        *("node", str(EXAMPLES / "node" / "appeler.js")),
+        more=(str(tmp_path),),
+        NODE_PATH=str(NODE_MODULES),
+    )
+
+    assert told.count("fiche ADJOVI") == 2
+    for line in (
+        "refus NOT_FOUND NOT_FOUND: ",
+        "tentative DEADLINE_EXCEEDED",
+        "état SERVING",
+        "fin CANCELLED",
+    ):
+        assert line in told
+
+
+def test_java_calls_without_anything_installed(country: Running) -> None:
+    """The JDK alone: HTTP/2, JSON, and the frames of a stream."""
+    if shutil.which("java") is None or shutil.which("javac") is None:
+        pytest.skip("a JDK of version 17 or later is not installed")
+
+    told = printed(country, "java", str(EXAMPLES / "java" / "Appeler.java"))
+
+    assert re.findall(r"HTTP (\d+)", told) == ["200", "404", "504", "200"]
+    assert told.count('"lastName": "ADJOVI"') == 1
+    assert "état 1" in told
+
+
+def test_php_calls_with_its_extension_curl(country: Running) -> None:
+    """What it prints; at least that it can be parsed where the extension is missing."""
+    php = shutil.which("php")
+    if php is None:
+        pytest.skip("php is not installed (php-cli, php-curl)")
+    example = str(EXAMPLES / "php" / "appeler.php")
+    assert subprocess.run([php, "-l", example], capture_output=True, check=False).returncode == 0
+    loaded = subprocess.run([php, "-m"], capture_output=True, text=True, check=False).stdout.split()
+    if "curl" not in loaded:
+        pytest.skip("php is there without its extension curl (php-curl)")
+
+    told = printed(country, php, example)
+
+    assert re.findall(r"HTTP (\d+)", told) == ["404", "504", "200"]
+    assert "fiche ADJOVI" in told
+    assert "état SERVING" in told
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_example_is_short_and_names_no_machine(language: str) -> None:
+    """Under 60 lines, to be read at once and copied."""
+    (example,) = (EXAMPLES / language).iterdir()
+
+    assert len(example.read_text(encoding="utf-8").splitlines()) < 60

@@ -1,0 +1,84 @@
+"""The country in a box on real processes, founded and called through the commands that people type."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cli.commands import found_country
+from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
+from cli.processes import Country, Part, free_base
+
+PORTAL = "BJ/GOV/PNS/PORTAIL"
+RNPP = "BJ/GOV/ANIP/RNPP"
+GET_PERSON = "bj.identity.v1.IdentityService/GetPerson"
+
+
+class Running:
+    """A country in a box on real processes, with shortcuts for its commands."""
+
+    def __init__(self, plan: CountryPlan, layout: Layout, ports: Ports, country: Country) -> None:
+        self.plan, self.layout, self.ports, self.country = plan, layout, ports, country
+        self.ended: list[Part] = []
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def call(self, *more: str, npi: str = "0000000001", program: str = f"{PORTAL}/portail") -> dict[str, Any]:
+        identity = self.layout.program(program)
+        done = self.run(
+            *("call", GET_PERSON, "--as", program.rpartition("/")[0], "--identity", str(identity)),
+            *("--purpose", "P01"),
+            *("--issue", "ACT-202611-0001", "--data", json.dumps({"npi": npi}), "--output", "json", *more),
+        )
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def operator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        identity = self.layout.person("operator", "operateur-1")
+        return self.run(
+            *arguments,
+            "--registry",
+            self.ports.registry,
+            "--registry-id",
+            self.plan.registry,
+            "--identity",
+            str(identity),
+        )
+
+    @property
+    def pns(self) -> Path:
+        return self.layout.gateway(self.plan.member[0])
+
+    def start_again(self, name: str, arguments: list[str]) -> None:
+        """Start a part that died, as a service manager does; its lifeline stays, its children may hang on it."""
+        ended = next(part for part in self.country.parts if part.name == name)
+        self.country._start(name, arguments)
+        self.country.parts.remove(ended)
+        self.ended.append(ended)
+
+    def part(self, name: str) -> subprocess.Popen[bytes]:
+        return next(part.process for part in self.country.parts if part.name == name)
+
+
+@contextmanager
+def running_country(root: Path, more: str = "", *, persons: int = 200) -> Iterator[Running]:
+    """Found the country in a box in ``root``, with fewer persons and what ``more`` adds to its plan, and run it."""
+    plan_file = root / "plan.toml"
+    plan_text = DEFAULT_PLAN.replace("persons = 50000", f"persons = {persons}") + more
+    plan_file.write_text(plan_text, encoding="utf-8")
+    plan, layout, ports = found_country(plan_file, root / "bj", free_base())
+    running = Country(plan, layout, ports)
+    try:
+        running.start_registry()
+        running.start_members()
+        yield Running(plan, layout, ports, running)
+    finally:
+        running.stop()

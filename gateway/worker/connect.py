@@ -37,16 +37,14 @@ _OF_THE_REQUEST: Final = frozenset(
         b"accept",
         b"accept-encoding",
         b"content-encoding",
-        b"connect-protocol-version",
-        b"connect-timeout-ms",
-        b"connect-accept-encoding",
         b"expect",
         b"trailer",
         b"transfer-encoding",
     }
 )
 _READ: Final = frozenset({b"connect-protocol-version", b"connect-timeout-ms", b"content-encoding"})
-_GRPC: Final = b"grpc-"
+# Of the two protocols that a call may come by.
+_PROTOCOLS: Final = (b"grpc-", b"connect-")
 # With one of these a provider would let pages of other origins read its answers.
 _CORS: Final = b"access-control-"
 _EXCHANGE: Final = (b"x-road-exchange-id", b"x-road-request-hash")
@@ -103,7 +101,7 @@ def read_json_request(headers: Headers) -> RequestHead:
         raise MalformedError(Reason.METADATA_INVALID, "connect-timeout-ms is malformed")
     return RequestHead(
         path,
-        tuple([one for one in entries if one[0] not in _OF_THE_REQUEST and not one[0].startswith(_GRPC)]),
+        tuple([one for one in _without_protocol(entries) if one[0] not in _OF_THE_REQUEST]),
         None if timeout is None else int(timeout) * 1000,
         "identity",
     )
@@ -115,10 +113,10 @@ def answer_headers(status: int, size: int, initial: Metadata, trailing: Metadata
     The exchange id and the request's hash stand under their own names too: whoever has no client of Connect looks there.
     """
     ours = [one for one in trailing if one[0] in _EXCHANGE]
-    behind = [(_TRAILER + name, value) for name, value in _without_grpc(trailing)]
+    behind = [(_TRAILER + name, value) for name, value in _without_protocol(trailing)]
     before = [
         one
-        for one in _without_grpc(initial)
+        for one in _without_protocol(initial)
         if one[0] not in _OF_THE_REQUEST and not one[0].startswith(_CORS)
     ]
     return [
@@ -129,8 +127,8 @@ def answer_headers(status: int, size: int, initial: Metadata, trailing: Metadata
     ]
 
 
-def _without_grpc(metadata: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [one for one in metadata if not one[0].startswith(_GRPC)]
+def _without_protocol(metadata: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [one for one in metadata if not one[0].startswith(_PROTOCOLS)]
 
 
 def error_body(

@@ -317,6 +317,16 @@ def test_long_bodies_pass_both_ways_and_too_long_ones_are_refused(
     assert (more.status, more.reason) == (429, Reason.MESSAGE_TOO_LARGE)
 
 
+def test_what_the_mask_cuts_is_not_in_the_json(federation: Federation, program: JsonProgram) -> None:
+    """The provider's gateway cuts; the JSON is made of what came."""
+    federation.agreements = [federation.agreement(id="CV-0002", field_mask={"GetPerson": ["npi"]})]
+    federation.publish()
+
+    got = program.post({"npi": NPI})
+
+    assert (got.status, got.document) == (200, {"npi": NPI})
+
+
 def test_a_compressed_answer_is_unpacked(federation: Federation, program: JsonProgram) -> None:
     """Nobody asked for it; gzip is what servers of gRPC have."""
     whole = identity_pb2.GetPersonResponse(last_name="A" * 5000).SerializeToString()

@@ -1,0 +1,43 @@
+"""How far the steps of a formality are, and the tasks that do them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from adapters.kit.desk import Desk
+from adapters.kit.dossier import Dossier
+from bj.common.v1 import dossier_pb2
+
+# Kinds of tasks, in the order of the work.
+ASK_IDENTITY: Final = "formality_identity"
+REGISTER: Final = "formality_register"
+TAKE_TAX_NO: Final = "formality_ifu"
+TAKE_EMPLOYER_NO: Final = "formality_cnss"
+GIVE_BACK_TAX_NO: Final = "formality_ifu_back"
+GIVE_BACK_EMPLOYER_NO: Final = "formality_cnss_back"
+
+RUNNING: Final = dossier_pb2.STEP_STATE_RUNNING
+DONE: Final = dossier_pb2.STEP_STATE_DONE
+FAILED: Final = dossier_pb2.STEP_STATE_FAILED
+COMPENSATED: Final = dossier_pb2.STEP_STATE_COMPENSATED
+
+
+def is_over(dossier: Dossier, desk: Desk, tx: sa.Connection, step: str) -> bool:
+    """Whether ``step`` is done or will not be: the task ran before, or the dossier ended."""
+    if dossier.state.is_final:
+        return True
+    states = {one.name: one.state for one in desk.dossiers.steps(tx, dossier.reference)}
+    return states.get(step) in (DONE, FAILED, COMPENSATED)
+
+
+def show_waiting(desk: Desk, tx: sa.Connection, reference: str, step: str, detail: str) -> None:
+    """Show that a step is tried again; said once, however often it is."""
+    dossier = desk.dossiers.get(tx, reference)
+    if is_over(dossier, desk, tx, step):
+        return
+    known = {one.name: one for one in desk.dossiers.steps(tx, reference)}
+    if (known[step].state, known[step].detail) != (RUNNING, detail):
+        desk.dossiers.set_step(tx, reference, step, RUNNING, detail)
+        desk.dossiers.report(tx, reference)

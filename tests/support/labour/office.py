@@ -120,12 +120,11 @@ class LabourOffice:
     clock: ManualClock = field(default_factory=lambda: ManualClock(MONDAY_MS))
 
     def __post_init__(self) -> None:
-        side = Neighbourhood(self.directory, "BJ/GOV/MTFP/TRAVAIL")
+        side = self.side = Neighbourhood(self.directory, "BJ/GOV/MTFP/TRAVAIL")
         self.apiex = Apiex()  # type: ignore[abstract]  # the other methods answer UNIMPLEMENTED
         self._apiex_server, apiex_channel = serve_apiex(self.apiex)
         self.gateway = StandInGateway(side, {ANIP: self.anip, APIEX: apiex_channel})
         port = self.gateway.start()
-        side.write_document_key(MONDAY_MS)
         self.settings = AdapterSettings(
             adapter="labour",
             subsystem="BJ/GOV/MTFP/TRAVAIL",

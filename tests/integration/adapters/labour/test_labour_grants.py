@@ -13,9 +13,16 @@ from adapters.labour.tables import DISPUTES
 from adapters.reasons import ProviderError
 from bj.common.v1 import document_pb2, dossier_pb2, dossier_service_pb2
 from bj.labour.v1 import events_pb2, labour_pb2, visa_pb2
-from tests.support.labour.office import FOREIGNER, IFU, KOFFI, LabourOffice
+from tests.support.labour.office import FOREIGNER, IFU, KOFFI, MONDAY_MS, LabourOffice
 
 DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def office(office: LabourOffice) -> LabourOffice:
+    """The adapter, able to sign."""
+    office.side.write_document_key(MONDAY_MS)
+    return office
 
 
 def granted(office: LabourOffice, **changes: Any) -> dossier_pb2.Dossier:

@@ -47,7 +47,7 @@ class Person:
         return self.nationality not in ("", NATIONAL)
 
 
-def identify(road: Road, npi: str, purpose: str, issue: str) -> Person:
+def identify(road: Road, npi: str, purpose: str, issue: str, *, timeout_s: float | None = None) -> Person:
     """Ask ANIP; never inside a transaction.
 
     Args:
@@ -55,6 +55,7 @@ def identify(road: Road, npi: str, purpose: str, issue: str) -> Person:
         npi: Who.
         purpose: For what: that of the call or dossier.
         issue: The dossier that it is asked for; empty if the call named none.
+        timeout_s: How long to wait; None for what ``adapter.toml`` says.
 
     Raises:
         ProviderError: ANIP has no such person (IDENTITY_MISMATCH), or says that he died (DECEASED) or that his record is
@@ -66,6 +67,7 @@ def identify(road: Road, npi: str, purpose: str, issue: str) -> Person:
         found = stub.GetPerson(
             identity_pb2.GetPersonRequest(npi=npi, profile=identity_pb2.PERSON_PROFILE_LITE),
             metadata=road.metadata(purpose, issue),
+            timeout=timeout_s,
         )
     except Refused as refused:
         verdict = _VERDICTS.get(refused.reason) if refused.domain.startswith(ANIP) else None

@@ -27,6 +27,9 @@ from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.common.v1 import dossier_pb2
 from bj.labour.v1 import visa_pb2
 
+# So long a caller waits for ANIP before his dossier is opened without it.
+_PATIENCE_S: Final = 5.0
+
 _WARNINGS: Final = {
     Caution.OVERLAPPING_CONTRACT: visa_pb2.VISA_WARNING_OVERLAPPING_CONTRACT,
     Caution.CONTRIBUTIONS_LATE: visa_pb2.VISA_WARNING_CONTRIBUTIONS_LATE,
@@ -64,7 +67,7 @@ def take_in(desk: Desk, request: visa_pb2.SubmitContractVisaRequest) -> Intake:
     person: Person | None = None
     # If ANIP is away, the dossier is opened all the same, and its step waits for ANIP.
     with suppress(Away):
-        person = identify(desk.road, request.worker_npi, REGISTRATION_DUTY, issue)
+        person = identify(desk.road, request.worker_npi, REGISTRATION_DUTY, issue, timeout_s=_PATIENCE_S)
     return Intake(draft, request.employer_ifu, person, _newcomer(desk, request.employer_ifu, issue))
 
 

@@ -1,11 +1,13 @@
 """The register filled from the fictitious country: the same each time, and never over real people."""
 
+from pathlib import Path
+
+import grpc
 import pytest
 import sqlalchemy as sa
 
-from adapters.kit.calendar import day_of
 from adapters.labour.adapter import MINISTRY
-from adapters.labour.employment import employment_of
+from adapters.labour.employers import find_by_ifu, has_open_dispute
 from adapters.labour.seed import seed
 from adapters.labour.tables import CONTRACTS, EMPLOYERS, INSPECTORATES, KIT, METADATA, SEEKERS
 from adapters.world.sizes import Sizes
@@ -13,8 +15,9 @@ from adapters.world.world import DEFAULT_SEED, World
 from bj.common.v1 import dossier_pb2, event_pb2
 from bj.labour.v1 import events_pb2, labour_pb2
 from core.reasons import ExchangeError, Reason
-from tests.support.labour.office import LabourOffice
+from tests.support.labour.office import LabourOffice, Refusal
 
+PAGE = Path(__file__).parents[4] / "docs" / "registres" / "labour.md"
 PERSONS = 1_000
 INSPECTION = "BJ/GOV/MTFP/INSPECTION"
 
@@ -72,20 +75,50 @@ def test_a_register_of_real_people_is_never_seeded(office: LabourOffice) -> None
         office.desk.store.write(lambda tx: tx.execute(SEEKERS.delete()))
 
 
-def test_the_personas_answer_as_their_page_says(office: LabourOffice) -> None:
-    """Koffi's kin at work: one employed, one employed under two numbers at the CNSS, one who seeks work, one who did."""
-    fill(office, 19)
-    today = day_of(office.clock.now_ms())
+def rows(first_cell: str) -> list[list[str]]:
+    """The rows of the page's table that begins with that heading, cell by cell."""
+    table = PAGE.read_text(encoding="utf-8").split(f"| {first_cell} |")[1].split("\n\n")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
+
+def seeker_cell(office: LabourOffice, npi: str) -> str:
+    """What the page says for GetJobSeeker, from what the service says."""
+    request = labour_pb2.GetJobSeekerRequest(npi=npi)
+    try:
+        return str(office.call(office.labour.GetJobSeeker, request, "P01").seeker.seeker_no)
+    except grpc.RpcError as error:
+        return Refusal.of(error).reason
+
+
+def test_the_personas_answer_as_the_page_says(office: LabourOffice) -> None:
+    """Those who work, seek work, did, or wait; none of the others works."""
+    fill(office, 19)
+    said = {row[0]: row[2:] for row in rows("NPI")}
+
+    for number in range(1, 21):
+        npi = f"{number:010d}"
+        request = labour_pb2.GetEmploymentStatusRequest(npi=npi)
+        status = office.call(office.labour.GetEmploymentStatus, request, "P07")
+        names = ", ".join(status.employer_names) or "-"
+        told = [str(status.open_contracts), names, seeker_cell(office, npi)]
+        assert told == said.get(npi, ["0", "-", "NOT_FOUND"])
+
+
+def test_the_employers_of_the_page_are_in_the_register(office: LabourOffice) -> None:
+    """All of them, and the last one alone has a dispute."""
+    fill(office, 19)
+    told = []
+    for ifu, *_ in rows("IFU"):
+        found = office.call(office.labour.GetEmployer, labour_pb2.GetEmployerRequest(ifu=ifu))
+        headcount = labour_pb2.HeadcountBand.Name(found.headcount).removeprefix("HEADCOUNT_BAND_")
+        paid = labour_pb2.Contributions.Name(found.contributions).removeprefix("CONTRIBUTIONS_")
+        told.append([found.ifu, found.name, found.cnss_employer_no, headcount, paid, found.inspectorate_code])
+
+    assert told == rows("IFU")
     with office.desk.store.reading() as tx:
-        open_contracts = {
-            npi: employment_of(tx, f"00000000{npi:02d}", today).open_contracts for npi in (6, 16, 19, 11, 8)
-        }
-    assert open_contracts == {6: 1, 16: 1, 19: 1, 11: 0, 8: 0}
-    seeks = labour_pb2.GetJobSeekerRequest(npi="0000000007")
-    assert office.call(office.labour.GetJobSeeker, seeks, "P01").seeker.valid_until >= today.isoformat()
-    sought = labour_pb2.GetJobSeekerRequest(npi="0000000011")
-    assert office.refused(office.labour.GetJobSeeker, sought, "P01").reason == "NOT_FOUND"
+        employers = [find_by_ifu(tx, ifu) for ifu, *_ in rows("IFU")]
+        assert [one and has_open_dispute(tx, one.id) for one in employers] == [False, False, False, True]
 
 
 def test_undecided_contracts_are_dossiers_that_an_officer_can_decide(office: LabourOffice) -> None:

@@ -57,7 +57,7 @@ class Neighbourhood:
         """The key that signs the ministry's documents, in force from ``at_ms``: ``document.key``, ``document.crt``."""
         key = generate_key()
         urn = f"urn:passerelle:adapter:{self.subsystem}"
-        certificate = issue(Profile.DOCUMENT, self.seal, key.public_key(), urn, now_ms=at_ms)
+        certificate = issue(Profile("document"), self.seal, key.public_key(), urn, now_ms=at_ms)
         write_key(self.directory / "document.key", key)
         (self.directory / "document.crt").write_bytes(chain_pem([certificate, self.seal.certificate]))
 

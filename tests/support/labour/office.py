@@ -19,14 +19,14 @@ from adapters.kit.store import migrate, open_store
 from adapters.kit.tasks import TaskRunner
 from adapters.labour.adapter import MINISTRY
 from adapters.labour.employers import Employer, add_employer
-from adapters.labour.tables import KIT, PERMITS
+from adapters.labour.tables import CONTRACTS, KIT, PERMITS
 from adapters.reasons import ProviderError, ProviderReason
 from adapters.refusals import Refusals
 from adapters.server import make_server, start
 from adapters.settings import AdapterSettings, ProgramSettings
 from bj.business.v1 import business_pb2, business_pb2_grpc
 from bj.common.v1 import dossier_pb2, dossier_service_pb2, dossier_service_pb2_grpc, person_pb2
-from bj.labour.v1 import events_pb2_grpc, labour_pb2_grpc, visa_pb2, visa_pb2_grpc
+from bj.labour.v1 import events_pb2, events_pb2_grpc, labour_pb2_grpc, visa_pb2, visa_pb2_grpc
 from core.clock import ManualClock, SystemClock
 from core.identifiers import SubsystemId
 from rpc.status import DETAILS_KEY
@@ -112,12 +112,14 @@ class LabourOffice:
         directory: For its files.
         anip: A channel to ANIP's adapter.
         clock: What time it is at the ministry.
+        catalogue: A catalogue in place of the ministry's own.
     """
 
     database: str
     directory: Path
     anip: grpc.Channel
     clock: ManualClock = field(default_factory=lambda: ManualClock(MONDAY_MS))
+    catalogue: str = ""
 
     def __post_init__(self) -> None:
         side = self.side = Neighbourhood(self.directory, "BJ/GOV/MTFP/TRAVAIL")
@@ -134,6 +136,7 @@ class LabourOffice:
             anchor=str(self.directory / "anchor.pem"),
             key=str(self.directory / "identity.key"),
             certificate=str(self.directory / "identity.crt"),
+            catalogue=self.catalogue,
             document_key=str(self.directory / "document.key"),
             document_certificate=str(self.directory / "document.crt"),
             program=ProgramSettings(gateway=f"127.0.0.1:{port}", directory=str(self.directory / "program")),
@@ -198,6 +201,17 @@ class LabourOffice:
             step.name: dossier_pb2.StepState.Name(step.state).removeprefix("STEP_STATE_")
             for step in self.dossier(reference).steps
         }
+
+    def told(self) -> list[tuple[str, str]]:
+        """Type and dossier of all events that the portal may hear."""
+        answer = self.call(self.events.ListVisaChanges, events_pb2.ListVisaChangesRequest())
+        kind = events_pb2.VisaEventType.Name
+        return [(kind(one.type).removeprefix("VISA_EVENT_TYPE_"), one.reference) for one in answer.events]
+
+    def contracts(self) -> list[Any]:
+        """The contracts in the register."""
+        with self.desk.store.reading() as tx:
+            return list(tx.execute(sa.select(CONTRACTS).order_by(CONTRACTS.c.reference)))
 
     def decide(self, move: str, reference: str, *said: str) -> None:
         """What an officer does: ``decide("ask_correction", reference, "Motif…")``."""

@@ -1,20 +1,20 @@
 """Contracts on their way to a visa, over real gRPC: what is taken, what is refused, what happens when others are away."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-import sqlalchemy as sa
 
-from adapters.labour.tables import CONTRACTS, EMPLOYERS
-from bj.business.v1 import business_pb2
-from bj.common.v1 import dossier_pb2
-from bj.labour.v1 import events_pb2, visa_pb2
+from adapters.labour.adapter import MINISTRY
+from adapters.labour.tables import EMPLOYERS
+from bj.common.v1 import dossier_pb2, dossier_service_pb2, payment_pb2
+from bj.labour.v1 import visa_pb2
 from tests.support.labour.office import (
     ANIP,
     APIEX,
     FOREIGNER,
-    IFU,
     KOFFI,
     MINOR,
     MONDAY_MS,
@@ -31,21 +31,6 @@ FOREIGN = {
     "worker_npi": FOREIGNER,
     "work_permit_no": "PT-2026-900016",
 }
-
-
-def events(office: LabourOffice) -> list[tuple[str, str]]:
-    """Type and dossier of all that the portal may hear."""
-    answer = office.call(office.events.ListVisaChanges, events_pb2.ListVisaChangesRequest())
-    return [
-        (events_pb2.VisaEventType.Name(one.type).removeprefix("VISA_EVENT_TYPE_"), one.reference)
-        for one in answer.events
-    ]
-
-
-def contracts(office: LabourOffice) -> list[Any]:
-    """The contracts in the register."""
-    with office.desk.store.reading() as tx:
-        return list(tx.execute(sa.select(CONTRACTS).order_by(CONTRACTS.c.reference)))
 
 
 def test_a_sound_contract_becomes_a_dossier(office: LabourOffice) -> None:
@@ -65,7 +50,7 @@ def test_a_sound_contract_becomes_a_dossier(office: LabourOffice) -> None:
     ]
     assert office.steps(dossier.reference) == {"identity": "DONE", "employer": "PENDING", "warnings": "DONE"}
     assert office.gateway.heard == [(ANIP, "GetPerson", "P02", "ACT-202611-0001")]
-    assert events(office) == [("FILED", dossier.reference)]
+    assert office.told() == [("FILED", dossier.reference)]
 
     office.run_due()
 
@@ -84,7 +69,7 @@ def test_the_same_filing_again_is_the_same_dossier(office: LabourOffice) -> None
     assert (refused.reason, refused.domain) == ("DUPLICATE_REQUEST", DOSSIERS)
     raced = office.race(*[lambda: office.file(key="key-of-a-contract-0002")] * 4)
     assert [one.dossier.reference for one in raced] == ["DGT-202611-0002"] * 4
-    assert len(contracts(office)) == 2
+    assert len(office.contracts()) == 2
 
 
 @pytest.mark.parametrize(
@@ -116,8 +101,8 @@ def test_a_contract_that_breaks_a_rule_is_refused_by_the_field(
     refused = steady.refused(steady.filings.SubmitContractVisa, contract_request(**changes))
 
     assert (refused.reason, refused.domain, refused.fields) == ("FORMAT_INVALID", DOSSIERS, fields)
-    assert contracts(steady) == []
-    assert events(steady) == []
+    assert steady.contracts() == []
+    assert steady.told() == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +120,7 @@ def test_what_anip_says_of_the_worker_refuses_the_contract(
     refused = steady.refused(steady.filings.SubmitContractVisa, contract_request(worker_npi=npi))
 
     assert (refused.reason, refused.domain) == (reason, DOSSIERS)
-    assert contracts(steady) == []
+    assert steady.contracts() == []
 
 
 @pytest.mark.parametrize("purpose", ["P01", "P03", "P04", "P05", "P06", "P07", "P08"])
@@ -151,7 +136,7 @@ def test_a_merged_number_gives_way_to_the_one_that_stands(office: LabourOffice) 
     """The register keeps the worker under the number by which ANIP knows him."""
     office.file(worker_npi="0000000010")
 
-    assert [one.worker_npi for one in contracts(office)] == ["0000000011"]
+    assert [one.worker_npi for one in office.contracts()] == ["0000000011"]
 
 
 def test_a_foreigner_with_a_permit_is_taken(office: LabourOffice) -> None:
@@ -186,126 +171,6 @@ def test_what_speaks_against_a_contract_is_told_and_refuses_nothing(office: Labo
     assert list(later.warnings) == [visa_pb2.VISA_WARNING_CONTRIBUTIONS_LATE]
 
 
-def test_while_anip_is_away_the_dossier_waits_and_is_asked_for_again(office: LabourOffice) -> None:
-    """Opened all the same; the step tells it; when ANIP is back, it goes on."""
-    office.gateway.away.add(ANIP)
-    reference = office.file().dossier.reference
-    assert office.steps(reference)["identity"] == "PENDING"
-
-    office.run_due()
-
-    assert office.steps(reference)["identity"] == "RUNNING"
-    (step, *_) = office.dossier(reference).steps
-    assert "ne répond pas" in step.detail
-    version = office.dossier(reference).version
-    office.clock.advance(timedelta(seconds=10))
-    office.run_due()
-    assert office.dossier(reference).version == version
-    with pytest.raises(Exception, match="state does not allow"):
-        office.decide("grant", reference)
-
-    office.gateway.away.clear()
-    office.clock.advance(timedelta(minutes=10))
-    office.run_due()
-
-    assert office.steps(reference) == {"identity": "DONE", "employer": "DONE", "warnings": "DONE"}
-    assert [one.worker_name for one in contracts(office)] == ["ADJOVI KOFFI"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"worker_npi": "0000000002"}, "décès"),
-        ({"worker_npi": "0000000003"}, "connaît"),
-        ({"worker_npi": "0000000012"}, "verrouillée"),
-        ({**APPRENTICE, "worker_npi": MINOR}, "âge"),
-        ({"worker_npi": FOREIGNER}, "permis"),
-    ],
-)
-def test_what_anip_says_late_rejects_the_dossier(
-    office: LabourOffice, changes: dict[str, Any], word: str
-) -> None:
-    """With a reason that names nobody; the contract binds nobody, and the portal hears of it."""
-    office.gateway.away.add(ANIP)
-    reference = office.file(**changes).dossier.reference
-    office.gateway.away.clear()
-
-    office.run_due()
-
-    dossier = office.dossier(reference)
-    assert dossier.state == dossier_pb2.DOSSIER_STATE_REJECTED
-    assert word in dossier.reason
-    assert office.steps(reference)["identity"] == "FAILED"
-    assert [one.state for one in contracts(office)] == ["closed"]
-    assert events(office) == [("FILED", reference), ("REJECTED", reference)]
-    assert office.tasks() == set()
-
-
-@pytest.mark.parametrize(
-    "status", [business_pb2.BUSINESS_STATUS_STRUCK_OFF, business_pb2.BUSINESS_STATUS_LIQUIDATION]
-)
-def test_an_employer_who_is_not_active_gets_no_visa(
-    office: LabourOffice, status: business_pb2.BusinessStatus.ValueType
-) -> None:
-    """As APIEx says."""
-    office.apiex.enter(IFU, status)
-    reference = office.file().dossier.reference
-
-    office.run_due()
-
-    assert office.dossier(reference).state == dossier_pb2.DOSSIER_STATE_REJECTED
-    assert office.steps(reference)["employer"] == "FAILED"
-
-
-def test_while_apiex_is_away_the_dossier_waits(office: LabourOffice) -> None:
-    """As for ANIP."""
-    office.gateway.away.add(APIEX)
-    reference = office.file().dossier.reference
-
-    office.run_due()
-    assert office.steps(reference)["employer"] == "RUNNING"
-    office.gateway.away.clear()
-    office.clock.advance(timedelta(minutes=10))
-    office.run_due()
-
-    assert office.steps(reference)["employer"] == "DONE"
-
-
-def test_a_firm_founded_this_morning_may_hire_this_afternoon(office: LabourOffice) -> None:
-    """An employer whom the ministry does not know is entered as APIEx knows it."""
-    founded = "3202690000118"
-    office.apiex.enter(founded)
-
-    answer = office.file(employer_ifu=founded)
-
-    assert office.steps(answer.dossier.reference)["employer"] == "DONE"
-    with office.desk.store.reading() as tx:
-        row = tx.execute(sa.select(EMPLOYERS).where(EMPLOYERS.c.ifu == founded)).one()
-    assert (row.inspectorate_code, row.contributions, row.sector) == ("AQ", "UNKNOWN", "Commerce de détail")
-
-
-def test_an_employer_whom_nobody_knows_hires_nobody(office: LabourOffice) -> None:
-    """Neither the ministry nor APIEx; while APIEx is away, nobody can say, and nothing is entered."""
-    request = contract_request(employer_ifu="3202690000218")
-
-    assert office.refused(office.filings.SubmitContractVisa, request).reason == "NOT_FOUND"
-    office.gateway.away.add(APIEX)
-    assert office.refused(office.filings.SubmitContractVisa, request).reason == "UPSTREAM_UNAVAILABLE"
-    assert contracts(office) == []
-
-
-def test_the_state_is_an_employer_that_no_trade_register_holds(office: LabourOffice) -> None:
-    """Nor does it hold organisations and associations: APIEx is not asked for them."""
-    for ifu in ("4202690000118", "6202690000118"):
-        office.desk.store.write(
-            lambda tx, ifu=ifu: tx.execute(EMPLOYERS.update().values(ifu=ifu))  # type: ignore[misc]
-        )
-        reference = office.file(employer_ifu=ifu, key=f"key-of-a-contract-{ifu}").dossier.reference
-        office.run_due()
-        assert office.steps(reference)["employer"] == "DONE"
-    assert APIEX not in {provider for provider, *_ in office.gateway.heard}
-
-
 def test_an_overdue_dossier_is_told_once(office: LabourOffice) -> None:
     """After the promised day, and not while an arbitration lets time stand still."""
     reference = office.file().dossier.reference
@@ -314,14 +179,14 @@ def test_an_overdue_dossier_is_told_once(office: LabourOffice) -> None:
     office.decide("arbitrate", reference)
     office.clock.advance(timedelta(days=20))
     office.run_due()
-    assert ("OVERDUE", reference) not in events(office)
+    assert ("OVERDUE", reference) not in office.told()
     office.decide("resume", reference)
 
     for _ in range(30):
         office.clock.advance(timedelta(days=1))
         office.run_due()
 
-    assert [kind for kind, _ in events(office)] == ["FILED", "OVERDUE"]
+    assert [kind for kind, _ in office.told()] == ["FILED", "OVERDUE"]
 
 
 def test_whoever_gives_up_is_not_overdue(office: LabourOffice) -> None:
@@ -332,6 +197,42 @@ def test_whoever_gives_up_is_not_overdue(office: LabourOffice) -> None:
     office.clock.advance(timedelta(days=30))
     office.run_due()
 
-    assert events(office) == [("FILED", reference)]
-    assert [one.state for one in contracts(office)] == ["closed"]
+    assert office.told() == [("FILED", reference)]
+    assert [one.state for one in office.contracts()] == ["closed"]
     assert office.tasks() == set()
+
+
+def test_a_fee_of_the_catalogue_is_awaited_before_anything_is_told_or_asked(
+    database: str, tmp_path: Path, anip: grpc.Channel
+) -> None:
+    """Free is what the catalogue says today: another one is data. The promise runs from the payment."""
+    catalogue = tmp_path / "catalogue.toml"
+    text = MINISTRY.catalogue.read_text(encoding="utf-8")
+    catalogue.write_text(text.replace("fee_xof = 0", "fee_xof = 2000", 1), encoding="utf-8")
+    office = LabourOffice(database, tmp_path, anip, catalogue=str(catalogue))
+    try:
+        dossier = office.file().dossier
+        assert dossier.state == dossier_pb2.DOSSIER_STATE_AWAITING_PAYMENT
+        assert (office.told(), dossier.fee.amount_xof) == ([], 2000)
+        paid = dossier_service_pb2.ReportPaymentRequest(
+            idempotency_key="key-of-a-payment-0001",
+            reference=dossier.reference,
+            payment=payment_pb2.Payment(
+                payment_ref="TP-000001",
+                channel=payment_pb2.PAYMENT_CHANNEL_MTN_MOMO,
+                state=payment_pb2.PAYMENT_STATE_CONFIRMED,
+                amount_xof=2000,
+                receipt_no="Q-000001",
+            ),
+        )
+        office.clock.advance(timedelta(days=1))
+
+        filed = office.call(office.follow.ReportPayment, paid).dossier
+
+        assert filed.state == dossier_pb2.DOSSIER_STATE_FILED
+        assert filed.due_at.ToMilliseconds() == MONDAY_MS + 11 * DAY_MS
+        assert office.told() == [("FILED", dossier.reference)]
+        office.run_due()
+        assert set(office.steps(dossier.reference).values()) == {"DONE"}
+    finally:
+        office.close()

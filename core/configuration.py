@@ -166,16 +166,17 @@ class MarkedMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         subsystem: The provider, ``BJ/GOV/ANIP/RNPP``.
         method: ``bj.identity.v1.IdentityService/GetPerson``.
         asked: Number of the plan that marks the data subjects of its requests; ``None``: they name nobody.
-        answered: Number of the plan that marks data subjects, classes and records of its answers; ``None``: of no answer
-            anything is said.
-        names_persons: Whether one of both marks a data subject.
+        named: The same of its answers.
+        returned: Number of the plan that marks classes and records of its answers; ``None``: of none anything is said.
+        names_persons: Whether its messages name somebody, or may.
         is_list: Whether an answer has as many records as the plan marks; else it is one.
     """
 
     subsystem: str
     method: str
     asked: int | None
-    answered: int | None
+    named: int | None
+    returned: int | None
     names_persons: bool
     is_list: bool
 

@@ -7,6 +7,8 @@ of that member and year learns that two exchanges of the year are about the same
 
 from __future__ import annotations
 
+import calendar
+import hashlib
 import hmac
 import time
 from collections.abc import Iterable
@@ -30,7 +32,9 @@ _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 9999
 
 _encoder = msgspec.json.Encoder()
-_digest = hmac.digest
+_BLOCK_BYTES: Final = 64
+_INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class MalformedAnnexError(MalformedError):
@@ -67,17 +71,47 @@ def year_of(now_ms: int) -> int:
     return time.gmtime(now_ms // 1000 + _PORTO_NOVO_S).tm_year
 
 
+def begin_of(year: int) -> int:
+    """When the key of ``year`` is used from, UTC milliseconds."""
+    return (calendar.timegm((year, 1, 1, 0, 0, 0)) - _PORTO_NOVO_S) * 1000
+
+
+class PseudonymKey:
+    """The key of one member and year at work: both of HMAC's first blocks are hashed once, not for each number.
+
+    Attributes:
+        year: Of which year it is.
+    """
+
+    __slots__ = ("_inner", "_outer", "year")
+
+    def __init__(self, year: int, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key of pseudonyms has {KEY_BYTES} bytes")
+        self.year = year
+        # RFC 2104: the key is shorter than a block, and is filled up with zeros.
+        self._inner = hashlib.sha256(key.ljust(_BLOCK_BYTES, b"\0").translate(_INNER))
+        self._outer = hashlib.sha256(key.ljust(_BLOCK_BYTES, b"\0").translate(_OUTER))
+
+    def pseudonym(self, number: bytes) -> str:
+        """HMAC-SHA-256(key, personal number), 64 hex digits."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(number)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 def pseudonym(key: bytes, number: bytes) -> str:
     """HMAC-SHA-256(key of the member and year, personal number), 64 hex digits."""
-    return _digest(key, number, "sha256").hex()
+    return hmac.digest(key, number, "sha256").hex()
 
 
-def annex_of(key: bytes, year: int, numbers: Iterable[bytes], *, complete: bool) -> bytes:
+def annex_of(key: PseudonymKey, numbers: Iterable[bytes], *, complete: bool) -> bytes:
     """The annex about some personal numbers, each counted once however often it is named."""
     found = list(dict.fromkeys(numbers))
-    named = sorted([pseudonym(key, one) for one in found[:MAX_PSEUDONYMS]])
+    named = sorted([key.pseudonym(one) for one in found[:MAX_PSEUDONYMS]])
     whole = complete and len(found) == len(named)
-    return _encoder.encode(Annex(1, year, min(len(found), MAX_COUNT), whole, named))
+    return _encoder.encode(Annex(1, key.year, min(len(found), MAX_COUNT), whole, named))
 
 
 def keep_annex(salt: bytes, annex: bytes) -> tuple[str, bytes]:

@@ -116,7 +116,6 @@ class Walked:
         sensitivity: Highest class of the marked fields that stand in it; ``None`` without any.
         subjects: Values that name whom it is about, in order, with repetitions.
         records: Occurrences of fields that are a record.
-        fields: Occurrences of fields that were looked at.
     """
 
     data: bytes
@@ -124,7 +123,6 @@ class Walked:
     sensitivity: int | None
     subjects: tuple[bytes, ...]
     records: int
-    fields: int
 
 
 def walk(plan: Plan, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Walked:
@@ -151,7 +149,6 @@ def walk(plan: Plan, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Walked:
         sensitivity=walker.sensitivity,
         subjects=tuple(walker.subjects),
         records=walker.records,
-        fields=limits.max_fields - walker.fields_left,
     )
 
 
@@ -190,10 +187,10 @@ class _Walk:
 
     __slots__ = (
         "_data",
+        "_fields_left",
         "_limits",
         "_plan",
         "cut",
-        "fields_left",
         "records",
         "sensitivity",
         "subjects",
@@ -203,7 +200,7 @@ class _Walk:
         self._plan = plan
         self._data = data
         self._limits = limits
-        self.fields_left = limits.max_fields
+        self._fields_left = limits.max_fields
         self.cut = 0
         self.sensitivity: int | None = None
         self.subjects: list[bytes] = []
@@ -222,9 +219,9 @@ class _Walk:
         uncopied = start = at  # where that begins which is kept and not in ``kept`` yet
         while at < end:
             begin = at
-            tag, after_tag, value, at = _read_field(data, begin)
-            self.fields_left -= 1
-            if at > end or self.fields_left < 0:
+            tag, after_tag, value, at = read_field(data, begin)
+            self._fields_left -= 1
+            if at > end or self._fields_left < 0:
                 raise MalformedMessageError(
                     f"message is malformed, or has over {self._limits.max_fields} fields"
                 )
@@ -256,7 +253,7 @@ class _Walk:
             self.records += 1
 
 
-def _read_field(data: bytes, at: int) -> tuple[int, int, int, int]:
+def read_field(data: bytes, at: int) -> tuple[int, int, int, int]:
     """Tag of the field at ``at``, where the tag ends, where the value begins and where it ends."""
     begin, tag = at, data[at]
     at += 1

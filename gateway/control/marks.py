@@ -7,7 +7,7 @@ the descriptors that its provider registered, whoever wrote them; a method of wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -20,6 +20,8 @@ from core.configuration import MarkedMethod, Marks, MemberDocument, descriptors_
 from core.jws import DocumentKind, parse_document
 from core.wire import LEAF, Mark, PackedPlan, Plan, Rule, pack_plan
 from rpc.plans import PlanError, find_messages, load_descriptors, whole_plan
+
+Marking = Callable[[FieldDescriptor], Mark | None]
 
 _log = structlog.get_logger("gateway.control.configuration")
 
@@ -63,7 +65,7 @@ class _Compiler:
     def __init__(self, documents: Mapping[str, bytes]) -> None:
         self._documents = documents
         self._pools: dict[str, DescriptorPool | None] = {}
-        self._known: dict[tuple[str, str, bool], int | None] = {}
+        self._known: dict[tuple[str, str, Marking], int | None] = {}
         self.methods: list[MarkedMethod] = []
         self.plans: list[PackedPlan] = []
 
@@ -80,17 +82,20 @@ class _Compiler:
                 "descriptors_not_read", subsystem=subsystem, service=service, method=method, why=str(error)
             )
             number = self._add(_UNREADABLE)
-            self.methods.append(MarkedMethod(subsystem, f"{service}/{method}", number, number, True, False))
+            self.methods.append(
+                MarkedMethod(subsystem, f"{service}/{method}", number, number, number, True, False)
+            )
             return
         found = MarkedMethod(
             subsystem=subsystem,
             method=f"{service}/{method}",
-            asked=self._plan(descriptors, asked, is_answer=False),
-            answered=self._plan(descriptors, answered, is_answer=True),
-            names_persons=_names_persons(asked) or _names_persons(answered),
+            asked=self._plan(descriptors, asked, _subject_mark),
+            named=self._plan(descriptors, answered, _subject_mark),
+            returned=self._plan(descriptors, answered, _class_mark),
+            names_persons=_is_marked(asked, _subject_mark) or _is_marked(answered, _subject_mark),
             is_list=_is_list(answered),
         )
-        if found.asked is not None or found.answered is not None:
+        if found.names_persons or found.returned is not None:
             self.methods.append(found)
 
     def _pool(self, descriptors: str) -> DescriptorPool | None:
@@ -101,24 +106,20 @@ class _Compiler:
                 self._pools[descriptors] = None
         return self._pools[descriptors]
 
-    def _plan(self, descriptors: str, message: Descriptor, *, is_answer: bool) -> int | None:
-        key = (descriptors, message.full_name, is_answer)
+    def _plan(self, descriptors: str, message: Descriptor, marking: Marking) -> int | None:
+        key = (descriptors, message.full_name, marking)
         if key not in self._known:
-            self._known[key] = self._compiled(message, is_answer=is_answer)
+            self._known[key] = self._compiled(message, marking) if _is_marked(message, marking) else None
         return self._known[key]
 
-    def _compiled(self, message: Descriptor, *, is_answer: bool) -> int | None:
-        tells = _tells_class if is_answer else _is_subject
-        if not any(tells(field) for one in _within(message) for field in one.fields):
-            return None
-        records = message.fields_by_number[_LIST_FIELD] if is_answer and _is_list(message) else None
+    def _compiled(self, message: Descriptor, marking: Marking) -> int:
+        listed = message.fields_by_number[_LIST_FIELD].full_name if _is_list(message) else None
 
         def mark(field: FieldDescriptor) -> Mark | None:
-            is_record = records is not None and field.full_name == records.full_name
-            level = _class_of(field) if is_answer else 0
-            if not (is_record or level or _is_subject(field)):
-                return None
-            return Mark(max(level - 1, 0), _is_subject(field), is_record)
+            found = marking(field)
+            if marking is _class_mark and field.full_name == listed:
+                return Mark(found.sensitivity if found else 0, is_record=True)
+            return found
 
         try:
             return self._add(pack_plan(_pruned(whole_plan(message, mark))))
@@ -130,22 +131,19 @@ class _Compiler:
         return len(self.plans) - 1
 
 
-def _is_subject(field: FieldDescriptor) -> bool:
-    """Whether a field holds a personal number of a person concerned."""
-    return field.type == _STRING and bool(field.GetOptions().Extensions[options_pb2.data_subject])
+def _subject_mark(field: FieldDescriptor) -> Mark | None:
+    """A field that holds the personal number of a person concerned."""
+    is_subject = field.type == _STRING and field.GetOptions().Extensions[options_pb2.data_subject]
+    return Mark(is_subject=True) if is_subject else None
 
 
-def _class_of(field: FieldDescriptor) -> int:
-    """The class of a field's value, 1 for S0 to 4 for S3: its own, else its message's; 0 if nothing is said."""
-    own = int(field.GetOptions().Extensions[options_pb2.sensitivity])
+def _class_mark(field: FieldDescriptor) -> Mark | None:
+    """A field whose value has a class: its own, else its message's."""
+    found = int(field.GetOptions().Extensions[options_pb2.sensitivity])
     holder = field.containing_type
-    if own or holder is None:
-        return own
-    return int(holder.GetOptions().Extensions[options_pb2.fields_sensitivity])
-
-
-def _tells_class(field: FieldDescriptor) -> bool:
-    return _class_of(field) > 0 or _is_subject(field)
+    if not found and holder is not None:
+        found = int(holder.GetOptions().Extensions[options_pb2.fields_sensitivity])
+    return Mark(found - options_pb2.SENSITIVITY_S0) if found else None
 
 
 def _within(message: Descriptor) -> list[Descriptor]:
@@ -161,8 +159,8 @@ def _within(message: Descriptor) -> list[Descriptor]:
     return list(found.values())
 
 
-def _names_persons(message: Descriptor) -> bool:
-    return any(_is_subject(field) for one in _within(message) for field in one.fields)
+def _is_marked(message: Descriptor, marking: Marking) -> bool:
+    return any(marking(field) is not None for one in _within(message) for field in one.fields)
 
 
 def _is_list(message: Descriptor) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from core.leaves import HEARD, SAID, Note, Role, note_leaf, prefix
 from core.merkle import leaf_hash
@@ -82,9 +83,21 @@ def heard_body(
     ).encode("ascii")
 
 
-def taken_body(role: str, log: str, index: int, leaf: str, head: str) -> bytes:
-    """Body of the receipt that a peer gives when it takes a statement of ours, and notes nobody's pseudonym with it.
+def without_annex(body: bytes) -> bytes:
+    """A receipt as it would be without its annex; one that has none, or is no such record, as it is.
 
-    With an annex it cannot be foreseen, and is parsed instead.
+    What a peer notes for itself cannot be foreseen, and says nothing to us: of its digest the form alone counts.
     """
+    at = len(body) - _ANNEX_BYTES
+    if not body.endswith(b'"}') or at < 0 or not _ANNEX.fullmatch(body, at):
+        return body
+    return body[:at] + b"null}"
+
+
+_ANNEX: Final = re.compile(rb'(?<="annex":)"[0-9a-f]{64}"\}')
+_ANNEX_BYTES: Final = 64 + len(b'""}')
+
+
+def taken_body(role: str, log: str, index: int, leaf: str, head: str) -> bytes:
+    """Body of the receipt that a peer gives when it takes a statement of ours, without what it notes for itself."""
     return heard_body(role, log, index, leaf, head, "taken")

@@ -30,6 +30,7 @@ from core.payloads import read_payloads
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import Statement, parse_statements
 from gateway.worker.frames import Outcome, UnverifiedEntry, UnverifiedFrame, UnverifiedRun
+from gateway.worker.leaves import without_annex
 from gateway.worker.trust import TrustView
 from ledger.heard import HeardLeaves
 from pki.heads import VerifiedHead, verify_head
@@ -231,7 +232,10 @@ class PeerLog:
         entries = run.entries
         said = iter(parse_statements([one.body for one in entries if one.is_said]))
         statements = [next(said) if one.is_said else None for one in entries]
-        receipts = [None if one.is_said or one.body in expected else parse_heard(one.body) for one in entries]
+        receipts = [
+            None if one.is_said or without_annex(one.body) in expected else parse_heard(one.body)
+            for one in entries
+        ]
         if any(one is not None and one.from_ != self.log for one in statements):
             raise FrameRefusedError(Reason.STATEMENT_INVALID, "the statement is another log's")
         contents = [

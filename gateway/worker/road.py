@@ -28,7 +28,7 @@ from gateway.worker.frames import (
     encode_frame,
     encode_outcome,
 )
-from gateway.worker.leaves import OwnLeaf, taken_body
+from gateway.worker.leaves import OwnLeaf, taken_body, without_annex
 from gateway.worker.peerlog import PeerLog
 from ledger.records import AttachmentKind
 
@@ -285,7 +285,7 @@ class Road:
 
     def take_receipt(self, body: bytes, receipt: Heard | None) -> int | None:
         """Where the statement of ours stands that a receipt is about, once; ``None`` if none waits for it."""
-        found = self.expected.pop(body, None)
+        found = self.expected.pop(without_annex(body), None)
         if found is None and receipt is not None and receipt.log == self._own_log:
             said = self.unreceipted.get(bytes.fromhex(receipt.leaf))
             if said is not None and said.index == receipt.index:

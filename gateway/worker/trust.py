@@ -106,7 +106,8 @@ class MethodMarks:
     """What is noted of the messages of a method; see ``core.configuration.MarkedMethod``."""
 
     asked: Plan | None
-    answered: Plan | None
+    named: Plan | None
+    returned: Plan | None
     names_persons: bool
     is_list: bool
 
@@ -443,7 +444,7 @@ def _marks(marks: Marks) -> dict[tuple[str, str], MethodMarks]:
 
     return {
         (one.subsystem, one.method): MethodMarks(
-            plan(one.asked), plan(one.answered), one.names_persons, one.is_list
+            plan(one.asked), plan(one.named), plan(one.returned), one.names_persons, one.is_list
         )
         for one in marks.methods
     }

@@ -29,7 +29,7 @@ from core.heads import ConfigurationMark, TreeHead, b64url
 from core.jws import DocumentKind
 from core.leaves import Genesis, Heard, Note, RegistryChange, Succession
 from core.merkle import Edge, leaf_hash
-from core.pseudonyms import annex_of
+from core.pseudonyms import PseudonymKey, annex_of
 from core.registrations import MemberSuccessor, RegisteredCertificate, RegisteredLog, Registration
 from core.statements import AgreementMark, Cut, Statement, User
 from pki.documents import sign_document
@@ -122,7 +122,7 @@ def heard() -> Heard:
 
 
 def annex() -> bytes:
-    return annex_of(bytes(32), 2026, [b"0000000001", b"0000000002"], complete=True)
+    return annex_of(PseudonymKey(2026, bytes(32)), [b"0000000001", b"0000000002"], complete=True)
 
 
 def genesis(succeeds: Succession | None = None) -> Genesis:

@@ -27,7 +27,7 @@ from core.identifiers import new_exchange_id, urn
 from core.leaves import Genesis, Heard, Note, Role, genesis_leaf, heard_leaf, note_leaf, said_leaf
 from core.merkle import Edge, leaf_hash
 from core.payloads import SALT_BYTES, Payload, encode_payloads, payload_digest
-from core.pseudonyms import annex_of, keep_annex, year_of
+from core.pseudonyms import PseudonymKey, annex_of, keep_annex, year_of
 from core.registrations import RegisteredLog, Registration
 from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
 from ledger.commit import Entry, GroupCommit
@@ -118,7 +118,9 @@ class Side:
         if not subjects:
             return None, ()
         year = year_of(self.clock.now_ms())
-        digest, kept = keep_annex(bytes(16), annex_of(self.pseudonym_key, year, subjects, complete=True))
+        digest, kept = keep_annex(
+            bytes(16), annex_of(PseudonymKey(year, self.pseudonym_key), subjects, complete=True)
+        )
         return digest, ((AttachmentKind.ANNEX, kept),)
 
     def _note(self) -> bytes:

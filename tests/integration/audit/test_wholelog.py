@@ -19,7 +19,7 @@ from core.frames import FrameRecord
 from core.heads import TreeHead, parse_head
 from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
-from core.pseudonyms import annex_of, keep_annex
+from core.pseudonyms import PseudonymKey, annex_of, keep_annex
 from core.reasons import Reason
 from core.statements import Cut, encode_statement, parse_statement
 from core.streams import SegmentError
@@ -926,7 +926,7 @@ def test_an_annex_that_the_record_does_not_commit_to_is_told_with_its_leaf(
 def test_an_annex_beside_a_record_that_has_none_is_told(country: EvidenceCountry) -> None:
     """Nobody is added to an exchange later."""
     country.exchange(subjects=[PERSON])
-    kept = keep_annex(bytes(16), annex_of(bytes(32), 2026, [PERSON], complete=True))[1]
+    kept = keep_annex(bytes(16), annex_of(PseudonymKey(2026, bytes(32)), [PERSON], complete=True))[1]
 
     def add(stored: StoredLeaf) -> StoredLeaf:
         beside = (*stored.attachments, (AttachmentKind.ANNEX, kept))

@@ -15,7 +15,9 @@ from core.pseudonyms import (
     MAX_ANNEX_BYTES,
     MAX_PSEUDONYMS,
     MalformedAnnexError,
+    PseudonymKey,
     annex_of,
+    begin_of,
     keep_annex,
     parse_annex,
     pseudonym,
@@ -35,13 +37,24 @@ numbers = st.lists(st.binary(max_size=12), max_size=8)
 def annex(**fields: Any) -> bytes:
     """A good annex about one person, with ``fields`` changed."""
     return json.dumps(
-        json.loads(annex_of(KEY, 2026, [NUMBER], complete=True)) | fields, separators=(",", ":")
+        json.loads(annex_of(PseudonymKey(2026, KEY), [NUMBER], complete=True)) | fields, separators=(",", ":")
     ).encode()
 
 
 def test_a_pseudonym_is_an_hmac_of_the_number() -> None:
     """As any other implementation computes it."""
     assert pseudonym(KEY, NUMBER) == hmac.new(KEY, NUMBER, hashlib.sha256).hexdigest()
+
+
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=200))
+def test_a_key_at_work_gives_the_same_pseudonyms(key: bytes, number: bytes) -> None:
+    """Whatever is hashed ahead."""
+    assert PseudonymKey(2026, key).pseudonym(number) == pseudonym(key, number)
+
+
+def test_a_key_has_its_length() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        PseudonymKey(2026, bytes(31))
 
 
 def test_another_key_gives_another_pseudonym() -> None:
@@ -52,11 +65,12 @@ def test_another_key_gives_another_pseudonym() -> None:
 def test_the_year_changes_at_midnight_in_porto_novo() -> None:
     """An hour before it does in UTC."""
     assert [year_of(NEW_YEAR_MS - 1), year_of(NEW_YEAR_MS)] == [2026, 2027]
+    assert begin_of(2027) == NEW_YEAR_MS
 
 
 def test_the_written_form_of_an_annex() -> None:
     """Never to change: old logs hold it."""
-    data = annex_of(KEY, 2026, [NUMBER, b"0000000002", NUMBER], complete=True)
+    data = annex_of(PseudonymKey(2026, KEY), [NUMBER, b"0000000002", NUMBER], complete=True)
 
     assert data == (
         b'{"v":1,"year":2026,"count":2,"complete":true,"pseudonyms":['
@@ -68,7 +82,7 @@ def test_the_written_form_of_an_annex() -> None:
 @given(numbers.filter(bool))
 def test_an_annex_is_read_back(found: list[bytes]) -> None:
     """Each person once, in an order that tells nothing."""
-    read = parse_annex(annex_of(KEY, 2026, found, complete=True))
+    read = parse_annex(annex_of(PseudonymKey(2026, KEY), found, complete=True))
 
     assert read.pseudonyms == sorted({pseudonym(KEY, one) for one in found})
     assert (read.count, read.complete) == (len(set(found)), True)
@@ -76,7 +90,7 @@ def test_an_annex_is_read_back(found: list[bytes]) -> None:
 
 def test_what_could_not_be_read_to_its_end_is_said_to_be_incomplete() -> None:
     """Also if nobody was found in it: there may be somebody."""
-    read = parse_annex(annex_of(KEY, 2026, [], complete=False))
+    read = parse_annex(annex_of(PseudonymKey(2026, KEY), [], complete=False))
 
     assert (read.count, read.complete, read.pseudonyms) == (0, False, [])
 
@@ -85,7 +99,7 @@ def test_more_persons_than_the_bound_are_counted_and_not_named() -> None:
     """An answer that lists a village does not fill the log."""
     many = [b"%010d" % one for one in range(MAX_PSEUDONYMS + 5)]
 
-    data = annex_of(KEY, 2026, many, complete=True)
+    data = annex_of(PseudonymKey(2026, KEY), many, complete=True)
 
     read = parse_annex(data)
     assert (read.count, read.complete, len(read.pseudonyms)) == (MAX_PSEUDONYMS + 5, False, MAX_PSEUDONYMS)

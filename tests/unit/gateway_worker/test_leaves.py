@@ -8,7 +8,7 @@ import pytest
 
 from core.leaves import Heard, Note, heard_leaf, note_leaf, said_leaf
 from core.merkle import leaf_hash
-from gateway.worker.leaves import Leaves, taken_body
+from gateway.worker.leaves import Leaves, taken_body, without_annex
 from gateway.worker.peerlog import VerifiedEntry
 
 LOG, PEER = "a" * 64, "b" * 64
@@ -53,6 +53,34 @@ def test_the_receipt_that_we_foresee_is_the_one_that_comes() -> None:
     body, _, _ = Leaves(PEER).heard("request", LOG, ENTRY, "taken")
 
     assert body == taken_body("request", LOG, ENTRY.index, ENTRY.leaf_hash.hex(), ENTRY.head)
+
+
+@pytest.mark.parametrize("role", ["request", "response"])
+def test_a_receipt_with_an_annex_is_foreseen_without_it(role: str) -> None:
+    """What a peer notes for itself says nothing to us; that the rest is what it must be is seen by its bytes."""
+    body, _, _ = Leaves(PEER).heard(role, LOG, replace(ENTRY, annex=("d" * 64, b"")), "taken")
+    foreseen = taken_body(role, LOG, ENTRY.index, ENTRY.leaf_hash.hex(), ENTRY.head)
+
+    assert without_annex(body) == foreseen
+    assert without_annex(foreseen) == foreseen
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'"}',
+        b"d" * 64 + b'"}',
+        b'{"annex":"' + b"d" * 63 + b'"}',
+        b'{"annex":"' + b"d" * 65 + b'"}',
+        b'{"annex":"' + b"D" * 64 + b'"}',
+        b'{"annex":"' + b"d" * 64 + b'"} ',
+        b'{"x":"' + b"d" * 64 + b'"}',
+    ],
+)
+def test_of_other_bytes_nothing_is_taken_away(body: bytes) -> None:
+    """They are parsed, and refused as what they are."""
+    assert without_annex(body) == body
 
 
 def test_a_note_is_the_core_s() -> None:

@@ -85,10 +85,6 @@ def test_messages_that_are_none_tell_nothing_and_are_told() -> None:
     assert Told().read((), [(0, message())], None).complete is False
 
 
-def test_an_empty_number_names_nobody() -> None:
-    assert told((0, b"\x0a\x00")).numbers == []
-
-
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.binary(max_size=60)), max_size=4),
     st.sampled_from(["gzip", "identity"]),
@@ -124,7 +120,7 @@ def test_numbers_that_wait_for_an_answer_are_bounded() -> None:
 def test_an_answer_is_told_by_its_records_and_its_highest_class(
     messages: list[Message], is_list: bool, expected: tuple[int | None, str | None]
 ) -> None:
-    found = returned(MethodMarks(None, PLAN, True, is_list), messages, None)
+    found = returned(MethodMarks(None, None, PLAN, True, is_list), messages, None)
 
     assert (found.records, found.sensitivity) == expected
 
@@ -203,6 +199,7 @@ def test_a_key_that_is_put_back_is_found_within_a_second(
 
 def test_messages_about_nobody_have_no_annex(pseudonyms: Pseudonyms) -> None:
     assert pseudonyms.annex(NEW_YEAR_MS, told((0, b""))) is None
+    assert pseudonyms.annex(NEW_YEAR_MS, told((0, b"\x0a\x00"))) is None  # set, and empty
 
 
 def test_without_any_key_nothing_is_noted(pseudonyms: Pseudonyms, keys: Keys) -> None:

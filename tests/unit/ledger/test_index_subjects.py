@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from core.leaves import MalformedLeafError
-from core.pseudonyms import MAX_PSEUDONYMS, annex_of, keep_annex, pseudonym
+from core.pseudonyms import MAX_PSEUDONYMS, PseudonymKey, annex_of, keep_annex, pseudonym
 from ledger.index import ExchangeIndex, Filter
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
@@ -20,7 +20,7 @@ PERSON, OTHER = b"4999999901", b"4999999902"
 
 def annexed(stored: StoredLeaf, *numbers: bytes, key: bytes = KEY, complete: bool = True) -> StoredLeaf:
     """The same leaf with an annex about some persons beside it; the index does not judge digests."""
-    _, kept = keep_annex(bytes(16), annex_of(key, 2026, numbers, complete=complete))
+    _, kept = keep_annex(bytes(16), annex_of(PseudonymKey(2026, key), numbers, complete=complete))
     return msgspec.structs.replace(stored, attachments=(*stored.attachments, (AttachmentKind.ANNEX, kept)))
 
 

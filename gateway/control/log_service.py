@@ -7,7 +7,7 @@ can check them against each other without believing this process.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -33,6 +33,9 @@ EvidenceGatherer = Callable[[str, bool, str, str], Iterable[tuple[str, bytes]]]
 
 _DEFAULT_PAGE: Final = 100
 _MAX_PAGE: Final = 1000
+_PSEUDONYM_BYTES: Final = 32
+# Of one person: her numbers, under the keys of as many years as statements are kept.
+_MAX_PSEUDONYMS: Final = 512
 # Requests of one exchange id that are shown; honest gateways make one.
 _MAX_REQUESTS: Final = 20
 _TOKEN: Final = re.compile(r"([0-9]{1,15})\.([0-9a-f]{64})\.([0-9]{1,9})")
@@ -190,9 +193,20 @@ def _filter(request: log_pb2.SearchRequest, after: Place | None, *, limit: int) 
         outcome=_OUTCOME_NAMES.get(request.outcome),
         since_ms=getattr(request, "from").ToMilliseconds() if request.HasField("from") else None,
         until_ms=request.until.ToMilliseconds() if request.HasField("until") else None,
+        subjects=_pseudonyms(request.subject_pseudonyms),
         after=after,
         limit=limit,
     )
+
+
+def _pseudonyms(given: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Each has the length of one, so that no number is taken for one and looked for in vain."""
+    if len(given) > _MAX_PSEUDONYMS or any(len(one) != _PSEUDONYM_BYTES for one in given):
+        raise ExchangeError(
+            Reason.DOCUMENT_INVALID,
+            f"subject_pseudonyms: at most {_MAX_PSEUDONYMS}, {_PSEUDONYM_BYTES} bytes each",
+        )
+    return tuple(given)
 
 
 def _exchange(row: Row) -> log_pb2.Exchange:

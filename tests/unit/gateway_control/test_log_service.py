@@ -26,6 +26,7 @@ from core.leaves import (
     said_leaf,
 )
 from core.merkle import leaf_hash, verify_consistency, verify_inclusion
+from core.pseudonyms import PseudonymKey, annex_of, keep_annex
 from core.reasons import ExchangeError, Reason
 from core.statements import AgreementMark, Cut, Statement, encode_statement
 from gateway.channel import WorkerReport
@@ -122,9 +123,16 @@ class OneLog:
             self.requests[number] = hashed.hex()
 
     def hear(
-        self, kind: str, number: int, verdict: str = "taken", *, body: bytes | None = None, **fields: object
+        self,
+        kind: str,
+        number: int,
+        verdict: str = "taken",
+        *,
+        body: bytes | None = None,
+        annex: tuple[str, bytes] | None = None,
+        **fields: object,
     ) -> None:
-        """Append what the peer said."""
+        """Append what the peer said, and whom it is about if that is to be noted."""
         if kind != "request":
             fields = {"request": self.requests[number]} | fields
         data = encode_statement(statement(kind, number, PEER, to=self.id, **fields))
@@ -132,9 +140,12 @@ class OneLog:
         if kind == "request":
             self.requests[number] = hashed
         role: Role = "request" if kind == "request" else "response"
-        heard = Heard(1, role, PEER, 100 + number, hashed, "ab" * 32, verdict, None)
+        digest = None if annex is None else annex[0]
+        heard = Heard(1, role, PEER, 100 + number, hashed, "ab" * 32, verdict, digest)
         leaf = heard_leaf(self.id, heard)
-        beside = ((AttachmentKind.STATEMENT, data),)
+        beside: tuple[tuple[AttachmentKind, bytes], ...] = ((AttachmentKind.STATEMENT, data),)
+        if annex is not None:
+            beside += ((AttachmentKind.ANNEX, annex[1]),)
         self._commit.commit_now([Entry(leaf, leaf_hash(leaf), beside, body, "BJ/GOV/ANIP/RNPP")])
 
     def receive_receipt(self, said: int, number: int) -> None:
@@ -318,11 +329,34 @@ def test_search_filters_and_pages(log: OneLog) -> None:
     assert numbers(log.servicer.Search(early, _context())) == [2]
 
 
+def test_search_finds_exchanges_by_the_pseudonyms_of_a_person(log: OneLog) -> None:
+    """The caller has the keys; control has none of them, and sees no number."""
+    key = PseudonymKey(2026, b"k" * 32)
+    for number, person in ((1, b"4999999901"), (2, b"4999999902"), (3, b"4999999901")):
+        log.hear("request", number, annex=keep_annex(bytes(16), annex_of(key, [person], complete=True)))
+    log.hear("request", 4, annex=keep_annex(bytes(16), annex_of(key, [], complete=False)))
+    log.hear("request", 5)
+    log.report()
+
+    wanted = [bytes.fromhex(key.pseudonym(b"4999999901"))]
+
+    assert numbers(log.search(subject_pseudonyms=wanted)) == [4, 3, 1]
+    assert numbers(log.search(subject_pseudonyms=wanted, issue="ACT-3")) == [3]
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"page_size": -1}, {"page_size": 1001}, {"page_token": "x"}, {"page_token": f"1.{'a' * 64}.-1"}]
+    "wrong",
+    [
+        {"page_size": -1},
+        {"page_size": 1001},
+        {"page_token": "x"},
+        {"page_token": f"1.{'a' * 64}.-1"},
+        {"subject_pseudonyms": [b"4999999901"]},
+        {"subject_pseudonyms": [bytes(32)] * 513},
+    ],
 )
-def test_a_page_that_does_not_exist_is_refused(wrong: dict[str, object], log: OneLog) -> None:
-    """Bounded, and never a guess."""
+def test_a_search_that_cannot_be_is_refused(wrong: dict[str, object], log: OneLog) -> None:
+    """Pages that do not exist; a number where a pseudonym should stand: bounded, and never a guess."""
     with pytest.raises(ExchangeError) as refused:
         log.search(**wrong)
 

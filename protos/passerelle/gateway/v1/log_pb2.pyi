@@ -121,6 +121,7 @@ class SearchRequest(_message.Message):
     UNTIL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SUBJECT_PSEUDONYMS_FIELD_NUMBER: _builtins.int
     exchange_id: _builtins.str
     """UUIDv7 of one exchange."""
     issue: _builtins.str
@@ -143,6 +144,13 @@ class SearchRequest(_message.Message):
     def until(self) -> _timestamp_pb2.Timestamp:
         """Before this time of the request."""
 
+    @_builtins.property
+    def subject_pseudonyms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Pseudonyms of one person, 32 bytes each: of every number that she has or had, under the key of every year that is
+        wanted. Exchanges whose records name one of them, and those that may be about more persons than their records name.
+        The caller makes them: a personal number MUST NOT be sent here.
+        """
+
     def __init__(
         self,
         *,
@@ -156,10 +164,11 @@ class SearchRequest(_message.Message):
         until: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        subject_pseudonyms: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "exchange_id", b"exchange_id", "from", b"from", "issue", b"issue", "method", b"method", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose", "service", b"service", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "exchange_id", b"exchange_id", "from", b"from", "issue", b"issue", "method", b"method", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose", "service", b"service", "subject_pseudonyms", b"subject_pseudonyms", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""``passerelle adapter serve|migrate|seed|descriptors`` and ``passerelle sandbox persons``.
+"""``passerelle adapter serve|migrate|seed|descriptors|dossier`` and ``passerelle sandbox persons``.
 
 What needs grpcio or SQLAlchemy is imported by the command that uses it: help and the list of persons stay fast.
 """
@@ -13,14 +13,13 @@ from typing import Final
 
 import click
 
+from adapters.officers import dossier
 from adapters.world.personas.people import PERSONAS
 from adapters.world.sizes import MAX_PERSONS, Sizes
 from adapters.world.world import DEFAULT_SEED
-from core.clock import SystemClock
 from core.language import Language, Text
 from rpc.commandline import Output, lang_option, output_option, show_rows
 
-_SERVICES: Final = {"identity": "bj.identity.v1.IdentityService"}
 _COLUMNS: Final = {
     "npi": Text("NPI", "NPI"),
     "name": Text("Personne", "Person"),
@@ -41,25 +40,27 @@ def adapter() -> None:
     """Servir un registre derrière la passerelle / serve a register behind the gateway."""
 
 
+adapter.add_command(dossier)
+
+
 @adapter.command()
 @_config
 @click.option("--lifeline", type=int, default=None, hidden=True)
 def serve(config: Path, lifeline: int | None) -> None:
     """Répondre aux appels de la passerelle / answer the gateway's calls."""
-    from adapters.identity.adapter import SERVICES, make_adapter
-    from adapters.server import start
+    from adapters.kit.adapter import Adapter, load_ministry
     from adapters.settings import load_adapter_settings
+    from core.clock import SystemClock
     from rpc.lifeline import stop_event
     from rpc.logs import configure_logs
 
     configure_logs("adapter")
     stopped = stop_event(lifeline)
     settings = load_adapter_settings(config)
-    server, store = make_adapter(settings, SystemClock())
-    start(server, settings, SERVICES)
+    serving = Adapter(load_ministry(settings.adapter), settings, SystemClock())
+    serving.start()
     stopped.wait()
-    server.stop()
-    store.close()
+    serving.stop()
 
 
 @adapter.command()
@@ -67,10 +68,9 @@ def serve(config: Path, lifeline: int | None) -> None:
 @lang_option
 def migrate(config: Path, lang: Language) -> None:
     """Créer la base ou la mettre à jour / create the database or bring it up to date."""
-    from adapters.identity.store import migrate as migrate_store
-    from adapters.settings import load_adapter_settings
+    from adapters.kit.founding import create_register
 
-    migrate_store(load_adapter_settings(config).database)
+    create_register(config)
     click.echo(Text("base à jour", "database up to date").in_(lang))
 
 
@@ -88,15 +88,19 @@ def migrate(config: Path, lang: Language) -> None:
 )
 @lang_option
 def seed(config: Path, persons: int, seed: int, lang: Language) -> None:
-    """Remplir le registre d'une population fictive / fill the register with fictitious people.
+    """Remplir le registre d'un pays fictif / fill the register with a fictitious country.
 
-    Une population fictive est remplacée ; un registre qui contient une personne réelle est refusé.
+    Un pays fictif est remplacé ; un registre qui contient une fiche réelle est refusé. Même nombre et même graine :
+    les registres s'accordent.
     """
-    from adapters.identity.founding import seed_store
+    from adapters.kit.founding import seed_register
+    from adapters.settings import load_adapter_settings
 
-    with _progress(persons, lang) as written:
-        total = seed_store(config, persons, seed=seed, written=written)
-    click.echo(Text(f"{total} personnes fictives", f"{total} fictitious people").in_(lang))
+    # Of the others nobody knows how many records a country of so many people gives.
+    total_told = persons if load_adapter_settings(config).adapter == "identity" else None
+    with _progress(total_told, lang) as written:
+        total = seed_register(config, persons, seed, written)
+    click.echo(Text(f"{total} fiches fictives", f"{total} fictitious records").in_(lang))
 
 
 @adapter.command()
@@ -113,20 +117,44 @@ def seed(config: Path, persons: int, seed: int, lang: Language) -> None:
     default=None,
     help="ceux de grpc.health.v1, de grpc.reflection.v1 / those of the server's health, reflection",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
-def descriptors(config: Path, standard: str | None, out: Path) -> None:
+@click.option(
+    "--service", default=None, help="l'un de ses services ; sinon, tous / one of its services; else all"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="fichier ; pour plusieurs services, dossier / file; for several services, directory",
+)
+def descriptors(config: Path, standard: str | None, service: str | None, out: Path) -> None:
     """Écrire les descripteurs à publier / write the descriptors to be published."""
-    import adapters.identity.service  # noqa: F401 - its generated modules fill the pool of descriptors
     from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
-    from adapters.settings import load_adapter_settings
 
     if standard is not None:
-        service, data = STANDARD_SERVICES[standard], standard_set(standard)
+        found = {STANDARD_SERVICES[standard]: standard_set(standard)}
     else:
-        service = _SERVICES[load_adapter_settings(config).adapter]
-        data = descriptor_set(service)
-    out.write_bytes(data)
-    click.echo(f"{service} -> {out}")
+        found = {one: descriptor_set(one) for one in _services(config, service)}
+    if len(found) == 1 and not out.is_dir():
+        files = dict.fromkeys(found, out)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        files = {one: out / f"{one}.binpb" for one in found}
+    for one, file in files.items():
+        file.write_bytes(found[one])
+        click.echo(f"{one} -> {file}")
+
+
+def _services(config: Path, service: str | None) -> tuple[str, ...]:
+    """What the adapter of ``config`` serves; loading it fills the pool of descriptors."""
+    from adapters.kit.adapter import load_ministry, services_of
+    from adapters.settings import load_adapter_settings
+
+    served = services_of(load_ministry(load_adapter_settings(config).adapter))
+    if service is None:
+        return served
+    if service not in served:
+        raise click.BadParameter(", ".join(served), param_hint="--service")
+    return (service,)
 
 
 @click.group()
@@ -144,7 +172,7 @@ def persons(output: Output, lang: Language) -> None:
 
 
 @contextmanager
-def _progress(total: int, lang: Language) -> Iterator[Callable[[int], None]]:
+def _progress(total: int | None, lang: Language) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; nothing in a pipe or a log."""
     if not sys.stderr.isatty():
         yield lambda _: None
@@ -153,5 +181,5 @@ def _progress(total: int, lang: Language) -> Iterator[Callable[[int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(Text("personnes", "people").in_(lang), total=total)
+        task = progress.add_task(Text("fiches", "records").in_(lang), total=total)
         yield lambda count: progress.advance(task, count)

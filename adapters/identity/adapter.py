@@ -1,25 +1,35 @@
-"""ANIP's adapter, put together."""
+"""ANIP's adapter: what the kit needs to know to serve it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Final
+
 from adapters.identity.service import SERVICE_NAME, IdentityService
-from adapters.identity.store import PersonStore, open_store
-from adapters.server import make_server
-from adapters.settings import AdapterSettings
+from adapters.identity.store import KIT, MIGRATIONS, PersonStore
+from adapters.kit.desk import Desk
+from adapters.kit.ministry import Ministry, Served
+from adapters.world.sizes import Sizes
+from adapters.world.world import World
 from bj.identity.v1 import identity_pb2_grpc
-from core.clock import Clock
-from rpc.server import RpcServer
-
-SERVICES = (SERVICE_NAME,)
 
 
-def make_adapter(settings: AdapterSettings, clock: Clock) -> tuple[RpcServer, PersonStore]:
-    """The server with its servicer, and the store to be closed after it.
+def _build(desk: Desk) -> Sequence[Served]:
+    service = IdentityService(PersonStore(desk.store), desk.clock)
+    return ((identity_pb2_grpc.add_IdentityServiceServicer_to_server, service),)
 
-    Raises:
-        ExchangeError: The store's schema is not this version's, or the server's files cannot be used.
-    """
-    store = open_store(settings.database)
-    server = make_server(settings, clock)
-    identity_pb2_grpc.add_IdentityServiceServicer_to_server(IdentityService(store, clock), server.grpc)
-    return server, store
+
+def _seed(desk: Desk, persons: int, seed: int, written: Callable[[int], None]) -> int:
+    world = World(seed, Sizes.of(persons))
+    return PersonStore(desk.store).replace_rows(world.persons_by_number(), written)
+
+
+MINISTRY: Final = Ministry(
+    name="identity",
+    services=(SERVICE_NAME,),
+    migrations=MIGRATIONS,
+    tables=KIT,
+    catalogue=None,
+    build=_build,
+    seed=_seed,
+)

@@ -16,11 +16,13 @@ import sqlalchemy as sa
 from adapters.identity.comparison import name_words, search_words
 from adapters.identity.person import COLUMNS, Person, RecordState, as_row
 from adapters.kit import store as kit
+from adapters.kit.tables import kit_tables
 from adapters.world.reserved import NPI_PREFIX
 from core.reasons import ExchangeError, Reason
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 METADATA: Final = kit.naming()
+KIT: Final = kit_tables(METADATA)
 _BATCH: Final = 10_000
 
 

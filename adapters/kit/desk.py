@@ -51,9 +51,8 @@ class Desk:
         self.settings = settings
         self.store = store
         self.clock = clock
-        self.catalogue = Catalogue.load(
-            Path(settings.catalogue) if settings.catalogue else ministry.catalogue
-        )
+        catalogue = Path(settings.catalogue) if settings.catalogue else ministry.catalogue
+        self.catalogue = Catalogue.load(catalogue) if catalogue else Catalogue({})
         self.calendar = Calendar.load(Path(settings.calendar)) if settings.calendar else Calendar.load()
         self.tasks = Tasks(ministry.tables, clock)
         self.dossiers = Dossiers(self)

@@ -85,6 +85,8 @@ class Dossier:
         reference: ``ANDF-202611-0001``.
         client: The subsystem that opened it, ``BJ/GOV/PNS/PORTAIL``; nobody else may follow it.
         purposes: For which it may be followed.
+        issue: The consumer's own dossier in which it was opened (``x-road-issue``); the ministry's calls about it name
+            that one, so that an auditor finds the whole case under one reference. Empty if the call named none.
         service_code: The prestation that is asked for.
         application_id: What the consumer names it.
         response_token: Comes back with ``ReportDecision``; empty if the consumer wants none.
@@ -113,6 +115,7 @@ class Dossier:
     reference: str
     client: str
     purposes: frozenset[str]
+    issue: str
     service_code: str
     application_id: str
     response_token: str = field(repr=False)
@@ -136,6 +139,11 @@ class Dossier:
     paused_at: int
     expires_at: int
     notice_ends_at: int
+
+    @property
+    def case(self) -> str:
+        """The reference that calls about it name in ``x-road-issue``."""
+        return self.issue or self.reference
 
 
 @dataclass(frozen=True, slots=True)

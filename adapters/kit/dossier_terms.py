@@ -50,6 +50,7 @@ def new_dossier(
         reference=f"{series}-{next_number(tx, series):04d}",
         client=str(caller.client),
         purposes=purposes or frozenset({caller.purpose} if caller.purpose else ()),
+        issue=caller.issue or "",
         service_code=prestation.code,
         application_id=application.application_id,
         response_token=application.response_token,

@@ -30,6 +30,7 @@ def create_v1(op: ModuleType | Operations) -> None:
         sa.Column("reference", sa.String(24), nullable=False),
         sa.Column("client", sa.String(200), nullable=False),
         sa.Column("purposes", sa.String(60), nullable=False),
+        sa.Column("issue", sa.String(64), nullable=False),
         sa.Column("service_code", sa.String(7), nullable=False),
         sa.Column("application_id", sa.String(64), nullable=False),
         sa.Column("response_token", sa.String(128), nullable=False),

@@ -32,10 +32,10 @@ class Ministry:
 
     Attributes:
         name: ``land``; of letters and digits.
-        services: Full names of its own services; ``bj.common.v1.DossierService`` is added by the kit.
+        services: Full names of its own services; ``bj.common.v1.DossierService`` is added by the kit, if it has dossiers.
         migrations: Its Alembic directory; the first migration calls ``kit.migrations.create_v1``.
         tables: What ``kit_tables(METADATA)`` returned.
-        catalogue: Its catalogue, ``catalogue.toml`` beside its module.
+        catalogue: Its catalogue, ``catalogue.toml`` beside its module; None if nobody can ask anything of it.
         build: Makes the servicers, one for each of ``services``.
         procedures: By service code; a code that is not here has a ``Procedure`` that does nothing.
         tasks: Handlers by kind, beside the kit's own.
@@ -46,8 +46,13 @@ class Ministry:
     services: tuple[str, ...]
     migrations: Path
     tables: Tables
-    catalogue: Path
+    catalogue: Path | None
     build: Callable[[Desk], Sequence[Served]]
     procedures: Mapping[str, Procedure] = field(default_factory=dict)
     tasks: Mapping[str, Handler] = field(default_factory=dict)
     seed: Seed | None = None
+
+    @property
+    def has_dossiers(self) -> bool:
+        """Whether anything can be asked of it, and followed."""
+        return self.catalogue is not None

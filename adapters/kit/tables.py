@@ -79,6 +79,7 @@ def _dossier(metadata: sa.MetaData) -> sa.Table:
         # Who opened it and may follow it, and for which purposes.
         _text("client", 200),
         _text("purposes", 60),
+        _text("issue", 64),
         _text("service_code", 7),
         _text("application_id", 64),
         _text("response_token", 128),

@@ -64,6 +64,7 @@ def _dossier(desk: Desk, one: Contract) -> Row:
         "reference": one.reference,
         "client": PORTAL,
         "purposes": "P02",
+        "issue": "",
         "service_code": _code(one),
         "application_id": f"APP-{one.reference}",
         "response_token": "",

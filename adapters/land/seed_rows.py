@@ -261,6 +261,7 @@ def _add_dossier(rows: Rows, notice: Notice, nup: str, state: State) -> None:
         reference=notice.reference,
         client=PORTAL,
         purposes="P02",
+        issue="",
         service_code=TITLE_REQUEST,
         application_id=f"SEED-{notice.reference}",
         response_token="",

@@ -7,8 +7,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.kit.store import naming
+from adapters.kit.tables import kit_tables
 
 METADATA: Final = naming()
+KIT: Final = kit_tables(METADATA)
 
 
 def _text(name: str, length: int) -> sa.Column[str]:

@@ -10,10 +10,10 @@ import grpc
 from cryptography import x509
 
 from adapters.context import AGREEMENT, CLIENT, EXCHANGE_ID, ISSUE, ISSUED_AT, PURPOSE, REQUEST_HASH, SERVICE
-from adapters.identity.adapter import SERVICES, make_adapter
+from adapters.identity.adapter import MINISTRY
 from adapters.identity.seed import population
 from adapters.identity.store import migrate, open_store
-from adapters.server import start
+from adapters.kit.adapter import Adapter
 from adapters.settings import AdapterSettings, load_adapter_settings
 from core.clock import Clock, SystemClock
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
@@ -21,7 +21,6 @@ from pki.keys import certificate_pem, chain_pem, generate_key, key_pem, write_ke
 from pki.profiles import AuthorityKind, Issuer, Profile, issue, issue_authority
 from rpc.identity import Identity
 from rpc.names import identity_host
-from rpc.server import RpcServer
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -103,10 +102,10 @@ class AdapterCountry:
         store.replace_all(population(size=size))
         store.close()
 
-    def serve(self) -> tuple[RpcServer, int]:
+    def serve(self) -> tuple[Adapter, int]:
         """Start ANIP's adapter; returns it and its port."""
-        server, _ = make_adapter(self.settings, self.clock)
-        return server, start(server, self.settings, SERVICES)
+        adapter = Adapter(MINISTRY, self.settings, self.clock)
+        return adapter, adapter.start()
 
     def identity(
         self,

@@ -15,12 +15,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 
 from adapters.identity.store import PersonStore
+from adapters.kit.adapter import Adapter
 from bj.identity.v1 import identity_pb2 as pb
 from bj.identity.v1.identity_pb2_grpc import IdentityServiceStub
 from core.clock import ManualClock
 from pki.profiles import Profile
 from rpc.identity import Identity
-from rpc.server import RpcServer
 from tests.support.adapter_country import EXCHANGE, AdapterCountry, Metadata, metadata, now_ms
 
 SERVICE = "BJ/GOV/ANIP/RNPP/bj.identity.v1.IdentityService"
@@ -36,7 +36,7 @@ def country(tmp_path_factory: pytest.TempPathFactory) -> AdapterCountry:
 
 
 @pytest.fixture(scope="module")
-def server(country: AdapterCountry) -> Iterator[tuple[RpcServer, int]]:
+def server(country: AdapterCountry) -> Iterator[tuple[Adapter, int]]:
     """The adapter, running."""
     server, port = country.serve()
     yield server, port
@@ -44,7 +44,7 @@ def server(country: AdapterCountry) -> Iterator[tuple[RpcServer, int]]:
 
 
 @pytest.fixture(scope="module")
-def port(server: tuple[RpcServer, int]) -> int:
+def port(server: tuple[Adapter, int]) -> int:
     """Where it listens."""
     return server[1]
 

@@ -41,7 +41,7 @@ def test_a_register_is_made_and_filled_by_two_commands(config: Path) -> None:
     seeded = run("seed", "--config", str(config), "--persons", "120", "--lang", "fr")
 
     assert migrated.output == "base à jour\n"
-    assert seeded.output == "120 personnes fictives\n"
+    assert seeded.output == "120 fiches fictives\n"
     assert open_store(f"sqlite:///{config.parent}/rnpp.sqlite").count() == 120
 
 
@@ -74,7 +74,10 @@ def test_descriptors_are_written_for_the_registry(config: Path, tmp_path: Path) 
     """A self-contained file to be published."""
     out = tmp_path / "identity.binpb"
 
-    written = run("descriptors", "--config", str(config), "--out", str(out))
+    written = run(
+        *("descriptors", "--config", str(config), "--out", str(out)),
+        *("--service", "bj.identity.v1.IdentityService"),
+    )
 
     assert written.output == f"bj.identity.v1.IdentityService -> {out}\n"
     assert "bj/identity/v1/identity.proto" in {

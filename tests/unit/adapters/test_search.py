@@ -11,6 +11,8 @@ from typing import cast
 import grpc
 import pytest
 import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 
 from adapters.context import serving
 from adapters.identity.candidates import LIFETIME_MS
@@ -19,6 +21,7 @@ from adapters.identity.person import Person, RecordState
 from adapters.identity.seed import population, record_of
 from adapters.identity.service import MAX_CANDIDATES, IdentityService, mask
 from adapters.identity.store import WORDS, PersonStore, migrate, open_store
+from adapters.kit.migrations import drop_v1
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from adapters.validation import require_valid
 from bj.identity.v1 import identity_pb2 as pb
@@ -356,6 +359,7 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
     seeded = words_in(url)
     with sa.create_engine(url).begin() as connection:
         connection.execute(sa.text("DROP TABLE person_word"))
+        drop_v1(Operations(MigrationContext.configure(connection)))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     monkeypatch.setattr("adapters.identity.comparison.search_words", lambda name: {"changed"})
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.identity.founding import seed_store
 from adapters.identity.store import open_store
+from adapters.kit.founding import seed_register
 from adapters.settings import load_adapter_settings
 from core.identifiers import GatewayId
 from core.reasons import Reason
@@ -86,8 +86,8 @@ def test_a_register_is_founded_where_the_file_says(tmp_path: Path) -> None:
     path = written(tmp_path)
     told: list[int] = []
 
-    assert seed_store(path, 100, written=told.append) == 100
-    assert seed_store(path, 50, seed=7) == 50
+    assert seed_register(path, 100, 229, told.append) == 100
+    assert seed_register(path, 50, 7) == 50
 
     assert sum(told) == 100
     assert open_store(f"sqlite:///{tmp_path}/rnpp.sqlite").count() == 50

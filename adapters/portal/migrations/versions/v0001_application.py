@@ -3,12 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from adapters.kit.migrations import create_v1, drop_v1
+
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    """Create both tables."""
+    """Create both tables, beside the kit's."""
+    create_v1(op)
     op.create_table(
         "application",
         sa.Column("application_id", sa.String(64), nullable=False),
@@ -42,6 +45,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both."""
+    """Drop them."""
     op.drop_table("report")
     op.drop_table("application")
+    drop_v1(op)

@@ -14,8 +14,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
-from adapters.identity.founding import seed_store
-from adapters.identity.service import SERVICE_NAME
+from adapters.kit.adapter import load_ministry, services_of
+from adapters.kit.founding import create_register, seed_register
+from adapters.world.world import DEFAULT_SEED
 from cli.plan import LOOPBACK, AgreementPlan, CountryPlan, Layout, MemberPlan, Ports, load_plan
 from core.agreements import Agreement, Bilingual, Party, check_agreement
 from core.clock import Clock, SystemClock
@@ -33,6 +34,7 @@ from gateway.founding import (
     registration_payload,
     sign_registration,
 )
+from gateway.hints import toml_text
 from gateway.layout import GatewayDirectory
 from gateway.settings import GatewaySettings, HostPort, Listen
 from pki.authority import Authority
@@ -198,8 +200,8 @@ class Founder:
         )
         with RegistryClient(self.ports.registry, identity, self.plan.registry) as client:
             if member.adapter is not None:
-                service = _service_of(member.adapter.kind)
-                client.publish_services(member.adapter.subsystem, descriptor_set(service), (service,))
+                for service in services_of(load_ministry(member.adapter.kind)):
+                    client.publish_services(member.adapter.subsystem, descriptor_set(service), (service,))
                 for kind in member.adapter.standard:
                     client.publish_services(
                         member.adapter.subsystem, standard_set(kind), (STANDARD_SERVICES[kind],)
@@ -225,14 +227,25 @@ class Founder:
             f'subsystem = "{adapter.subsystem}"',
             f'gateways = ["{member.gateway_id}"]',
             f'listen = "{self.ports.gateway(number, 5)}"',
-            'database = "sqlite:///rnpp.sqlite"',
+            'database = "sqlite:///register.sqlite"',
             'key = "adapter.key"',
             'certificate = "adapter.crt"',
             f'lang = "{self.plan.lang}"',
         ]
-        replace_file(out / "adapter.toml", ("\n".join(lines) + "\n").encode("utf-8"))
-        self.progress(f"{adapter.persons} personnes fictives / fictitious persons")
-        seed_store(out / "adapter.toml", adapter.persons)
+        if adapter.program is not None:
+            lines += [
+                "[program]",
+                f'gateway = "{self.ports.gateway(number, 1)}"',
+                f'gateway_id = "{member.gateway_id}"',
+                f"directory = {toml_text(str(self.layout.program(adapter.program)))}",
+            ]
+        config = out / "adapter.toml"
+        replace_file(config, ("\n".join(lines) + "\n").encode("utf-8"))
+        if load_ministry(adapter.kind).seed is None:
+            create_register(config)
+            return
+        written = seed_register(config, self.plan.persons, DEFAULT_SEED)
+        self.progress(f"{adapter.subsystem} : {written} fiches fictives / fictitious records")
 
     def add_program(self, member: MemberPlan, program: str) -> None:
         """``program add``: key, certificate and CA of a program, pinned at its gateway."""
@@ -295,12 +308,6 @@ def _approve(request: int, first: RegistryClient, second: RegistryClient) -> Non
     """Starting something takes two operators."""
     first.approve(request)
     second.approve(request)
-
-
-def _service_of(kind: str) -> str:
-    if kind != "identity":
-        raise ExchangeError(Reason.CONFIG_FILE_INVALID, f"no adapter of kind {kind}")
-    return SERVICE_NAME
 
 
 def founder(plan: Path, directory: Path, base_port: int, progress: Progress) -> Founder:

@@ -13,6 +13,8 @@ from gateway.settings import HostPort, road_of
 from rpc.settings import load_settings
 
 LOOPBACK = "127.0.0.1"
+# The country in a box: `make demo`, `make up`.
+DEFAULT_PLAN = (Path(__file__).parent / "country.toml").read_text(encoding="utf-8")
 # A gateway has ten ports of the country: those that its road ports leave are taken.
 MAX_WORKERS = 5
 
@@ -26,14 +28,18 @@ class PurposePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class AdapterPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a member serves: which subsystem, by which adapter, seeded with how many persons.
+    """What a member serves.
 
-    ``standard`` are the services of any gRPC server that it publishes beside its own: ``health``, ``reflection``.
+    Attributes:
+        subsystem: The provider.
+        kind: Its adapter, as ``adapter.toml`` names it: ``land``, or ``package.module:NAME``.
+        program: The member's program by which the adapter calls others; none if it calls nobody.
+        standard: Services of any gRPC server that it publishes beside its own: ``health``, ``reflection``.
     """
 
     subsystem: str
     kind: str = "identity"
-    persons: int = 50_000
+    program: str | None = None
     standard: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -94,6 +100,7 @@ class CountryPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     Attributes:
         instance: Country code, ``BJ``.
         registry: Id of the registry.
+        persons: How many fictitious people its registers know; firms, parcels and contracts go with them.
         lang: Language of its messages.
         operators: Role names of the registry's operators; starting something takes two.
         auditors: Role names of auditors.
@@ -104,6 +111,7 @@ class CountryPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     instance: str
     registry: str
+    persons: int = 50_000
     lang: Language = DEFAULT_LANGUAGE
     operators: tuple[str, ...] = ()
     auditors: tuple[str, ...] = ()
@@ -183,79 +191,3 @@ class Layout:
     def program(self, program: str) -> Path:
         """Identity directory of a program."""
         return self.root / "programs" / program.replace("/", ".")
-
-
-DEFAULT_PLAN = """\
-# Un pays d'essai / a country in a box. `passerelle country found country.toml DIR`
-instance = "BJ"
-registry = "BJ/GOV/ASIN/registre"
-lang = "fr"
-operators = ["operateur-1", "operateur-2"]
-auditors = ["auditeur-1"]
-
-[[purpose]]
-code = "P01"
-fr = "prestation d'un service demandé par la personne"
-en = "delivery of a service the person asked for"
-[[purpose]]
-code = "P02"
-fr = "obligation légale d'enregistrement"
-en = "legal duty to register"
-[[purpose]]
-code = "P07"
-fr = "droit d'accès de la personne à ses propres données"
-en = "the person's right of access to their own data"
-
-[[member]]
-id = "BJ/GOV/PNS"
-fr = "Portail national des services publics"
-en = "National portal of public services"
-subsystems = ["BJ/GOV/PNS/PORTAIL", "BJ/GOV/PNS/STATS"]
-programs = ["BJ/GOV/PNS/PORTAIL/portail", "BJ/GOV/PNS/STATS/stats"]
-
-[[member]]
-id = "BJ/GOV/ANIP"
-fr = "Agence nationale d'identification des personnes"
-en = "National agency for the identification of persons"
-subsystems = ["BJ/GOV/ANIP/RNPP"]
-[member.adapter]
-subsystem = "BJ/GOV/ANIP/RNPP"
-kind = "identity"
-persons = 50000
-standard = ["health", "reflection"]
-
-[[agreement]]
-id = "CV-0001"
-consumer = "BJ/GOV/PNS/PORTAIL"
-provider = "BJ/GOV/ANIP/RNPP"
-service = "bj.identity.v1.IdentityService"
-methods = ["GetPerson", "VerifyPerson", "SearchPerson"]
-purposes = ["P01", "P02", "P07"]
-legal_basis_fr = "Loi 2017-08 portant identification des personnes physiques ; décret 2020-209 sur l'interopérabilité"
-legal_basis_en = "Law 2017-08 on the identification of natural persons; decree 2020-209 on interoperability"
-apdp_decision = "APDP-ESSAI-0001"
-
-# Deux services que tout serveur gRPC sait rendre, sans donnée personnelle : leurs méthodes sont des flux.
-# Two services that any gRPC server can render, without personal data: their methods are streams.
-[[agreement]]
-id = "CV-0002"
-consumer = "BJ/GOV/PNS/PORTAIL"
-provider = "BJ/GOV/ANIP/RNPP"
-service = "grpc.health.v1.Health"
-methods = ["Check", "Watch"]
-purposes = ["P01"]
-issue_required = false
-legal_basis_fr = "décret 2020-209 sur l'interopérabilité"
-legal_basis_en = "decree 2020-209 on interoperability"
-
-[[agreement]]
-id = "CV-0003"
-consumer = "BJ/GOV/PNS/PORTAIL"
-provider = "BJ/GOV/ANIP/RNPP"
-service = "grpc.reflection.v1.ServerReflection"
-methods = ["ServerReflectionInfo"]
-purposes = ["P01"]
-issue_required = false
-legal_basis_fr = "décret 2020-209 sur l'interopérabilité"
-legal_basis_en = "decree 2020-209 on interoperability"
-"""

@@ -33,7 +33,8 @@ STOP_S: Final = 20.0
 # A closed connection keeps its port for a minute (TIME-WAIT).
 _PASSING_S: Final = 65.0
 _LAST_WORDS: Final = 3
-# In a block of ports: no part of a country listens there (``Ports``).
+# The ports of a country, up to nine members (``Ports``), and one among them where no part of it listens.
+_BLOCK: Final = 100
 _CLAIM: Final = 10
 _claims: Final[list[socket.socket]] = []
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
@@ -192,14 +193,14 @@ def free_base() -> int:
     founded at the same moment, long before either listens. The kernel lets go of it with the process, however that
     ends.
     """
-    for base in range(20_000, 30_000, 100):
+    for base in range(20_000, 30_000, _BLOCK):
         claim = socket.socket()
         try:
             claim.bind((LOOPBACK, base + _CLAIM))
         except OSError:
             claim.close()
             continue
-        if all(_is_free(base + offset) for offset in (0, *range(11, 20), *range(21, 30), *range(31, 40))):
+        if all(_is_free(base + offset) for offset in range(_BLOCK) if offset != _CLAIM):
             _claims.append(claim)
             return base
         claim.close()

@@ -23,11 +23,11 @@ from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from cli.demo import alter_statement
 from rpc.identity import Identity
 from tests.support.hostile import outcome_of
+from tests.support.plans import TWO_MEMBERS
 from tests.support.programs import require_program
 from tests.support.running_country import GET_PERSON, PORTAL, RNPP, Running, running_country
 from tests.support.waiting import until
 
-PERSONS = 200
 REFLECT = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 EXCHANGE_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 CALLING = Path(__file__).parents[2] / "docs" / "appeler.md"
@@ -50,7 +50,7 @@ GetPerson = ["birth_date", "residence.department"]
 
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running_country(tmp_path_factory.mktemp("country"), MASKED, persons=PERSONS) as found:
+    with running_country(tmp_path_factory.mktemp("country"), TWO_MEMBERS + MASKED) as found:
         yield found
 
 
@@ -430,7 +430,7 @@ def written_by(country: Running) -> Iterator[tuple[str, bytes]]:
     """Files, pages, command lines and environments of all processes of the country."""
     root = country.layout.root
     for path in root.rglob("*"):
-        if path.is_file() and path.suffix != ".key" and path.name != "rnpp.sqlite":
+        if path.is_file() and path.suffix != ".key" and not path.name.startswith("register.sqlite"):
             yield str(path.relative_to(root)), path.read_bytes()
     for page in ("etat", "metrics", "readyz"):
         with suppress(urllib.error.HTTPError):

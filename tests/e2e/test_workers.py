@@ -15,16 +15,15 @@ import grpc
 import pytest
 
 from cli.commands import found_country
-from cli.plan import DEFAULT_PLAN
 from cli.processes import Country, free_base
 from gateway.layout import GatewayDirectory
 from gateway.local import LocalAdmin, NotRunningError
 from passerelle.gateway.v1 import status_pb2
 from rpc.remote import RemoteError
-from tests.e2e.test_country import Caller, Running
+from tests.support.plans import TWO_MEMBERS
+from tests.support.running_country import Running
 from tests.support.waiting import until
 
-PERSONS = 100
 # PNS has two workers, ANIP four.
 WORKERS = {"BJ/GOV/PNS": 2, "BJ/GOV/ANIP": 4}
 PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
@@ -77,7 +76,7 @@ class Workers(Running):
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     root = tmp_path_factory.mktemp("country")
-    text = DEFAULT_PLAN.replace("persons = 50000", f"persons = {PERSONS}")
+    text = TWO_MEMBERS
     for member, workers in WORKERS.items():
         text = text.replace(f'id = "{member}"\n', f'id = "{member}"\nworkers = {workers}\n')
     (root / "plan.toml").write_text(text, encoding="utf-8")

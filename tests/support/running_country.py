@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cli.commands import found_country
-from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports
+from cli.plan import CountryPlan, Layout, Ports
 from cli.processes import Country, Part, free_base
+from tests.support.plans import TWO_MEMBERS
 
 PORTAL = "BJ/GOV/PNS/PORTAIL"
 RNPP = "BJ/GOV/ANIP/RNPP"
@@ -69,10 +70,9 @@ class Running:
 
 
 @contextmanager
-def running_country(root: Path, more: str = "", *, persons: int = 200) -> Iterator[Running]:
-    """Found the country in a box in ``root``, with fewer persons and what ``more`` adds to its plan, and run it."""
+def running_country(root: Path, plan_text: str = TWO_MEMBERS) -> Iterator[Running]:
+    """Found a country in ``root``, by default the portal and ANIP, and run it."""
     plan_file = root / "plan.toml"
-    plan_text = DEFAULT_PLAN.replace("persons = 50000", f"persons = {persons}") + more
     plan_file.write_text(plan_text, encoding="utf-8")
     plan, layout, ports = found_country(plan_file, root / "bj", free_base())
     running = Country(plan, layout, ports)

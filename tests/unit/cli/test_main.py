@@ -17,10 +17,11 @@ from click.testing import CliRunner
 from adapters.descriptors import STANDARD_SERVICES
 from cli import main
 from cli.commands import clear, country, found_country, in_use, wrapper_of, write_wrapper
-from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
+from cli.plan import Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 from rpc.files import replace_file
 from rpc.settings import SettingsError
+from tests.support.plans import TWO_MEMBERS
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +147,7 @@ def test_a_directory_that_is_not_ours_is_left_alone(tmp_path: Path, command: str
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "thesis.tex").write_text("years of work")
-    (theirs / "country.toml").write_text(DEFAULT_PLAN)
+    (theirs / "country.toml").write_text(TWO_MEMBERS)
     arguments = [str(theirs / "country.toml"), str(theirs)] if command == "found" else ["--dir", str(theirs)]
 
     done = CliRunner().invoke(country, [command, *arguments])
@@ -161,7 +162,7 @@ def test_a_half_founded_country_is_cleared_away(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "country")
     layout.ca.mkdir(parents=True)
     layout.marker.touch()
-    layout.plan.write_text(DEFAULT_PLAN)
+    layout.plan.write_text(TWO_MEMBERS)
 
     clear(layout)
 
@@ -223,7 +224,7 @@ def test_a_founded_country_is_not_founded_again(tmp_path: Path) -> None:
 def test_a_founding_refused_for_its_ports_leaves_nothing_behind(tmp_path: Path, command: str) -> None:
     """Somebody listens where the registry would."""
     plan = tmp_path / "country.toml"
-    plan.write_text(DEFAULT_PLAN)
+    plan.write_text(TWO_MEMBERS)
     arguments = [str(plan), str(tmp_path / "bj")] if command == "found" else ["--dir", str(tmp_path / "bj")]
     with socket.create_server(("127.0.0.1", 0)) as server:
         base = str(server.getsockname()[1])
@@ -244,7 +245,7 @@ def test_a_wrapper_works_below_a_path_with_spaces(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sys, "executable", str(root / "python"))
     layout = Layout(root / "bj")
     layout.root.mkdir()
-    layout.plan.write_text(DEFAULT_PLAN)
+    layout.plan.write_text(TWO_MEMBERS)
     wrapper = wrapper_of(layout)
     write_wrapper(wrapper, load_plan(layout.plan), layout)
 
@@ -268,7 +269,7 @@ def test_a_wrapper_adds_nothing_to_what_belongs_to_no_gateway(
     """A token is made from a key alone; a new gateway has no settings yet."""
     monkeypatch.setattr(sys, "executable", "echo")
     layout = Layout(tmp_path)
-    layout.plan.write_text(DEFAULT_PLAN)
+    layout.plan.write_text(TWO_MEMBERS)
     wrapper = wrapper_of(layout)
     write_wrapper(wrapper, load_plan(layout.plan), layout)
 
@@ -291,7 +292,7 @@ def test_only_a_wrapper_is_replaced_by_a_wrapper(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     layout = Layout(Path("var/up"))
     layout.plan.parent.mkdir(parents=True)
-    layout.plan.write_text(DEFAULT_PLAN)
+    layout.plan.write_text(TWO_MEMBERS)
     write_wrapper(wrapper_of(layout), load_plan(layout.plan), layout)
     write_wrapper(wrapper_of(layout), load_plan(layout.plan), layout)
     Path("passerelle").write_text("#!/bin/sh\nsomething else\n")
@@ -304,7 +305,7 @@ def test_only_a_wrapper_is_replaced_by_a_wrapper(tmp_path: Path, monkeypatch: py
 
 def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
     """Two members, two operators, agreements over what the provider publishes; ports follow the order of founding."""
-    (tmp_path / "country.toml").write_text(DEFAULT_PLAN, encoding="utf-8")
+    (tmp_path / "country.toml").write_text(TWO_MEMBERS, encoding="utf-8")
 
     plan = load_plan(tmp_path / "country.toml")
 
@@ -320,7 +321,7 @@ def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
 def test_a_plan_publishes_standard_services_that_exist(tmp_path: Path) -> None:
     """A name that no server has is told with those that may be named."""
     (tmp_path / "country.toml").write_text(
-        DEFAULT_PLAN.replace('"reflection"]', '"reflexion"]'), encoding="utf-8"
+        TWO_MEMBERS.replace('"reflection"]', '"reflexion"]'), encoding="utf-8"
     )
 
     with pytest.raises(SettingsError, match="among health, reflection, not reflexion"):
@@ -330,10 +331,10 @@ def test_a_plan_publishes_standard_services_that_exist(tmp_path: Path) -> None:
 def test_a_member_of_the_plan_may_have_up_to_five_workers(tmp_path: Path) -> None:
     """Their road ports stand beside those that the gateway has anyway; a sixth would be the next gateway's."""
     (tmp_path / "country.toml").write_text(
-        DEFAULT_PLAN.replace('id = "BJ/GOV/ANIP"', 'id = "BJ/GOV/ANIP"\nworkers = 5'), encoding="utf-8"
+        TWO_MEMBERS.replace('id = "BJ/GOV/ANIP"', 'id = "BJ/GOV/ANIP"\nworkers = 5'), encoding="utf-8"
     )
     (tmp_path / "six.toml").write_text(
-        DEFAULT_PLAN.replace('id = "BJ/GOV/ANIP"', 'id = "BJ/GOV/ANIP"\nworkers = 6'), encoding="utf-8"
+        TWO_MEMBERS.replace('id = "BJ/GOV/ANIP"', 'id = "BJ/GOV/ANIP"\nworkers = 6'), encoding="utf-8"
     )
 
     plan = load_plan(tmp_path / "country.toml")

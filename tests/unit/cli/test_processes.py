@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
+from cli.plan import Layout, Ports, load_plan
 from cli.processes import Country, Part, PartFailedError, free_base, hold_port, listens
 from core.reasons import ExchangeError, Reason
 from rpc.lifeline import Lifeline
+from tests.support.plans import TWO_MEMBERS
 
 
 def address_of(sock: socket.socket) -> str:
@@ -30,7 +31,7 @@ def start_part(country: Country, log: Path, name: str, code: str) -> None:
 
 @pytest.fixture
 def country(tmp_path: Path) -> Country:
-    (tmp_path / "country.toml").write_text(DEFAULT_PLAN, encoding="utf-8")
+    (tmp_path / "country.toml").write_text(TWO_MEMBERS, encoding="utf-8")
     return Country(load_plan(tmp_path / "country.toml"), Layout(tmp_path), Ports(free_base()))
 
 

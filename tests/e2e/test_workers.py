@@ -20,6 +20,7 @@ from gateway.layout import GatewayDirectory
 from gateway.local import LocalAdmin, NotRunningError
 from passerelle.gateway.v1 import status_pb2
 from rpc.remote import RemoteError
+from tests.e2e.test_country import Caller
 from tests.support.plans import TWO_MEMBERS
 from tests.support.running_country import Running
 from tests.support.waiting import until

@@ -16,11 +16,15 @@ _SIGNATURE_BYTES: Final = 64
 
 
 class DocumentKind(StrEnum):
-    """The ``typ`` of each document that a member key signs. A verifier takes exactly one."""
+    """The ``typ`` of each document that a member key signs, or for OFFICIAL an agency's document key.
+
+    A verifier takes exactly one.
+    """
 
     AGREEMENT = "agreement+jwt"
     REGISTRATION = "registration+jwt"
     MEMBER_SUCCESSOR = "member-successor+jwt"
+    OFFICIAL = "document+jwt"
 
 
 class UnverifiedDocument(msgspec.Struct, frozen=True):

@@ -1,5 +1,7 @@
 """Documents that a member key signs: agreements, registrations, a member key's successor (PROTOCOL M8).
 
+``pki.official`` uses the same form for what an agency's document key signs.
+
 A signature covers bytes; they are verified first and parsed afterwards, by ``core``. Each kind has its own
 ``typ``, and a verifier takes exactly one: an agreement can never be read as a registration.
 """

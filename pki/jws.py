@@ -17,6 +17,7 @@ from core.agreements import parse_agreement
 from core.documents import digest
 from core.heads import encode_head, parse_head
 from core.jws import DocumentKind
+from core.official import parse_official
 from core.reasons import MalformedError, Reason
 from core.registrations import parse_registration, parse_successor
 from pki.documents import verify_document
@@ -35,6 +36,7 @@ _PARSERS: Final = {
     DocumentKind.AGREEMENT: parse_agreement,
     DocumentKind.REGISTRATION: parse_registration,
     DocumentKind.MEMBER_SUCCESSOR: parse_successor,
+    DocumentKind.OFFICIAL: parse_official,
 }
 JWS_KINDS: Final = (HEAD, *(kind.value for kind in DocumentKind), CALLER)
 

@@ -43,6 +43,8 @@ class Profile(StrEnum):
 
     ``registry`` is the registry's TLS certificate, ``registry-seal`` the one its heads are signed with: the
     same name in both, told apart like ``auth`` and ``seal`` by issuing CA and extended key usage.
+    ``document`` signs what an agency gives out; it bears the name of the adapter that signs with it, and unlike the
+    adapter's TLS certificate stands under the anchor, so that anybody can verify.
     ``programs-door`` is the server side of a gateway's programs port, issued by the member's own CA.
     """
 
@@ -52,6 +54,7 @@ class Profile(StrEnum):
     PROGRAM = "program"
     PROGRAMS_DOOR = "programs-door"
     ADAPTER = "adapter"
+    DOCUMENT = "document"
     OPERATOR = "operator"
     AUDITOR = "auditor"
     REGISTRY = "registry"
@@ -108,6 +111,8 @@ _RULES: Final = {
     Profile.PROGRAM: ProfileRules(AuthorityKind.PROGRAMS, "program", _CLIENT, False, 2 * _YEAR),
     Profile.PROGRAMS_DOOR: ProfileRules(AuthorityKind.PROGRAMS, "gateway", _SERVER, True, 2 * _YEAR),
     Profile.ADAPTER: ProfileRules(AuthorityKind.PROGRAMS, "adapter", _SERVER, True, 2 * _YEAR),
+    # A document is verified for as long as it holds, mostly years.
+    Profile.DOCUMENT: ProfileRules(AuthorityKind.SEAL, "adapter", _SIGNS, False, 5 * _YEAR),
     Profile.OPERATOR: ProfileRules(AuthorityKind.AUTH, "operator", _CLIENT, False, _YEAR),
     Profile.AUDITOR: ProfileRules(AuthorityKind.AUTH, "auditor", _CLIENT, False, _YEAR),
     Profile.REGISTRY: ProfileRules(AuthorityKind.AUTH, "registry", _SERVER | _CLIENT, True, 2 * _YEAR),

@@ -332,6 +332,11 @@ class Dossiers:
         if self._rows.find(tx, reference, lock=True).response_token:
             self._desk.tasks.add(tx, REPORT_DECISION, reference)
 
+    def touch(self, tx: sa.Connection, reference: str) -> None:
+        """One version more: something that hangs on the dossier has changed."""
+        self._rows.find(tx, reference, lock=True)
+        self._rows.touch(tx, reference)
+
     def confirm_report(self, tx: sa.Connection, reference: str, version: int) -> None:
         """Note that the consumer has heard of ``version``; of an older one than it has heard of changes nothing."""
         dossier = self._rows.find(tx, reference, lock=True)

@@ -29,6 +29,7 @@ from core.heads import ConfigurationMark, TreeHead, b64url
 from core.jws import DocumentKind
 from core.leaves import Genesis, Heard, Note, RegistryChange, Succession
 from core.merkle import Edge, leaf_hash
+from core.official import OfficialClaims
 from core.pseudonyms import PseudonymKey, annex_of
 from core.registrations import MemberSuccessor, RegisteredCertificate, RegisteredLog, Registration
 from core.statements import AgreementMark, Cut, Statement, User
@@ -179,6 +180,19 @@ def registration() -> Registration:
         auth=[registered(found.auth.build(), found.auth_ca.build())],
         seal=[registered(found.seal.build(), found.seal_ca.build())],
         logs=[RegisteredLog(LOG, 0, "[2001:db8::1]:7444")],
+    )
+
+
+def official() -> OfficialClaims:
+    """The claims of a document that an agency gave out."""
+    return OfficialClaims(
+        iss="BJ/GOV/ANDF/CADASTRE",
+        doc_id="ANDF-CADASTRE-2026-00000001",
+        type="TITLE_STATE",
+        iat=1_790_000_000,
+        exp=1_800_000_000,
+        sha256="0" * 64,
+        names=("ADJOVI Sènan",),
     )
 
 

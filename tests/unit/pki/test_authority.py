@@ -52,6 +52,7 @@ NAMES = {
     Profile.PROGRAM: "urn:passerelle:program:BJ/GOV/ANIP/RNPP/gestion",
     Profile.PROGRAMS_DOOR: GW1,
     Profile.ADAPTER: "urn:passerelle:adapter:BJ/GOV/ANIP/RNPP",
+    Profile.DOCUMENT: "urn:passerelle:adapter:BJ/GOV/ANIP/RNPP",
     Profile.OPERATOR: "urn:passerelle:operator:BJ/GOV/ASIN/akossou",
     Profile.AUDITOR: "urn:passerelle:auditor:BJ/GOV/ASIN/dossa",
     Profile.REGISTRY: "urn:passerelle:registry:BJ/GOV/ASIN/registre",

@@ -250,6 +250,7 @@ def signed(tmp_path: Path) -> Signed:
         DocumentKind.MEMBER_SUCCESSOR: seeds.document(
             DocumentKind.MEMBER_SUCCESSOR, encode(seeds.successor())
         ),
+        DocumentKind.OFFICIAL: seeds.document(DocumentKind.OFFICIAL, encode(seeds.official())),
     }
     for typ, jws in files.items():
         (tmp_path / f"{typ}.jwt").write_bytes(jws + b"\n")

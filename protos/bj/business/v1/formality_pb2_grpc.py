@@ -56,9 +56,10 @@ class FormalityServiceServicer:
 
         Steps: `identity` (each person asked of ANIP), `name`, `rccm`, then `ifu` and `cnss` side by side. If one of the last
         two cannot be done the registration stands and the step is tried again; the dossier shows it. Purpose: P02.
-        INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. FAILED_PRECONDITION, IDENTITY_MISMATCH: ANIP
-        knows somebody otherwise. ABORTED, STATE_CONFLICT: the name is not kept for this applicant, or another formality of
-        this firm is under way.
+        INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. ABORTED, STATE_CONFLICT: the name is not kept for
+        this applicant, or another formality of this firm is under way. NOT_FOUND, RECORD_LOCKED, STATE_CONFLICT: the firm of
+        a change does not exist, is suspended, or is struck off. ANIP is asked once the dossier is paid: somebody whom it does
+        not know, or who died, makes it REJECTED, its reason beginning with IDENTITY_MISMATCH or DECEASED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

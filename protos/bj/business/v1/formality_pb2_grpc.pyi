@@ -41,9 +41,10 @@ class FormalityServiceStub:
 
     Steps: `identity` (each person asked of ANIP), `name`, `rccm`, then `ifu` and `cnss` side by side. If one of the last
     two cannot be done the registration stands and the step is tried again; the dossier shows it. Purpose: P02.
-    INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. FAILED_PRECONDITION, IDENTITY_MISMATCH: ANIP
-    knows somebody otherwise. ABORTED, STATE_CONFLICT: the name is not kept for this applicant, or another formality of
-    this firm is under way.
+    INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. ABORTED, STATE_CONFLICT: the name is not kept for
+    this applicant, or another formality of this firm is under way. NOT_FOUND, RECORD_LOCKED, STATE_CONFLICT: the firm of
+    a change does not exist, is suspended, or is struck off. ANIP is asked once the dossier is paid: somebody whom it does
+    not know, or who died, makes it REJECTED, its reason beginning with IDENTITY_MISMATCH or DECEASED.
     """
     IssueExtract: _grpc.UnaryUnaryMultiCallable[_formality_pb2.IssueExtractRequest, _formality_pb2.IssueExtractResponse]
     """Issues a signed extract. « Délivrer un extrait. » 5,000 F; at once, or 48 h if the entry is on paper.
@@ -61,9 +62,10 @@ class FormalityServiceAsyncStub(FormalityServiceStub):
 
     Steps: `identity` (each person asked of ANIP), `name`, `rccm`, then `ifu` and `cnss` side by side. If one of the last
     two cannot be done the registration stands and the step is tried again; the dossier shows it. Purpose: P02.
-    INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. FAILED_PRECONDITION, IDENTITY_MISMATCH: ANIP
-    knows somebody otherwise. ABORTED, STATE_CONFLICT: the name is not kept for this applicant, or another formality of
-    this firm is under way.
+    INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. ABORTED, STATE_CONFLICT: the name is not kept for
+    this applicant, or another formality of this firm is under way. NOT_FOUND, RECORD_LOCKED, STATE_CONFLICT: the firm of
+    a change does not exist, is suspended, or is struck off. ANIP is asked once the dossier is paid: somebody whom it does
+    not know, or who died, makes it REJECTED, its reason beginning with IDENTITY_MISMATCH or DECEASED.
     """
     IssueExtract: _aio.UnaryUnaryMultiCallable[_formality_pb2.IssueExtractRequest, _formality_pb2.IssueExtractResponse]  # type: ignore[assignment]
     """Issues a signed extract. « Délivrer un extrait. » 5,000 F; at once, or 48 h if the entry is on paper.
@@ -84,9 +86,10 @@ class FormalityServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Steps: `identity` (each person asked of ANIP), `name`, `rccm`, then `ifu` and `cnss` side by side. If one of the last
         two cannot be done the registration stands and the step is tried again; the dossier shows it. Purpose: P02.
-        INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. FAILED_PRECONDITION, IDENTITY_MISMATCH: ANIP
-        knows somebody otherwise. ABORTED, STATE_CONFLICT: the name is not kept for this applicant, or another formality of
-        this firm is under way.
+        INVALID_ARGUMENT, FORMAT_INVALID: shares do not sum to the capital. ABORTED, STATE_CONFLICT: the name is not kept for
+        this applicant, or another formality of this firm is under way. NOT_FOUND, RECORD_LOCKED, STATE_CONFLICT: the firm of
+        a change does not exist, is suspended, or is struck off. ANIP is asked once the dossier is paid: somebody whom it does
+        not know, or who died, makes it REJECTED, its reason beginning with IDENTITY_MISMATCH or DECEASED.
         """
 
     @_abc_1.abstractmethod

@@ -11,7 +11,7 @@ from typing import Final
 import grpc
 import sqlalchemy as sa
 
-from adapters.business import namebook
+from adapters.business import namebook, people
 from adapters.business.capital import capital_violations
 from adapters.business.courts import court_of
 from adapters.business.formality import Formality, stored
@@ -20,7 +20,7 @@ from adapters.business.numbers import canonical_rccm
 from adapters.business.records import Firm
 from adapters.business.register import firm_by_rccm
 from adapters.business.tables import KIT
-from adapters.context import CallerContext
+from adapters.context import CallerContext, current_caller
 from adapters.kit.desk import Desk
 from adapters.kit.dossier import FINAL, Dossier
 from adapters.kit.purposes import REGISTRATION_DUTY, SERVICE_DELIVERY, require_purpose
@@ -56,6 +56,7 @@ class FormalityService(formality_pb2_grpc.FormalityServiceServicer):
         formality = Formality(request, request.application.applicant_npi)
         if request.kind == pb.FORMALITY_KIND_CREATE:
             _require_creation(formality)
+        applicants = self._applicants(formality)
 
         def respond(tx: sa.Connection, caller: CallerContext) -> pb.SubmitFormalityResponse:
             if request.kind == pb.FORMALITY_KIND_CREATE:
@@ -70,7 +71,7 @@ class FormalityService(formality_pb2_grpc.FormalityServiceServicer):
                 subject=subject,
                 details=stored(request),
                 purposes=_MAY_SUBMIT,
-                prepare=lambda tx, dossier: self._prepare(tx, dossier, formality),
+                prepare=lambda tx, dossier: self._prepare(tx, dossier, formality, applicants),
             )
             return pb.SubmitFormalityResponse(dossier=self._desk.dossiers.message(tx, dossier.reference))
 
@@ -94,7 +95,32 @@ class FormalityService(formality_pb2_grpc.FormalityServiceServicer):
 
         return self._desk.once(request.application.idempotency_key, request, respond)
 
-    def _prepare(self, tx: sa.Connection, dossier: Dossier, formality: Formality) -> None:
+    def _applicants(self, formality: Formality) -> set[str]:
+        """Whose reservation of a name the formality may use: NPI.
+
+        ANIP is asked if the name is kept under another number: it may have been merged since into the applicant's.
+
+        Raises:
+            ProviderError: It does not answer (UPSTREAM_UNAVAILABLE).
+        """
+        # Whoever files by his office (a notary) uses the name of one whom he files for.
+        applicants = {formality.applicant_npi} if formality.applicant_npi else set(formality.people)
+        caller, token = current_caller(), formality.request.name_token
+        with self._desk.store.reading() as tx:
+            kept = namebook.kept_under(tx, token, self._desk.clock.now_ms()) if token else None
+        if kept is None or kept.reference or kept.client != str(caller.client):
+            return applicants
+        if kept.applicant_npi in applicants:
+            return applicants
+        answers = people.ask(self._desk.road, [kept.applicant_npi], caller.issue or "")
+        if answers.away:
+            raise ProviderError(ProviderReason.UPSTREAM_UNAVAILABLE)
+        merged = {person.asked_npi for person in answers.people if person.npi in applicants}
+        return applicants | merged
+
+    def _prepare(
+        self, tx: sa.Connection, dossier: Dossier, formality: Formality, applicants: set[str]
+    ) -> None:
         """Keep the name for the dossier, and lay its steps out."""
         request = formality.request
         if request.name_token:
@@ -102,8 +128,7 @@ class FormalityService(formality_pb2_grpc.FormalityServiceServicer):
                 tx,
                 request.name_token,
                 dossier.reference,
-                # Whoever files by his office (a notary) uses the name of one whom he files for.
-                applicants={formality.applicant_npi} if formality.applicant_npi else set(formality.people),
+                applicants=applicants,
                 client=dossier.client,
                 now_ms=self._desk.clock.now_ms(),
             )

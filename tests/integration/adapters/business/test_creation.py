@@ -146,7 +146,7 @@ def test_the_service_must_fit_the_form(apiex: Apiex) -> None:
         assert set(refused.value.violations) == {"application.service_code"}
 
 
-def test_a_name_kept_for_somebody_else_is_refused(apiex: Apiex) -> None:
+def test_a_name_kept_for_somebody_else_is_refused(apiex: Apiex, anip: AnipNextDoor) -> None:
     """An unknown token, another applicant's, one that another dossier uses."""
     token = apiex.reserve("Fifamè Transit")
     for request in (
@@ -290,6 +290,25 @@ def test_a_number_merged_meanwhile_is_followed(apiex: Apiex, anip: AnipNextDoor)
         (pb.RELATION_ROLE_PARTNER, KOFFI),
         (pb.RELATION_ROLE_PARTNER, SURVIVING),
     ]
+
+
+def test_a_name_kept_under_a_number_that_was_merged_since_is_its_applicants(
+    apiex: Apiex, anip: AnipNextDoor
+) -> None:
+    """He files under the number that stands; ANIP says that they are one, if it answers."""
+    token = apiex.reserve("Fifamè Transit", npi=MERGED)
+    request = apiex.creation(name_token=token, application=apiex.application("PS90301", SURVIVING))
+
+    anip.is_away = True
+    with pytest.raises(ProviderError) as away:
+        apiex.submit(request)
+    assert away.value.reason is ProviderReason.UPSTREAM_UNAVAILABLE
+    anip.is_away = False
+
+    assert State(apiex.submit(request).state) is State.AWAITING_PAYMENT
+    # Sent again, it is answered as before, and nobody is asked.
+    anip.is_away = True
+    assert State(apiex.submit(request).state) is State.AWAITING_PAYMENT
 
 
 # --- the offices

@@ -69,14 +69,18 @@ class IdentifiedProcedure(Procedure):
 
     def rejected(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """Give the parcel back."""
-        release_parcel(tx, dossier.reference)
+        self.ended(desk, tx, dossier)
 
     def cancelled(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """Give the parcel back."""
-        release_parcel(tx, dossier.reference)
+        self.ended(desk, tx, dossier)
 
     def expired(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """Give the parcel back."""
+        self.ended(desk, tx, dossier)
+
+    def ended(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
+        """It ended without being granted: give the parcel back."""
         release_parcel(tx, dossier.reference)
 
     def identified(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:

@@ -105,9 +105,6 @@ class TitleRequestProcedure(IdentifiedProcedure):
         if name != SURVEY:
             return
         row = self.row(tx, dossier.reference)
-        if row.notice_opened_ms is not None:
-            raise ProviderError(ProviderReason.STATE_CONFLICT)
-        require_done(desk, tx, dossier.reference, IDENTITY)
         opened_ms = desk.clock.now_ms()
         until_ms = opened_ms + NOTICE_PERIOD // timedelta(milliseconds=1)
         self._note(tx, dossier.reference, notice_opened_ms=opened_ms, notice_until_ms=until_ms)
@@ -118,16 +115,23 @@ class TitleRequestProcedure(IdentifiedProcedure):
         tell(desk, tx, events_pb2.PARCEL_EVENT_TYPE_NOTICE_OPENED, parcel)
 
     def close_notice(self, desk: Desk, tx: sa.Connection, reference: str) -> None:
-        """The notice ends, once; a dossier that nobody opposed goes on to its decision."""
+        """The notice ends on its day, once; a dossier that nobody opposed goes on to its decision."""
         dossier = desk.dossiers.get(tx, reference)
         row = self.row(tx, reference)
-        if dossier.state.is_final or row.notice_closed_ms is not None:
+        if row.notice_closed_ms is not None or desk.clock.now_ms() < row.notice_until_ms:
             return
-        self._note(tx, reference, notice_closed_ms=desk.clock.now_ms())
         desk.dossiers.set_step(tx, reference, NOTICE, dossier_pb2.STEP_STATE_DONE)
         if dossier.state is State.OPPOSITION_PERIOD:
             desk.dossiers.resume(tx, reference)
-        tell(desk, tx, events_pb2.PARCEL_EVENT_TYPE_NOTICE_CLOSED, parcel_of(tx, row.parcel_id))
+        self._tell_closed(desk, tx, row)
+
+    def ended(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
+        """Give the parcel back; a notice that is open ends with the request."""
+        super().ended(desk, tx, dossier)
+        row = self.row(tx, dossier.reference)
+        if row.notice_opened_ms is not None and row.notice_closed_ms is None:
+            desk.tasks.cancel(tx, CLOSE_NOTICE, dossier.reference)
+            self._tell_closed(desk, tx, row)
 
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """Write the title and its holder into the land book, sign it, tell the event, give the parcel back."""
@@ -158,6 +162,10 @@ class TitleRequestProcedure(IdentifiedProcedure):
         release_parcel(tx, dossier.reference)
         changed = ("right_type", "register_type", "title_no", "holders")
         tell(desk, tx, events_pb2.PARCEL_EVENT_TYPE_TITLE_ISSUED, parcel, changed, title_no=title_no)
+
+    def _tell_closed(self, desk: Desk, tx: sa.Connection, row: sa.Row[Any]) -> None:
+        self._note(tx, row.reference, notice_closed_ms=desk.clock.now_ms())
+        tell(desk, tx, events_pb2.PARCEL_EVENT_TYPE_NOTICE_CLOSED, parcel_of(tx, row.parcel_id))
 
     def _note(self, tx: sa.Connection, reference: str, **values: int) -> None:
         tx.execute(TITLE_REQUESTS.update().where(TITLE_REQUESTS.c.reference == reference).values(values))

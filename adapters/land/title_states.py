@@ -97,7 +97,7 @@ def read_title(
         row = _find_state(tx, issue)
         if row is None or not _is_asked_for(row, request):
             raise ProviderError(ProviderReason.NOT_FOUND)
-        dossier = desk.dossiers.follow(tx, issue, caller)
+        dossier = desk.dossiers.follow(tx, issue, caller, lock=False)
         client, npi = str(caller.client), row.requester_npi
         if row.consent_ref and not _quality(desk, tx, row.parcel_id, client, npi, row.consent_ref):
             raise ProviderError(ProviderReason.NOT_FOUND)

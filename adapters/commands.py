@@ -14,6 +14,7 @@ from typing import Final
 import click
 
 from adapters.officers import dossier
+from adapters.world.personas.elsewhere import elsewhere
 from adapters.world.personas.people import PERSONAS
 from adapters.world.sizes import MAX_PERSONS, Sizes
 from adapters.world.world import DEFAULT_SEED
@@ -24,6 +25,7 @@ _COLUMNS: Final = {
     "npi": Text("NPI", "NPI"),
     "name": Text("Personne", "Person"),
     "case": Text("Cas", "Case"),
+    "elsewhere": Text("Cadastre, RCCM, Travail", "Land, trade register, labour"),
 }
 
 _config = click.option(
@@ -167,7 +169,15 @@ def sandbox() -> None:
 @lang_option
 def persons(output: Output, lang: Language) -> None:
     """Lister les personnes de test / list the test persons (docs/personnes-de-test.md)."""
-    rows = [{"npi": p.npi, "name": p.name, "case": p.case.in_(lang)} for p in PERSONAS]
+    rows = [
+        {
+            "npi": one.npi,
+            "name": one.name,
+            "case": one.case.in_(lang),
+            "elsewhere": [text.in_(lang) for text in elsewhere(one.npi)],
+        }
+        for one in PERSONAS
+    ]
     show_rows(rows, _COLUMNS, output, lang)
 
 

@@ -98,7 +98,7 @@ def test_descriptors_of_health_are_written_without_any_settings(tmp_path: Path) 
 
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_the_test_persons_are_listed_in_both_languages(lang: str) -> None:
-    """Number, name and what is particular about it."""
+    """Number, name, what is particular about it, and what it has in the other registries."""
     listed = CliRunner().invoke(sandbox, ["persons", "--output", "json", "--lang", lang])
     table = CliRunner().invoke(sandbox, ["persons", "--lang", lang])
 
@@ -106,6 +106,8 @@ def test_the_test_persons_are_listed_in_both_languages(lang: str) -> None:
     assert [row["npi"] for row in rows] == [persona.npi for persona in PERSONAS]
     assert rows[1]["case"] == {"fr": "décédée", "en": "deceased"}[lang]
     assert all(row["case"] in table.output for row in rows)
+    assert rows[12]["elsewhere"][0] == "NUP 900000001 (TF/CAL/900001)"
+    assert {"fr": "gérant", "en": "manager"}[lang] + " RB/COT/20 B 900001" in rows[13]["elsewhere"]
 
 
 def test_listing_persons_loads_neither_grpcio_nor_sqlalchemy() -> None:

@@ -1,4 +1,4 @@
-"""``passerelle adapter serve|migrate|seed|descriptors|dossier`` and ``passerelle sandbox persons``.
+"""``passerelle adapter serve|migrate|seed|descriptors|dossier`` and ``passerelle sandbox persons|seed``.
 
 What needs grpcio or SQLAlchemy is imported by the command that uses it: help and the list of persons stay fast.
 """
@@ -34,6 +34,20 @@ _config = click.option(
     default=Path("adapter.toml"),
     show_default=True,
     help="réglages de l'adaptateur / the adapter's settings",
+)
+_persons = click.option(
+    "--persons",
+    type=click.IntRange(len(PERSONAS) - 1, MAX_PERSONS),
+    default=Sizes().persons,
+    show_default=True,
+    help="combien de personnes / how many people",
+)
+_seed = click.option(
+    "--seed",
+    type=int,
+    default=DEFAULT_SEED,
+    show_default=True,
+    help="même graine, mêmes personnes / same seed, same people",
 )
 
 
@@ -78,16 +92,8 @@ def migrate(config: Path, lang: Language) -> None:
 
 @adapter.command()
 @_config
-@click.option(
-    "--persons",
-    type=click.IntRange(len(PERSONAS) - 1, MAX_PERSONS),
-    default=Sizes().persons,
-    show_default=True,
-    help="combien de personnes / how many people",
-)
-@click.option(
-    "--seed", type=int, default=DEFAULT_SEED, show_default=True, help="même graine, mêmes personnes"
-)
+@_persons
+@_seed
 @lang_option
 def seed(config: Path, persons: int, seed: int, lang: Language) -> None:
     """Remplir le registre d'un pays fictif / fill the register with a fictitious country.
@@ -179,6 +185,27 @@ def persons(output: Output, lang: Language) -> None:
         for one in PERSONAS
     ]
     show_rows(rows, _COLUMNS, output, lang)
+
+
+@sandbox.command("seed")
+@click.argument(
+    "places", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="DIR|CONFIG…"
+)
+@_persons
+@_seed
+@lang_option
+def seed_sandbox(places: tuple[Path, ...], persons: int, seed: int, lang: Language) -> None:
+    """Semer tous les registres d'un même pays fictif / seed all registers from one fictitious country.
+
+    Sous chaque DIR, tout adapter.toml est trouvé. Les mêmes personnes possèdent, dirigent et travaillent.
+    """
+    from adapters.kit.founding import find_configurations, seed_register
+    from adapters.settings import load_adapter_settings
+
+    for config in find_configurations(places):
+        with _progress(None, lang) as written:
+            total = seed_register(config, persons, seed, written)
+        click.echo(f"{load_adapter_settings(config).adapter:<10} {total:>9}  {config}")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from adapters.kit.adapter import load_ministry
@@ -54,3 +54,23 @@ def seed_register(
         return ministry.seed(desk, persons, seed, written)
     finally:
         desk.close()
+
+
+def find_configurations(places: Iterable[Path]) -> Iterator[Path]:
+    """The ``adapter.toml`` that ``places`` are, and those below them whose registers have fictitious data, in order.
+
+    Raises:
+        ExchangeError: There is none (NOT_FOUND).
+    """
+    found = False
+    for place in places:
+        if not place.is_dir():
+            found = True
+            yield place
+            continue
+        for config in sorted(place.rglob("adapter.toml")):
+            if load_ministry(load_adapter_settings(config).adapter).seed is not None:
+                found = True
+                yield config
+    if not found:
+        raise ExchangeError(Reason.NOT_FOUND, "there is no adapter.toml in these directories")

@@ -96,6 +96,40 @@ def test_descriptors_of_health_are_written_without_any_settings(tmp_path: Path) 
     assert file.package == "grpc.health.v1"
 
 
+def test_all_registers_of_a_sandbox_are_seeded_from_one_country_by_one_command(tmp_path: Path) -> None:
+    """Each in a database of its own; the people are the same."""
+    for name, subsystem in (
+        ("business", "APIEX/RCCM"),
+        ("identity", "ANIP/RNPP"),
+        ("labour", "MTFP/TRAVAIL"),
+        ("land", "ANDF/CADASTRE"),
+    ):
+        directory = tmp_path / name
+        directory.mkdir()
+        gateway = f"BJ/GOV/{subsystem.split('/')[0]}/gw1"
+        (directory / "adapter.toml").write_text(
+            f'adapter = "{name}"\nsubsystem = "BJ/GOV/{subsystem}"\ngateways = ["{gateway}"]\n'
+            'database = "sqlite:///register.sqlite"\n',
+            encoding="utf-8",
+        )
+
+    seeded = CliRunner().invoke(sandbox, ["seed", str(tmp_path), "--persons", "400"])
+
+    assert [line.split()[:2] for line in seeded.output.splitlines()] == [
+        ["business", "32"],
+        ["identity", "400"],
+        ["labour", "72"],
+        ["land", "97"],
+    ]
+
+
+def test_a_sandbox_without_any_adapter_is_a_mistake(tmp_path: Path) -> None:
+    """Nothing is seeded in silence."""
+    failed = CliRunner().invoke(sandbox, ["seed", str(tmp_path)])
+
+    assert isinstance(failed.exception, ExchangeError)
+
+
 @pytest.mark.parametrize("lang", ["fr", "en"])
 def test_the_test_persons_are_listed_in_both_languages(lang: str) -> None:
     """Number, name, what is particular about it, and what it has in the other registries."""

@@ -3,6 +3,7 @@
 All pairs stand on the same machine at the same time, with mutual TLS 1.3 on all three legs, the same echo and the same
 load generator, in interleaved rounds of shuffled order. CPU is read from outside, per process, and divided by the
 exchanges. A shared machine moves by a quarter from minute to minute: only ratios within one run are firm.
+``--registry`` measures ANIP's adapter instead (``bench.registry``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
-from bench import peers
+from bench import peers, registry
 from bench.aims import OURS, judge
 from bench.country import running_country
 from bench.measure import BenchError, Rows, Variant, measure
@@ -231,6 +232,8 @@ def _show(options: argparse.Namespace, console: Console) -> Results:
 
 def main() -> int:
     """Run the benchmark; 1 if an exchange failed or a proof did, so that no figure of a broken run is believed."""
+    if sys.argv[1:2] == ["--registry"]:
+        return registry.main(sys.argv[2:])
     options = _options()
     console = Console()
     if not console.is_terminal:

@@ -25,7 +25,7 @@ import grpc
 from rich.console import Console
 from rich.table import Table
 
-from adapters.identity.founding import seed_store
+from adapters.kit.founding import seed_register
 from adapters.world.people import People
 from adapters.world.sizes import Sizes
 from adapters.world.world import DEFAULT_SEED
@@ -129,7 +129,7 @@ def measure(persons: int, calls: int, rounds: int, directory: Path) -> dict[str,
     (directory / "roots.pem").write_bytes(
         certificate_pem(country.root.certificate) + certificate_pem(country.auth.certificate)
     )
-    seed_store(config, persons)
+    seed_register(config, persons, DEFAULT_SEED)
     bare_port = free_port()
     adapter = [sys.executable, "-m", "cli.main", "adapter", "serve", "--config", str(config)]
     bare = [sys.executable, "-m", "bench.registry", "--bare", str(bare_port), "--directory", str(directory)]

@@ -207,6 +207,7 @@ def test_a_fee_of_the_catalogue_is_awaited_before_anything_is_told_or_asked(
 ) -> None:
     """Free is what the catalogue says today: another one is data. The promise runs from the payment."""
     catalogue = tmp_path / "catalogue.toml"
+    assert MINISTRY.catalogue is not None
     text = MINISTRY.catalogue.read_text(encoding="utf-8")
     catalogue.write_text(text.replace("fee_xof = 0", "fee_xof = 2000", 1), encoding="utf-8")
     office = LabourOffice(database, tmp_path, anip, catalogue=str(catalogue))

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from audit.wholelog import is_good, verify_logs
 from ledger.failpoints import POINTS
 from tests.support.crashing import CrashingCountry
 from tests.support.federation import Member
+from tests.support.persons import noted
 
 KILLS = 30
 # Where only one side comes by.
@@ -73,3 +75,9 @@ def test_thirty_kills_and_a_death_at_every_failpoint_lose_nothing(country: Crash
     )
     assert verdict.is_clean, verdict
     assert resumed > 0
+    for member in (country.pns, country.anip):
+        # Each record with the very annex that it commits to, or none: never one of the two.
+        reports = verify_logs(member.directory.root, anchor=None, certificates=(), crls=(), heads=())
+        annexes = [one.annex for one in noted(member.directory.place(0)) if one.heard.verdict == "taken"]
+        assert all(map(is_good, reports)), reports
+        assert any(annexes)

@@ -18,10 +18,13 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
+from bj.identity.v1 import identity_pb2
+from core.wire import LENGTH_DELIMITED, encode_varint
 from gateway.control.checkpoints import checkpoint_command
 from ledger.failpoints import VARIABLE
 from tests.support.checker import Verdict, check, read_journal
 from tests.support.federation import Member, calling, metadata
+from tests.support.persons import federation_marks
 from tests.support.processes import ROOT, ProcessFederation
 from tests.support.waiting import until
 
@@ -70,7 +73,7 @@ class Program(threading.Thread):
     def _call(self, channel: grpc.Channel, reference: str) -> None:
         chance, journal = self._chance, self._country.told
         size = chance.choice((0, 200, 500, 4_000, 4_000, 100_000))
-        body = chance.randbytes(size)
+        body = asked_about(chance.randint(0, 99), chance.randbytes(size)) if size else b""
         in_vain = chance.random() < 0.1
         journal.write("sent", reference=reference, digest=hashlib.sha256(body).hexdigest())
         call = calling(channel).future(
@@ -95,6 +98,12 @@ class Program(threading.Thread):
         journal.write("acknowledged", reference=reference, request=request, digest=digest)
 
 
+def asked_about(person: int, more: bytes) -> bytes:
+    """A request about one of a hundred persons, with a field behind it that nobody knows."""
+    npi = identity_pb2.GetPersonRequest(npi=f"49999999{person:02}").SerializeToString()
+    return npi + encode_varint(2000 << 3 | LENGTH_DELIMITED) + encode_varint(len(more)) + more
+
+
 def _told(error: grpc.RpcError) -> dict[str, str]:
     """What a refusal says of the delivery; a call that the library itself ended says nothing."""
     assert isinstance(error, grpc.Call)
@@ -113,6 +122,7 @@ class CrashingCountry(ProcessFederation):
         super().__init__(root, workers=workers)
         self.told, self.delivered = Journal(root / "program.journal"), Journal(root / "adapter.journal")
         self.stopping = threading.Event()
+        self.marks = federation_marks()
         self._programs = [Program(self, f"p{number}") for number in range(programs)]
         self.adapter.answer = self._answer
         for member in (self.pns, self.anip):

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -287,6 +288,25 @@ def test_canary_secrets_and_numbers_stand_nowhere(country: Running) -> None:
     canaries = [b"09770000", b"canary-", *keys]  # how all numbers, and all secrets, begin
     found = {name for name, data in written_by(country) for one in canaries if one in data}
     assert found == set()
+
+
+def test_exchanges_about_a_person_are_found_at_both_members(country: Running) -> None:
+    """By the number that is typed, under keys that ``gateway init`` made; the answer says what it returned."""
+    exchange = country.call(npi="0000000001")["exchange_id"]
+
+    def found(gateway: Path) -> dict[str, Any] | None:
+        listed = country.run(
+            *("audit", "list", "--log", str(gateway), "--subject", "--output", "json"), typed="0000000001\n"
+        )
+        return next((one for one in json.loads(listed.stdout) if one["exchange"] == exchange), None)
+
+    gateways = [country.layout.gateway(member) for member in country.plan.member[:2]]
+    until(lambda: all(found(one) for one in gateways))
+    rows = [found(one) or {} for one in gateways]
+    assert [(one["subject_match"], one["subject_count"]) for one in rows] == [("named", 1)] * 2
+    assert [(one["records"], one["sensitivity"]) for one in rows] == [(1, rows[0]["sensitivity"])] * 2
+    assert rows[0]["sensitivity"] in ("S1", "S2")
+    assert rows[0]["subjects"] != rows[1]["subjects"]
 
 
 def test_every_line_that_a_process_of_the_country_prints_is_one_event(country: Running) -> None:

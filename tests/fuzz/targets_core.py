@@ -49,6 +49,7 @@ from core.leaves import (
     parse_registry_change,
     prefix,
 )
+from core.marks import Notes
 from core.merkle import ProofError, verify_consistency, verify_inclusion
 from core.payloads import (
     decode_metadata,
@@ -179,8 +180,20 @@ _PLAN: Final[Plan] = (
 
 
 def _message(data: bytes) -> None:
-    """What was cut once stays as it is when it is cut again, and tells the same."""
-    walked = walk(_PLAN, data, Limits(max_fields=10_000))
+    """What was cut once stays as it is when it is cut again, and tells the same; so does who only notes."""
+    notes = Notes(10_000)
+    try:
+        walked = walk(_PLAN, data, Limits(max_fields=10_000))
+    except MalformedMessageError:
+        notes.take(_PLAN, data)
+        raise BrokenPromiseError("refused by who cuts, taken by who notes") from None
+    notes.take(_PLAN, data)
+    if (tuple(notes.subjects), notes.sensitivity, notes.records) != (
+        walked.subjects,
+        walked.sensitivity,
+        walked.records,
+    ):
+        raise BrokenPromiseError("it tells otherwise to who only notes")
     again = walk(_PLAN, walked.data)
     if again.cut or again.data is not walked.data or again.subjects != walked.subjects:
         raise BrokenPromiseError("cut again, it is another message")

@@ -27,10 +27,9 @@ class Running:
         self.plan, self.layout, self.ports, self.country = plan, layout, ports, country
         self.ended: list[Part] = []
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments], capture_output=True, text=True, timeout=60, check=False
-        )
+    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, input=typed)
 
     def call(self, *more: str, npi: str = "0000000001", program: str = f"{PORTAL}/portail") -> dict[str, Any]:
         identity = self.layout.program(program)

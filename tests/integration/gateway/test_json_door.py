@@ -11,18 +11,22 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from bj.identity.v1 import identity_pb2
+from core.configuration import Marks
 from core.documents import digest
 from core.leaves import NOTE, SAID, Note, parse_leaf, parse_note
 from core.payloads import decode_payloads, payload_digest, read_payloads
+from core.pseudonyms import pseudonym, year_of
 from core.reasons import Reason
 from core.statements import Statement, parse_statement
 from gateway.worker.jsondoor import INLINE_BYTES, MAX_POOLS
 from gateway.worker.transcoding import MAX_JSON_BYTES
 from ledger.reader import LogReader, StoredLeaf
+from pki.pseudonyms import read_key
 from rpc.richerrors import error_info, status_bytes
 from tests.support.calls import worker_of
 from tests.support.federation import CLIENT, SERVICE, STRANGER, Federation, metadata
 from tests.support.jsonprogram import JsonAnswer, JsonProgram
+from tests.support.persons import federation_marks, noted
 from tests.support.rawprogram import client_tls
 from tests.support.waiting import until
 
@@ -122,6 +126,25 @@ def test_the_statement_covers_the_protobuf_and_a_note_the_json(
     assert (flag, data) == (0, body)
     assert note.detail == f"{exchange} {payload_digest(salt, 0, body)}"
     assert NPI.encode() not in kept.leaf
+
+
+def test_whom_a_json_call_is_about_is_noted_as_of_any_other(
+    federation: Federation, program: JsonProgram
+) -> None:
+    """By the protobuf that the gateway made of it (PROTOCOL M13)."""
+    federation.marks = federation_marks()
+    federation.publish()
+
+    try:
+        program.post(json.dumps({"npi": NPI}).encode())
+    finally:
+        federation.marks = Marks([], [])
+
+    for member in (federation.pns, federation.anip):
+        key = read_key(member.directory.pseudonym_keys, year_of(member.clock.now_ms()))
+        annex = noted(member.directory.place(0))[-1].annex
+        assert annex is not None
+        assert annex.pseudonyms == [pseudonym(key, NPI.encode())]
 
 
 def test_a_provider_refusal_keeps_its_code_and_details(federation: Federation, program: JsonProgram) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
 from adapters.business.adapter import MINISTRY
@@ -25,8 +28,9 @@ from bj.business.v1 import business_pb2 as pb
 from bj.business.v1 import business_pb2_grpc, events_pb2, events_pb2_grpc, formality_pb2, formality_pb2_grpc
 from bj.common.v1 import dossier_pb2, dossier_service_pb2, dossier_service_pb2_grpc, payment_pb2, person_pb2
 from core.clock import SystemClock
-from tests.support.adapter_country import AdapterCountry, Metadata, metadata
-from tests.support.business import FIRMS, KOFFI, ROSINE, SARL, UnsignedDocuments, enter, share
+from pki.keys import certificate_key, load_chain
+from tests.support.adapter_country import AdapterCountry, Metadata, metadata, now_ms
+from tests.support.business import FIRMS, KOFFI, ROSINE, SARL, enter, share
 from tests.support.labour.neighbours import Neighbourhood, StandInGateway
 from tests.support.labour.office import Refusal
 from tests.support.waiting import until
@@ -42,6 +46,7 @@ class Adapter:
         side = Neighbourhood(directory, "BJ/GOV/APIEX/RCCM")
         self.gateway = StandInGateway(side, {ANIP: anip})
         port = self.gateway.start()
+        side.write_document_key(now_ms())
         self.settings = AdapterSettings(
             adapter="business",
             subsystem="BJ/GOV/APIEX/RCCM",
@@ -51,12 +56,13 @@ class Adapter:
             anchor=str(directory / "anchor.pem"),
             key=str(directory / "identity.key"),
             certificate=str(directory / "identity.crt"),
+            document_key=str(directory / "document.key"),
+            document_certificate=str(directory / "document.crt"),
             events=EventSettings(heartbeat_s=0.2),
             program=ProgramSettings(gateway=f"127.0.0.1:{port}", directory=str(directory / "program")),
         )
         migrate(database, MINISTRY.migrations)
         self.desk = Desk(MINISTRY, self.settings, open_store(database, MINISTRY.migrations), SystemClock())
-        self.desk.documents = UnsignedDocuments(self.desk)
         enter(self.desk, FIRMS)
         self._server = make_server(self.settings, SystemClock())
         for add, servicer in MINISTRY.build(self.desk):
@@ -180,6 +186,25 @@ def test_a_company_is_created_over_the_wire(adapter: Adapter) -> None:
     firm = adapter.call(adapter.business.GetBusiness, pb.GetBusinessRequest(rccm=rccm), None)
     assert (firm.name, len(firm.ifu)) == ("Fifamè Transit", 13)
     assert sorted(adapter.gateway.heard) == [(ANIP, "GetPerson", "P02", reference)] * 2
+
+
+def test_what_is_granted_is_signed_and_says_what_the_register_says(adapter: Adapter) -> None:
+    """Extract, certificates and card: PDFs whose bytes the ministry's key signed, without a number of a person."""
+    reference = adapter.create("Fifamè Transit")
+    until(lambda: adapter.dossier(reference).state == State.GRANTED.value)
+    chain = load_chain(Path(adapter.settings.document_certificate).read_bytes())
+
+    documents = adapter.dossier(reference).documents
+
+    assert sorted(one.type for one in documents) == [40, 41, 42, 43]
+    for one in documents:
+        request = dossier_service_pb2.GetDocumentRequest(reference=reference, doc_id=one.doc_id)
+        found = adapter.call(adapter.dossiers.GetDocument, request)
+        assert found.media_type == "application/pdf"
+        assert hashlib.sha256(found.content).hexdigest() == one.sha256
+        certificate_key(chain[0]).verify(one.signature, found.content, ec.ECDSA(hashes.SHA256()))
+        assert KOFFI not in one.qr_jwt
+        assert KOFFI.encode() not in found.content
 
 
 def test_while_anip_is_away_a_dossier_waits_over_the_wire(adapter: Adapter) -> None:

@@ -1,4 +1,4 @@
-"""``passerelle adapter serve|migrate|seed|descriptors|dossier`` and ``passerelle sandbox persons|seed``.
+"""``passerelle adapter serve|migrate|seed|descriptors|dossier|office`` and ``passerelle sandbox persons|seed``.
 
 What needs grpcio or SQLAlchemy is imported by the command that uses it: help and the list of persons stay fast.
 """
@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from adapters.business.commands import office
 from adapters.officers import dossier
 from adapters.world.personas.elsewhere import elsewhere
 from adapters.world.personas.people import PERSONAS
@@ -57,6 +58,7 @@ def adapter() -> None:
 
 
 adapter.add_command(dossier)
+adapter.add_command(office)
 
 
 @adapter.command()

@@ -64,12 +64,12 @@ class Answers:
 _COLUMNS: Final = tuple(part.name for part in fields(KnownPerson))
 
 
-def ask(road: Road, npis: Sequence[str], reference: str) -> Answers:
-    """Ask ANIP for each of ``npis``, for the dossier ``reference``; never inside a transaction."""
+def ask(road: Road, npis: Sequence[str], case: str) -> Answers:
+    """Ask ANIP for each of ``npis``, for the case ``case``; never inside a transaction."""
     if not npis:
         return Answers((), "")
     stub = road.stub(identity_pb2_grpc.IdentityServiceStub, ANIP)
-    metadata = road.metadata(REGISTRATION_DUTY, reference)
+    metadata = road.metadata(REGISTRATION_DUTY, case)
 
     def one(npi: str) -> KnownPerson | str:
         request = identity_pb2.GetPersonRequest(npi=npi, profile=identity_pb2.PERSON_PROFILE_LITE)

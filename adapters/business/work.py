@@ -58,7 +58,7 @@ def ask_identity(desk: Desk, task: Task) -> Finish | None:
         formality = Formality.of(dossier)
         known = people.known_people(tx, reference, now_ms)
         wanted = _people_to_ask(tx, formality)
-    answers = people.ask(desk.road, [npi for npi in wanted if npi not in known], reference)
+    answers = people.ask(desk.road, [npi for npi in wanted if npi not in known], dossier.case)
     if answers.away:
         desk.store.write(lambda tx: _remember_and_wait(desk, tx, reference, answers, now_ms))
         raise TryAgain(f"anip {answers.away}")

@@ -63,7 +63,7 @@ def _ask_identity(desk: Desk, task: Task) -> Finish | None:
     if filed is None:
         return None
     try:
-        person = identify(desk.road, filed.worker_npi, REGISTRATION_DUTY, task.reference)
+        person = identify(desk.road, filed.worker_npi, REGISTRATION_DUTY, _case(desk, task))
     except Away:
         _note(desk, task, IDENTITY, _WAITS.format("l'ANIP"))
         raise
@@ -96,7 +96,7 @@ def _ask_employer(desk: Desk, task: Task) -> Finish | None:
         detail = "l'employeur n'est pas de ceux qu'inscrit le registre du commerce"
         return lambda tx: _done(desk, tx, task, EMPLOYER, detail)
     try:
-        firm = firm_of(desk.road, ifu, task.reference)
+        firm = firm_of(desk.road, ifu, _case(desk, task))
     except Away:
         _note(desk, task, EMPLOYER, _WAITS.format("l'APIEx"))
         raise
@@ -147,6 +147,12 @@ def _waiting(desk: Desk, task: Task) -> FiledContract | None:
     with desk.store.reading() as tx:
         filed = contract_of(tx, task.reference)
     return filed if filed.state == FILED else None
+
+
+def _case(desk: Desk, task: Task) -> str:
+    """Under which reference others are asked for this dossier."""
+    with desk.store.reading() as tx:
+        return desk.dossiers.get(tx, task.reference).case
 
 
 def _still_filed(desk: Desk, tx: sa.Connection, task: Task) -> FiledContract | None:

@@ -119,7 +119,7 @@ def check_identity(desk: Desk, task: Task) -> Finish | None:
     parties = [procedure.party(row, role) for role in procedure.roles]
     try:
         answers = {
-            number: _ask(desk, task.reference, number)
+            number: _ask(desk, dossier.case, number)
             for number in sorted({party.number for party in parties if party.is_person})
         }
     except TryAgain:
@@ -130,11 +130,11 @@ def check_identity(desk: Desk, task: Task) -> Finish | None:
     return functools.partial(_finish, desk, task.reference, answers)
 
 
-def _ask(desk: Desk, reference: str, npi: str) -> _Answer:
+def _ask(desk: Desk, case: str, npi: str) -> _Answer:
     stub = desk.road.stub(identity_pb2_grpc.IdentityServiceStub, ANIP)
     request = identity_pb2.GetPersonRequest(npi=npi)
     try:
-        return stub.GetPerson(request, metadata=desk.road.metadata(REGISTRATION_DUTY, reference))
+        return stub.GetPerson(request, metadata=desk.road.metadata(REGISTRATION_DUTY, case))
     except Refused as refused:
         if refused.reason not in _REFUSALS:
             # No agreement yet, a purpose that it lacks: nothing that the parties could help.

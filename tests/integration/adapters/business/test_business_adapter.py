@@ -185,7 +185,7 @@ def test_a_company_is_created_over_the_wire(adapter: Adapter) -> None:
     (rccm,) = [one.value for one in adapter.dossier(reference).issued if one.value.startswith("RB/")]
     firm = adapter.call(adapter.business.GetBusiness, pb.GetBusinessRequest(rccm=rccm), None)
     assert (firm.name, len(firm.ifu)) == ("Fifamè Transit", 13)
-    assert sorted(adapter.gateway.heard) == [(ANIP, "GetPerson", "P02", reference)] * 2
+    assert sorted(adapter.gateway.heard) == [(ANIP, "GetPerson", "P02", "ACT-202611-0001")] * 2
 
 
 def test_what_is_granted_is_signed_and_says_what_the_register_says(adapter: Adapter) -> None:

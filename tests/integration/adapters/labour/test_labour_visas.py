@@ -55,7 +55,7 @@ def test_a_sound_contract_becomes_a_dossier(office: LabourOffice) -> None:
     office.run_due()
 
     assert office.steps(dossier.reference)["employer"] == "DONE"
-    assert office.gateway.heard[1:] == [(APIEX, "GetBusiness", "P02", dossier.reference)]
+    assert office.gateway.heard[1:] == [(APIEX, "GetBusiness", "P02", "ACT-202611-0001")]
 
 
 def test_the_same_filing_again_is_the_same_dossier(office: LabourOffice) -> None:

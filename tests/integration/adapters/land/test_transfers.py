@@ -53,14 +53,14 @@ class TestIdentity:
     def test_paid_a_sale_is_looked_up_once_for_each_person(
         self, land: LandDesk, book: LandBook, anip: AnipRoad
     ) -> None:
-        """For the duty to register, under the dossier's own reference; then it waits for an officer."""
+        """For the duty to register, under the reference of the consumer's own case; then it waits for an officer."""
         reference = paid(land, book.parcel(owner(AFI), title_no=TITLE), AFI, BIO)
         assert land.steps(reference) == {"identity": "RUNNING"}
 
         land.run_due()
 
         assert anip.asked == [AFI.number, BIO.number]
-        assert anip.purposes == [{"x-road-purpose": "P02", "x-road-issue": reference}] * 2
+        assert anip.purposes == [{"x-road-purpose": "P02", "x-road-issue": "DOS-202611-0001"}] * 2
         assert land.steps(reference) == {"identity": "DONE"}
         assert land.state(reference) is State.UNDER_REVIEW
 

@@ -144,7 +144,7 @@ class Founder:
             first.add_subsystem(subsystem)
         _approve(self.register_gateway(member), first, second)
         if member.adapter is not None:
-            self.add_adapter(number, member)
+            self.add_adapter(number, member, authorities)
         for program in member.programs:
             self.add_program(member, program)
 
@@ -208,8 +208,10 @@ class Founder:
                     )
             return client.submit_registration(jws)
 
-    def add_adapter(self, number: int, member: MemberPlan) -> None:
-        """The adapter's certificate, its ``adapter.toml``, and its fictitious population."""
+    def add_adapter(
+        self, number: int, member: MemberPlan, authorities: dict[AuthorityKind, Authority]
+    ) -> None:
+        """The adapter's certificate, the key of its documents, its ``adapter.toml``, and its fictitious records."""
         adapter = member.adapter
         if adapter is None:
             return
@@ -241,11 +243,22 @@ class Founder:
             ]
         config = out / "adapter.toml"
         replace_file(config, ("\n".join(lines) + "\n").encode("utf-8"))
-        if load_ministry(adapter.kind).seed is None:
+        ministry = load_ministry(adapter.kind)
+        if ministry.has_dossiers:
+            self._add_document_key(adapter.subsystem, out, authorities[AuthorityKind.SEAL])
+        if ministry.seed is None:
             create_register(config)
             return
         written = seed_register(config, self.plan.persons, DEFAULT_SEED)
         self.progress(f"{adapter.subsystem} : {written} fiches fictives / fictitious records")
+
+    def _add_document_key(self, subsystem: str, out: Path, seal: Authority) -> None:
+        """``ca issue --profile document``: the key that signs what the ministry grants, and its certificate."""
+        key = generate_key()
+        subject = urn("adapter", SubsystemId.parse(subsystem))
+        certificate = seal.issue(Profile.DOCUMENT, build_csr(key), subject, now_ms=self.clock.now_ms())
+        write_key(out / "document.key", key)
+        replace_file(out / "document.crt", certificate_pem(certificate) + certificate_pem(seal.certificate))
 
     def add_program(self, member: MemberPlan, program: str) -> None:
         """``program add``: key, certificate and CA of a program, pinned at its gateway."""

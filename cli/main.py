@@ -33,6 +33,11 @@ COMMANDS: Final = {
     "config": ("gateway.commands", "config", "configuration en vigueur / configuration in force"),
     "country": ("cli.commands", "country", "un pays d'essai / a country in a box: found, up, demo"),
     "doctor": ("gateway.doctor.command", "doctor", "fautes et remèdes / faults and remedies"),
+    "document": (
+        "adapters.document_commands",
+        "document",
+        "documents délivrés / documents given out: verify",
+    ),
     "exchange": ("gateway.commands", "exchange", "où en est un échange / where an exchange stands"),
     "gateway": ("gateway.commands", "gateway", "passerelle d'un membre / a member's gateway"),
     "log": ("gateway.commands", "log", "journal de la passerelle / the gateway's log"),

@@ -340,11 +340,17 @@ def add_adapter(
 ) -> None:
     """Write what an ``adapter.toml`` in ``out`` needs: ``adapter.key``, ``adapter.crt`` and ``anchor.pem``.
 
+    Beside them ``document.key``, which signs what the agency gives out, and ``document.csr``, which the seal CA answers
+    with ``document.crt`` (``ca issue --profile document --name urn:passerelle:adapter:…``).
+
     Raises:
         ExchangeError: The subsystem is another member's, or ``out`` holds an identity already.
     """
     _issue_identity(directory, out, "adapter", Profile.ADAPTER, urn("adapter", subsystem), clock, hosts)
     replace_file(out / "anchor.pem", directory.anchor.read_bytes())
+    document_key = generate_key()
+    write_key(out / "document.key", document_key)
+    replace_file(out / "document.csr", build_csr(document_key))
 
 
 def sign_registration(payload: bytes, member_key: Path, settings: GatewaySettings) -> str:

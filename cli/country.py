@@ -245,19 +245,18 @@ class Founder:
         replace_file(config, ("\n".join(lines) + "\n").encode("utf-8"))
         ministry = load_ministry(adapter.kind)
         if ministry.has_dossiers:
-            self._add_document_key(adapter.subsystem, out, authorities[AuthorityKind.SEAL])
+            self._certify_documents(adapter.subsystem, out, authorities[AuthorityKind.SEAL])
         if ministry.seed is None:
             create_register(config)
             return
         written = seed_register(config, self.plan.persons, DEFAULT_SEED)
         self.progress(f"{adapter.subsystem} : {written} fiches fictives / fictitious records")
 
-    def _add_document_key(self, subsystem: str, out: Path, seal: Authority) -> None:
-        """``ca issue --profile document``: the key that signs what the ministry grants, and its certificate."""
-        key = generate_key()
+    def _certify_documents(self, subsystem: str, out: Path, seal: Authority) -> None:
+        """``ca issue --profile document``: the certificate of the key that signs what the ministry grants."""
+        request = (out / "document.csr").read_bytes()
         subject = urn("adapter", SubsystemId.parse(subsystem))
-        certificate = seal.issue(Profile.DOCUMENT, build_csr(key), subject, now_ms=self.clock.now_ms())
-        write_key(out / "document.key", key)
+        certificate = seal.issue(Profile.DOCUMENT, request, subject, now_ms=self.clock.now_ms())
         replace_file(out / "document.crt", certificate_pem(certificate) + certificate_pem(seal.certificate))
 
     def add_program(self, member: MemberPlan, program: str) -> None:

@@ -74,8 +74,10 @@ class Adapter:
         """Listen, serve and work on tasks; returns the port.
 
         Raises:
-            ExchangeError: ``PORT_IN_USE``.
+            ExchangeError: ``PORT_IN_USE``; the key of its documents cannot be used, and it gives some.
         """
+        if any(one.documents for one in self.desk.catalogue):
+            self.desk.documents.require_key()
         port = start(self.server, self._settings, services_of(self._ministry))
         self.tasks.start()
         return port

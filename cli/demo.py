@@ -6,8 +6,10 @@ Every step is the command that a user would type, run as a process of its own.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,8 @@ METHOD: Final = "bj.identity.v1.IdentityService"
 PORTAL: Final = "BJ/GOV/PNS/PORTAIL"
 STATS: Final = "BJ/GOV/PNS/STATS"
 ISSUE: Final = "ACT-202611-0001"
+# They come with the source, not with an installed package.
+EXAMPLES: Final = Path(__file__).parents[1] / "examples" / "python"
 _TIMEOUT_S: Final = 60
 
 
@@ -87,6 +91,41 @@ CALLS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A citizen's case through several ministries: a script of ``examples/python``, and who decides.
+
+    Attributes:
+        office: Subsystem whose officer must decide; empty if nobody has to.
+    """
+
+    title: str
+    script: str
+    issue: str
+    arguments: tuple[str, ...]
+    office: str = ""
+
+
+FLOWS: Final = (
+    Flow(
+        "Créer une entreprise / create a company",
+        "creer_entreprise.py",
+        "ENT-202611-0001",
+        ("0000000014", "Les Ateliers du Mono"),
+    ),
+    Flow(
+        "Acheter une parcelle / buy a parcel",
+        "acheter_parcelle.py",
+        "FON-202611-0001",
+        ("900000001", "0000000013", "0000000001", "10000000"),
+        "BJ/GOV/ANDF/CADASTRE",
+    ),
+)
+# What the scripts print: a dossier that waits, and each call.
+_WAITS: Final = re.compile(r"  ([A-Z]+-\d{6}-\d+) : (?:FILED|UNDER_REVIEW)")
+_ASKED: Final = re.compile(r"  \w+ +BJ/")
+
+
 def run_demo(plan: CountryPlan, layout: Layout, running: Country) -> bool:
     """Show everything; ``False`` if something did not come out as it must."""
     click.echo("\nAppels du portail / calls of the portal")
@@ -94,8 +133,55 @@ def run_demo(plan: CountryPlan, layout: Layout, running: Country) -> bool:
     exchange = outcomes[0]
     if exchange is None or None in outcomes:
         return False
+    flows = [_show_flow(plan, layout, one) for one in FLOWS if EXAMPLES.is_dir()]
     click.echo("\nPreuve / evidence")
-    return _show_evidence(plan, layout, exchange)
+    return _show_evidence(plan, layout, exchange) and all(flows)
+
+
+def _show_flow(plan: CountryPlan, layout: Layout, flow: Flow) -> bool:
+    """Run a script of the portal's, let an officer decide if one must, and weave what all logs tell of the case."""
+    click.echo(f"\n{flow.title} · {flow.issue}")
+    script = [sys.executable, str(EXAMPLES / flow.script), str(_identity(plan, layout, PORTAL))]
+    script += [str(layout.adapter(plan.member_of(PORTAL)) / "adapter.toml"), flow.issue, *flow.arguments]
+    papers = layout.root / "documents"
+    papers.mkdir(exist_ok=True)
+    with subprocess.Popen(
+        script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=papers
+    ) as running:
+        decided = not flow.office
+        for line in running.stdout or ():
+            waits = _WAITS.match(line)
+            if waits and not decided:
+                decided = True
+                _grant(layout.adapter(plan.member_of(flow.office)) / "adapter.toml", waits[1])
+            elif not _ASKED.match(line):
+                click.echo(f"  {line.rstrip()}")
+    done = running.returncode == 0
+    members = str(layout.root / "members")
+    told = _passerelle(["audit", "dossier", flow.issue, "--log", members, "--output", "json"])
+    rows = json.loads(told.stdout) if told.returncode == 0 else []
+    for row in rows:
+        client, service = (str(row[one]).removeprefix("BJ/GOV/") for one in ("client", "service"))
+        method = str(row["method"]).rpartition(".")[2]
+        click.echo(
+            f"    {row['time'][11:19]}  {client:<15} → {service:<15} {method:<33} {row['outcome']}, {row['standing']}"
+        )
+    click.echo(
+        f"  {_mark(done and bool(rows))} {len(rows)} échanges, deux journaux chacun / exchanges, each in two logs"
+    )
+    return done and bool(rows) and all(row["standing"] == "both" for row in rows)
+
+
+def _grant(config: Path, reference: str) -> None:
+    """The officer's command; the ministry may still be asking another for the dossier."""
+    end = time.monotonic() + _TIMEOUT_S
+    while True:
+        command = ["adapter", "dossier", "grant", reference, "--officer", "AGENT-7", "--config", str(config)]
+        granted = _passerelle(command)
+        if granted.returncode == 0 or time.monotonic() > end:
+            click.echo(f"  agent / officer: {(granted.stdout or granted.stderr).strip()}")
+            return
+        time.sleep(0.5)
 
 
 def _show_call(plan: CountryPlan, layout: Layout, shown: Shown) -> str | None:

@@ -81,7 +81,7 @@ class Case:
                 time.sleep(attempt)
             else:
                 exchange = dict(sent.trailing_metadata()).get("x-road-exchange-id", "")
-                print(f"  {method:<20} {provider:<20} {purpose}  échange {exchange}")
+                print(f"  {method:<20} {provider:<20} {purpose}  échange {exchange}", flush=True)
                 return answer
         raise AssertionError("unreachable")
 
@@ -126,7 +126,10 @@ class Case:
             ).dossier
             if dossier.state != state:
                 state = dossier.state
-                print(f"  {reference} : {dos.DossierState.Name(state).removeprefix('DOSSIER_STATE_')}")
+                print(
+                    f"  {reference} : {dos.DossierState.Name(state).removeprefix('DOSSIER_STATE_')}",
+                    flush=True,
+                )
             if state in FINAL or time.monotonic() > end:
                 return dossier
             time.sleep(pause)

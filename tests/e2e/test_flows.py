@@ -31,7 +31,7 @@ FLOW_S = 90
 
 @pytest.fixture(scope="module")
 def country(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    plan = DEFAULT_PLAN.replace("persons = 50000", "persons = 500")
+    plan = DEFAULT_PLAN.replace("persons = 10000", "persons = 500")
     with running_country(tmp_path_factory.mktemp("country"), plan) as found:
         yield found
 

@@ -1,0 +1,55 @@
+"""Records of persons inside a transaction: found, as dossiers need them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+
+from adapters.identity.person import Person, RecordState
+from adapters.identity.store import PERSONS
+from adapters.reasons import ProviderError, ProviderReason
+
+_PREFIX: Final = "npi:"
+
+
+def standing_record(tx: sa.Connection, npi: str, *, lock: bool = False) -> Person:
+    """The record of a number, or the one that it was merged into.
+
+    Raises:
+        ProviderError: There is none (NOT_FOUND).
+    """
+    person = _find(tx, npi, lock=lock)
+    if person and person.state == RecordState.MERGED:
+        person = _find(tx, person.merged_into, lock=lock)
+    if person is None or person.state == RecordState.MERGED:
+        raise ProviderError(ProviderReason.NOT_FOUND)
+    return person
+
+
+def open_record(tx: sa.Connection, npi: str, *, lock: bool = False) -> Person:
+    """The same, if ANIP has not frozen it.
+
+    Raises:
+        ProviderError: There is none (NOT_FOUND), or it is frozen (RECORD_LOCKED).
+    """
+    person = standing_record(tx, npi, lock=lock)
+    if person.state == RecordState.LOCKED:
+        raise ProviderError(ProviderReason.RECORD_LOCKED)
+    return person
+
+
+def subject_of(npi: str) -> str:
+    """How a dossier about somebody names him."""
+    return f"{_PREFIX}{npi}"
+
+
+def npi_of(subject: str) -> str:
+    """Whom a dossier's subject names."""
+    return subject.removeprefix(_PREFIX)
+
+
+def _find(tx: sa.Connection, npi: str, *, lock: bool) -> Person | None:
+    query = sa.select(PERSONS).where(PERSONS.c.npi == npi)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return Person(*row) if row else None

@@ -1,0 +1,1 @@
+"""Le registre national des diplômes : le cinquième ministère du tutoriel (docs/adapters.md)."""

@@ -1,0 +1,36 @@
+"""Le ministère, déclaré : tout ce que la trousse doit savoir pour en faire un adaptateur."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from adapters.kit.desk import Desk
+from adapters.kit.ministry import Ministry
+from bj.diploma.v1.diploma_pb2_grpc import add_DiplomaServiceServicer_to_server
+from diplomes.service import DUPLICATE, SERVICE_NAME, DiplomaService, Duplicate
+from diplomes.tables import DIPLOMAS, KIT
+
+HERE = Path(__file__).parent
+
+
+def seed(desk: Desk, persons: int, seed: int, written: Callable[[int], None]) -> int:
+    """Deux diplômes fictifs, pour deux personnes de test."""
+    rows = [
+        {"number": "BAC-2005-900001", "npi": "0000000001", "series": "D", "year": 2005, "honours": "Bien"},
+        {"number": "BAC-1999-900002", "npi": "0000000014", "series": "G2", "year": 1999, "honours": ""},
+    ]
+    with desk.store.writing() as tx:
+        tx.execute(DIPLOMAS.delete())
+        tx.execute(DIPLOMAS.insert(), [row | {"duplicates": 0} for row in rows])
+    return len(rows)
+
+
+MINISTRY = Ministry(
+    name="diplomes",
+    services=(SERVICE_NAME,),
+    migrations=HERE / "migrations",
+    tables=KIT,
+    catalogue=HERE / "catalogue.toml",
+    build=lambda desk: [(add_DiplomaServiceServicer_to_server, DiplomaService(desk))],
+    procedures={DUPLICATE: Duplicate()},
+    seed=seed,
+)

@@ -154,6 +154,26 @@ def test_a_contract_gets_its_visa(country: Running, tmp_path: Path) -> None:
     assert ("BJ/GOV/MTFP/TRAVAIL", "BJ/GOV/APIEX/RCCM") in {(one["client"], one["service"]) for one in rows}
 
 
+def test_a_birth_act_is_asked_for_paid_and_fetched(country: Running, tmp_path: Path) -> None:
+    """At once, and whoever holds the paper verifies it with the agency's certificate and the anchor alone."""
+    script = Script(country, "acte_naissance.py", "ACT-202611-0042", BUYER, out=tmp_path)
+
+    script.end()
+
+    (act,) = tmp_path.glob("*.pdf")
+    issuer = adapter_of(country, ANIP).with_name("document.crt")
+    verified = country.run(
+        *("document", "verify", str(act), "--issuer", str(issuer), "--anchor", str(country.layout.anchor))
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    altered = act.with_name("altered.pdf")
+    altered.write_bytes(act.read_bytes()[:-20] + b"x" + act.read_bytes()[-19:])
+    refused = country.run(
+        *("document", "verify", str(altered), "--issuer", str(issuer), "--anchor", str(country.layout.anchor))
+    )
+    assert refused.returncode == 1
+
+
 def test_what_a_ministry_asks_another_is_masked_and_verifies(country: Running, tmp_path: Path) -> None:
     """APIEx gets what a registration needs of an identity, and both logs say what was cut."""
     rows = [

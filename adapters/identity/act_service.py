@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from adapters.context import CallerContext
 from adapters.identity.acts import fee_of, person_of, require_form
 from adapters.identity.records import subject_of
+from adapters.identity.telling import link
 from adapters.kit.desk import Desk
 from adapters.kit.purposes import SERVICE_DELIVERY, require_purpose
 from bj.identity.v1 import acts_pb2 as pb
@@ -35,6 +36,7 @@ class ActService(acts_pb2_grpc.ActServiceServicer):
 
         def respond(tx: sa.Connection, caller: CallerContext) -> pb.SubmitActRequestResponse:
             person = person_of(tx, request.npi, request.type)
+            link(tx, person.npi, str(caller.client))
             asked = pb.SubmitActRequestRequest()
             asked.CopyFrom(request)
             asked.ClearField("application")

@@ -146,8 +146,16 @@ class PersonStore:
         """
         return self.replace_rows(map(as_row, persons), written)
 
-    def replace_rows(self, rows: Iterable[Row], written: Callable[[int], None] = lambda _: None) -> int:
-        """As ``replace_all``, of records that are given as their values in the order of ``COLUMNS``."""
+    def replace_rows(
+        self,
+        rows: Iterable[Row],
+        written: Callable[[int], None] = lambda _: None,
+        more: Callable[[sa.Connection], None] = lambda _: None,
+    ) -> int:
+        """As ``replace_all``, of records that are given as their values in the order of ``COLUMNS``.
+
+        ``more`` writes what goes with them, in the same transaction.
+        """
         total, left = 0, iter(rows)
         with self._store.writing() as tx:
             _empty(tx)
@@ -155,6 +163,7 @@ class PersonStore:
                 _insert(tx, batch)
                 total += len(batch)
                 written(len(batch))
+            more(tx)
         return total
 
     def close(self) -> None:

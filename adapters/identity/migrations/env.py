@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from adapters.identity import tables  # noqa: F401 - declared in METADATA
 from adapters.identity.store import METADATA
 
 context.configure(

@@ -130,12 +130,10 @@ def test_a_parcel_is_checked_and_bought(country: Running, tmp_path: Path) -> Non
     until(lambda: heard(country, issue) == [dos.DOSSIER_STATE_GRANTED])
     assert {one["standing"] for one in woven(country, issue)} == {"both"}
     for npi, result in ((BUYER, "YES"), (OWNER, "NO")):
-        answer = country.run(
-            *("call", "bj.land.v1.LandService/CheckOwnership", "--as", PORTAL, "--purpose", "P01"),
-            *("--identity", str(country.layout.program(f"{PORTAL}/portail")), "--issue", issue),
-            *("--data", json.dumps({"nup": OWNED_NUP, "party": {"npi": npi}})),
-        )
-        assert f"OWNERSHIP_RESULT_{result}" in answer.stdout, answer.stdout + answer.stderr
+        asked = {"nup": OWNED_NUP, "party": {"npi": npi}}
+        assert f"OWNERSHIP_RESULT_{result}" in called(country, "LandService/CheckOwnership", "P01", asked)
+    told = called(country, "ParcelEventService/ListParcelChanges", "P02", {"filter": {"nups": [OWNED_NUP]}})
+    assert json.loads(told)["events"][-1]["type"] == "PARCEL_EVENT_TYPE_TRANSFERRED"
 
 
 def test_a_contract_gets_its_visa(country: Running, tmp_path: Path) -> None:
@@ -196,6 +194,16 @@ def test_what_a_ministry_asks_another_is_masked_and_verifies(country: Running, t
     assert listed[0]["fields_cut"] > 0
     assert exported.returncode == 0, exported.stderr
     assert verified.returncode == 0, verified.stdout
+
+
+def called(country: Running, method: str, purpose: str, data: dict[str, Any]) -> str:
+    """The answer of a method of ANDF, asked for from the shell."""
+    answer = country.run(
+        *("call", f"bj.land.v1.{method}", "--as", PORTAL, "--purpose", purpose, "--issue", "FON-202611-0001"),
+        *("--identity", str(country.layout.program(f"{PORTAL}/portail")), "--data", json.dumps(data)),
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.splitlines()[0]
 
 
 def employer(country: Running) -> str:

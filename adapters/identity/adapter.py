@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from adapters.identity import act_service, event_service
+from adapters.identity import act_service, credential_service, event_service
 from adapters.identity.acts import CODES, Act
 from adapters.identity.founding import seed
 from adapters.identity.service import SERVICE_NAME, IdentityService
 from adapters.identity.store import KIT, MIGRATIONS, PersonStore
 from adapters.kit.desk import Desk
 from adapters.kit.ministry import Ministry, Served
-from bj.identity.v1 import acts_pb2_grpc, events_pb2_grpc, identity_pb2_grpc
+from bj.identity.v1 import acts_pb2_grpc, credentials_pb2_grpc, events_pb2_grpc, identity_pb2_grpc
 
 
 def _build(desk: Desk) -> Sequence[Served]:
@@ -25,12 +25,21 @@ def _build(desk: Desk) -> Sequence[Served]:
             events_pb2_grpc.add_PersonEventServiceServicer_to_server,
             event_service.PersonEventService(desk),
         ),
+        (
+            credentials_pb2_grpc.add_CredentialServiceServicer_to_server,
+            credential_service.CredentialService(desk),
+        ),
     )
 
 
 MINISTRY: Final = Ministry(
     name="identity",
-    services=(SERVICE_NAME, act_service.SERVICE_NAME, event_service.SERVICE_NAME),
+    services=(
+        SERVICE_NAME,
+        act_service.SERVICE_NAME,
+        event_service.SERVICE_NAME,
+        credential_service.SERVICE_NAME,
+    ),
     migrations=MIGRATIONS,
     tables=KIT,
     catalogue=Path(__file__).parent / "catalogue.toml",

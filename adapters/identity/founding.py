@@ -9,21 +9,26 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
 from adapters.identity.store import KIT, METADATA, PERSONS, WORDS, PersonStore
-from adapters.identity.tables import LINKS
+from adapters.identity.tables import LINKS, PHOTOS
 from adapters.identity.telling import of_client
 from adapters.kit.calendar import ZONE
 from adapters.kit.desk import Desk
+from adapters.world.personas.people import PERSONAS
 from adapters.world.records.person import PersonEvent
 from adapters.world.sizes import Sizes
 from adapters.world.world import World
 from bj.identity.v1 import events_pb2
 
 FOLLOWERS: Final = ("BJ/GOV/PNS/PORTAIL", "BJ/GOV/ANDF/CADASTRE", "BJ/GOV/APIEX/RCCM", "BJ/GOV/MTFP/TRAVAIL")
+PORTRAIT: Final = Path(__file__).parent / "portrait.jpg"
+"""The photograph of every test person: a grey square."""
+_TAKEN_ON: Final = "2018-03-15"
 _BATCH: Final = 10_000
 _T = TypeVar("_T")
 
@@ -39,6 +44,7 @@ def seed(desk: Desk, persons: int, number: int, written: Callable[[int], None]) 
     def more(tx: sa.Connection) -> None:
         _clear(tx)
         _insert_events(tx, list(world.person_events()))
+        _insert_photos(tx)
 
     return PersonStore(desk.store).replace_rows(world.persons_by_number(), written, more)
 
@@ -59,6 +65,13 @@ def _insert_events(tx: sa.Connection, events: list[PersonEvent]) -> None:
     places = range(1, len(events) + 1)
     _insert(tx, KIT.event_link, ({"place": place, "link": link} for place in places for link in links))
     tx.execute(KIT.event_log.update().values(newest=len(events)))
+
+
+def _insert_photos(tx: sa.Connection) -> None:
+    """Of the test persons who stand in the register by a number of their own."""
+    jpeg = PORTRAIT.read_bytes()
+    numbers = [one.npi for one in PERSONAS if one.record and not one.record.merged_into]
+    _insert(tx, PHOTOS, ({"npi": npi, "jpeg": jpeg, "capture_date": _TAKEN_ON} for npi in numbers))
 
 
 def _row(place: int, one: PersonEvent) -> dict[str, object]:

@@ -17,7 +17,14 @@ from adapters.kit.store import migrate, open_store
 from adapters.server import make_server, start
 from adapters.settings import AdapterSettings
 from bj.common.v1 import document_pb2, dossier_pb2, dossier_service_pb2, dossier_service_pb2_grpc, payment_pb2
-from bj.identity.v1 import acts_pb2, acts_pb2_grpc, events_pb2, events_pb2_grpc, identity_pb2_grpc
+from bj.identity.v1 import (
+    acts_pb2,
+    acts_pb2_grpc,
+    credentials_pb2_grpc,
+    events_pb2,
+    events_pb2_grpc,
+    identity_pb2_grpc,
+)
 from core.clock import ManualClock, SystemClock
 from tests.support.adapter_country import Metadata, metadata
 from tests.support.labour.neighbours import Neighbourhood
@@ -70,6 +77,7 @@ class IdentityOffice:
         self._channel = side.channel(start(self._server, settings, MINISTRY.services))
         self.identity = identity_pb2_grpc.IdentityServiceStub(self._channel)
         self.acts = acts_pb2_grpc.ActServiceStub(self._channel)
+        self.credentials = credentials_pb2_grpc.CredentialServiceStub(self._channel)
         self.events = events_pb2_grpc.PersonEventServiceStub(self._channel)
         self.follow = dossier_service_pb2_grpc.DossierServiceStub(self._channel)
 

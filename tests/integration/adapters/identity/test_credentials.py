@@ -1,0 +1,92 @@
+"""Documents that are checked, and photographs that are shown once."""
+
+from typing import Any
+
+import pytest
+
+from adapters.identity.credentials import revoke
+from bj.common.v1 import document_pb2
+from bj.identity.v1 import credentials_pb2 as pb
+from tests.support.identity_office import BIO, CHANTALE, KOFFI, MONDAY_MS, NOBODY, IdentityOffice
+
+
+def verify(office: IdentityOffice, **by: str) -> pb.VerifyDocumentResponse:
+    """Check a document, as a bank does."""
+    found: pb.VerifyDocumentResponse = office.call(
+        office.credentials.VerifyDocument, pb.VerifyDocumentRequest(**by), "P03"
+    )
+    return found
+
+
+def test_a_document_is_authentic_by_number_and_by_code(office: IdentityOffice) -> None:
+    """Whose it is stays masked; a code with another signature is nobody's."""
+    (document,) = office.pay(office.ask()).documents
+    head, _, _ = document.qr_jwt.rpartition(".")
+
+    by_number, by_code = verify(office, doc_no=document.doc_id), verify(office, qr_jwt=document.qr_jwt)
+
+    assert by_number == by_code
+    assert (by_number.authentic, by_number.revoked) == (True, False)
+    assert by_number.type == document_pb2.DOCUMENT_TYPE_BIRTH_ACT
+    assert by_number.npi_masked == "*******001"
+    assert verify(office, qr_jwt=f"{head}.AAAA") == pb.VerifyDocumentResponse()
+
+
+def test_a_revoked_document_is_told(office: IdentityOffice) -> None:
+    """It stays authentic and holds no more."""
+    (document,) = office.pay(office.ask()).documents
+
+    revoked = office.desk.store.write(lambda tx: revoke(tx, KOFFI, MONDAY_MS))
+
+    assert revoked == [document.doc_id]
+    found = verify(office, doc_no=document.doc_id)
+    assert (found.authentic, found.revoked) == (True, True)
+    assert office.desk.store.write(lambda tx: revoke(tx, KOFFI, MONDAY_MS)) == []
+
+
+@pytest.mark.parametrize(
+    "by", [{"doc_no": "ANIP-RNPP-2026-99999999"}, {"qr_jwt": "a.b.c"}, {"qr_jwt": "a.MQ.c"}]
+)
+def test_what_was_never_given_out_is_an_answer(steady: IdentityOffice, by: dict[str, str]) -> None:
+    """Not authentic, and nothing more."""
+    assert verify(steady, **by) == pb.VerifyDocumentResponse()
+
+
+def test_a_photograph_is_shown_once_for_a_dossier(office: IdentityOffice) -> None:
+    """The second time is refused, whoever is on it; another dossier has its own."""
+    request = pb.GetPhotoRequest(npi=KOFFI)
+
+    found = office.call(office.credentials.GetPhoto, request, "P02")
+
+    assert found.jpeg.startswith(b"\xff\xd8")
+    assert found.capture_date == "2018-03-15"
+    assert office.refused(office.credentials.GetPhoto, request, "P02").reason == "RATE_LIMITED"
+    other = pb.GetPhotoRequest(npi=CHANTALE)
+    assert office.refused(office.credentials.GetPhoto, other, "P02").reason == "RATE_LIMITED"
+    assert office.call(office.credentials.GetPhoto, other, "P02", x_road_issue="ACT-202611-0002").jpeg
+
+
+def test_what_is_refused_does_not_count_and_a_court_sees_the_frozen(office: IdentityOffice) -> None:
+    """RECORD_LOCKED for P02, then the same dossier under P05."""
+    request = pb.GetPhotoRequest(npi=BIO)
+
+    assert office.refused(office.credentials.GetPhoto, request, "P02").reason == "RECORD_LOCKED"
+    assert office.call(office.credentials.GetPhoto, request, "P05").jpeg
+
+
+@pytest.mark.parametrize(
+    ("npi", "purpose", "said", "reason"),
+    [
+        (NOBODY, "P02", {}, "NOT_FOUND"),
+        (KOFFI, "P01", {}, "PURPOSE_NOT_ALLOWED"),
+        (KOFFI, "P02", {"x_road_issue": None}, "ISSUE_REQUIRED"),
+        ("1", "P02", {}, "FORMAT_INVALID"),
+    ],
+)
+def test_photographs_that_are_not_shown(
+    steady: IdentityOffice, npi: str, purpose: str, said: dict[str, Any], reason: str
+) -> None:
+    """Nobody's, for another purpose, outside a dossier, of no number."""
+    refusal = steady.refused(steady.credentials.GetPhoto, pb.GetPhotoRequest(npi=npi), purpose, **said)
+
+    assert refusal.reason == reason

@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from adapters.context import CallerContext
 from adapters.identity.acts import fee_of, person_of, require_form
-from adapters.identity.records import subject_of
+from adapters.identity.corrections import CORRECTION, corrected_values
+from adapters.identity.records import open_record, subject_of
 from adapters.identity.telling import link
 from adapters.kit.desk import Desk
 from adapters.kit.purposes import SERVICE_DELIVERY, require_purpose
+from adapters.reasons import InvalidFieldsError
 from bj.identity.v1 import acts_pb2 as pb
 from bj.identity.v1 import acts_pb2_grpc
 
@@ -49,5 +51,31 @@ class ActService(acts_pb2_grpc.ActServiceServicer):
                 details=asked.SerializeToString(),
             )
             return pb.SubmitActRequestResponse(dossier=self._desk.dossiers.message(tx, opened.reference))
+
+        return self._desk.once(request.application.idempotency_key, request, respond)
+
+    def RequestCorrection(
+        self, request: pb.RequestCorrectionRequest, context: grpc.ServicerContext
+    ) -> pb.RequestCorrectionResponse:
+        """A correction, for two officers to decide on; the value is judged before the register is read."""
+        require_purpose(_ASKED_FOR)
+        if request.application.service_code != CORRECTION:
+            raise InvalidFieldsError({"application.service_code": f"must be {CORRECTION}"})
+        corrected_values(request.field, request.corrected_value)
+
+        def respond(tx: sa.Connection, caller: CallerContext) -> pb.RequestCorrectionResponse:
+            person = open_record(tx, request.npi)
+            link(tx, person.npi, str(caller.client))
+            asked = pb.RequestCorrectionRequest()
+            asked.CopyFrom(request)
+            asked.ClearField("application")
+            opened = self._desk.dossiers.open(
+                tx,
+                caller,
+                request.application,
+                subject=subject_of(person.npi),
+                details=asked.SerializeToString(),
+            )
+            return pb.RequestCorrectionResponse(dossier=self._desk.dossiers.message(tx, opened.reference))
 
         return self._desk.once(request.application.idempotency_key, request, respond)

@@ -8,6 +8,7 @@ from typing import Final
 
 from adapters.identity import act_service, credential_service, event_service
 from adapters.identity.acts import CODES, Act
+from adapters.identity.corrections import CORRECTION, Correction
 from adapters.identity.founding import seed
 from adapters.identity.service import SERVICE_NAME, IdentityService
 from adapters.identity.store import KIT, MIGRATIONS, PersonStore
@@ -20,7 +21,7 @@ def _build(desk: Desk) -> Sequence[Served]:
     service = IdentityService(PersonStore(desk.store), desk.clock)
     return (
         (identity_pb2_grpc.add_IdentityServiceServicer_to_server, service),
-        (acts_pb2_grpc.add_ActServiceServicer_to_server, act_service.ActService(desk)),  # type: ignore[abstract]  # corrections: next
+        (acts_pb2_grpc.add_ActServiceServicer_to_server, act_service.ActService(desk)),
         (
             events_pb2_grpc.add_PersonEventServiceServicer_to_server,
             event_service.PersonEventService(desk),
@@ -44,6 +45,6 @@ MINISTRY: Final = Ministry(
     tables=KIT,
     catalogue=Path(__file__).parent / "catalogue.toml",
     build=_build,
-    procedures={code: Act() for code in CODES.values()},
+    procedures={**{code: Act() for code in CODES.values()}, CORRECTION: Correction()},
     seed=seed,
 )

@@ -1,50 +1,29 @@
-"""The fifth ministry of docs/adapters.md, as its page has it: code generated, a country founded, the portal calling."""
+"""The fifth ministry of docs/adapters.md: what its page shows and types."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-import pytest
-
-from tests.support.running_country import Running, running_country
-
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "cinquieme_ministere"
-PAGE = ROOT / "docs" / "adapters.md"
+ROOT: Final = Path(__file__).parents[2]
+EXAMPLE: Final = ROOT / "examples" / "cinquieme_ministere"
+PAGE: Final = ROOT / "docs" / "adapters.md"
+_TUTORIAL_ENDS: Final = "\n# Référence"
 
 
-def blocks(language: str) -> list[str]:
-    """The blocks of the page in that language, without its fences."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def tutorial() -> str:
+    """The page, without its reference."""
+    return PAGE.read_text(encoding="utf-8").partition(_TUTORIAL_ENDS)[0]
 
 
-def protoc(out: Path) -> None:
-    """Generate the code by the very command of the page, into ``out``."""
-    (command,) = [one for one in blocks("sh") if "grpc_tools.protoc" in one]
-    words = command.replace("\\\n", " ").replace("var/diplomes", str(out)).split()
-    out.mkdir()
-    assert words[:2] == ["mkdir", "-p"]
-    arguments = words[words.index("-m") :]
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def shown() -> list[tuple[str, str]]:
+    """Each block of code of the tutorial, after the file that it is said to be of."""
+    return re.findall(r"^`([^`\n]+)` :\n\n```\w+\n(.*?)\n```", tutorial(), re.DOTALL | re.MULTILINE)
 
 
-@contextmanager
-def fifth_ministry(root: Path) -> Iterator[Running]:
-    """The portal and the fifth ministry on real processes."""
-    generated = root / "generated"
-    protoc(generated)
-    path = (str(EXAMPLE), str(generated))
-    with pytest.MonkeyPatch.context() as patch:
-        for one in path:
-            patch.syspath_prepend(one)
-        patch.setenv("PYTHONPATH", ":".join(path))
-        with running_country(root, (EXAMPLE / "pays.toml").read_text(encoding="utf-8")) as country:
-            yield country
+def commands(work: Path, base_port: int) -> str:
+    """What the tutorial types, in ``work`` in place of its own directory; what it started ends with it."""
+    typed = "\n".join(re.findall(r"```sh\n(.*?)```", tutorial(), re.DOTALL))
+    typed = typed.replace("var/diplomes", str(work)).replace("42500", str(base_port))
+    return f"set -eu\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n{typed}"

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from adapters.kit.desk import Desk
 from adapters.kit.ministry import Ministry
 from bj.diploma.v1.diploma_pb2_grpc import add_DiplomaServiceServicer_to_server
+from core.reasons import ExchangeError, Reason
 from diplomes.service import DUPLICATE, SERVICE_NAME, DiplomaService, Duplicate
 from diplomes.tables import DIPLOMAS, KIT
 
@@ -13,12 +16,16 @@ HERE = Path(__file__).parent
 
 
 def seed(desk: Desk, persons: int, seed: int, written: Callable[[int], None]) -> int:
-    """Deux diplômes fictifs, pour deux personnes de test."""
+    """Deux diplômes fictifs, pour deux personnes de test ; les NPI réservés commencent par 000."""
     rows = [
         {"number": "BAC-2005-900001", "npi": "0000000001", "series": "D", "year": 2005, "honours": "Bien"},
         {"number": "BAC-1999-900002", "npi": "0000000014", "series": "G2", "year": 1999, "honours": ""},
     ]
     with desk.store.writing() as tx:
+        if tx.execute(sa.select(DIPLOMAS).where(DIPLOMAS.c.npi.not_like("000%")).limit(1)).first():
+            raise ExchangeError(
+                Reason.STATE_CONFLICT, "this register holds real persons; no seed may touch it"
+            )
         tx.execute(DIPLOMAS.delete())
         tx.execute(DIPLOMAS.insert(), [row | {"duplicates": 0} for row in rows])
     return len(rows)

@@ -1,0 +1,34 @@
+"""What the tutorial of docs/adapters.md shows is what stands in examples/cinquieme_ministere."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.settings import load_adapter_settings
+from tests.support.fifth_ministry import EXAMPLE, shown
+
+NOT_SHOWN = {"diplomes/__init__.py"}
+
+
+@pytest.mark.parametrize(("name", "block"), shown())
+def test_a_block_is_what_its_file_says(name: str, block: str) -> None:
+    """A reader who copies the page, or the file, has the same."""
+    assert f"\n{block}\n" in "\n" + (EXAMPLE / name).read_text(encoding="utf-8")
+
+
+def test_no_file_of_the_example_is_left_out() -> None:
+    """Whoever follows the page has met every file."""
+    files = {
+        str(path.relative_to(EXAMPLE))
+        for path in EXAMPLE.rglob("*.*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert {name for name, _ in shown()} == files - NOT_SHOWN
+
+
+def test_the_adapters_settings_of_the_page_are_read() -> None:
+    """Every key of its ``adapter.toml`` is one that there is."""
+    settings = load_adapter_settings(EXAMPLE / "adapter.toml")
+
+    assert settings.adapter == "diplomes.adapter:MINISTRY"

@@ -358,7 +358,8 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
     open_store(url).replace_all(population(2, 10_010))
     seeded = words_in(url)
     with sa.create_engine(url).begin() as connection:
-        connection.execute(sa.text("DROP TABLE person_word"))
+        for table in ("photo_reading", "photo", "document_revocation", "person_link", "person_word"):
+            connection.execute(sa.text(f"DROP TABLE {table}"))
         drop_v1(Operations(MigrationContext.configure(connection)))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     monkeypatch.setattr("adapters.identity.comparison.search_words", lambda name: {"changed"})

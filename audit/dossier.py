@@ -92,8 +92,7 @@ class Strand:
     def standing(self, read_until: Mapping[str, int]) -> Standing:
         """How the logs agree; ``read_until`` tells of each log that was read whole the last time in it."""
         if self.consumer is not None and self.provider is not None:
-            outcomes = {self.consumer.outcome, self.provider.outcome}
-            return "contradiction" if len(outcomes) == 2 and outcomes <= _ANSWERED else "both"
+            return self._agreement(self.consumer, self.provider, read_until)
         if self.told.stays_here:
             return "at_home"
         other_until = read_until.get(self.told.peer or "")
@@ -105,6 +104,19 @@ class Strand:
             return "missing_at_consumer"
         is_answered = self.consumer.is_answered and self.consumer.outcome in _ANSWERED
         return "missing_at_provider" if is_answered else "not_arrived"
+
+    @staticmethod
+    def _agreement(consumer: Found, provider: Found, read_until: Mapping[str, int]) -> Standing:
+        """Of a request that both logs hold: whether they tell the same end of it."""
+        if consumer.outcome not in _ANSWERED or consumer.outcome == provider.outcome:
+            return "both"
+        if provider.outcome in _ANSWERED:
+            return "contradiction"
+        # The consumer holds the provider's signed answer; the provider's log has the question, and no answer.
+        until = read_until.get(consumer.peer or "")
+        if provider.outcome != "open" or until is None:
+            return "both"
+        return "copy_too_old" if until <= (consumer.ended_ms or 0) else "missing_at_provider"
 
 
 class Dossier:

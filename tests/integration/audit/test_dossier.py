@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from audit.commands import audit
-from core.leaves import Note, note_leaf, said_leaf
+from core.leaves import HEARD, Note, note_leaf, said_leaf
 from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.statements import encode_statement
 from ledger.commit import Entry, GroupCommit
-from ledger.log import Log
+from ledger.log import Log, create_log
+from ledger.reader import LogReader, StoredLeaf
 from tests.support.evidence import EvidenceCountry, Side
 
 DOSSIER = "ACT-202611-0001"
@@ -148,6 +149,23 @@ def test_an_answer_that_the_provider_log_does_not_hold_is_a_contradiction(
     assert [one["standing"] for one in rows(country.pns.directory, other)] == ["missing_at_provider"]
 
 
+def test_an_answer_that_the_provider_log_leaves_out_is_a_contradiction(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """It holds the question and goes on, as if nothing had been answered; a copy that ends there says nothing."""
+    asked = country.anip.log.size
+    exchange = country.exchange()
+    other = tmp_path / "anew"
+    _copy_until_heard(country.anip, other, asked)
+    before = [one["standing"] for one in rows(country.pns.directory, other)]
+    _go_on(other, country)
+
+    (found,) = rows(country.pns.directory, other)
+
+    assert before == ["copy_too_old"]
+    assert (found["exchange"], found["standing"]) == (exchange.id, "missing_at_provider")
+
+
 def test_a_question_that_the_consumer_log_does_not_hold_is_a_contradiction(
     country: EvidenceCountry, tmp_path: Path
 ) -> None:
@@ -163,6 +181,26 @@ def _copied(side: Side, to: Path) -> Path:
     side.note()
     shutil.copytree(side.directory, to)
     return to
+
+
+def _copy_until_heard(side: Side, to: Path, size: int) -> None:
+    """A gateway's directory whose log has the first question beyond ``size`` leaves, and nothing behind it."""
+    shutil.copytree(side.directory, to, ignore=shutil.ignore_patterns("*.seg", "head.json"))
+    (to / "log/0").mkdir(parents=True, exist_ok=True)
+    reader = LogReader(side.directory / "log/0")
+    kept: list[StoredLeaf] = []
+    for stored in reader.follow():
+        kept.append(stored)
+        if stored.index >= size and stored.leaf.startswith(HEARD):
+            break
+    create_log(to / "log/0", kept[0].leaf)
+    log = Log.open(to / "log/0")
+    commit = GroupCommit(log, lambda call: call(), _raise)
+    for one in kept[1:]:
+        entry = Entry(one.leaf, leaf_hash(one.leaf), tuple(one.attachments), None, "service")
+        commit.commit_now([entry], None)
+    commit.close()
+    log.close()
 
 
 def _go_on(directory: Path, country: EvidenceCountry) -> None:

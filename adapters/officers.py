@@ -200,6 +200,9 @@ def resume(reference: str, config: Path, officer: str, lang: Language) -> None:
 @lang_option
 def grant(reference: str, config: Path, officer: str, lang: Language) -> None:
     """L'accorder : le registre change, ses documents sont signés / grant it: the register changes."""
+    with closing(_desk(config)) as desk:
+        if any(one.documents for one in desk.catalogue):
+            desk.documents.require_key()
     _act(config, lang, lambda desk, tx: desk.dossiers.grant(tx, reference, officer))
 
 

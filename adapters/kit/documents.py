@@ -6,7 +6,6 @@ same key signs the whole bytes, for whoever has ``bj.common.v1.Document``.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -37,6 +37,8 @@ from rpc.names import urn_of
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
+
+_log = structlog.get_logger("adapter")
 
 __all__ = ["MEDIA_TYPE", "Documents", "Line"]
 
@@ -91,9 +93,14 @@ class Documents:
             valid_until_ms: Last instant at which it holds, UTC milliseconds; 0 for ever.
 
         Raises:
-            ExchangeError: As ``require_key``.
+            ProviderError: The document key cannot be used (UPSTREAM_UNAVAILABLE); the log says why.
         """
-        key = self._signing_key()
+        try:
+            key = self._signing_key()
+        except ExchangeError as error:
+            # Where the key lies is the ministry's business, not the caller's.
+            _log.error("document_key_unusable", reason=str(error.reason), why=str(error))
+            raise ProviderError(ProviderReason.UPSTREAM_UNAVAILABLE) from None
         now = self._desk.clock.now_ms()
         doc_id = self._next_id(tx, now)
         claims = OfficialClaims(
@@ -187,7 +194,6 @@ class Documents:
         return key
 
 
-@functools.lru_cache(maxsize=8)
 def _read_signer(key: str, certificate: str) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
     return read_key(Path(key)), load_chain(Path(certificate).read_bytes())[0]
 

@@ -306,14 +306,16 @@ class Dossiers:
 
         Raises:
             InvalidFieldsError: ``officer`` is no handle.
-            ProviderError: The dossier is decided, or has no such step that is running (STATE_CONFLICT).
+            ProviderError: The dossier is decided, has no such step that is running, or it is not an officer's to end
+                (STATE_CONFLICT).
         """
         dossier = self._rows.find(tx, reference, lock=True)
         require_officer(officer)
         running = {
             step.name for step in self.steps(tx, reference) if step.state == dossier_pb2.STEP_STATE_RUNNING
         }
-        if dossier.state.is_final or name not in running:
+        mine = running & self._procedure(dossier).officer_steps
+        if dossier.state.is_final or name not in mine:
             raise ProviderError(ProviderReason.STATE_CONFLICT)
         self.set_step(tx, reference, name, dossier_pb2.STEP_STATE_DONE)
         self._procedure(dossier).step_done(self._desk, tx, dossier, name)
@@ -359,9 +361,11 @@ class Dossiers:
         self, tx: sa.Connection, dossier: Dossier, to: State, *, officer: str = "", **changes: Any
     ) -> Dossier:
         """Move a locked dossier; ``changes`` are fields that go with the new state."""
-        if to not in MOVES[dossier.state]:
-            raise ProviderError(ProviderReason.STATE_CONFLICT)
         now = self._desk.clock.now_ms()
+        # Nobody shortens a public notice: until it ends, who wants to oppose finds it open.
+        shortens = to is State.UNDER_REVIEW and dossier.notice_ends_at > now
+        if to not in MOVES[dossier.state] or shortens:
+            raise ProviderError(ProviderReason.STATE_CONFLICT)
         # What belongs to the state that is left goes with it, unless the new one says otherwise.
         left: dict[str, Any] = {"reason": "", "expires_at": 0, "paused_at": 0}
         if dossier.state is State.ARBITRATION:

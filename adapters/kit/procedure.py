@@ -19,7 +19,12 @@ class Procedure:
     Each method runs in the transaction that moves the dossier, after the move: what it writes is committed with it, and
     an exception undoes both. It may move the dossier on, and must not call the road: what needs another member's answer
     becomes a task (``desk.tasks.add``), which goes on afterwards.
+
+    Attributes:
+        officer_steps: The steps that an officer may say are done; what another member must say is none of them.
     """
+
+    officer_steps: frozenset[str] = frozenset()
 
     def filed(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """Its fee is settled, or it has none: queue the work, or grant at once."""

@@ -163,6 +163,9 @@ class TaskRunner:
             except ProviderError as error:
                 # The database is away; the tasks are still there when it comes back.
                 _log.warning("tasks_wait", reason=str(error.reason))
+            except Exception as error:
+                # Whatever it is: without this thread no dossier would ever go on, and nobody would see it.
+                _log.error("tasks_failed", error=type(error).__name__)
             self._woken.wait(_POLL_S)
 
     def _try(self, task: Task) -> bool:

@@ -95,6 +95,7 @@ class TitleRequestProcedure(IdentifiedProcedure):
 
     table = TITLE_REQUESTS
     roles = ("holder",)
+    officer_steps = frozenset({SURVEY})
 
     def identified(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """The surveyor may go."""

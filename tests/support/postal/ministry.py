@@ -66,6 +66,7 @@ NO_CONTEXT: Final = cast(grpc.ServicerContext, None)
 class Recorded(Procedure):
     """Notes at which turns it was called, and does what ``then`` says there."""
 
+    officer_steps = frozenset({"visit"})
     turns: list[tuple[str, str]] = field(default_factory=list)
     then: dict[str, Callable[[Desk, sa.Connection, Dossier], object]] = field(default_factory=dict)
 

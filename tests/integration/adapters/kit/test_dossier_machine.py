@@ -91,7 +91,10 @@ class DossierMachine(RuleBasedStateMachine):
             "grant": ("agent-7",),
             "reject": ("agent-7", "hors délai"),
         }
-        allowed = self.state in FROM[name] and not (name == "grant" and self.notice_ends > now)
+        within = name == "resume" and self.state is State.ARBITRATION and self.notice_ends > now
+        # Until a notice ends nothing is granted, and nobody ends it before.
+        barred = {State.GRANTED, State.UNDER_REVIEW} if self.notice_ends > now else set()
+        allowed = self.state in FROM[name] and (within or TO[name] not in barred)
         refusal = self._refusal(
             lambda: self.office.desk.store.write(
                 lambda tx: getattr(dossiers, name)(tx, self.reference, *arguments.get(name, ()))
@@ -100,7 +103,6 @@ class DossierMachine(RuleBasedStateMachine):
 
         assert refusal is (None if allowed else ProviderReason.STATE_CONFLICT)
         if allowed:
-            within = name == "resume" and self.state is State.ARBITRATION and self.notice_ends > now
             self.state = State.OPPOSITION_PERIOD if within else TO[name]
             self.version, self.reports = self.version + 1, self.reports + 1
             if name == "open_notice":

@@ -199,13 +199,12 @@ def test_a_colleague_takes_a_dossier_over(office: PostOffice) -> None:
 
 
 def test_nothing_is_granted_before_a_notice_has_ended(office: PostOffice) -> None:
-    """Neither directly nor by taking the dossier up again."""
+    """Nor does an officer end the notice early: whoever wants to oppose finds it open."""
     reference = office.reviewed()
     move(office, "open_notice", reference, office.clock.now_ms() + 15 * DAY_MS, "agent-7")
 
-    assert refusal(office, "grant", reference, "agent-7") is ProviderReason.STATE_CONFLICT
-    move(office, "resume", reference, "agent-7")
-    assert refusal(office, "grant", reference, "agent-7") is ProviderReason.STATE_CONFLICT
+    for name in ("grant", "resume", "review"):
+        assert refusal(office, name, reference, "agent-7") is ProviderReason.STATE_CONFLICT
     office.clock.advance(timedelta(days=15))
     assert move(office, "grant", reference, "agent-7").state is State.GRANTED
 

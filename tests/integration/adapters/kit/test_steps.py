@@ -57,6 +57,17 @@ def test_a_step_that_does_not_run_is_not_ended(
     assert office.read(reference) == before
 
 
+def test_what_another_member_must_say_is_not_an_officers_to_say(office: PostOffice) -> None:
+    """Else a register would write in somebody whom nobody has identified."""
+    reference = office.reviewed()
+    office.desk.store.write(lambda tx: office.desk.dossiers.set_step(tx, reference, "identity", RUNNING))
+
+    with pytest.raises(ProviderError) as refused:
+        finish(office, reference, "identity")
+
+    assert refused.value.reason is ProviderReason.STATE_CONFLICT
+
+
 def test_neither_an_unknown_step_nor_one_of_a_decided_dossier_is_ended(office: PostOffice) -> None:
     """What is final stays as it is."""
     reference = with_step(office, RUNNING)

@@ -80,6 +80,7 @@ class AdapterCountry:
         )
         write_key(self.directory / "identity.key", key)
         (self.directory / "identity.crt").write_bytes(certificate_pem(certificate))
+        self._write_document_key()
         signed = {"_type": "root", "version": 1, SPKI_MEMBER: spki_digest(self.root.certificate)}
         Anchor(self.root.certificate, json.dumps({"signed": signed}).encode()).write(
             self.directory / "anchor.pem"
@@ -89,6 +90,14 @@ class AdapterCountry:
             'listen = "127.0.0.1:0"\ndatabase = "sqlite:///rnpp.sqlite"\n',
             encoding="utf-8",
         )
+
+    def _write_document_key(self) -> None:
+        """The key that signs what ANIP grants, and its certificate."""
+        key = generate_key()
+        certificate = issue(Profile.DOCUMENT, self.seal, key.public_key(), ADAPTER_URN, now_ms=now_ms())
+        write_key(self.directory / "document.key", key)
+        chain = chain_pem([certificate, self.seal.certificate])
+        (self.directory / "document.crt").write_bytes(chain)
 
     @property
     def settings(self) -> AdapterSettings:

@@ -300,13 +300,14 @@ def test_a_program_is_admitted_when_the_command_returns(
 
 
 def test_an_adapter_gets_what_its_settings_expect(made: InitResult, tmp_path: Path) -> None:
-    """Three files beside adapter.toml."""
+    """Beside adapter.toml: who it is, whom it trusts, and the key of its documents with the request for the seal CA."""
     run(
         *("gateway", "adapter", "BJ/GOV/PNS/PORTAIL", "--host", "127.0.0.1"),
         *("--out", str(tmp_path / "a"), *config(made)),
     )
 
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"adapter.key", "adapter.crt", "anchor.pem"}
+    beside = {"adapter.key", "adapter.crt", "anchor.pem", "document.key", "document.csr"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == beside
 
 
 @pytest.fixture

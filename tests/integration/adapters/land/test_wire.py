@@ -119,7 +119,7 @@ def test_of_two_sales_sent_at_once_one_is_taken(served: ServedLand) -> None:
 
 
 def test_parties_are_looked_up_at_anip_through_the_own_gateway(served: ServedLand) -> None:
-    """One call for each person, for P02, under the dossier's reference; ANIP away is asked again."""
+    """One call for each person, for P02, under the consumer's case; ANIP away is asked again."""
     nup = served.book.parcel(owner(AFI), title_no=TITLE)
     dossier = served.call(served.opens.FileTransfer, sale(nup, BIO, "key-of-a-sale-000001"), "P02").dossier
     served.office.pay(dossier, purpose="P02")
@@ -133,7 +133,7 @@ def test_parties_are_looked_up_at_anip_through_the_own_gateway(served: ServedLan
     served.office.run_due()
 
     assert [(one[0], *one[2:]) for one in served.gateway.heard] == [
-        ("BJ/GOV/ANIP/RNPP", "P02", dossier.reference)
+        ("BJ/GOV/ANIP/RNPP", "P02", "ACT-202611-0001")
     ] * 2
     assert served.office.state(dossier.reference) is State.UNDER_REVIEW
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -50,11 +51,19 @@ class Refusals(Protocol):
 
 
 class AdapterInterceptor(grpc.ServerInterceptor):
-    """Puts the steps above around every handler of a server."""
+    """Puts the steps above around every handler of a server.
+
+    A stream keeps its thread while it lasts: those of the register run in ``streams``, so that calls never wait for them.
+    """
 
     def __init__(
-        self, provider: SubsystemId, admit: Callable[[grpc.ServicerContext], GatewayId], refuse: Refusals
+        self,
+        provider: SubsystemId,
+        admit: Callable[[grpc.ServicerContext], GatewayId],
+        refuse: Refusals,
+        streams: ThreadPoolExecutor,
     ) -> None:
+        self._streams = streams
         self._provider = provider
         self._admit = admit
         self._refuse = refuse
@@ -103,6 +112,8 @@ class AdapterInterceptor(grpc.ServerInterceptor):
             with self._told(context, method, caller.exchange_id), serving(caller):
                 yield from behaviour(map(read, data) if handler.request_streaming else read(data), context)
 
+        # The boundary around this one copies the attribute (functools.wraps).
+        stream.experimental_thread_pool = self._streams  # type: ignore[attr-defined]  # grpcio's own switch
         return stream if handler.response_streaming else call
 
     def _caller(self, context: grpc.ServicerContext, method: str) -> CallerContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,8 @@ def make_server(settings: AdapterSettings, clock: Clock) -> RpcServer:
         settings.provider,
         admit_gateways(settings.pinned_gateways, clock),
         Refusals(settings.provider, settings.lang),
+        # One more than may be followed: it refuses who comes after.
+        ThreadPoolExecutor(settings.events.streams + 1, thread_name_prefix="streams"),
     )
     return RpcServer(credentials, limits=settings.limits, language=settings.lang, interceptors=(interceptor,))
 

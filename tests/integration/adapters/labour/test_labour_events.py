@@ -133,6 +133,27 @@ def test_the_stream_tells_what_the_list_tells_and_goes_on(office: LabourOffice) 
     call.cancel()
 
 
+def test_streams_take_no_thread_from_calls(office: LabourOffice) -> None:
+    """More of them open than the server has threads for calls: each is told, and calls are answered."""
+    office.file()
+    bank = "BJ/COM/BANQUE/RH"
+    office.call(
+        office.filings.SubmitContractVisa,
+        contract_request(key="key-of-a-contract-0002"),
+        x_road_client=bank,
+    )
+    watchers = [
+        office.events.WatchVisaEvents(pb.WatchVisaEventsRequest(), metadata=said, timeout=60)
+        for said in [office.said()] * 8 + [office.said(x_road_client=bank)] * 2
+    ]
+
+    assert len(watchers) > office.settings.limits.threads
+    assert {kind for call in watchers for kind in kinds([next(call).event])} == {"FILED"}
+    assert kinds(listed(office)) == ["FILED"]
+    for call in watchers:
+        call.cancel()
+
+
 def test_a_filter_for_no_type_at_all_is_refused(steady: LabourOffice) -> None:
     """By list and stream, and so is a cursor that was never given."""
     no_type = pb.VisaEventFilter(types=[pb.VISA_EVENT_TYPE_UNSPECIFIED])

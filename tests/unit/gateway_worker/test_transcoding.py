@@ -15,6 +15,7 @@ from core.reasons import Reason
 from gateway.worker.transcoding import (
     MAX_DEPTH,
     JsonRefusedError,
+    _object,
     pool_of,
     read_json,
     types_of,
@@ -156,6 +157,30 @@ def test_what_is_not_one_json_object_is_refused(body: bytes) -> None:
 def test_what_is_no_such_message_is_refused_with_its_place(body: str, field: str) -> None:
     """Unknown, twice, or in a form that its type has not; no value is repeated."""
     assert refusal(body).field == field
+
+
+class CountedKey(str):
+    """A key that counts with how many others it is compared."""
+
+    compared = 0
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        CountedKey.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_a_key_that_stands_twice_is_found_in_one_pass() -> None:
+    """Its body is a program's: compared each with each, its keys would stop the worker for seconds."""
+    keys = [CountedKey(f"k{number}") for number in range(20_000)]
+    CountedKey.compared = 0
+
+    with pytest.raises(JsonRefusedError) as refused:
+        _object([(key, 1) for key in [*keys, CountedKey("k19999")]])
+
+    assert (refused.value.field, refused.value.text) == ("k19999", "a key stands twice")
+    assert CountedKey.compared <= len(keys)
 
 
 def test_messages_in_messages_are_bounded() -> None:

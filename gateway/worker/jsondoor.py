@@ -11,7 +11,6 @@ other programs' calls go on meanwhile.
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +24,7 @@ from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
 from gateway.worker.call import Assembly, Call, CallHandler, Ending
 from gateway.worker.connect import Violation, answer_headers, error_body
+from gateway.worker.masks import inflate
 from gateway.worker.refusal import Ending as Ended
 from gateway.worker.refusal import Refusals
 from gateway.worker.transcoding import (
@@ -61,7 +61,10 @@ class JsonDoor:
         clock: What time it is.
         read_descriptors: The published FileDescriptorSet of a digest; raises ``OSError`` or ``ValueError``.
         refusals: Words for what goes wrong here.
-        max_message_bytes: Bound of messages, also of those that are unpacked.
+        max_message_bytes: Bound of messages.
+
+    Attributes:
+        max_json_bytes: Bound of bodies, and of what a compressed answer may hold.
     """
 
     def __init__(
@@ -74,7 +77,6 @@ class JsonDoor:
         max_message_bytes: int,
     ) -> None:
         self.max_json_bytes = min(MAX_JSON_BYTES, max_message_bytes)
-        self._max_message_bytes = max_message_bytes
         self._trust = trust
         self._clock = clock
         self._read_descriptors = read_descriptors
@@ -117,7 +119,7 @@ class JsonDoor:
             else:
                 call.take(found, body)
 
-        self._run(call, len(body), partial(_read, body, types), done)
+        self._run(call, len(body) <= INLINE_BYTES, partial(_read, body, types), done)
 
     def write(
         self, call: JsonCall, messages: list[Message], types: MessageTypes | None, ending: Ending
@@ -129,18 +131,20 @@ class JsonDoor:
 
         def done(body: bytes | ExchangeError) -> None:
             if isinstance(body, ExchangeError):
-                call.send_error(self._unshown(ending))
+                call.send_error(self._unshown(ending, body.reason))
             else:
                 call.send_body(body, ending.metadata)
 
-        size = len(messages[0][1])
-        self._run(call, size, partial(_write, messages[0], types, self._max_message_bytes), done)
+        flag, data = messages[0]
+        work = partial(_write, messages[0], types, self.max_json_bytes)
+        # What is compressed is as long as its sender likes: never on the loop.
+        self._run(call, not flag and len(data) <= INLINE_BYTES, work, done)
 
-    def _unshown(self, ending: Ending) -> Ended:
+    def _unshown(self, ending: Ending, reason: Reason) -> Ended:
         """What a program is told whose answer was delivered and recorded, and has no JSON form."""
         told = dict(ending.metadata)
         return self._refusals.ending(
-            Reason.ADAPTER_PROTOCOL,
+            reason,
             side="consumer",
             exchange=told.get(b"x-road-exchange-id", b"").decode("ascii") or None,
             delivery="delivered",
@@ -150,11 +154,11 @@ class JsonDoor:
     def _run(
         self,
         call: JsonCall,
-        size: int,
+        is_short: bool,
         work: Callable[[], _Result | ExchangeError],
         done: Callable[[_Result | ExchangeError], None],
     ) -> None:
-        if size <= INLINE_BYTES:
+        if is_short:
             done(work())
             return
         if self._thread is None:
@@ -342,16 +346,10 @@ def _read(body: bytes, types: MessageTypes) -> bytes | ExchangeError:
 def _write(message: Message, types: MessageTypes, max_bytes: int) -> bytes | ExchangeError:
     flag, data = message
     try:
-        return write_json(_unpacked(data, max_bytes) if flag else data, types)
-    except (ValueError, zlib.error) as error:
+        # gzip is the only way that nobody has to be asked for.
+        return write_json(inflate("gzip", data, max_bytes) if flag else data, types)
+    except (ValueError, ExchangeError) as error:
         _events.warning("json.answer_not_shown", why=str(error))
-        return ExchangeError(Reason.INTERNAL, "the answer has no JSON form")
-
-
-def _unpacked(data: bytes, max_bytes: int) -> bytes:
-    """A message that was compressed: by gzip, the only way that nobody has to be asked for."""
-    reader = zlib.decompressobj(wbits=31)
-    found = reader.decompress(data, max_bytes)
-    if not reader.eof or reader.unused_data:
-        raise ValueError("compressed otherwise, cut short or too long")
-    return found
+        if isinstance(error, ExchangeError) and error.reason is Reason.MESSAGE_TOO_LARGE:
+            return error
+        return ExchangeError(Reason.ADAPTER_PROTOCOL, "the answer has no JSON form")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 
 import grpc
@@ -19,6 +20,7 @@ from core.pseudonyms import pseudonym, year_of
 from core.reasons import Reason
 from core.statements import Statement, parse_statement
 from gateway.worker.jsondoor import INLINE_BYTES, MAX_POOLS
+from gateway.worker.masks import inflate
 from gateway.worker.transcoding import MAX_JSON_BYTES
 from ledger.reader import LogReader, StoredLeaf
 from pki.pseudonyms import read_key
@@ -363,6 +365,49 @@ def test_a_compressed_answer_is_unpacked(federation: Federation, program: JsonPr
     got = program.post({"npi": NPI})
 
     assert got.document == {"lastName": "A" * 5000}
+
+
+def test_a_compressed_answer_too_long_for_this_door_is_told_as_delivered(
+    federation: Federation, program: JsonProgram
+) -> None:
+    """A few kilobytes of gzip may mean megabytes of JSON."""
+    whole = identity_pb2.GetPersonResponse(last_name="A" * MAX_JSON_BYTES).SerializeToString()
+
+    def pack(_: bytes, context: grpc.ServicerContext) -> bytes:
+        context.set_compression(grpc.Compression.Gzip)
+        return whole
+
+    federation.adapter.answer = pack
+
+    got = program.post({"npi": NPI})
+
+    assert (got.status, got.reason) == (429, Reason.MESSAGE_TOO_LARGE)
+    (info,) = [one["debug"] for one in got.document["details"] if one["type"] == "google.rpc.ErrorInfo"]
+    assert info["metadata"]["delivery"] == "delivered"
+
+
+def test_a_short_answer_that_is_compressed_is_not_unpacked_on_the_loop(
+    federation: Federation, program: JsonProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it unpacks to is its sender's choice, and other programs' calls would wait for it."""
+    threads: list[str] = []
+
+    def noted_inflate(encoding: str, data: bytes, max_bytes: int) -> bytes:
+        assert len(data) <= INLINE_BYTES
+        threads.append(threading.current_thread().name)
+        return inflate(encoding, data, max_bytes)
+
+    def pack(request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.set_compression(grpc.Compression.Gzip)
+        return identity_pb2.GetPersonResponse(last_name="A" * 5000).SerializeToString()
+
+    monkeypatch.setattr("gateway.worker.jsondoor.inflate", noted_inflate)
+    federation.adapter.answer = pack
+
+    got = program.post({"npi": NPI})
+
+    assert got.status == 200
+    assert [name.startswith("json") for name in threads] == [True]
 
 
 def test_an_answer_that_is_no_message_is_told_as_delivered(

@@ -23,6 +23,8 @@ from gateway.worker.wire import Message
 # What is read costs the time of all other calls, 0.3 us for each field: so much of one leaf, and no more.
 MAX_FIELDS: Final = 16_384
 MAX_INFLATED_BYTES: Final = 1024 * 1024
+# Numbers wait as long as an exchange is open, 512 of a stream: a marked field may hold megabytes, a number is short.
+MAX_NUMBER_BYTES: Final = 64
 
 _RETRY_US: Final = 1_000_000
 
@@ -34,7 +36,7 @@ class Told:
 
     Attributes:
         notes: Whom they name, of which class they are, how many records.
-        complete: Whether they were read to their end.
+        complete: Whether they were read to their end, and every value that is marked was kept.
         messages: How many there were.
     """
 
@@ -59,11 +61,13 @@ class Told:
             if not plan or content is None or self.notes.fields_left <= 0:
                 self.complete = False
                 continue
+            begin = len(self.numbers)
             try:
                 self.notes.take(plan, content)
             except MalformedMessageError:
                 # It may be at the bound: whoever sends such messages does not take our time again for this leaf.
                 self.complete, self.notes.fields_left = False, 0
+            self._drop_long(begin)
         return self
 
     def add(self, other: Told) -> None:
@@ -77,6 +81,13 @@ class Told:
             distinct = list(dict.fromkeys(self.numbers))
             self.complete = self.complete and len(distinct) <= 2 * MAX_PSEUDONYMS
             self.numbers[:] = distinct[: 2 * MAX_PSEUDONYMS]
+
+    def _drop_long(self, begin: int) -> None:
+        """Keep nothing that is too long for a number, of those from ``begin`` on."""
+        found = self.numbers[begin:]
+        kept = [one for one in found if len(one) <= MAX_NUMBER_BYTES]
+        if len(kept) < len(found):
+            self.complete, self.numbers[begin:] = False, kept
 
     def _content(self, data: bytes, encoding: str | None) -> bytes | None:
         """A message, decompressed within the bounds of the leaf; ``None`` if it is not to be had."""

@@ -15,7 +15,14 @@ from core.clock import ManualClock
 from core.pseudonyms import MAX_PSEUDONYMS, pseudonym, read_annex
 from core.reasons import ExchangeError, Reason
 from core.wire import LENGTH_DELIMITED, Mark, Plan, Rule
-from gateway.worker.subjects import MAX_FIELDS, MAX_INFLATED_BYTES, Pseudonyms, Told, returned
+from gateway.worker.subjects import (
+    MAX_FIELDS,
+    MAX_INFLATED_BYTES,
+    MAX_NUMBER_BYTES,
+    Pseudonyms,
+    Told,
+    returned,
+)
 from gateway.worker.trust import MethodMarks
 from gateway.worker.wire import Message
 
@@ -104,6 +111,17 @@ def test_numbers_that_wait_for_an_answer_are_bounded() -> None:
 
     assert len(waiting.numbers) <= 2 * MAX_PSEUDONYMS
     assert (waiting.numbers[0], waiting.complete) == (b"first", False)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\xff"], ids=["readable", "malformed-behind"])
+def test_a_value_that_is_too_long_for_a_number_is_not_kept(ending: bytes) -> None:
+    """What waits for an answer is bounded in bytes, too; it is said to be incomplete, and the others stay."""
+    longest = b"1" * MAX_NUMBER_BYTES
+
+    assert (told((0, message(longest))).numbers, told((0, message(longest))).complete) == ([longest], True)
+    over = told((0, message() + message(longest + b"1") + message(b"other") + ending))
+
+    assert (over.numbers, over.complete) == ([PERSON, b"other"], False)
 
 
 @pytest.mark.parametrize(

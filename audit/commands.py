@@ -125,7 +125,7 @@ def list_(
 ) -> None:
     """List exchanges from the segments.
 
-    Exits 1 behind the rows if a log has a gap, or a year no key to look for a person; for a malformed id before them.
+    Exits 1 behind the rows if a log has a gap, or a key to look for a person is missing; for a malformed id before them.
     """
     from audit.exchanges import Wanted, require_keys, require_whole
     from audit.listing import COLUMNS, TABLE_COLUMNS, Listing, foot, shortened
@@ -150,7 +150,7 @@ def list_(
                 for line in foot(listing, lang, time.time_ns() // 1_000_000, _made_by(), anchor):
                     click.echo(line)
             require_whole(listing.logs)
-            require_keys(listing.years_without_key())
+            require_keys(listing.missing_keys())
     except sqlite3.OperationalError as error:
         raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
 

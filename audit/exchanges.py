@@ -23,6 +23,7 @@ import msgspec
 from audit.bodies import Bodies, BodyKeys, BodyState, keys_of, parse_purge
 from audit.subjects import Subject
 from core.heads import ConfigurationMark, TreeHead, parse_head
+from core.language import Text
 from core.leaves import (
     GENESIS,
     HEARD,
@@ -71,6 +72,34 @@ _OUTCOME = b'"kind":"outcome"'
 _ENDING = re.compile(rb'"kind":"(?:cancel|deadline|abandon)"')
 _NOT_SENT: Final = b'"delivery":"not_sent"'
 _MAX_SQL_INTEGER: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class MissingKey:
+    """A key that made annexes, and is not at hand.
+
+    Attributes:
+        year: Whose key it is.
+        key: Its ``key_id``.
+        has_other: Whether another key of the year is at hand: made anew, or another member's.
+    """
+
+    year: int
+    key: str
+    has_other: bool
+
+    @property
+    def told(self) -> Text:
+        """What is missing, in words."""
+        if self.has_other:
+            return Text(
+                f"annexes de {self.year} faites par une autre clé de pseudonymes ({self.key})",
+                f"annexes of {self.year} made by another key of pseudonyms ({self.key})",
+            )
+        return Text(
+            f"aucune clé de pseudonymes de {self.year} ({self.key})",
+            f"no key of pseudonyms of {self.year} ({self.key})",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +308,8 @@ class Exchanges:
                 PRIMARY KEY (log, kind, number)) WITHOUT ROWID;
             CREATE TABLE destroyed (request BLOB, log INTEGER, slot INTEGER, day_key INTEGER,
                 PRIMARY KEY (request, log, slot, day_key)) WITHOUT ROWID;
-            CREATE TABLE subjects (request BLOB, log INTEGER, pseudonym TEXT, year INTEGER,
-                PRIMARY KEY (request, log, pseudonym, year)) WITHOUT ROWID;
+            CREATE TABLE subjects (request BLOB, log INTEGER, pseudonym TEXT, year INTEGER, key TEXT,
+                PRIMARY KEY (request, log, pseudonym, year, key)) WITHOUT ROWID;
             CREATE TABLE wanted (pseudonym TEXT PRIMARY KEY) WITHOUT ROWID;
             BEGIN;
             """
@@ -341,14 +370,20 @@ class Exchanges:
         if wanted.subject is not None:
             found.match = "named" if wanted.subject.pseudonyms.intersection(named) else "possible"
 
-    def years_without_key(self, wanted: Wanted) -> list[int]:
-        """The years of annexes in the period whose pseudonyms no key at hand can make: who is in them is not known."""
+    def missing_keys(self, wanted: Wanted) -> list[MissingKey]:
+        """The keys that made annexes in the period and are not at hand: who is in those is not known."""
+        if wanted.subject is None:
+            return []
         query = f"""
-            SELECT DISTINCT subjects.year FROM subjects JOIN rows USING (request, log) {_PERIOD}
+            SELECT DISTINCT subjects.year, subjects.key FROM subjects JOIN rows USING (request, log) {_PERIOD}
             AND pseudonym <> ''
         """  # noqa: S608  # a constant
-        years = {year for (year,) in self._db.execute(query, _period(wanted))}
-        return sorted(years - set(wanted.subject.years if wanted.subject else years))
+        made_by = set(self._db.execute(query, _period(wanted)))
+        years = {year for year, _ in wanted.subject.keys}
+        return [
+            MissingKey(year, key, has_other=year in years)
+            for year, key in sorted(made_by.difference(wanted.subject.keys))
+        ]
 
     def _destroyed_ms(self, request: bytes, log: int) -> int | None:
         """When the last body of a request was destroyed, if the log says so of each."""
@@ -511,8 +546,8 @@ class _Reading:
         found.subject_count = max(found.subject_count, annex.count)
         found.subjects_complete = found.subjects_complete and annex.complete
         names = [*annex.pseudonyms, *([] if annex.complete else [""])]
-        rows = [(request, self._number, name, annex.year) for name in names]
-        self._db.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?, ?, ?)", rows)
+        rows = [(request, self._number, name, annex.year, annex.key) for name in names]
+        self._db.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?, ?, ?, ?)", rows)
 
     def _take_receipt(self, data: bytes, at: int) -> None:
         """RECEIPT: u64 index of our leaf | u64 index of the peer's | 32 bytes head digest | body of its leaf."""
@@ -555,7 +590,7 @@ def _annex(stored: StoredLeaf, heard: Heard) -> Annex | None:
     return read_annex(kept, heard.annex) if kept is not None else _TAKEN_AWAY
 
 
-_TAKEN_AWAY: Final = Annex(1, 0, 0, False, [])
+_TAKEN_AWAY: Final = Annex(1, 0, "", 0, False, [])
 
 
 def _begun(log: int, s: Statement, *, is_said: bool) -> Found:
@@ -637,10 +672,8 @@ def require_whole(logs: list[ReadLog]) -> None:
             raise ExchangeError(Reason.LOG_DAMAGED, f"log {read.log[:16]}: {read.gap}")
 
 
-def require_keys(missing: list[int]) -> None:
-    """Raise ``KEY_UNREADABLE`` if a person could not be looked for in some year."""
+def require_keys(missing: list[MissingKey]) -> None:
+    """Raise ``KEY_UNREADABLE`` if a person could not be looked for under some key."""
     if missing:
-        raise ExchangeError(
-            Reason.KEY_UNREADABLE,
-            f"no key of pseudonyms of {', '.join(map(str, missing))}: the list may lack exchanges",
-        )
+        told = "; ".join(one.told.en for one in missing)
+        raise ExchangeError(Reason.KEY_UNREADABLE, f"{told}: the list may lack exchanges")

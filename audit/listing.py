@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from audit.configurations import Configurations, Version
-from audit.exchanges import Exchanges, Found, ReadLog, Wanted
+from audit.exchanges import Exchanges, Found, MissingKey, ReadLog, Wanted
 from audit.subjects import Subject
 from core.agreements import Agreement
 from core.jws import DocumentKind, parse_document
@@ -203,9 +203,9 @@ class Listing:
         for found in self.exchanges.rows(self.wanted):
             yield _row(found, self.logs[found.log], self._configurations, language)
 
-    def years_without_key(self) -> list[int]:
-        """Years in which the person that is wanted could not be looked for; none if nobody is."""
-        return self.exchanges.years_without_key(self.wanted)
+    def missing_keys(self) -> list[MissingKey]:
+        """Keys under which the person that is wanted could not be looked for; none if nobody is."""
+        return self.exchanges.missing_keys(self.wanted)
 
     def logs_not_read(self) -> list[str]:
         """Logs that the same gateway registered, by the newest configuration here, and that are not among these."""
@@ -293,10 +293,10 @@ def foot(listing: Listing, language: Language, made_at_ms: int, made_by: str, an
             yield _succession(one.succeeds, one.declared, is_here=one.succeeds.log in read).in_(language)
     for log in listing.logs_not_read():
         yield Text(f"journal non lu : {log[:16]}…", f"log not read: {log[:16]}…").in_(language)
-    for year in listing.years_without_key():
+    for key in listing.missing_keys():
         yield Text(
-            f"aucune clé de pseudonymes de {year} : les échanges notés sous elle n'ont pas pu être cherchés",
-            f"no key of pseudonyms of {year}: exchanges noted under it could not be looked for",
+            f"{key.told.fr} : les échanges notés sous elle n'ont pas pu être cherchés",
+            f"{key.told.en}: exchanges noted under it could not be looked for",
         ).in_(language)
     made = local_time(made_at_ms)
     yield Text(f"établi le {made} par {made_by}", f"made at {made} by {made_by}").in_(language)
@@ -327,7 +327,7 @@ def in_words(wanted: Wanted) -> Text:
 
 def _person(subject: Subject) -> Text:
     """Neither a number nor a pseudonym: the list may be printed and filed."""
-    first, last = subject.years[0], subject.years[-1]
+    first, last = subject.keys[0][0], subject.keys[-1][0]
     years = f"{first}" if first == last else f"{first}–{last}"
     numbers = counted(subject.numbers, Text("numéro", "number"), Text("numéros", "numbers"))
     return Text(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from core.language import Text
-from core.pseudonyms import pseudonym
+from core.pseudonyms import key_id, pseudonym
 from core.reasons import ExchangeError, MalformedError, Reason
 from pki.pseudonyms import read_keys
 
@@ -29,12 +29,12 @@ class Subject:
     Attributes:
         pseudonyms: Of each number, under each key.
         numbers: How many numbers were given.
-        years: Of which there is a key.
+        keys: Year and ``key_id`` of each key, rising.
     """
 
     pseudonyms: frozenset[str]
     numbers: int
-    years: tuple[int, ...]
+    keys: tuple[tuple[int, str], ...]
 
 
 def subject_of(numbers: Sequence[str], keys: dict[int, list[bytes]]) -> Subject:
@@ -42,7 +42,8 @@ def subject_of(numbers: Sequence[str], keys: dict[int, list[bytes]]) -> Subject:
     found = {
         pseudonym(key, number.encode("ascii")) for held in keys.values() for key in held for number in numbers
     }
-    return Subject(frozenset(found), len(numbers), tuple(sorted(keys)))
+    named = {(year, key_id(key)) for year, held in keys.items() for key in held}
+    return Subject(frozenset(found), len(numbers), tuple(sorted(named)))
 
 
 def read_numbers(lines: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Iterable
 from itertools import pairwise
@@ -33,6 +34,9 @@ _LAST_YEAR: Final = 9999
 
 _encoder = msgspec.json.Encoder()
 _BLOCK_BYTES: Final = 64
+_KEY_NAMED: Final = b"passerelle pseudonym key"
+_KEY_ID_DIGITS: Final = 16
+_KEY_ID: Final = re.compile(rf"[0-9a-f]{{{_KEY_ID_DIGITS}}}")
 _INNER: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -53,6 +57,7 @@ class Annex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         v: Format version, 1.
         year: Whose key the pseudonyms are made with.
+        key: Which key that was, by its ``key_id``: so that nobody is looked for with another one in vain.
         count: How many different persons were found.
         complete: Whether these are all: false if there were more than ``MAX_PSEUDONYMS``, or if a message could not be
             read to its end, so that there may be others.
@@ -61,6 +66,7 @@ class Annex(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     v: int
     year: int
+    key: str
     count: int
     complete: bool
     pseudonyms: list[str]
@@ -81,14 +87,15 @@ class PseudonymKey:
 
     Attributes:
         year: Of which year it is.
+        id: Its ``key_id``.
     """
 
-    __slots__ = ("_inner", "_outer", "year")
+    __slots__ = ("_inner", "_outer", "id", "year")
 
     def __init__(self, year: int, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a key of pseudonyms has {KEY_BYTES} bytes")
-        self.year = year
+        self.year, self.id = year, key_id(key)
         # RFC 2104: the key is shorter than a block, and is filled up with zeros.
         self._inner = hashlib.sha256(key.ljust(_BLOCK_BYTES, b"\0").translate(_INNER))
         self._outer = hashlib.sha256(key.ljust(_BLOCK_BYTES, b"\0").translate(_OUTER))
@@ -106,12 +113,17 @@ def pseudonym(key: bytes, number: bytes) -> str:
     return hmac.digest(key, number, "sha256").hex()
 
 
+def key_id(key: bytes) -> str:
+    """Which key made an annex: the first 16 hex digits of HMAC-SHA-256(key, a text); it tells nothing of the key."""
+    return pseudonym(key, _KEY_NAMED)[:_KEY_ID_DIGITS]
+
+
 def annex_of(key: PseudonymKey, numbers: Iterable[bytes], *, complete: bool) -> bytes:
     """The annex about some personal numbers, each counted once however often it is named."""
     found = list(dict.fromkeys(numbers))
     named = sorted([key.pseudonym(one) for one in found[:MAX_PSEUDONYMS]])
     whole = complete and len(found) == len(named)
-    return _encoder.encode(Annex(1, key.year, min(len(found), MAX_COUNT), whole, named))
+    return _encoder.encode(Annex(1, key.year, key.id, min(len(found), MAX_COUNT), whole, named))
 
 
 def keep_annex(salt: bytes, annex: bytes) -> tuple[str, bytes]:
@@ -156,6 +168,8 @@ def _require_possible(annex: Annex) -> None:
             require_log_id(one)  # 64 hex digits
     except ValueError as error:
         raise MalformedAnnexError(f"annex: {error}") from None
+    if not _KEY_ID.fullmatch(annex.key):
+        raise MalformedAnnexError("annex: key is not named by 16 hex digits")
     if not _FIRST_YEAR <= annex.year <= _LAST_YEAR or not len(named) <= annex.count <= MAX_COUNT:
         raise MalformedAnnexError("annex: value out of range")
     if not all(one < other for one, other in pairwise(named)) or len(named) > MAX_PSEUDONYMS:

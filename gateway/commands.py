@@ -287,15 +287,20 @@ def add_worker(road: str | None, config: Path, dry_run: bool, lang: Language) ->
     default=None,
     help="keys/pseudonyms d'une autre passerelle du membre / of another gateway of the member",
 )
+@click.option(
+    "--anew",
+    is_flag=True,
+    help="la clé qui a fait des annexes du journal est perdue pour de bon / a key that made annexes of the log is lost",
+)
 @_config_option
 @lang_option
-def pseudonym_keys(shared: Path | None, config: Path, lang: Language) -> None:
+def pseudonym_keys(shared: Path | None, anew: bool, config: Path, lang: Language) -> None:
     """Ajouter les clés de pseudonymes qui manquent / add the keys of pseudonyms that are missing."""
     from gateway.founding import add_pseudonym_keys
     from pki.pseudonyms import years_held
 
     opened = Gateway.open(config)
-    added = add_pseudonym_keys(opened.directory, SystemClock(), shared)
+    added = add_pseudonym_keys(opened.directory, SystemClock(), shared, anew=anew)
     held = years_held(opened.directory.pseudonym_keys)
     _say(
         Text(

@@ -25,6 +25,7 @@ from core.pseudonyms import year_of
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import RegisteredCertificate, RegisteredLog, Registration, parse_registration
 from core.times import format_time_ms
+from gateway.annexes import require_no_annexes
 from gateway.control.programs import PinnedPrograms
 from gateway.hints import ProgramHints, toml_text
 from gateway.layout import GatewayDirectory, KeyFiles
@@ -49,7 +50,7 @@ from pki.keys import (
     write_key,
 )
 from pki.profiles import Issuer, Profile, build_csr, issue, profile_of
-from pki.pseudonyms import YEARS_MADE, create_keys, share_keys
+from pki.pseudonyms import YEARS_MADE, create_keys, key_file, share_keys
 from rpc.credentials import channel
 from rpc.files import replace_file
 from rpc.identity import Identity
@@ -154,18 +155,31 @@ def init_gateway(
     )
 
 
-def add_pseudonym_keys(directory: GatewayDirectory, clock: Clock, shared: Path | None = None) -> list[int]:
+def add_pseudonym_keys(
+    directory: GatewayDirectory, clock: Clock, shared: Path | None = None, *, anew: bool = False
+) -> list[int]:
     """Add what is missing of the member's keys of pseudonyms: made for this year and those that follow, or ``shared``.
 
     Returns the years that were added.
 
+    Args:
+        directory: Of the gateway.
+        clock: Tells this year.
+        shared: Keys of another gateway of the member.
+        anew: Whether a key is made although a log here has annexes of its year: they stay, and nobody is found in them.
+
     Raises:
-        ExchangeError: A key cannot be read, or a year has another key here than there.
+        ExchangeError: A key cannot be read, or a year has another key here than there. ``STATE_CONFLICT``: a key that
+            made annexes is gone, and not given up. Or a log cannot be read, so that nobody knows.
     """
     if shared is not None:
         return share_keys(shared, directory.pseudonym_keys)
     year = year_of(clock.now_ms())
-    return create_keys(directory.pseudonym_keys, range(year, year + YEARS_MADE))
+    wanted = range(year, year + YEARS_MADE)
+    missing = {one for one in wanted if not key_file(directory.pseudonym_keys, one).exists()}
+    if missing and not anew:
+        require_no_annexes(directory.root, missing)
+    return create_keys(directory.pseudonym_keys, wanted)
 
 
 def new_genesis_leaf(gateway: GatewayId, worker: int, clock: Clock) -> bytes:

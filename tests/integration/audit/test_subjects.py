@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from audit.commands import audit
 from audit.subjects import MAX_NUMBERS, read_numbers
 from core.language import Text
-from core.pseudonyms import pseudonym
+from core.pseudonyms import key_id, pseudonym
 from core.reasons import ExchangeError, MalformedError, Reason
 from pki.pseudonyms import key_file
 from rpc.files import write_private
@@ -97,7 +97,7 @@ def test_a_person_is_found_in_every_year_whose_key_is_there(keys: EvidenceCountr
     hand_out(keys.anip, keys.anip.directory / "keys/pseudonyms", YEAR + 1)
     found = rows(keys.anip, PERSON)
 
-    assert "no key of pseudonyms of 2027" in told.output
+    assert f"no key of pseudonyms of 2027 ({key_id(keys.anip.pseudonym_key)})" in told.output
     assert isinstance(told.exception, ExchangeError)
     assert told.exception.reason is Reason.KEY_UNREADABLE
     assert {one["exchange"] for one in found} == {first.id, second.id}
@@ -135,14 +135,22 @@ def test_an_auditor_with_a_copy_needs_the_keys_that_the_member_hands_out(
     assert [one["exchange"] for one in json.loads(found.stdout)] == [wanted.id]
 
 
-def test_with_another_member_s_key_nobody_is_found(country: EvidenceCountry, tmp_path: Path) -> None:
-    """Members are not linked."""
+def test_with_another_key_of_the_year_nobody_is_found_and_that_is_told(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """Another member's, or one that was made anew: an empty list must not say that nobody asked."""
     country.exchange(subjects=[PERSON.encode()])
     foreign = hand_out(country.pns, tmp_path / "foreign")
 
-    found = run(country.anip, PERSON, options=("--pseudonym-keys", str(foreign), "--output", "json"))
+    found = run(country.anip, PERSON, code=1, options=("--pseudonym-keys", str(foreign), "--output", "json"))
+    table = run(country.anip, PERSON, code=1, options=("--pseudonym-keys", str(foreign)))
 
     assert json.loads(found.stdout) == []
+    assert isinstance(found.exception, ExchangeError)
+    assert found.exception.reason is Reason.KEY_UNREADABLE
+    made_by = f"annexes of 2026 made by another key of pseudonyms ({key_id(country.anip.pseudonym_key)})"
+    assert made_by in str(found.exception)
+    assert f"{made_by}: exchanges noted under it could not be looked for" in table.output
 
 
 def test_exchanges_about_more_persons_than_are_named_are_possible(keys: EvidenceCountry) -> None:

@@ -19,6 +19,7 @@ from core.pseudonyms import (
     annex_of,
     begin_of,
     keep_annex,
+    key_id,
     parse_annex,
     pseudonym,
     read_annex,
@@ -57,6 +58,14 @@ def test_a_key_has_its_length() -> None:
         PseudonymKey(2026, bytes(31))
 
 
+def test_a_key_is_named_by_what_tells_nothing_of_it() -> None:
+    """Never to change: annexes say which key made them."""
+    named = hmac.new(KEY, b"passerelle pseudonym key", hashlib.sha256).hexdigest()[:16]
+
+    assert key_id(KEY) == PseudonymKey(2026, KEY).id == named
+    assert parse_annex(annex()).key == named != key_id(OTHER_KEY)
+
+
 def test_another_key_gives_another_pseudonym() -> None:
     """So members are not linked, nor years."""
     assert pseudonym(KEY, NUMBER) != pseudonym(OTHER_KEY, NUMBER)
@@ -73,7 +82,7 @@ def test_the_written_form_of_an_annex() -> None:
     data = annex_of(PseudonymKey(2026, KEY), [NUMBER, b"0000000002", NUMBER], complete=True)
 
     assert data == (
-        b'{"v":1,"year":2026,"count":2,"complete":true,"pseudonyms":['
+        b'{"v":1,"year":2026,"key":"cfe7204fddef4bf3","count":2,"complete":true,"pseudonyms":['
         b'"6a14a2426da921710ca5fe610643f48492c9dc7ac6fd336d707bc1289c7c6a77",'
         b'"93189b130b0213fa6dc01fb4c3fcaceff6cd336a3e81d13cc327ed232f334f1a"]}'
     )
@@ -139,6 +148,11 @@ FORMS: dict[str, bytes] = {
     "version": annex(v=2),
     "year-0": annex(year=0),
     "year-10000": annex(year=10000),
+    "key-absent": annex().replace(b'"key":"%s",' % key_id(KEY).encode(), b""),
+    "key-short": annex(key="a" * 15),
+    "key-long": annex(key="a" * 17),
+    "key-upper-case": annex(key="A" * 16),
+    "key-before-year": annex().replace(b'"year":2026,', b"").replace(b'"count"', b'"year":2026,"count"'),
     "count-below": annex(count=0),
     "count-above-and-complete": annex(count=2),
     "count-huge": annex(count=2**31, complete=False),

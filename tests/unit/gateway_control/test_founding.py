@@ -13,7 +13,9 @@ from core.clock import ManualClock
 from core.configuration import RegistrationEntry, encode_current
 from core.identifiers import GatewayId, ProgramId, RegistryId, SubsystemId, urn
 from core.jws import DocumentKind
+from core.language import Text
 from core.leaves import parse_genesis, parse_leaf
+from core.pseudonyms import key_id
 from core.reasons import ExchangeError, Reason
 from core.registrations import parse_registration
 from gateway.commands import gateway as gateway_commands
@@ -41,8 +43,9 @@ from pki.chain import verify_chain
 from pki.documents import verify_document
 from pki.keys import chain_pem, generate_key, key_thumbprint, load_chain, read_key, write_key
 from pki.profiles import Profile, issue, read_csr, utc
-from pki.pseudonyms import read_keys, years_held
+from pki.pseudonyms import key_file, read_keys, years_held
 from rpc.identity import Identity
+from tests.support.evidence import EvidenceCountry
 from tests.support.published_country import REGISTRY, PublishedCountry
 from tests.support.tuf_repository import TufRepository
 from tests.support.worker_country import WorkerCountry
@@ -151,6 +154,39 @@ def test_a_gateway_that_has_no_keys_of_pseudonyms_is_given_them(founder: Founder
     assert "To be backed up" in alone.output
     assert ("added: none" in shared.output, "added: none" in again.output) == (False, True)
     assert not [key for key in keys.values() if key.hex() in alone.output + shared.output]
+
+
+def test_a_key_that_made_annexes_is_not_made_anew_unless_it_is_given_up(
+    founder: Founder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would be found in them; a year to come has none yet."""
+    monkeypatch.setattr("gateway.commands.SystemClock", lambda: founder.clock)
+    made = founder.init()
+    country = EvidenceCountry(tmp_path / "country")
+    country.exchange(subjects=[b"4999999901"])
+    shutil.rmtree(made.directory.log(0))
+    shutil.copytree(country.anip.directory / "log/0", made.directory.log(0))
+    country.close()
+    keys = made.directory.pseudonym_keys
+    config = ["--config", str(made.directory.settings), "--lang", "en"]
+
+    def run(*more: str) -> Result:
+        return CliRunner().invoke(gateway_commands, ["pseudonym-keys", *config, *more])
+
+    key_file(keys, 2027).unlink()
+    other_year = run()
+    key_file(keys, 2026).unlink()
+    refused = run()
+    held = years_held(keys)
+    given_up = run("--anew")
+
+    assert "added: 2027;" in other_year.output
+    assert isinstance(refused.exception, ExchangeError)
+    assert refused.exception.reason is Reason.STATE_CONFLICT
+    assert f"annexes of 2026, made by key {key_id(country.anip.pseudonym_key)}" in str(refused.exception)
+    assert "--anew" in (refused.exception.remedy or Text("", "")).en
+    assert 2026 not in held
+    assert "added: 2026;" in given_up.output
 
 
 def test_the_settings_are_those_of_the_plan(founder: Founder) -> None:

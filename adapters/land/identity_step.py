@@ -30,7 +30,7 @@ KIND: Final = "identity"
 STEP: Final = "identity"
 ANIP: Final = "BJ/GOV/ANIP/RNPP"
 
-# What may still be decided; whatever else a dossier has come to, its identities are no matter any more.
+# Where ANIP's answer is written; whatever else a dossier that is not final has come to, it may come back here.
 _OPEN: Final = frozenset({State.FILED, State.UNDER_REVIEW})
 _AWAY: Final = "l'ANIP ne répond pas, nouvel essai en cours · ANIP does not answer, trying again"
 _LOCKED: Final = "une fiche est verrouillée par l'ANIP : s'y présenter · a record is locked by ANIP: go there"
@@ -56,7 +56,8 @@ class IdentifiedProcedure(Procedure):
     roles: ClassVar[tuple[str, ...]]
 
     def filed(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
-        """Ask ANIP."""
+        """Ask ANIP: one task, also if one from before a correction still waits to be tried again."""
+        desk.tasks.cancel(tx, KIND, dossier.reference)
         desk.dossiers.set_step(tx, dossier.reference, STEP, dossier_pb2.STEP_STATE_RUNNING)
         desk.tasks.add(tx, KIND, dossier.reference)
 
@@ -109,13 +110,17 @@ def require_done(desk: Desk, tx: sa.Connection, reference: str, *steps: str) -> 
 
 
 def check_identity(desk: Desk, task: Task) -> Finish | None:
-    """Handler of the task: ask ANIP for each person of a dossier."""
+    """Handler of the task: ask ANIP for each person of a dossier.
+
+    Raises:
+        TryAgain: ANIP does not answer, or the dossier is with its applicant or a judge and may come back.
+    """
     with desk.store.reading() as tx:
         dossier = desk.dossiers.get(tx, task.reference)
         procedure = _procedure(desk, dossier)
         row = procedure.row(tx, task.reference)
-    if dossier.state not in _OPEN:
-        return None
+        if not _is_wanted(desk, tx, dossier):
+            return None
     parties = [procedure.party(row, role) for role in procedure.roles]
     try:
         answers = {
@@ -128,6 +133,21 @@ def check_identity(desk: Desk, task: Task) -> Finish | None:
         )
         raise
     return functools.partial(_finish, desk, task.reference, answers)
+
+
+def _is_wanted(desk: Desk, tx: sa.Connection, dossier: Dossier) -> bool:
+    """Whether ANIP's answer is to be written now; not if nobody waits for it any more.
+
+    Raises:
+        TryAgain: Not now: the dossier is heard or arbitrated, and nobody asks anew when that ends.
+    """
+    # After a correction ``corrected`` asks again.
+    is_asked_anew = dossier.state is State.CORRECTION_REQUESTED
+    if dossier.state.is_final or is_asked_anew or is_done(desk, tx, dossier.reference, STEP):
+        return False
+    if dossier.state not in _OPEN:
+        raise TryAgain("dossier waits")
+    return True
 
 
 def _ask(desk: Desk, case: str, npi: str) -> _Answer:
@@ -146,9 +166,13 @@ _REFUSALS: Final = frozenset({"NOT_FOUND", "RECORD_LOCKED", "DECEASED"})
 
 
 def _finish(desk: Desk, reference: str, answers: Mapping[str, _Answer], tx: sa.Connection) -> None:
-    """Commit what ANIP said, if the dossier still waits for it."""
+    """Commit what ANIP said, if the dossier still waits for it.
+
+    Raises:
+        TryAgain: It came to be heard or arbitrated meanwhile; ANIP is asked anew after that.
+    """
     dossier = desk.dossiers.get(tx, reference)
-    if dossier.state not in _OPEN:
+    if not _is_wanted(desk, tx, dossier):
         return
     procedure = _procedure(desk, dossier)
     _follow_merged(tx, answers)

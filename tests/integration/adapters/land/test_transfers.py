@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from adapters.kit.dossier import State
+from adapters.kit.tasks import TryAgain
+from adapters.land.identity_step import KIND, check_identity
 from adapters.land.parties import Party, PartyKind
 from adapters.land.rights import merge_party
 from adapters.land.shares import WHOLE, Capacity, Holding
@@ -200,6 +202,67 @@ class TestIdentity:
         land.run_due()
 
         assert anip.asked == [AFI.number, LOCKED.number] * 2
+
+    @pytest.mark.parametrize("turn", [("ask_interview", "AGENT-0007", "se présenter mardi"), ("arbitrate",)])
+    def test_an_interview_or_arbitration_puts_the_question_off(
+        self, land: LandDesk, book: LandBook, anip: AnipRoad, clock: ManualClock, turn: tuple[str, ...]
+    ) -> None:
+        """Not dropped: when the dossier is taken up again, ANIP is asked, and it can be granted."""
+        reference = paid(land, book.parcel(owner(AFI), title_no=TITLE), AFI, BIO)
+        land.review(reference)
+        act, *said = turn
+        land.act(act, reference, *said)
+        land.run_due()
+        assert anip.asked == []
+        assert land.steps(reference) == {"identity": "RUNNING"}
+
+        land.act("resume", reference)
+        clock.advance(timedelta(minutes=5))
+        land.run_due()
+
+        assert anip.asked == [AFI.number, BIO.number]
+        assert land.steps(reference) == {"identity": "DONE"}
+        land.grant(reference)
+        assert land.state(reference) is State.GRANTED
+
+    def test_an_interview_asked_for_while_anip_answers_puts_its_answer_off(
+        self, land: LandDesk, book: LandBook, anip: AnipRoad, clock: ManualClock
+    ) -> None:
+        """What was found is not written then, and asked for anew afterwards."""
+        reference = paid(land, book.parcel(owner(AFI), title_no=TITLE), AFI, BIO)
+        land.review(reference)
+        with land.desk.store.reading() as tx:
+            (task,) = [one for one in land.desk.tasks.due(tx) if one.kind == KIND]
+        finish = check_identity(land.desk, task)
+        assert finish is not None
+        land.act("ask_interview", reference, "AGENT-0007", "se présenter mardi")
+
+        with pytest.raises(TryAgain):
+            land.desk.store.write(finish)
+
+        assert land.steps(reference) == {"identity": "RUNNING"}
+        land.act("resume", reference)
+        land.run_due()
+        assert land.steps(reference) == {"identity": "DONE"}
+
+    def test_after_a_correction_anip_is_asked_by_one_task_alone(
+        self, land: LandDesk, book: LandBook, anip: AnipRoad, clock: ManualClock
+    ) -> None:
+        """The one that was put off before goes."""
+        reference = paid(land, book.parcel(owner(AFI), title_no=TITLE), AFI, BIO)
+        land.review(reference)
+        anip.is_away = True
+        land.run_due()
+        anip.is_away = False
+        anip.asked.clear()
+
+        land.act("ask_correction", reference, "AGENT-0007", "acte illisible")
+        land.act("correct", reference, "le voici", [])
+        clock.advance(timedelta(minutes=5))
+        land.run_due()
+
+        assert anip.asked == [AFI.number, BIO.number]
+        assert land.steps(reference) == {"identity": "DONE"}
 
     def test_a_dossier_given_up_meanwhile_is_not_looked_up(
         self, land: LandDesk, book: LandBook, anip: AnipRoad

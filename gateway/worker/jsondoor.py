@@ -13,9 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -24,6 +23,7 @@ from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
 from gateway.worker.call import Assembly, Call, CallHandler, Ending
 from gateway.worker.connect import Violation, answer_headers, error_body
+from gateway.worker.jsonqueue import Job, JsonQueue
 from gateway.worker.masks import inflate
 from gateway.worker.refusal import Ending as Ended
 from gateway.worker.refusal import Refusals
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 INLINE_BYTES: Final = 4 * 1024
 MAX_POOLS: Final = 16
 
-_Result = TypeVar("_Result")
 _events = structlog.get_logger("gateway.worker")
 
 
@@ -83,12 +82,11 @@ class JsonDoor:
         self._refusals = refusals
         self._pools: OrderedDict[str, DescriptorPool] = OrderedDict()
         self._types: dict[tuple[str, str], MessageTypes] = {}
-        self._thread: ThreadPoolExecutor | None = None
+        self.queue = JsonQueue()
 
     def close(self) -> None:
         """Let the thread end."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+        self.queue.close()
 
     def types_for(self, call: JsonCall) -> MessageTypes | None:
         """The messages of the method that a call means, if its program may call it and it is unary.
@@ -119,7 +117,14 @@ class JsonDoor:
             else:
                 call.take(found, body)
 
-        self._run(call, len(body) <= INLINE_BYTES, partial(_read, body, types), done)
+        size = len(body)
+        if size <= INLINE_BYTES:
+            done(_read(body, types))
+        elif self.queue.has_room(call.program, size):
+            work = partial(_read, body, types)
+            call.job = self.queue.submit(call.program, size, work, done, call.loop)
+        else:
+            raise ExchangeError(Reason.LIMIT_EXCEEDED, "too many bytes of JSON wait to be read")
 
     def write(
         self, call: JsonCall, messages: list[Message], types: MessageTypes | None, ending: Ending
@@ -136,9 +141,15 @@ class JsonDoor:
                 call.send_body(body, ending.metadata)
 
         flag, data = messages[0]
+        size = len(data)
         work = partial(_write, messages[0], types, self.max_json_bytes)
         # What is compressed is as long as its sender likes: never on the loop.
-        self._run(call, not flag and len(data) <= INLINE_BYTES, work, done)
+        if size <= INLINE_BYTES and not flag:
+            done(work())
+        elif self.queue.has_room_for_answer(size):
+            call.job = self.queue.submit(call.program, size, work, done, call.loop)
+        else:
+            call.send_error(self._unshown(ending, Reason.LIMIT_EXCEEDED))
 
     def _unshown(self, ending: Ending, reason: Reason) -> Ended:
         """What a program is told whose answer was delivered and recorded, and has no JSON form."""
@@ -148,28 +159,9 @@ class JsonDoor:
             side="consumer",
             exchange=told.get(b"x-road-exchange-id", b"").decode("ascii") or None,
             delivery="delivered",
+            retry="no",
             request_hash=told.get(b"x-road-request-hash", b"").decode("ascii") or None,
         )
-
-    def _run(
-        self,
-        call: JsonCall,
-        is_short: bool,
-        work: Callable[[], _Result | ExchangeError],
-        done: Callable[[_Result | ExchangeError], None],
-    ) -> None:
-        if is_short:
-            done(work())
-            return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="json")
-        loop = call.loop
-
-        def back(finished: Future[_Result | ExchangeError]) -> None:
-            if not finished.cancelled() and not loop.is_closed():
-                loop.call_soon_threadsafe(done, finished.result())
-
-        self._thread.submit(work).add_done_callback(back)
 
     def _types_of(self, digest: str, method: str) -> MessageTypes:
         found = self._types.get((digest, method))
@@ -191,9 +183,23 @@ class JsonDoor:
 
 
 class JsonCall(Call):
-    """A program's call with a JSON body."""
+    """A program's call with a JSON body.
 
-    __slots__ = ("_answer", "_body", "_initial", "_json", "_json_door", "_size", "_types", "_violations")
+    Attributes:
+        job: What is transcoded for it beside the loop, last.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_body",
+        "_initial",
+        "_json",
+        "_json_door",
+        "_size",
+        "_types",
+        "_violations",
+        "job",
+    )
 
     is_unary = True
 
@@ -209,6 +215,7 @@ class JsonCall(Call):
         door: Door,
     ) -> None:
         super().__init__(connection, stream_id, head, deadline_us, handler, assembly, 0, door)
+        self.job: Job[bytes | ExchangeError] | None = None
         self._json = b""
         self._json_door = json_door
         self._body: list[bytes] = []
@@ -262,6 +269,7 @@ class JsonCall(Call):
 
     def _read(self) -> None:
         body = b"".join(self._body)
+        self._body.clear()
         self._types = self._json_door.types_for(self)
         if self._types is None:
             # Refused by its steps, as if it were gRPC: what it holds makes no difference.
@@ -295,6 +303,21 @@ class JsonCall(Call):
     def _let_go(self) -> None:
         self._body.clear()
         self._free()
+
+    def _free(self) -> None:
+        # However the call ends: what still waits for the thread is for nobody.
+        self._drop_job()
+        super()._free()
+
+    def _drop_job(self) -> None:
+        if self.job is not None:
+            self.job.cancel()
+            self.job = None
+
+    def on_closed(self, error_code: int) -> None:
+        """The stream is gone: its answer, if it still waits for the thread, is for nobody."""
+        self._drop_job()
+        super().on_closed(error_code)
 
     # Down to the program
 

@@ -21,7 +21,7 @@ from core.reasons import Reason
 from core.statements import Statement, parse_statement
 from gateway.worker.jsondoor import INLINE_BYTES, MAX_POOLS
 from gateway.worker.masks import inflate
-from gateway.worker.transcoding import MAX_JSON_BYTES
+from gateway.worker.transcoding import MAX_JSON_BYTES, MessageTypes, read_json
 from ledger.reader import LogReader, StoredLeaf
 from pki.pseudonyms import read_key
 from rpc.richerrors import error_info, status_bytes
@@ -438,6 +438,52 @@ def test_a_program_that_goes_away_leaves_nothing_behind(federation: Federation) 
 
     assert worker._programs._assembling == 0
     assert not worker._programs._incomplete
+
+
+def test_what_cannot_wait_for_the_thread_is_refused(
+    federation: Federation, program: JsonProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is recorded; short bodies, which do not wait, pass."""
+    monkeypatch.setattr("gateway.worker.jsonqueue.MAX_QUEUED_BYTES", 2 * INLINE_BYTES)
+    long = b'{"npi":"' + b"1" * (2 * INLINE_BYTES) + b'"}'
+
+    got = program.post(long)
+
+    assert (got.status, got.reason) == (429, Reason.LIMIT_EXCEEDED)
+    assert federation.adapter.calls == []
+    assert program.post({"npi": NPI}).status == 200
+
+
+def test_bodies_that_wait_for_the_thread_go_with_their_program(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is being read; the others are let go of, and never read."""
+    worker = worker_of(federation.pns)
+    begun, end = threading.Event(), threading.Event()
+    read: list[int] = []
+
+    def slow_read(body: bytes, types: MessageTypes) -> bytes:
+        begun.set()
+        end.wait()
+        read.append(len(body))
+        return read_json(body, types)
+
+    monkeypatch.setattr("gateway.worker.jsondoor.read_json", slow_read)
+    size, queue = 5 * INLINE_BYTES, worker._json_door.queue
+    try:
+        with JsonProgram(federation) as program:
+            for _ in range(3):
+                stream = program.open()
+                program.h2.send_data(stream, b'{"npi":"' + b"1" * (size - 10) + b'"}', end_stream=True)
+            program.flush()
+            until(lambda: queue.queued_bytes == 3 * size and begun.is_set())
+        until(lambda: queue.queued_bytes == size)
+    finally:
+        end.set()
+    until(lambda: queue.queued_bytes == 0)
+
+    assert read == [size]
+    assert federation.adapter.calls == []
 
 
 def test_descriptors_that_are_gone_from_the_disk_are_told(

@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 _DOUBLE, _FLOAT, _BOOL, _STRING, _GROUP, _MESSAGE, _BYTES, _ENUM = 1, 2, 8, 9, 10, 11, 12, 14
 
 _INTEGER_TEXT = re.compile(r"-?(0|[1-9][0-9]{0,19})", re.ASCII)
+# One text for each key: -0 would be 0 a second time.
+_INTEGER_KEY = re.compile(r"0|-?[1-9][0-9]{0,19}", re.ASCII)
 _NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|NaN|-?Infinity", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}|[A-Za-z0-9_\-]*={0,2}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_ENUM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Types with a JSON form of their own, which protobuf's reader knows: a text, a wrapped value, anything at all.
 _OWN_FORM: Final = "google.protobuf."
+# Of those, the ones that wrap a value: they have its form.
+_WRAPPERS: Final = frozenset(
+    f"{_OWN_FORM}{kind}Value"
+    for kind in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
+)
 
 Refuse = Callable[[str, str], Exception]
 
@@ -40,6 +48,9 @@ class JsonForms:
 
     def require(self, value: object, message: Descriptor, place: str = "") -> None:
         """Check that ``value`` has the form of ``message``; raises what ``refuse`` makes."""
+        if message.full_name in _WRAPPERS:
+            self._require_one(value, message.fields_by_name["value"], place)
+            return
         if message.full_name.startswith(_OWN_FORM):
             return
         if not isinstance(value, dict):
@@ -100,7 +111,7 @@ def _within(place: str, key: str) -> str:
 def _is_key(key: str, field: FieldDescriptor) -> bool:
     if field.type == _STRING:
         return True
-    return key in ("true", "false") if field.type == _BOOL else _INTEGER_TEXT.fullmatch(key) is not None
+    return key in ("true", "false") if field.type == _BOOL else _INTEGER_KEY.fullmatch(key) is not None
 
 
 def _is_integer(value: object) -> bool:
@@ -126,7 +137,9 @@ def _is_base64(value: object) -> bool:
 
 
 def _is_enum(value: object) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return (_ENUM_NAME.fullmatch(value) or _INTEGER_TEXT.fullmatch(value)) is not None
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 _FITS: Final[dict[int, Callable[[object], bool]]] = {

@@ -159,7 +159,8 @@ class JsonDoor:
             side="consumer",
             exchange=told.get(b"x-road-exchange-id", b"").decode("ascii") or None,
             delivery="delivered",
-            retry="no",
+            # The provider acted on it: to send it again may be to do it twice.
+            retry="ask" if reason.entry.retry == "safe" else None,
             request_hash=told.get(b"x-road-request-hash", b"").decode("ascii") or None,
         )
 

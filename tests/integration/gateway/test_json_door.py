@@ -454,6 +454,21 @@ def test_what_cannot_wait_for_the_thread_is_refused(
     assert program.post({"npi": NPI}).status == 200
 
 
+def test_an_answer_that_cannot_wait_for_the_thread_is_told_as_delivered(
+    federation: Federation, program: JsonProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is no reason to send again what was acted on."""
+    monkeypatch.setattr("gateway.worker.jsonqueue.MAX_QUEUED_BYTES", INLINE_BYTES // 2)
+    whole = identity_pb2.GetPersonResponse(last_name="A" * INLINE_BYTES).SerializeToString()
+    federation.adapter.answer = lambda *_: whole
+
+    got = program.post({"npi": NPI})
+
+    assert (got.status, got.reason) == (429, Reason.LIMIT_EXCEEDED)
+    (info,) = [one["debug"] for one in got.document["details"] if one["type"] == "google.rpc.ErrorInfo"]
+    assert (info["metadata"]["delivery"], info["metadata"]["retry"]) == ("delivered", "ask")
+
+
 def test_bodies_that_wait_for_the_thread_go_with_their_program(
     federation: Federation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

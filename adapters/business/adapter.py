@@ -46,6 +46,7 @@ MINISTRY: Final = Ministry(
         steps.REGISTER: work.register,
         steps.TAKE_TAX_NO: numbering.take_tax_number,
         steps.TAKE_EMPLOYER_NO: numbering.take_employer_number,
+        steps.SETTLE: numbering.settle,
         steps.GIVE_BACK_TAX_NO: numbering.give_back_tax_number,
         steps.GIVE_BACK_EMPLOYER_NO: numbering.give_back_employer_number,
     },

@@ -19,10 +19,19 @@ from adapters.business.offices import CNSS as CNSS_OFFICE
 from adapters.business.offices import DGI, NewFirm, Office, OfficeClosedError, OfficeRefusedError, office
 from adapters.business.records import Firm
 from adapters.business.register import change_firm, firm_created_by
-from adapters.business.steps import COMPENSATED, DONE, FAILED, is_over, show_waiting
+from adapters.business.steps import (
+    COMPENSATED,
+    DONE,
+    FAILED,
+    SETTLE,
+    is_over,
+    require_under_review,
+    show_waiting,
+)
 from adapters.business.tidings import tell
 from adapters.kit.calendar import day_of
 from adapters.kit.desk import Desk
+from adapters.kit.dossier import State
 from adapters.kit.tasks import Finish, Task, TryAgain
 from bj.business.v1 import events_pb2
 from bj.common.v1 import dossier_pb2
@@ -166,10 +175,36 @@ def _number_firm(tx: sa.Connection, reference: str, **numbers: str) -> Firm:
     return numbered
 
 
+def settle(desk: Desk, task: Task) -> Finish:
+    """Grant a dossier whose offices have spoken while its applicant was asked for something.
+
+    Raises:
+        TryAgain: By its end, if he still is.
+    """
+
+    def finish(tx: sa.Connection) -> None:
+        dossier = desk.dossiers.get(tx, task.reference)
+        if dossier.state.is_final or not _is_numbered(desk, tx, task.reference):
+            return
+        require_under_review(dossier)
+        desk.dossiers.grant(tx, task.reference)
+
+    return finish
+
+
 def _settle(desk: Desk, tx: sa.Connection, reference: str) -> None:
     """Grant the dossier once both offices have spoken; until then, tell its consumer how far it is."""
-    states = {step.name: step.state for step in desk.dossiers.steps(tx, reference)}
-    if states[IFU] == DONE and states[CNSS] in (DONE, FAILED):
+    is_numbered = _is_numbered(desk, tx, reference)
+    if is_numbered and desk.dossiers.get(tx, reference).state is State.UNDER_REVIEW:
         desk.dossiers.grant(tx, reference)
-    else:
-        desk.dossiers.report(tx, reference)
+        return
+    if is_numbered:
+        # An officer asks the applicant for something: the numbers stand, the decision waits until it is taken up again.
+        desk.tasks.add(tx, SETTLE, reference)
+    desk.dossiers.report(tx, reference)
+
+
+def _is_numbered(desk: Desk, tx: sa.Connection, reference: str) -> bool:
+    """Whether DGI has given its number and the CNSS has spoken."""
+    states = {step.name: step.state for step in desk.dossiers.steps(tx, reference)}
+    return states.get(IFU) == DONE and states.get(CNSS) in (DONE, FAILED)

@@ -18,6 +18,7 @@ from adapters.business.steps import (
     DONE,
     GIVE_BACK_EMPLOYER_NO,
     GIVE_BACK_TAX_NO,
+    SETTLE,
     TAKE_EMPLOYER_NO,
     TAKE_TAX_NO,
 )
@@ -39,6 +40,13 @@ class FormalityProcedure(Procedure):
         desk.dossiers.review(tx, dossier.reference)
         desk.dossiers.set_step(tx, dossier.reference, IDENTITY, dossier_pb2.STEP_STATE_RUNNING)
         desk.tasks.add(tx, ASK_IDENTITY, dossier.reference)
+
+    def corrected(
+        self, desk: Desk, tx: sa.Connection, dossier: Dossier, answer: str, evidence: object
+    ) -> None:
+        """What was done meanwhile and waited for the answer is looked at now."""
+        desk.tasks.cancel(tx, SETTLE, dossier.reference)
+        desk.tasks.add(tx, SETTLE, dossier.reference)
 
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """All that had to be done is done: the documents that go with the end of the work.
@@ -71,8 +79,8 @@ class FormalityProcedure(Procedure):
         namebook.let_go(tx, dossier.reference)
 
     def expired(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
-        """It was never paid."""
-        namebook.let_go(tx, dossier.reference)
+        """Never paid, or not corrected in time: then a firm may stand in the register already, and is undone."""
+        self.rejected(desk, tx, dossier)
 
     def _undo(self, desk: Desk, tx: sa.Connection, reference: str, firm: Firm) -> None:
         """Strike the firm off and give the offices' numbers back; its number and theirs are never given again."""

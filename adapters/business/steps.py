@@ -7,7 +7,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.kit.desk import Desk
-from adapters.kit.dossier import Dossier
+from adapters.kit.dossier import Dossier, State
+from adapters.kit.tasks import TryAgain
 from bj.common.v1 import dossier_pb2
 
 # Kinds of tasks, in the order of the work.
@@ -15,6 +16,7 @@ ASK_IDENTITY: Final = "formality_identity"
 REGISTER: Final = "formality_register"
 TAKE_TAX_NO: Final = "formality_ifu"
 TAKE_EMPLOYER_NO: Final = "formality_cnss"
+SETTLE: Final = "formality_settle"
 GIVE_BACK_TAX_NO: Final = "formality_ifu_back"
 GIVE_BACK_EMPLOYER_NO: Final = "formality_cnss_back"
 
@@ -30,6 +32,12 @@ def is_over(dossier: Dossier, desk: Desk, tx: sa.Connection, step: str) -> bool:
         return True
     states = {one.name: one.state for one in desk.dossiers.steps(tx, dossier.reference)}
     return states.get(step) in (DONE, FAILED, COMPENSATED)
+
+
+def require_under_review(dossier: Dossier) -> None:
+    """Return if the work may go on; raises ``TryAgain`` while the applicant is asked for something."""
+    if dossier.state is not State.UNDER_REVIEW:
+        raise TryAgain("dossier waits")
 
 
 def show_waiting(desk: Desk, tx: sa.Connection, reference: str, step: str, detail: str) -> None:

@@ -26,6 +26,7 @@ from adapters.business.steps import (
     TAKE_EMPLOYER_NO,
     TAKE_TAX_NO,
     is_over,
+    require_under_review,
     show_waiting,
 )
 from adapters.business.tidings import tell
@@ -116,13 +117,18 @@ def _refusal(tx: sa.Connection, formality: Formality, known: Mapping[str, KnownP
 
 
 def register(desk: Desk, task: Task) -> Finish | None:
-    """Change the register: all of it in one commit."""
+    """Change the register: all of it in one commit.
+
+    Raises:
+        TryAgain: By its end, if the applicant is asked for something: nothing is registered meanwhile.
+    """
     reference = task.reference
 
     def finish(tx: sa.Connection) -> None:
         dossier = desk.dossiers.get(tx, reference)
         if is_over(dossier, desk, tx, RCCM):
             return
+        require_under_review(dossier)
         formality, now_ms = Formality.of(dossier), desk.clock.now_ms()
         # What ANIP said when the step was done holds, however long this task waited since.
         known = people.known_people(tx, reference, 0)

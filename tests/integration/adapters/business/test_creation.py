@@ -403,6 +403,110 @@ def test_a_firm_that_the_cnss_refuses_goes_without_its_number(apiex: Apiex, anip
     assert set(apiex.numbers(reference)) == {"RCCM", "IFU"}
 
 
+# --- an officer asks the applicant for something meanwhile
+
+
+def ask(apiex: Apiex, turn: str, reference: str) -> None:
+    """An officer asks for a correction, or for an interview."""
+    apiex.desk.store.write(
+        lambda tx: getattr(apiex.desk.dossiers, turn)(tx, reference, "agent-7", "pièce à compléter")
+    )
+
+
+def take_up(apiex: Apiex, turn: str, reference: str) -> None:
+    """The applicant answers, or comes."""
+    dossiers = apiex.desk.dossiers
+    if turn == "ask_correction":
+        apiex.desk.store.write(lambda tx: dossiers.correct(tx, reference, "la voici", []))
+    else:
+        apiex.desk.store.write(lambda tx: dossiers.resume(tx, reference, "agent-7"))
+
+
+def test_a_registered_firm_whose_dossier_expires_is_undone(apiex: Apiex, anip: AnipNextDoor) -> None:
+    """As if it were rejected: no firm stands in the register that nobody founded."""
+    apiex.declare(DGI, OfficeState.CLOSED)
+    reference = apiex.paid(apiex.creation())
+    apiex.run()
+    rccm = apiex.numbers(reference)["RCCM"]
+    ask(apiex, "ask_correction", reference)
+
+    apiex.clock.advance(timedelta(days=60))
+    apiex.run()
+    apiex.declare(DGI, OfficeState.OPEN)
+    apiex.clock.advance(timedelta(hours=1))
+    apiex.run()
+
+    assert apiex.state(reference) is State.EXPIRED
+    assert apiex.firm(rccm).status == pb.BUSINESS_STATUS_STRUCK_OFF
+    assert apiex.steps(reference) == {
+        "identity": "DONE", "name": "COMPENSATED", "rccm": "COMPENSATED", "ifu": "FAILED", "cnss": "COMPENSATED",
+    }  # fmt: skip
+    assert apiex.row(OFFICE_NUMBER, office=CNSS, reference=reference).given_back
+    assert apiex.events()[-1] == ("STRUCK_OFF", rccm)
+
+
+@pytest.mark.parametrize("turn", ["ask_correction", "ask_interview"])
+def test_numbers_that_come_while_the_applicant_is_asked_stand_and_the_decision_waits(
+    apiex: Apiex, anip: AnipNextDoor, turn: str
+) -> None:
+    """No task fails for it; taken up again, the dossier is granted by itself."""
+    apiex.declare(DGI, OfficeState.CLOSED)
+    reference = apiex.paid(apiex.creation())
+    apiex.run()
+    ask(apiex, turn, reference)
+    asked = apiex.state(reference)
+
+    apiex.declare(DGI, OfficeState.OPEN)
+    apiex.clock.advance(timedelta(hours=1))
+    with capture_logs() as logged:
+        apiex.run()
+
+    assert "task_failed" not in {entry["event"] for entry in logged}
+    assert apiex.state(reference) is asked
+    assert apiex.steps(reference) == DONE
+    assert "IFU" in apiex.numbers(reference)
+
+    take_up(apiex, turn, reference)
+    apiex.clock.advance(timedelta(hours=1))
+    apiex.run()
+
+    assert apiex.state(reference) is State.GRANTED
+
+
+def test_an_answer_to_a_correction_is_acted_on_at_once(apiex: Apiex, anip: AnipNextDoor) -> None:
+    """However long it was waited for."""
+    apiex.declare(DGI, OfficeState.CLOSED)
+    reference = apiex.paid(apiex.creation())
+    apiex.run()
+    ask(apiex, "ask_correction", reference)
+    apiex.declare(DGI, OfficeState.OPEN)
+    apiex.clock.advance(timedelta(hours=1))
+    apiex.run()
+
+    take_up(apiex, "ask_correction", reference)
+    apiex.run()
+
+    assert apiex.state(reference) is State.GRANTED
+
+
+@pytest.mark.parametrize("turn", ["ask_correction", "ask_interview"])
+def test_nothing_is_registered_while_the_applicant_is_asked(
+    apiex: Apiex, anip: AnipNextDoor, turn: str
+) -> None:
+    """ANIP's answer is kept; the entry follows when the dossier is taken up again."""
+    reference = apiex.paid(apiex.creation())
+    ask(apiex, turn, reference)
+
+    apiex.run()
+
+    assert apiex.numbers(reference) == {}
+    assert apiex.steps(reference)["identity"] == "DONE"
+    take_up(apiex, turn, reference)
+    apiex.clock.advance(timedelta(hours=1))
+    apiex.run()
+    assert apiex.state(reference) is State.GRANTED
+
+
 # --- once only
 
 

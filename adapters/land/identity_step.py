@@ -156,8 +156,8 @@ def _ask(desk: Desk, case: str, npi: str) -> _Answer:
     try:
         return stub.GetPerson(request, metadata=desk.road.metadata(REGISTRATION_DUTY, case))
     except Refused as refused:
-        if refused.reason not in _REFUSALS:
-            # No agreement yet, a purpose that it lacks: nothing that the parties could help.
+        if refused.reason not in _REFUSALS or not refused.domain.startswith(ANIP):
+            # No agreement yet, a purpose that it lacks, the layer's own NOT_FOUND: nothing that the parties could help.
             raise Away(refused.reason or refused.code.name) from None
         return refused.reason
 

@@ -107,12 +107,13 @@ class TestIdentity:
         assert land.steps(reference) == {"identity": "DONE"}
         assert land.read(reference).steps[0].detail == ""
 
+    @pytest.mark.parametrize("refusal", ["NO_AGREEMENT", "NOT_FOUND"])
     def test_a_refusal_of_the_road_is_no_fault_of_the_parties(
-        self, land: LandDesk, book: LandBook, anip: AnipRoad, clock: ManualClock
+        self, land: LandDesk, book: LandBook, anip: AnipRoad, clock: ManualClock, refusal: str
     ) -> None:
-        """No agreement yet: asked again until there is one."""
+        """No agreement yet, or a service that the layer does not find: asked again until there is one."""
         reference = paid(land, book.parcel(owner(AFI), title_no=TITLE), AFI, BIO)
-        anip.refusal = "NO_AGREEMENT"
+        anip.refusal = refusal
         land.run_due()
         assert land.state(reference) is State.FILED
 

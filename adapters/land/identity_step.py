@@ -128,9 +128,7 @@ def check_identity(desk: Desk, task: Task) -> Finish | None:
             for number in sorted({party.number for party in parties if party.is_person})
         }
     except TryAgain:
-        desk.store.write(
-            lambda tx: desk.dossiers.set_step(tx, task.reference, STEP, dossier_pb2.STEP_STATE_RUNNING, _AWAY)
-        )
+        desk.store.write(lambda tx: _show_waiting(desk, tx, task.reference))
         raise
     return functools.partial(_finish, desk, task.reference, answers)
 
@@ -148,6 +146,15 @@ def _is_wanted(desk: Desk, tx: sa.Connection, dossier: Dossier) -> bool:
     if dossier.state not in _OPEN:
         raise TryAgain("dossier waits")
     return True
+
+
+def _show_waiting(desk: Desk, tx: sa.Connection, reference: str) -> None:
+    """Show that ANIP is asked again, if the dossier still waits for it; said once, however often it is."""
+    if desk.dossiers.get(tx, reference).state not in _OPEN or is_done(desk, tx, reference, STEP):
+        return
+    shown = {one.name: (one.state, one.detail) for one in desk.dossiers.steps(tx, reference)}
+    if shown.get(STEP) != (dossier_pb2.STEP_STATE_RUNNING, _AWAY):
+        desk.dossiers.set_step(tx, reference, STEP, dossier_pb2.STEP_STATE_RUNNING, _AWAY)
 
 
 def _ask(desk: Desk, case: str, npi: str) -> _Answer:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from adapters.kit.dossier import State
+from adapters.kit.road import Away
 from adapters.kit.tasks import TryAgain
 from adapters.land.identity_step import KIND, check_identity
 from adapters.land.parties import Party, PartyKind
@@ -99,6 +100,11 @@ class TestIdentity:
         assert land.state(reference) is State.FILED
         assert refused(land.grant, reference) is ProviderReason.STATE_CONFLICT
         assert held(land, book, nup) == {(AFI.number, WHOLE, "OWNER")}
+        version = land.read(reference).version
+        for _ in range(3):
+            clock.advance(timedelta(minutes=1))
+            land.run_due()
+        assert land.read(reference).version == version
 
         anip.is_away = False
         clock.advance(timedelta(minutes=5))
@@ -106,6 +112,23 @@ class TestIdentity:
 
         assert land.steps(reference) == {"identity": "DONE"}
         assert land.read(reference).steps[0].detail == ""
+
+    def test_a_dossier_given_up_while_anip_is_asked_says_nothing_of_waiting(
+        self, land: LandDesk, book: LandBook, anip: AnipRoad, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It stays as it ended."""
+        reference = paid(land, book.parcel(owner(AFI), title_no=TITLE), AFI, BIO)
+        ended: list[dossier_pb2.Dossier] = []
+
+        def give_up_meanwhile(*_: object, **__: object) -> None:
+            land.cancel(reference)
+            ended.append(land.read(reference))
+            raise Away("connection refused")
+
+        monkeypatch.setattr(anip, "GetPerson", give_up_meanwhile)
+        land.run_due()
+
+        assert [land.read(reference)] == ended
 
     @pytest.mark.parametrize("refusal", ["NO_AGREEMENT", "NOT_FOUND"])
     def test_a_refusal_of_the_road_is_no_fault_of_the_parties(

@@ -117,12 +117,13 @@ class SandboxOffice:
         state, reason = office_state(tx, self._name)
         if state is OfficeState.CLOSED:
             raise OfficeClosedError
-        if state is OfficeState.REFUSING:
-            raise OfficeRefusedError(reason)
         given = (OFFICE_NUMBER.c.office == self._name, OFFICE_NUMBER.c.reference == firm.reference)
         known = tx.execute(sa.select(OFFICE_NUMBER.c.number).where(*given)).scalar()
         if known is not None:
+            # Given before it began to refuse: the answer is lost, the number is not.
             return str(known)
+        if state is OfficeState.REFUSING:
+            raise OfficeRefusedError(reason)
         number = self._next(tx, firm)
         row = {"office": self._name, "reference": firm.reference, "number": number, "given_back": False}
         tx.execute(OFFICE_NUMBER.insert(), row)

@@ -525,10 +525,13 @@ def test_a_task_that_runs_again_changes_nothing(apiex: Apiex, anip: AnipNextDoor
     assert apiex.events() == events
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"), [(OfficeState.OPEN, ""), (OfficeState.REFUSING, "plus aucune immatriculation")]
+)
 def test_an_office_asked_again_for_the_same_dossier_gives_the_same_number(
-    apiex: Apiex, anip: AnipNextDoor, monkeypatch: pytest.MonkeyPatch
+    apiex: Apiex, anip: AnipNextDoor, monkeypatch: pytest.MonkeyPatch, state: OfficeState, reason: str
 ) -> None:
-    """The number was given, and the process died before it was written down."""
+    """The number was given, and the process died before it was written down; also if the office refuses since."""
     reference = apiex.paid(apiex.creation())
 
     def die(*_: object) -> None:
@@ -538,10 +541,12 @@ def test_an_office_asked_again_for_the_same_dossier_gives_the_same_number(
         dying.setattr("adapters.business.numbering._number_firm", die)
         apiex.run()
     given = apiex.row(OFFICE_NUMBER, office=DGI, reference=reference).number
+    apiex.declare(DGI, state, reason)
     apiex.clock.advance(timedelta(hours=1))
     apiex.run()
 
     assert apiex.numbers(reference)["IFU"] == given
+    assert apiex.state(reference) is State.GRANTED
 
 
 def test_numbers_of_two_firms_differ(apiex: Apiex, anip: AnipNextDoor) -> None:

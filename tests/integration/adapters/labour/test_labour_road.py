@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from adapters.kit.road import Away
 from adapters.labour.tables import EMPLOYERS
 from bj.business.v1 import business_pb2
 from bj.common.v1 import dossier_pb2
@@ -47,6 +48,29 @@ def test_while_anip_is_away_the_dossier_waits_and_is_asked_for_again(office: Lab
 
     assert office.steps(reference) == {"identity": "DONE", "employer": "DONE", "warnings": "DONE"}
     assert [one.worker_name for one in office.contracts()] == ["ADJOVI KOFFI"]
+
+
+def test_a_dossier_decided_while_anip_is_asked_says_nothing_of_waiting(
+    office: LabourOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays as it ended."""
+    office.gateway.away.add(ANIP)
+    reference = office.file().dossier.reference
+    ended: list[dossier_pb2.Dossier] = []
+
+    def reject_meanwhile(*_: object) -> None:
+        office.decide("reject", reference, "contrat non conforme")
+        ended.append(office.dossier(reference))
+        raise Away("PEER_UNAVAILABLE")
+
+    monkeypatch.setattr("adapters.labour.work.identify", reject_meanwhile)
+    office.run_due()
+
+    assert len(ended) == 1
+    assert {one.name: one.state for one in office.dossier(reference).steps} == {
+        one.name: one.state for one in ended[0].steps
+    }
+    assert office.dossier(reference).steps[0].detail == ""
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 LONG := test-crash test-power test-fidelity test-cancellation test-memory test-mutations test-interop test-soak
 PACKAGES := core rpc ledger pki gateway registry adapters audit cli
 PROTOS := $(shell find protos -name '*.proto' | sort)
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# In the order of their folders: sorted by their number, the files of few and long tests would come last, on one core.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 # Extras stay in the lock: where pip finds a newer release, it takes `coverage[toml]` from `coverage==…` for unpinned.
 LOCK := $(BIN)/uv pip compile --universal --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --quiet
 PROTOS_OUT := protos

@@ -35,6 +35,7 @@ PROGRAM: Final = "BJ/GOV/PNS/PORTAIL/bench"
 _PLAN: Final = f"""
 instance = "BJ"
 registry = "BJ/GOV/ASIN/registre"
+persons = 20
 operators = ["operateur-1", "operateur-2"]
 
 [[purpose]]
@@ -59,7 +60,6 @@ subsystems = ["{PROVIDER}"]
 [member.adapter]
 subsystem = "{PROVIDER}"
 kind = "identity"
-persons = 20
 
 [[agreement]]
 id = "CV-BENCH"

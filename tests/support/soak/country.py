@@ -48,6 +48,7 @@ START_S: Final = 900.0
 _PLAN: Final = f"""
 instance = "BJ"
 registry = "BJ/GOV/ASIN/registre"
+persons = 20
 operators = ["operateur-1", "operateur-2"]
 
 [[purpose]]
@@ -70,7 +71,6 @@ subsystems = ["{PROVIDER}"]
 [member.adapter]
 subsystem = "{PROVIDER}"
 kind = "identity"
-persons = 20
 
 [[agreement]]
 id = "CV-SOAK"

@@ -16,28 +16,29 @@ from adapters.identity.candidates import CandidateTokens
 from adapters.identity.comparison import Claim, Match, compare, is_date
 from adapters.identity.person import FEMALE, MALE, Person, RecordState
 from adapters.identity.store import PersonStore
+from adapters.kit.purposes import (
+    JUDICIAL,
+    PRIVATE_KYC,
+    REGISTRATION_DUTY,
+    SERVICE_DELIVERY,
+    SUBJECT_ACCESS,
+    require_purpose,
+)
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from core.clock import Clock
 
 SERVICE_NAME: Final = "bj.identity.v1.IdentityService"
 
-# Purposes of DOMAIN 4.1.
-SERVICE_DELIVERY: Final = "P01"
-REGISTRATION: Final = "P02"
-PRIVATE_CHECK: Final = "P03"
-JUDICIAL: Final = "P05"
-SUBJECT_ACCESS: Final = "P07"
-
 # A search finds a person, it does not list the register.
 MAX_CANDIDATES: Final = 5
 # As many as are looked at to find them; criteria that so many people fulfil by name and year are too wide.
 MAX_COMPARED: Final = 500
 
-_MAY_READ: Final = frozenset({SERVICE_DELIVERY, REGISTRATION, JUDICIAL})
-_MAY_VERIFY: Final = frozenset({SERVICE_DELIVERY, PRIVATE_CHECK})
+_MAY_READ: Final = frozenset({SERVICE_DELIVERY, REGISTRATION_DUTY, JUDICIAL})
+_MAY_VERIFY: Final = frozenset({SERVICE_DELIVERY, PRIVATE_KYC})
 _MAY_SEARCH: Final = frozenset({SERVICE_DELIVERY, SUBJECT_ACCESS})
-_MAY_READ_THE_DECEASED: Final = frozenset({REGISTRATION, JUDICIAL})
+_MAY_READ_THE_DECEASED: Final = frozenset({REGISTRATION_DUTY, JUDICIAL})
 
 _PRECISION: Final = {
     0: identity_pb2.DATE_PRECISION_UNSPECIFIED,
@@ -66,7 +67,7 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.GetPersonRequest, context: grpc.ServicerContext
     ) -> identity_pb2.GetPersonResponse:
         """One record, as far as the profile reaches."""
-        purpose = _require_purpose(_MAY_READ)
+        purpose = require_purpose(_MAY_READ)
         person = self._find(request.npi)
         if person.state == RecordState.LOCKED and purpose != JUDICIAL:
             raise ProviderError(ProviderReason.RECORD_LOCKED)
@@ -81,8 +82,8 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.VerifyPersonRequest, context: grpc.ServicerContext
     ) -> identity_pb2.VerifyPersonResponse:
         """Whether the claims agree with the record, and nothing else."""
-        purpose = _require_purpose(_MAY_VERIFY)
-        if purpose == PRIVATE_CHECK and not request.consent_ref:
+        purpose = require_purpose(_MAY_VERIFY)
+        if purpose == PRIVATE_KYC and not request.consent_ref:
             raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         if request.birth_date and not is_date(request.birth_date):
             raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
@@ -90,7 +91,7 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         person = self._find(npi)
         if person.state == RecordState.LOCKED:
             # That ANIP examines a record is nobody's business in private: it looks like no record at all.
-            private = purpose == PRIVATE_CHECK
+            private = purpose == PRIVATE_KYC
             raise ProviderError(ProviderReason.NOT_FOUND if private else ProviderReason.RECORD_LOCKED)
         if person.is_deceased:
             raise ProviderError(ProviderReason.DECEASED)
@@ -100,7 +101,7 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         self, request: identity_pb2.SearchPersonRequest, context: grpc.ServicerContext
     ) -> identity_pb2.SearchPersonResponse:
         """Who may be meant, masked; hidden people and unknown ones look the same: nobody."""
-        purpose = _require_purpose(_MAY_SEARCH)
+        purpose = require_purpose(_MAY_SEARCH)
         if request.birth_date and not is_date(request.birth_date):
             raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
         is_own = purpose == SUBJECT_ACCESS
@@ -160,14 +161,6 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         if person is None or person.state == RecordState.MERGED:
             raise ProviderError(ProviderReason.NOT_FOUND)
         return person
-
-
-def _require_purpose(granted: frozenset[str]) -> str:
-    """The call's purpose, if the method is open to it. Checked before the register is read."""
-    purpose = current_caller().require_purpose()
-    if purpose not in granted:
-        raise ProviderError(ProviderReason.PURPOSE_NOT_ALLOWED)
-    return purpose
 
 
 def _require_exact(request: identity_pb2.SearchPersonRequest) -> None:

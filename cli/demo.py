@@ -133,6 +133,8 @@ def run_demo(plan: CountryPlan, layout: Layout, running: Country) -> bool:
     exchange = outcomes[0]
     if exchange is None or None in outcomes:
         return False
+    if not EXAMPLES.is_dir():
+        click.echo("\nParcours non montrés : pas d'exemples ici / flows not shown: no examples here")
     flows = [_show_flow(plan, layout, one) for one in FLOWS if EXAMPLES.is_dir()]
     click.echo("\nPreuve / evidence")
     return _show_evidence(plan, layout, exchange) and all(flows)
@@ -166,10 +168,9 @@ def _show_flow(plan: CountryPlan, layout: Layout, flow: Flow) -> bool:
         click.echo(
             f"    {row['time'][11:19]}  {client:<15} → {service:<15} {method:<33} {row['outcome']}, {row['standing']}"
         )
-    click.echo(
-        f"  {_mark(done and bool(rows))} {len(rows)} échanges, deux journaux chacun / exchanges, each in two logs"
-    )
-    return done and bool(rows) and all(row["standing"] == "both" for row in rows)
+    good = done and bool(rows) and all(row["standing"] == "both" for row in rows)
+    click.echo(f"  {_mark(good)} {len(rows)} échanges, deux journaux chacun / exchanges, each in two logs")
+    return good
 
 
 def _grant(config: Path, reference: str) -> None:

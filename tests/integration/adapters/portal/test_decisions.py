@@ -178,6 +178,13 @@ def test_of_reports_at_the_same_moment_the_newest_wins(portal: Portal) -> None:
     assert portal.state()[:2] == (8, GRANTED)
 
 
+def test_the_name_of_an_application_is_never_taken_for_a_personal_number(portal: Portal) -> None:
+    """Ten digits in a row would be, wherever a handle is checked: no group of it is so long."""
+    filed = portal.applications.add(APIEX, ISSUE)
+
+    assert [len(group) for group in filed.application_id.split("-")] == [8, 8, 8, 8]
+
+
 def test_the_database_holds_no_token(portal: Portal, database: str) -> None:
     """Who reads it can decide nothing in an agency's name."""
     filed = portal.applications.add(APIEX, ISSUE)

@@ -249,9 +249,14 @@ class Worker:
             read_pseudonym_key=partial(read_key_of_year, directory.pseudonym_keys),
             on_defect=self._failed,
             stopped=self._stopped_before(),
-            keep_stopped=partial(write_stopped, directory.stopped(self.number)),
+            keep_stopped=self._keep_stopped,
             asks_registry=self.channel is not None,
         )
+
+    def _keep_stopped(self, stopped: StoppedLog) -> None:
+        # Programs first: each call that they begin here until then is refused.
+        self._share_out()
+        write_stopped(self.directory.stopped(self.number), stopped)
 
     def _stopped_before(self) -> StoppedLog | None:
         """Why this log was stopped, if it still is: as told before, or by a newer head in ``state/`` (PROTOCOL M5)."""

@@ -10,6 +10,7 @@ import re
 import subprocess
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -187,6 +188,18 @@ class CrashingCountry(ProcessFederation):
         counts = self.told.counts
         wanted = counts.get("acknowledged", 0) + count
         until(lambda: counts.get("acknowledged", 0) >= wanted, seconds)
+
+    def until_each_progresses(self, count: int, seconds: float = 40) -> None:
+        """Wait until some more calls of each program were acknowledged."""
+        wanted = {name: number + count for name, number in self._acknowledged().items()}
+        until(lambda: all(number >= wanted[name] for name, number in self._acknowledged().items()), seconds)
+
+    def _acknowledged(self) -> Counter[str]:
+        """How many calls of each program were acknowledged."""
+        found = Counter({program.name: 0 for program in self._programs})
+        events = [one for one in read_journal(self.told.path) if one["event"] == "acknowledged"]
+        found.update(one["reference"].partition("-")[0] for one in events)
+        return found
 
     def settle(self) -> Verdict:
         """Let both gateways run undisturbed until nothing is in doubt; then judge."""

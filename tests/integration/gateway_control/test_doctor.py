@@ -84,10 +84,10 @@ class Patient:
         return self.made.directory
 
     def run(self, **options: object) -> Control:
-        """Start control, with workers that only speak, and wait for its configuration."""
+        """Start control, with workers that only speak, and wait until one has its configuration and says more."""
         control = self.start(self.made, **options)
         until(lambda: control.state().configuration is not None)
-        until(lambda: any(one.report is not None for one in control.state().workers))
+        until(lambda: any(one.report and one.report.state != "starting" for one in control.state().workers))
         control.tend()
         return control
 

@@ -116,11 +116,10 @@ protos-breaking: $(STAMP)
 		then git archive "$(BASELINE)" protos buf.yaml | tar -x -C var/baseline && $(BIN)/buf breaking --against var/baseline; \
 		else echo "protos: $(BASELINE) absent, compatibilité non vérifiée | absent, compatibility not checked"; fi
 
-# Adapters' tests run none of the lines that are counted, and take twice as long when lines are counted.
+# All of them; lines are counted in some (tests/conftest.py).
 coverage: $(STAMP)
 	@mkdir -p var/coverage
-	$(PYTEST) tests/unit tests/integration --ignore-glob='tests/*/adapters' --cov --cov-report=term
-	$(PYTEST) tests/unit/adapters tests/integration/adapters
+	$(PYTEST) tests/unit tests/integration --cov --cov-report=term
 
 # Some 25 minutes; make bench ARGS="--matrix quick" 4, ARGS="--rows 4096x128 --no-proofs" one row (docs/performance.md).
 # nginx comes with `make setup-system`; Envoy where there is a wheel of it: without, its rows are left out.

@@ -1,5 +1,6 @@
 """What all tests share: marks by folder, a seeded hypothesis profile, no environment that changes the outcome."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,18 @@ settings.register_profile(
 settings.load_profile("repository")
 
 
+# Counting lines doubles the time of what runs them: not where the same ones run again, nor for other packages.
+_COUNTED = re.compile(r"unit/(core|pki|ledger|gateway_\w+)/|integration/(gateway|gateway_control|ledger)/")
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the folder that it lives in: unit, integration, e2e or long."""
+    """Mark each test by the folder that it lives in: unit, integration, e2e or long; and those that count no lines."""
     for item in items:
-        kind = item.path.relative_to(_HERE).parts[0]
-        item.add_marker(kind)
+        path = item.path.relative_to(_HERE)
+        item.add_marker(path.parts[0])
+        if not _COUNTED.match(path.as_posix()) or item.get_closest_marker("hypothesis"):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(autouse=True)

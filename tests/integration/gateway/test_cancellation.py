@@ -528,6 +528,7 @@ def test_no_deadline_stays_none(federation: Federation, name: str) -> None:
 # --- storms ---
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["cancel", "deadline"])
 def test_a_storm_of_endings_leaves_nothing_open_and_delivers_nothing_twice(tmp_path: Path, kind: str) -> None:
     """Two thousand; fifty thousand: ``make test-cancellation``."""

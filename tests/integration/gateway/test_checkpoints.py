@@ -109,6 +109,7 @@ def test_a_checkpoint_is_made_while_the_worker_runs(federation: Federation) -> N
     until(lambda: answers(federation))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("who", ["pns", "anip"])
 def test_a_checkpoint_knows_what_the_whole_log_says(
     federation: Federation, monkeypatch: pytest.MonkeyPatch, who: str

@@ -12,6 +12,7 @@ from tests.support.fidelity import differences
 CALLS = 1_000
 
 
+@pytest.mark.no_cover
 def test_a_thousand_refusals_reach_the_program_as_they_were_said(tmp_path: Path) -> None:
     """Status, message, details and trailing metadata; ten thousand: ``make test-fidelity``."""
     with Federation(tmp_path) as federation:

@@ -69,6 +69,7 @@ def flip(path: Path, chance: random.Random) -> None:
     path.write_bytes(bytes(data))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("who", ["pns", "anip"])
 def test_no_flipped_bit_is_ever_believed(federation: Federation, tmp_path: Path, who: str) -> None:
     """Every file kind of both sides. After each flip the worker starts on its leaves of before, or names a reason."""

@@ -109,5 +109,6 @@ def _until_progress(country: Federation, told: list[Event]) -> None:
     until(is_made, 30)
 
 
+@pytest.mark.no_cover
 def test_ten_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lose_power(tmp_path, monkeypatch, CUTS, seed=20261127)

@@ -22,6 +22,7 @@ ROUNDS = int(os.environ.get("REHEARSAL_ROUNDS", "1"))
 AT_ONCE = 100
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seconds", [0.005, 0.3])
 def test_commits_go_on_in_groups_and_nothing_is_left_over(tmp_path: Path, seconds: float) -> None:
     """A hundred calls at a time share their syncs: each call needs four, all of them need not many more."""

@@ -90,6 +90,7 @@ def attempt(work: Callable[[], None]) -> None:
         return
 
 
+@pytest.mark.no_cover
 def test_damaged_answers_never_replace_a_good_configuration(weather: Weather) -> None:
     """Any file of an answer damaged or missing: refused, said, and the next good answer comes into force."""
     chance = random.Random(20261127)

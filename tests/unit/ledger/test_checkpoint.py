@@ -191,6 +191,7 @@ def test_a_flipped_bit_in_a_covered_segment_is_found_by_who_reads_it(kept: Path)
         Log.open(kept)
 
 
+@pytest.mark.no_cover
 def test_no_flipped_bit_of_a_checkpoint_is_believed(kept: Path) -> None:
     """Any bit of any of its files: it is put aside, and the log is what it was."""
     chance = random.Random(20261128)

@@ -477,6 +477,7 @@ IN_A_STREAM: dict[int, dict[str, Callable[[int, dict[str, Any], int | None], Sto
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("number", [1, 2])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())

@@ -93,6 +93,7 @@ def test_pieces_of_another_size_are_not_gone_on_with(tmp_path: Path) -> None:
         file.append(b"x" * 17)
 
 
+@pytest.mark.no_cover
 @given(cuts=st.lists(st.integers(1, 60), min_size=1, max_size=6), goes_on=st.booleans())
 def test_a_tree_goes_on_from_any_size(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int], goes_on: bool

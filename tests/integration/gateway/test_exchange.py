@@ -601,12 +601,17 @@ def test_a_peer_that_sends_receipts_only_costs_a_note_now_and_then(
     def notes() -> list[bytes]:
         return [body for label, body in leaves(federation.anip) if label == NOTE and b"receipts-kept" in body]
 
+    def has_ended() -> bool:
+        before = len(notes())
+        time.sleep(0.5)
+        return len(notes()) == before
+
     with federation.channel() as channel:
         calling(channel)(b"", metadata=metadata(), timeout=10)
-        until(lambda: len(notes()) == 1)
-        time.sleep(0.5)
+        until(lambda: len(notes()) > 0)
+        # A receipt that waited too long is sent again, and noted again; nothing is noted for a note.
+        until(has_ended)
 
-    assert len(notes()) == 1
     assert [road.records for road in worker.station.roads.roads.values()] == [[]]
 
 

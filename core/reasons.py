@@ -126,6 +126,7 @@ class Reason(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     ALREADY_EXISTS = "ALREADY_EXISTS"
     STATE_CONFLICT = "STATE_CONFLICT"
+    GRANTED_FIELD_LOST = "GRANTED_FIELD_LOST"
     CONFIG_FILE_INVALID = "CONFIG_FILE_INVALID"
     KEY_UNREADABLE = "KEY_UNREADABLE"
     PORT_IN_USE = "PORT_IN_USE"
@@ -719,6 +720,14 @@ _ENTRIES: dict[Reason, ReasonEntry] = {
         "the present state does not allow that",
         "voir l'état avec la commande show",
         "see the state with the show command",
+    ),
+    Reason.GRANTED_FIELD_LOST: _entry(
+        Code.FAILED_PRECONDITION,
+        "no",
+        "ces descripteurs retirent ou changent un champ qu'une convention accorde",
+        "these descriptors take away or change a field that an agreement grants",
+        "garder le champ, son numéro et son type, ou amender d'abord la convention",
+        "keep the field, its number and its type, or amend the agreement first",
     ),
     Reason.CONFIG_FILE_INVALID: _entry(
         Code.FAILED_PRECONDITION,

@@ -27,7 +27,7 @@ from pki.profiles import Profile, utc
 from registry import models
 from registry.documents import authority_pems
 from registry.policy import IPNetwork, require_public_address, skeleton
-from rpc.plans import PlanError, find_messages, load_descriptors, mask_plan
+from rpc.plans import PlanError, find_messages, load_descriptors, lost_field, mask_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +268,50 @@ def _require_fields(session: Session, agreement: Agreement) -> None:
             raise ExchangeError(Reason.DOCUMENT_INVALID, text) from None
 
 
+def require_grants_kept(session: Session, subsystem: str, service: str, data: bytes, now_ms: int) -> None:
+    """Require that new descriptors keep what field masks of agreements grant of those that are published (PROTOCOL M11).
+
+    Of a retired service, too: it comes back with the agreements that it had. An agreement without a mask grants whatever
+    there is.
+
+    Raises:
+        ExchangeError: ``GRANTED_FIELD_LOST``, with agreement, method and field.
+    """
+    row = session.get(models.Service, (subsystem, service))
+    masked = [one for one in _agreements_over(session, subsystem, service, now_ms) if one.field_mask]
+    if row is None or not masked:
+        return
+    before = load_descriptors(session.get_one(models.DescriptorSet, row.descriptors).data)
+    after = load_descriptors(data)
+    for agreement in masked:
+        for method, paths in (agreement.field_mask or {}).items():
+            try:
+                _, returned = find_messages(before, service, method)
+                mask_plan(returned, paths)
+            except PlanError:
+                continue  # no gateway could enforce it before: there is nothing to keep
+            try:
+                lost = lost_field(returned, find_messages(after, service, method)[1], paths)
+                what = f"{method}: {lost}" if lost is not None else None
+            except PlanError:
+                what = method
+            if what is not None:
+                text = f"agreement {agreement.id}, version {agreement.version}, grants {what}"
+                raise ExchangeError(Reason.GRANTED_FIELD_LOST, text)
+
+
+def _agreements_over(session: Session, provider: str, service: str, now_ms: int) -> list[Agreement]:
+    """The agreements over a service that are in force or may be again."""
+    rows = select(models.Agreement).where(
+        models.Agreement.provider_id == provider,
+        models.Agreement.service == service,
+        models.Agreement.state.in_(("active", "suspended")),
+        models.Agreement.not_after > now_ms,
+    )
+    order = (models.Agreement.id, models.Agreement.version)
+    return [parse_agreement(row.payload) for row in session.scalars(rows.order_by(*order))]
+
+
 def _require_succession(session: Session, agreement: Agreement) -> None:
     newest = newest_version(session, agreement.id)
     expected = (1, None) if newest is None else (newest.version + 1, newest.digest)
@@ -283,19 +327,10 @@ def _require_succession(session: Session, agreement: Agreement) -> None:
 
 def _require_no_overlap(session: Session, agreement: Agreement, now_ms: int) -> None:
     """One method is granted to one subsystem by one agreement, or nobody could say which one was used."""
-    rows = session.scalars(
-        select(models.Agreement).where(
-            models.Agreement.id != agreement.id,
-            models.Agreement.consumer_id == agreement.consumer.subsystem,
-            models.Agreement.provider_id == agreement.provider.subsystem,
-            models.Agreement.service == agreement.service,
-            models.Agreement.state.in_(("active", "suspended")),
-            models.Agreement.not_after > now_ms,
-        )
-    )
-    for row in rows:
-        if set(parse_agreement(row.payload).methods) & set(agreement.methods):
-            raise ExchangeError(Reason.STATE_CONFLICT, f"agreement {row.id} grants such a method already")
+    for other in _agreements_over(session, agreement.provider.subsystem, agreement.service, now_ms):
+        is_between_the_same = other.consumer.subsystem == agreement.consumer.subsystem
+        if other.id != agreement.id and is_between_the_same and set(other.methods) & set(agreement.methods):
+            raise ExchangeError(Reason.STATE_CONFLICT, f"agreement {other.id} grants such a method already")
 
 
 def newest_version(session: Session, name: str) -> models.Agreement | None:

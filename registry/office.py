@@ -29,7 +29,13 @@ from pki.keys import key_thumbprint, load_public_key, public_key_pem
 from registry import models
 from registry.authorities import require_not_older
 from registry.budget import ChangeBudget
-from registry.checks import Judge, VerifiedAgreement, VerifiedRegistration, newest_version
+from registry.checks import (
+    Judge,
+    VerifiedAgreement,
+    VerifiedRegistration,
+    newest_version,
+    require_grants_kept,
+)
 from registry.descriptors import DescribedMethod, described_services
 from registry.editions import Editions
 from registry.journal import Journal, note_change
@@ -405,6 +411,7 @@ class Office:
                 writing.session.add(models.DescriptorSet(digest=digest, data=data))
                 writing.session.flush()
             for name, methods in services.items():
+                require_grants_kept(writing.session, subsystem, str(name), data, self._clock.now_ms())
                 self._put_service(writing.session, subsystem, str(name), digest, methods)
                 writing.note(self._clock, "service-published", f"{subsystem}/{name}", data)
         return [str(name) for name in services]

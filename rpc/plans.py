@@ -86,15 +86,64 @@ def mask_plan(message: Descriptor, paths: Iterable[str], marks: Marks = lambda f
     Raises:
         PlanError: A path names no field, or leads through one that holds none; or the message has groups.
     """
-    granted: _Granted = {}
-    for path in paths:
-        _grant(message, granted, path)
-    return _Compiler(marks).plan(message, granted)
+    return _Compiler(marks).plan(message, _granted(message, paths))
+
+
+def outline_plan(message: Descriptor, paths: Iterable[str]) -> Plan:
+    """A plan that lets through what ``paths`` may ever grant of ``message``: a field that ends a path, whatever it holds.
+
+    Of descriptors that only add fields every version lies within it. Raises ``PlanError`` as ``mask_plan`` does.
+    """
+    return _Compiler(lambda field: None, is_outline=True).plan(message, _granted(message, paths))
 
 
 def whole_plan(message: Descriptor, marks: Marks = lambda field: None) -> Plan:
     """A plan that lets through all that the descriptors know of ``message``."""
     return _Compiler(marks).plan(message, None)
+
+
+def lost_field(message: Descriptor, newer: Descriptor, paths: Iterable[str]) -> str | None:
+    """The first field, as a path, that ``paths`` grant of ``message`` and that ``newer`` has no more, or as another.
+
+    ``None``: whatever a plan of ``message`` lets through, one of ``newer`` does, too. Raises ``PlanError`` as
+    ``mask_plan`` does.
+    """
+    return _lost(message, newer, _granted(message, paths), set())
+
+
+def _lost(
+    message: Descriptor, newer: Descriptor, granted: _Granted | None, seen: set[tuple[str, str]]
+) -> str | None:
+    if granted is None:
+        # Messages may hold their own kind: a pair that is compared already is not begun again.
+        if (message.full_name, newer.full_name) in seen:
+            return None
+        seen.add((message.full_name, newer.full_name))
+    for field in message.fields:
+        if granted is not None and field.name not in granted:
+            continue
+        found = newer.fields_by_number.get(field.number)
+        # Paths lead by name, readers by number and type.
+        if (
+            found is None
+            or not set(_tags(field)) <= set(_tags(found))
+            or (field.message_type is None) != (found.message_type is None)
+            or (granted is not None and field.name != found.name)
+        ):
+            return field.name
+        if field.message_type is not None and found.message_type is not None:
+            inside = None if granted is None else granted[field.name]
+            within = _lost(field.message_type, found.message_type, inside, seen)
+            if within is not None:
+                return f"{field.name}.{within}"
+    return None
+
+
+def _granted(message: Descriptor, paths: Iterable[str]) -> _Granted:
+    granted: _Granted = {}
+    for path in paths:
+        _grant(message, granted, path)
+    return granted
 
 
 def _grant(message: Descriptor, granted: _Granted, path: str) -> None:
@@ -127,8 +176,9 @@ def _is_map(field: FieldDescriptor) -> bool:
 class _Compiler:
     """Tables under construction; messages that are granted as a whole share one table each."""
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Marks, *, is_outline: bool = False) -> None:
         self._marks = marks
+        self._is_outline = is_outline
         self._tables: list[dict[int, Rule]] = []
         self._whole: dict[str, int] = {}
         self._empty: list[tuple[dict[int, Rule], Descriptor, _Granted | None]] = []
@@ -160,7 +210,8 @@ class _Compiler:
             if granted is not None and field.name not in granted:
                 continue
             inside = None if granted is None else granted[field.name]
-            into = LEAF if field.message_type is None else self._table(field.message_type, inside)
+            within = None if self._is_outline and inside is None else field.message_type
+            into = LEAF if within is None else self._table(within, inside)
             rule = Rule(into, self._marks(field))
             for tag in _tags(field):
                 table[tag] = rule

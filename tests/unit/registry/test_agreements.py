@@ -2,6 +2,7 @@
 
 import pytest
 
+from adapters.descriptors import descriptor_set
 from core.agreements import Party
 from core.configuration import AgreementEntry, MemberDocument, member_target
 from core.documents import decode_strict, digest, encode
@@ -9,7 +10,7 @@ from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
 from pki.documents import sign_document, verify_document
 from pki.keys import key_thumbprint
-from tests.support.registry_country import ANIP, PNS, PORTAIL, RNPP, RegistryCountry
+from tests.support.registry_country import ANIP, IDENTITY_SERVICE, PNS, PORTAIL, RNPP, RegistryCountry
 
 
 def entries(country: RegistryCountry) -> list[AgreementEntry]:
@@ -186,3 +187,38 @@ def test_a_subsystem_needs_no_agreement_with_itself(populated: RegistryCountry) 
 
     assert refused_reason(populated, *populated.sign_agreement(own, ANIP, ANIP)) is Reason.DOCUMENT_INVALID
     assert PORTAIL != RNPP
+
+
+# --- descriptors under an agreement ---
+
+
+def republish(country: RegistryCountry, replaced: bytes, by: bytes) -> None:
+    """Publish the identity service again, with one name changed by another of its length."""
+    data = descriptor_set(IDENTITY_SERVICE).replace(replaced, by)
+    country.office.publish_services(country.operator(), RNPP, data, [IDENTITY_SERVICE])
+
+
+def test_descriptors_without_a_field_that_an_agreement_grants_are_refused(populated: RegistryCountry) -> None:
+    """With agreement, method and field; also while the agreement or the service rests, for both may come back."""
+    populated.conclude(field_mask={"GetPerson": ["last_name", "residence.town"]})
+
+    with pytest.raises(
+        ExchangeError, match=r"agreement CV-0001, version 1, grants GetPerson: last_name"
+    ) as lost:
+        republish(populated, b"last_name", b"last_nome")
+
+    assert lost.value.reason is Reason.GRANTED_FIELD_LOST
+    populated.office.stop_agreement(populated.operator(), "CV-0001", "contrôle", for_good=False)
+    populated.office.retire_service(populated.operator(), RNPP, IDENTITY_SERVICE)
+    with pytest.raises(ExchangeError, match=r"grants GetPerson$"):
+        republish(populated, b"GetPerson", b"GotPerson")
+    republish(populated, b"first_names", b"first_nomes")  # nobody was granted it by its name
+
+
+def test_an_agreement_that_is_over_or_has_no_mask_holds_no_descriptors(populated: RegistryCountry) -> None:
+    """The first grants nothing any more, the second whatever there is."""
+    populated.conclude(field_mask={"GetPerson": ["last_name"]})
+    populated.office.stop_agreement(populated.operator(), "CV-0001", "fin", for_good=True)
+    populated.conclude(id="CV-0002")
+
+    republish(populated, b"last_name", b"last_nome")

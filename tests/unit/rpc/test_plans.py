@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from google.protobuf import descriptor_pb2, struct_pb2
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
 
+from adapters.descriptors import descriptor_set
 from bj.identity.v1.identity_pb2 import GetPersonResponse
 from core.reasons import Reason
 from core.wire import LEAF, Rule
-from rpc.plans import PlanError, find_messages, load_descriptors, mask_plan, whole_plan
+from rpc.plans import (
+    PlanError,
+    find_messages,
+    load_descriptors,
+    lost_field,
+    mask_plan,
+    outline_plan,
+    whole_plan,
+)
 
 _PERSON = GetPersonResponse.DESCRIPTOR
 
@@ -22,6 +40,14 @@ def test_a_path_grants_what_it_names() -> None:
         {number << 3 | 2: Rule() for number in range(1, 7)},
     )
     assert mask_plan(_PERSON, ["residence.town"]) == ({74: Rule(1)}, {26: Rule()})
+
+
+def test_an_outline_does_not_look_into_what_is_granted_whole() -> None:
+    """Descriptors to come may know more of it; of a message granted in part they can grant no more."""
+    assert outline_plan(_PERSON, ["npi", "residence"]) == ({10: Rule(), 74: Rule()},)
+    assert outline_plan(_PERSON, ["residence.town"]) == mask_plan(_PERSON, ["residence.town"])
+    with pytest.raises(PlanError):
+        outline_plan(_PERSON, ["residence.city"])
 
 
 def test_the_wider_of_two_paths_stands() -> None:
@@ -73,6 +99,81 @@ def test_a_map_is_granted_as_a_whole() -> None:
     assert mask_plan(struct_pb2.Struct.DESCRIPTOR, ["fields"])[0] == {10: Rule(1)}
     with pytest.raises(PlanError, match="is no message"):
         mask_plan(struct_pb2.Struct.DESCRIPTOR, ["fields.value"])
+
+
+# --- descriptors that change ---
+
+
+def _changed(change: Callable[[FileDescriptorProto], None]) -> Descriptor:
+    """What ``GetPerson`` returns after ``change`` to its file."""
+    files = FileDescriptorSet.FromString(descriptor_set("bj.identity.v1.IdentityService"))
+    [file] = [one for one in files.file if one.name == _PERSON.file.name]
+    change(file)
+    pool = load_descriptors(files.SerializeToString())
+    return find_messages(pool, "bj.identity.v1.IdentityService", "GetPerson")[1]
+
+
+def _message(file: FileDescriptorProto, name: str) -> DescriptorProto:
+    return next(one for one in file.message_type if one.name == name)
+
+
+def _drop(message: str, field: str) -> Callable[[FileDescriptorProto], None]:
+    def change(file: FileDescriptorProto) -> None:
+        fields = _message(file, message).field
+        fields.remove(next(one for one in fields if one.name == field))
+
+    return change
+
+
+def _set(message: str, field: str, **changes: Any) -> Callable[[FileDescriptorProto], None]:
+    def change(file: FileDescriptorProto) -> None:
+        found = next(one for one in _message(file, message).field if one.name == field)
+        for name, value in changes.items():
+            setattr(found, name, value)
+
+    return change
+
+
+def _add(message: str) -> Callable[[FileDescriptorProto], None]:
+    def change(file: FileDescriptorProto) -> None:
+        _message(file, message).field.add(name="more", number=999, type=FieldDescriptorProto.TYPE_STRING)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        pytest.param(_drop("GetPersonResponse", "last_name"), "last_name", id="dropped"),
+        pytest.param(_set("GetPersonResponse", "last_name", number=998), "last_name", id="renumbered"),
+        pytest.param(_set("GetPersonResponse", "last_name", name="surname"), "last_name", id="renamed"),
+        pytest.param(_set("GetPersonResponse", "last_name", type=3), "last_name", id="an-int64-now"),
+        pytest.param(_drop("Residence", "town"), "residence.town", id="dropped-within"),
+        pytest.param(_set("Residence", "town", number=998), "residence.town", id="renumbered-within"),
+        pytest.param(_set("Residence", "town", name="city"), None, id="renamed-within"),
+        pytest.param(_drop("GetPersonResponse", "record_version"), None, id="not-granted"),
+        pytest.param(_add("GetPersonResponse"), None, id="added"),
+        pytest.param(_add("Residence"), None, id="added-within"),
+    ],
+)
+def test_a_field_that_is_granted_is_lost_when_readers_or_paths_find_it_no_more(
+    change: Callable[[FileDescriptorProto], None], lost: str | None
+) -> None:
+    """What is granted whole is read by its numbers; where nothing is lost, the new plan lets through what the old did."""
+    paths = ["last_name", "residence"]
+    newer = _changed(change)
+
+    assert lost_field(_PERSON, newer, paths) == lost
+    if lost is None:
+        before, after = mask_plan(_PERSON, paths), mask_plan(newer, paths)
+        assert all(old.keys() <= new.keys() for old, new in zip(before, after, strict=True))
+
+
+def test_messages_that_hold_their_own_kind_are_compared_once() -> None:
+    """However deep they are."""
+    struct = struct_pb2.Struct.DESCRIPTOR
+
+    assert lost_field(struct, struct, ["fields"]) is None
 
 
 def test_groups_are_refused() -> None:

@@ -152,11 +152,13 @@ class MaskPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         agreement: Digest of the agreement's payload.
         method: The method, without its service.
         tables: The plan, as ``core.wire`` packs it.
+        outline: One that lets through whatever a granted message holds: what no descriptors to come can grant is past it.
     """
 
     agreement: str
     method: str
     tables: PackedPlan
+    outline: PackedPlan
 
 
 class MarkedMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

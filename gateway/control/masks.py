@@ -12,7 +12,7 @@ from core.documents import digest
 from core.jws import DocumentKind, parse_document
 from core.wire import pack_plan
 from gateway.control.state import LeftOut
-from rpc.plans import PlanError, find_messages, load_descriptors, mask_plan
+from rpc.plans import PlanError, find_messages, load_descriptors, mask_plan, outline_plan
 
 
 def compile_masks(
@@ -49,14 +49,14 @@ def compile_masks(
         for method, paths in (terms.field_mask or {}).items():
             try:
                 _, returned = find_messages(pool_of(service), terms.service, method)
-                plan = mask_plan(returned, paths)
+                plan, outline = mask_plan(returned, paths), outline_plan(returned, paths)
             except PlanError as error:
                 why = (
                     f"the field mask of agreement {terms.id}, version {terms.version}, for {method}: {error}"
                 )
                 left_out.append(LeftOut(member_target(member.member), "field mask", why))
             else:
-                plans.append(MaskPlan(digest(payload), method, pack_plan(plan)))
+                plans.append(MaskPlan(digest(payload), method, pack_plan(plan), pack_plan(outline)))
     return plans, left_out
 
 

@@ -34,7 +34,7 @@ from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
 from gateway.worker.subjects import Told, of_answer
-from gateway.worker.trust import Grant, MethodMarks
+from gateway.worker.trust import Grant, MethodMarks, TrustView
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
@@ -489,23 +489,24 @@ class Consumer:
             return Reason.LIMIT_EXCEEDED
         if grant.mask is None and statement.cut is None:
             return None
-        return self._objection_to_cut(entry, statement, grant)
+        is_kept = self._is_cut_as_agreed(entry, statement, grant, view)
+        return None if is_kept else Reason.RESPONSE_INVALID
 
-    def _objection_to_cut(self, entry: VerifiedEntry, statement: Statement, grant: Grant) -> Reason | None:
+    def _is_cut_as_agreed(
+        self, entry: VerifiedEntry, statement: Statement, grant: Grant, view: TrustView
+    ) -> bool:
         """Whether an answer was cut as the agreement says: by its statement, and by what is in it.
 
-        A provider that is ahead of us may know newer descriptors: then its word stands, for an auditor to look at.
+        The agreement is that of the request, its descriptors may have changed since: they are those of our configuration
+        now, to which older ones have only been added to. A provider that is ahead of us may know newer ones still, by
+        which it can grant no more than the outline of the mask.
         """
         if objection_to_cut(statement, grant.agreement.terms.field_mask):
-            return Reason.RESPONSE_INVALID
-        view, theirs = self._parts.trust, statement.configuration
-        is_ahead = view is not None and theirs is not None and theirs.version > view.mark.version
-        if grant.mask is None or is_ahead:
-            return None
-        messages = messages_of(entry, statement)
-        return (
-            None if grant.mask.is_kept(messages, self._parts.terms.max_message) else Reason.RESPONSE_INVALID
-        )
+            return False
+        theirs, max_bytes = statement.configuration, self._parts.terms.max_message
+        mask = view.mask_of(grant.agreement.mark, statement.method or "") or grant.mask
+        is_ahead = theirs is not None and theirs.version > view.mark.version
+        return mask is None or mask.is_kept(messages_of(entry, statement), max_bytes, is_ahead=is_ahead)
 
     def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
         """14 Everything is durable: the programs get their answers."""

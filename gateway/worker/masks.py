@@ -27,16 +27,30 @@ _INFLATED: Final = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 @dataclass(frozen=True, slots=True)
 class FieldMask:
-    """What an agreement grants of the answers of one method: how statements name it, and how it is enforced."""
+    """What an agreement grants of the answers of one method: how statements name it, and how it is enforced.
+
+    Attributes:
+        digest: How statements name it.
+        plan: What it lets through, by the descriptors of our configuration.
+        outline: What it may let through by any descriptors to come: they only add fields to messages that it grants.
+    """
 
     digest: str
     plan: Plan
+    outline: Plan
 
-    def is_kept(self, messages: Sequence[Message], max_bytes: int) -> bool:
-        """Whether nothing in ``messages`` is past the mask."""
+    def is_kept(self, messages: Sequence[Message], max_bytes: int, *, is_ahead: bool = False) -> bool:
+        """Whether nothing in ``messages`` is past the mask.
+
+        Args:
+            messages: As they came.
+            max_bytes: How long each may be.
+            is_ahead: Whether they were cut by a configuration that is newer than ours, as their sender says.
+        """
+        plan = self.outline if is_ahead else self.plan
         limits = Limits(max_bytes=max_bytes, max_fields=MAX_FIELDS)
         try:
-            return all(not flag and walk(self.plan, data, limits).cut == 0 for flag, data in messages)
+            return all(not flag and walk(plan, data, limits).cut == 0 for flag, data in messages)
         except MalformedMessageError:
             return False
 

@@ -158,6 +158,7 @@ class TrustView:
     _providers: Mapping[str, tuple[str, ...]]
     _paths: Mapping[bytes, frozenset[bytes]]
     _agreements: Mapping[tuple[str, str, str], tuple[HeldAgreement, ...]]
+    _masks: Mapping[tuple[str, str], FieldMask]
     _lineage: Mapping[str, frozenset[str]]
     _grants: dict[tuple[str, str | None, str], Grant | Reason] = field(default_factory=dict, repr=False)
     _reached: dict[tuple[str, str], tuple[tuple[RegisteredGateway, RegisteredLog], ...]] = field(
@@ -261,6 +262,10 @@ class TrustView:
                     return Reason.TERM_NOT_SUPPORTED
                 return Grant(provider, held, provision, held.masks.get(name) if held.masks else None)
         return Reason.NO_AGREEMENT
+
+    def mask_of(self, agreement: AgreementMark, method: str) -> FieldMask | None:
+        """What an agreement grants of the answers of a method, by this view; ``None``: all, or nobody can tell."""
+        return self._masks.get((agreement.digest, method.partition("/")[2]))
 
     def provider_logs(self, grant: Grant) -> tuple[tuple[RegisteredGateway, RegisteredLog], ...]:
         """Where the grant's provider can be reached: gateways registered under the key the agreement names."""
@@ -396,6 +401,12 @@ def build(current: CurrentConfiguration, *, own_member: str, own_key: str, fresh
         _providers={name: tuple(sorted(found)) for name, found in providers.items()},
         _paths=_paths(provisions),
         _agreements={key: tuple(found) for key, found in agreements.items()},
+        _masks={
+            (held.mark.digest, method): mask
+            for found in agreements.values()
+            for held in found
+            for method, mask in held.masks.items()
+        },
         _lineage=lineage,
     )
 
@@ -415,7 +426,9 @@ def hold(entry: AgreementEntry, plans: Mapping[str, Iterable[MaskPlan]]) -> Held
     mark = AgreementMark(terms.id, terms.version, digest(payload))
     field_mask = terms.field_mask or {}
     masks = {
-        plan.method: FieldMask(mask_digest(field_mask[plan.method]), unpack_plan(plan.tables))
+        plan.method: FieldMask(
+            mask_digest(field_mask[plan.method]), unpack_plan(plan.tables), unpack_plan(plan.outline)
+        )
         for plan in plans.get(mark.digest, ())
         if plan.method in field_mask
     }

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 
-from bj.identity.v1.identity_pb2 import GetPersonResponse
+from bj.identity.v1.identity_pb2 import GetPersonResponse, Residence
+from core.heads import ConfigurationMark
 from core.masks import mask_digest
 from core.payloads import encode_metadata
 from core.statements import Cut, Statement
@@ -20,10 +22,11 @@ from tests.support.hostile import heard, outcome_of
 from tests.support.intruder import Intruder
 from tests.support.waiting import until
 
-PATHS: Final = ["last_name"]
+PATHS: Final = ["last_name", "residence"]
 CUT: Final = Cut(mask_digest(PATHS), 3, "5e" * 32)
-GRANTED: Final = GetPersonResponse(last_name="Adjovi").SerializeToString()
+GRANTED: Final = GetPersonResponse(last_name="Adjovi", residence=Residence(town="Allada")).SerializeToString()
 EVERYTHING: Final = GetPersonResponse(last_name="Adjovi", npi="0000000001").SerializeToString()
+WITH_QUARTER: Final = b"\x4a\x06\xba\x3e\x03Zou"  # field 999 of the residence, of a later version
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +82,14 @@ def test_what_was_cut_as_the_agreement_says_is_taken(provider: Intruder, ask: Ca
 
 @pytest.mark.parametrize(
     "message",
-    [(0, EVERYTHING), (0, GRANTED + b"\xba\x3e\x03new"), (0, b"\xff"), (1, GRANTED)],
-    ids=["more-fields", "unknown-field", "no-message", "compressed"],
+    [
+        (0, EVERYTHING),
+        (0, GRANTED + b"\xba\x3e\x03new"),
+        (0, WITH_QUARTER),
+        (0, b"\xff"),
+        (1, GRANTED),
+    ],
+    ids=["more-fields", "unknown-field", "unknown-within", "no-message", "compressed"],
 )
 def test_a_provider_that_cuts_less_than_it_says_is_not_believed(
     provider: Intruder,
@@ -122,3 +131,64 @@ def test_a_provider_that_cuts_what_was_granted_is_not_believed(
 
     assert outcome_of(call.result) == "RESPONSE_INVALID"
     assert verdicts() == ["refused:RESPONSE_INVALID"]
+
+
+# --- configurations that change ---
+
+
+@pytest.fixture
+def publish_quarter(federation: Federation) -> Iterator[Callable[[], None]]:
+    """Registers descriptors with a further field of the residence."""
+    before = federation.descriptors
+    files = FileDescriptorSet.FromString(before)
+    [residence] = [one for file in files.file for one in file.message_type if one.name == "Residence"]
+    residence.field.add(name="quarter", number=999, type=FieldDescriptorProto.TYPE_STRING)
+
+    def publish() -> None:
+        federation.descriptors = files.SerializeToString()
+        federation.publish()
+
+    yield publish
+    federation.descriptors = before
+    federation.publish()
+
+
+def test_an_answer_is_judged_by_the_descriptors_that_count_when_it_comes(
+    provider: Intruder, ask: Callable[..., Any], publish_quarter: Callable[[], None]
+) -> None:
+    """Both sides went on to them while the call was open; its mask was made before."""
+    call = ask()
+    until(lambda: bool(provider.requests()))
+
+    publish_quarter()
+    answer(provider, (0, WITH_QUARTER), encoding="identity", cut=CUT)
+
+    assert call.result() == WITH_QUARTER
+
+
+def test_a_provider_that_is_ahead_may_know_more_of_what_was_granted(
+    provider: Intruder, ask: Callable[..., Any]
+) -> None:
+    """Its descriptors come here within seconds."""
+    call = ask()
+
+    answer(provider, (0, WITH_QUARTER), encoding="identity", cut=CUT, configuration=ahead_of(provider))
+
+    assert call.result() == WITH_QUARTER
+
+
+def test_a_provider_that_says_to_be_ahead_hides_nothing_behind_it(
+    provider: Intruder, ask: Callable[..., Any], verdicts: Callable[[], list[str]]
+) -> None:
+    """No descriptors to come can grant what the agreement does not name."""
+    call = ask()
+
+    answer(provider, (0, EVERYTHING), encoding="identity", cut=CUT, configuration=ahead_of(provider))
+
+    assert outcome_of(call.result) == "RESPONSE_INVALID"
+    assert verdicts() == ["refused:RESPONSE_INVALID"]
+
+
+def ahead_of(provider: Intruder) -> ConfigurationMark:
+    """A version that nobody has seen yet."""
+    return ConfigurationMark(provider.mark.version + 1, "0" * 64)

@@ -20,7 +20,7 @@ from gateway.control.verification import Judge, JudgedConfiguration
 from pki.documents import sign_document
 from pki.keys import generate_key, key_thumbprint, load_chain
 from pki.profiles import AuthorityKind, Profile
-from rpc.plans import mask_plan
+from rpc.plans import mask_plan, outline_plan
 from tests.support.published_country import (
     REGISTRY,
     PublishedCountry,
@@ -516,6 +516,7 @@ def test_a_field_mask_is_compiled_with_the_descriptors_of_its_service(case: Case
         [plan] = judged.masks
         assert (plan.agreement, plan.method) == (digest(encode(terms)), "GetPerson")
         assert unpack_plan(plan.tables) == mask_plan(person, ["last_name", "residence.town"])
+        assert unpack_plan(plan.outline) == outline_plan(person, ["last_name", "residence.town"])
 
 
 def test_a_field_that_the_descriptors_do_not_know_is_told_and_the_agreement_stays(case: Case) -> None:

@@ -14,7 +14,7 @@ from core.statements import Cut
 from core.wire import Rule
 from gateway.worker.masks import MAX_FIELDS, Cutter, FieldMask, inflate
 
-MASK: Final = FieldMask("a" * 64, ({10: Rule()},))
+MASK: Final = FieldMask("a" * 64, ({10: Rule()},), ({10: Rule()},))
 KEPT: Final = b"\x0a\x01a"
 
 
@@ -97,3 +97,16 @@ def test_a_consumer_looks_for_more_than_was_granted() -> None:
     assert MASK.is_kept([], 1000)
     for message in ((0, b"\x10\x01"), (0, b"\xff"), (1, KEPT), (0, KEPT * 400)):
         assert not MASK.is_kept([(0, KEPT), message], 1000)
+
+
+def test_of_a_provider_that_is_ahead_only_what_newer_descriptors_may_explain_is_kept() -> None:
+    """A further field within a message that is granted whole; never one beside it."""
+    mask = FieldMask("a" * 64, ({10: Rule(1)}, {10: Rule()}), ({10: Rule()},))
+    known, newer, beside = b"\x0a\x03\x0a\x01a", b"\x0a\x02\x10\x01", b"\x10\x01"
+
+    kept = [
+        [mask.is_kept([(0, one)], 1000, is_ahead=is_ahead) for one in (known, newer, beside)]
+        for is_ahead in (False, True)
+    ]
+
+    assert kept == [[True, False, False], [True, True, False]]

@@ -140,13 +140,15 @@ def test_a_mask_comes_with_the_grant_of_its_method(country: WorkerCountry) -> No
         country.agreement, methods=["GetPerson", "VerifyPerson"], field_mask={"GetPerson": ["name"]}
     )
     agree(country, terms)
-    country.masks = [MaskPlan(mark(terms).digest, "GetPerson", [[(10, Rule())]])]
+    country.masks = [MaskPlan(mark(terms).digest, "GetPerson", [[(10, Rule(0))]], [[(10, Rule())]])]
 
-    expected = FieldMask(mask_digest(["name"]), ({10: Rule()},))
+    expected = FieldMask(mask_digest(["name"]), ({10: Rule(0)},), ({10: Rule()},))
     assert granted(find(country.view(country.pns))).mask == expected
     for method, mask in ((METHOD, expected), (f"{SERVICE}/VerifyPerson", None)):
         found = country.view().find_named(CLIENT, PROVIDER, method, mark(terms), NOW_MS)
         assert granted(found).mask == mask
+        assert country.view(country.pns).mask_of(mark(terms), method) == mask
+    assert country.view().mask_of(mark(country.agreement), METHOD) is None
 
 
 def test_members_that_are_suspended_take_no_part(country: WorkerCountry) -> None:

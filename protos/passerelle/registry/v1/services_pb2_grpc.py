@@ -69,7 +69,8 @@ class ServicesServiceServicer:
         """Publishes the services of a descriptor set for a subsystem, at once; an operator or one of the member's own
         gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
-        A service that this subsystem published before is replaced as a whole.
+        A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
+        field that the mask of an agreement grants.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

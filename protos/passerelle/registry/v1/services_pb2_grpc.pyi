@@ -40,7 +40,8 @@ class ServicesServiceStub:
     """Publishes the services of a descriptor set for a subsystem, at once; an operator or one of the member's own
     gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
-    A service that this subsystem published before is replaced as a whole.
+    A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
+    field that the mask of an agreement grants.
     """
     ListServices: _grpc.UnaryUnaryMultiCallable[_services_pb2.ListServicesRequest, _services_pb2.ListServicesResponse]
     """Lists services, in order of subsystem and name."""
@@ -61,7 +62,8 @@ class ServicesServiceAsyncStub(ServicesServiceStub):
     """Publishes the services of a descriptor set for a subsystem, at once; an operator or one of the member's own
     gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
-    A service that this subsystem published before is replaced as a whole.
+    A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
+    field that the mask of an agreement grants.
     """
     ListServices: _aio.UnaryUnaryMultiCallable[_services_pb2.ListServicesRequest, _services_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Lists services, in order of subsystem and name."""
@@ -85,7 +87,8 @@ class ServicesServiceServicer(metaclass=_abc_1.ABCMeta):
         """Publishes the services of a descriptor set for a subsystem, at once; an operator or one of the member's own
         gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
-        A service that this subsystem published before is replaced as a whole.
+        A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
+        field that the mask of an agreement grants.
         """
 
     @_abc_1.abstractmethod

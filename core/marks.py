@@ -1,7 +1,7 @@
 """Notes what a plan of ``core.wire`` marks in a message: whose data it is, of which class, how many records (M13).
 
-The same walk as the one that cuts, without cutting: every call about a person takes it, so that its cost counts.
-What it accepts and what it notes is what ``core.wire.walk`` does; a test compares the two on whatever bytes come.
+A walk of its own, as every call about a person takes it, so that its cost counts. It refuses what ``core.wire.walk``
+refuses; a test compares the two on whatever bytes come.
 """
 
 from __future__ import annotations

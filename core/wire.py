@@ -1,8 +1,7 @@
-"""Reads protobuf messages by their bytes, without knowing their types: what is let through, and what stands in it.
+"""Cuts protobuf messages by their bytes, without knowing their types.
 
 A *plan* says of each tag of a message what is done with it. It is compiled from descriptors elsewhere (``rpc.plans``) and
-is plain data. One walk cuts a message to its plan (PROTOCOL M11) and gathers what the plan marks (M13): whose data it is,
-how sensitive, how much.
+is plain data. Here a message is cut to its plan (PROTOCOL M11); ``core.marks`` notes what a plan marks.
 
 Promises:
 
@@ -113,20 +112,14 @@ class Walked:
     Attributes:
         data: The message, cut to its plan; the very object that was given if nothing was cut.
         cut: Occurrences of fields that were cut; one that held a message counts once.
-        sensitivity: Highest class of the marked fields that stand in it; ``None`` without any.
-        subjects: Values that name whom it is about, in order, with repetitions.
-        records: Occurrences of fields that are a record.
     """
 
     data: bytes
     cut: int
-    sensitivity: int | None
-    subjects: tuple[bytes, ...]
-    records: int
 
 
 def walk(plan: Plan, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Walked:
-    """Cut ``data`` to ``plan``, and note what it marks.
+    """Cut ``data`` to ``plan``.
 
     Args:
         plan: Passed ``require_plan``.
@@ -143,13 +136,7 @@ def walk(plan: Plan, data: bytes, limits: Limits = DEFAULT_LIMITS) -> Walked:
         changed = walker.message(plan[0], 0, len(data), 1)
     except IndexError:
         raise MalformedMessageError("message is cut short") from None
-    return Walked(
-        data=data if changed is None else changed,
-        cut=walker.cut,
-        sensitivity=walker.sensitivity,
-        subjects=tuple(walker.subjects),
-        records=walker.records,
-    )
+    return Walked(data if changed is None else changed, walker.cut)
 
 
 def require_plan(plan: Plan) -> None:
@@ -183,18 +170,9 @@ def unpack_plan(packed: PackedPlan) -> Plan:
 
 
 class _Walk:
-    """One message under way; ``cut``, ``sensitivity``, ``subjects``, ``records`` as in ``Walked``."""
+    """One message under way; ``cut`` as in ``Walked``."""
 
-    __slots__ = (
-        "_data",
-        "_fields_left",
-        "_limits",
-        "_plan",
-        "cut",
-        "records",
-        "sensitivity",
-        "subjects",
-    )
+    __slots__ = ("_data", "_fields_left", "_limits", "_plan", "cut")
 
     def __init__(self, plan: Plan, data: bytes, limits: Limits) -> None:
         self._plan = plan
@@ -202,9 +180,6 @@ class _Walk:
         self._limits = limits
         self._fields_left = limits.max_fields
         self.cut = 0
-        self.sensitivity: int | None = None
-        self.subjects: list[bytes] = []
-        self.records = 0
 
     def message(self, table: Table, at: int, end: int, depth: int) -> bytes | None:
         """The message between ``at`` and ``end``, cut; ``None`` if it stays as it is.
@@ -232,8 +207,6 @@ class _Walk:
                     kept.append(data[uncopied:begin])
                 uncopied = at
                 continue
-            if rule.mark is not None:
-                self._note(rule.mark, value, at)
             if rule.into >= 0:
                 inner = self.message(self._plan[rule.into], value, at, depth + 1)
                 if inner is not None:
@@ -243,14 +216,6 @@ class _Walk:
             return None
         kept.append(data[uncopied:end])
         return b"".join(kept)
-
-    def _note(self, mark: Mark, value: int, end: int) -> None:
-        if self.sensitivity is None or mark.sensitivity > self.sensitivity:
-            self.sensitivity = mark.sensitivity
-        if mark.is_subject:
-            self.subjects.append(self._data[value:end])
-        if mark.is_record:
-            self.records += 1
 
 
 def read_field(data: bytes, at: int) -> tuple[int, int, int, int]:

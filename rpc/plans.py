@@ -72,7 +72,7 @@ def find_messages(pool: DescriptorPool, service: str, method: str) -> tuple[Desc
         raise PlanError(f"the descriptors have no method {service}/{method}: {str(error)[:100]!a}") from None
 
 
-def mask_plan(message: Descriptor, paths: Iterable[str], marks: Marks = lambda field: None) -> Plan:
+def mask_plan(message: Descriptor, paths: Iterable[str]) -> Plan:
     """A plan that lets through what ``paths`` grant of ``message``.
 
     A path ends at a field, and grants all that the descriptors know of it. On its way it may lead through messages, also
@@ -81,12 +81,11 @@ def mask_plan(message: Descriptor, paths: Iterable[str], marks: Marks = lambda f
     Args:
         message: The message.
         paths: ``last_name``, ``birth.date``.
-        marks: What is noted of a field.
 
     Raises:
         PlanError: A path names no field, or leads through one that holds none; or the message has groups.
     """
-    return _Compiler(marks).plan(message, _granted(message, paths))
+    return _Compiler().plan(message, _granted(message, paths))
 
 
 def outline_plan(message: Descriptor, paths: Iterable[str]) -> Plan:
@@ -94,11 +93,11 @@ def outline_plan(message: Descriptor, paths: Iterable[str]) -> Plan:
 
     Of descriptors that only add fields every version lies within it. Raises ``PlanError`` as ``mask_plan`` does.
     """
-    return _Compiler(lambda field: None, is_outline=True).plan(message, _granted(message, paths))
+    return _Compiler(is_outline=True).plan(message, _granted(message, paths))
 
 
 def whole_plan(message: Descriptor, marks: Marks = lambda field: None) -> Plan:
-    """A plan that lets through all that the descriptors know of ``message``."""
+    """A plan that lets through all that the descriptors know of ``message``; ``marks`` says what is noted of a field."""
     return _Compiler(marks).plan(message, None)
 
 
@@ -176,7 +175,7 @@ def _is_map(field: FieldDescriptor) -> bool:
 class _Compiler:
     """Tables under construction; messages that are granted as a whole share one table each."""
 
-    def __init__(self, marks: Marks, *, is_outline: bool = False) -> None:
+    def __init__(self, marks: Marks = lambda field: None, *, is_outline: bool = False) -> None:
         self._marks = marks
         self._is_outline = is_outline
         self._tables: list[dict[int, Rule]] = []

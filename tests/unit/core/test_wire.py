@@ -1,4 +1,4 @@
-"""Messages are cut to their plan and read by it, as google.protobuf would; what is no message is refused."""
+"""Messages are cut to their plan, and read afterwards as google.protobuf would; what is no message is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bj.common.v1 import options_pb2
 from bj.identity.v1.identity_pb2 import GetPersonResponse, PersonCandidate, Residence, SearchPersonResponse
 from core.wire import (
     FIXED64,
@@ -209,37 +208,6 @@ def test_lengths_are_written_anew_as_they_shrink() -> None:
     long = _string(3, b"a") + _string(99, b"x" * 200)
 
     assert walk(_plan("residence"), _string(9, long)).data == _string(9, _string(3, b"a"))
-
-
-def test_marks_tell_whose_it_is_how_sensitive_and_how_much() -> None:
-    """Of what is let through, and of nothing else."""
-    subject, record = Mark(1, is_subject=True), Mark(2, is_record=True)
-    plan = (
-        {10: Rule(LEAF, subject), 18: Rule(1, record)},
-        {10: Rule(LEAF, subject), 24: Rule(LEAF, Mark(0))},
-    )
-    inner = _string(1, b"0000000002") + _tag(3, VARINT) + b"\x01"
-    sent = _string(1, b"0000000001") + _string(2, inner) + _string(2, inner) + _string(5, b"cut")
-
-    walked = walk(plan, sent)
-
-    assert walked.subjects == (b"0000000001", b"0000000002", b"0000000002")
-    assert (walked.sensitivity, walked.records, walked.cut) == (2, 2, 1)
-    assert walk(plan, b"").sensitivity is None
-
-
-def test_a_compiler_marks_fields_by_their_options() -> None:
-    """What the protos say of a field stands in the plan."""
-
-    def marks(field: object) -> Mark | None:
-        options = field.GetOptions().Extensions  # type: ignore[attr-defined]
-        return Mark(options[options_pb2.sensitivity], bool(options[options_pb2.data_subject]))
-
-    walked = walk(
-        whole_plan(GetPersonResponse.DESCRIPTOR, lambda field: marks(field)), _PERSON.SerializeToString()
-    )
-
-    assert walked.subjects == (b"0000000001",)
 
 
 def test_a_plan_is_plain_data() -> None:

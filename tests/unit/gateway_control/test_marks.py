@@ -32,7 +32,13 @@ def identity(*methods: str) -> Marks:
 
 def subjects(marks: Marks, number: int | None, data: bytes) -> list[str]:
     assert number is not None
-    return [one.decode() for one in walk(unpack_plan(marks.plans[number]), data).subjects]
+    return [one.decode() for one in noted(marks, number, data).subjects]
+
+
+def noted(marks: Marks, number: int | None, data: bytes) -> Notes:
+    found = Notes(10_000)
+    found.take(unpack_plan(marks.plans[number or 0]), data)
+    return found
 
 
 def test_a_method_is_marked_as_its_descriptors_say() -> None:
@@ -78,9 +84,9 @@ def test_the_class_of_a_field_is_its_own_else_its_message_s(
     """Of the fields that stand in the answer."""
     found = identity("GetPerson")
 
-    plan = unpack_plan(found.plans[marked(found, "GetPerson").returned or 0])
+    notes = noted(found, marked(found, "GetPerson").returned, answer.SerializeToString())
 
-    assert walk(plan, answer.SerializeToString()).sensitivity == highest
+    assert notes.sensitivity == highest
 
 
 def test_an_answer_that_lists_has_a_record_for_each() -> None:
@@ -89,9 +95,9 @@ def test_an_answer_that_lists_has_a_record_for_each() -> None:
     method = marked(found, "SearchPerson")
     answer = identity_pb2.SearchPersonResponse(candidates=[identity_pb2.PersonCandidate()] * 3)
 
-    walked = walk(unpack_plan(found.plans[method.returned or 0]), answer.SerializeToString())
+    notes = noted(found, method.returned, answer.SerializeToString())
 
-    assert (method.is_list, walked.records) == (True, 3)
+    assert (method.is_list, notes.records) == (True, 3)
     assert not marked(marks_of(descriptors(parcel_pb2.DESCRIPTOR), LAND, "GetParcel"), "GetParcel").is_list
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _HEAD_WAIT_S: Final = 5.0
 # Beyond what any list of revocation here is long.
 _MAX_FILE_BYTES: Final = 8 * 1024 * 1024
+_MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _INCLUSION_COLUMNS: Final = {
@@ -51,6 +52,12 @@ _CONSISTENCY_COLUMNS: Final = {
     "size1": Text("Taille avant", "Size before"),
     "size2": Text("Taille après", "Size after"),
     "root2": Text("Racine après", "Root after"),
+}
+
+_CUT_COLUMNS: Final = {
+    "messages": Text("Messages", "Messages"),
+    "mask": Text("Masque", "Mask"),
+    "fields_cut": Text("Champs retirés", "Fields cut"),
 }
 
 _FACTS: Final = {
@@ -319,6 +326,36 @@ def verify_consistency(file: Path, output: Output, lang: Language) -> None:
     with posed(lang):
         proof = read_proof(file, other=InclusionFile)
     judge(lambda: verify_consistency_file(proof), _CONSISTENCY_COLUMNS, output, lang)
+
+
+@audit.command("verify-cut", help="Vérifier de quoi des champs ont été retirés / what fields were cut from.")
+@click.argument("exchange")
+@click.argument("originals", nargs=-1, required=True, type=_FILE, metavar="FICHIER...")
+@_log_option
+@click.option(
+    "--compressed",
+    is_flag=True,
+    help="messages tels que l'adaptateur les a compressés / messages as the adapter compressed them",
+)
+@output_option
+@lang_option
+def verify_cut(
+    exchange: str,
+    originals: tuple[Path, ...],
+    directory: Path,
+    compressed: bool,
+    output: Output,
+    lang: Language,
+) -> None:
+    """Check that the ministry's messages are those that its gateway cut, by the salts in its log."""
+    from audit.cuts import find_cuts, verify_cuts
+    from core.identifiers import require_exchange_id
+
+    with posed(lang):
+        require_exchange_id(exchange)
+        cuts = find_cuts(directory, exchange)
+        messages = [(int(compressed), read_bounded(one, _MAX_MESSAGE_BYTES)) for one in originals]
+    judge(lambda: verify_cuts(cuts, messages), _CUT_COLUMNS, output, lang)
 
 
 @audit.command("verify-log", help="Vérifier un journal entier / verify a whole log.")

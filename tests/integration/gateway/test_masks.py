@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
 import grpc
 import msgspec
 import pytest
+from click.testing import CliRunner, Result
 
+from audit.commands import audit
 from bj.identity.v1.identity_pb2 import GetPersonResponse, Residence
 from core.agreements import Agreement
 from core.documents import digest, encode
@@ -248,6 +252,60 @@ def test_a_stream_ends_at_the_first_message_that_cannot_be_cut(
         next(call)
 
     assert refused(error)[1].reason == "ADAPTER_PROTOCOL"
+
+
+# --- who shows the original ---
+
+
+def verify_cut(
+    member: Member, call: Any, originals: Path, *sent: bytes, options: Sequence[str] = ()
+) -> Result:
+    """What the command says of ``sent``, written to files below ``originals``."""
+    files = [originals / f"{number}.binpb" for number in range(len(sent))]
+    for file, data in zip(files, sent, strict=True):
+        file.write_bytes(data)
+    exchange = dict(call.trailing_metadata())["x-road-exchange-id"]
+    arguments = ["verify-cut", exchange, *map(str, files), "--log", str(member.directory.root)]
+    return CliRunner().invoke(audit, [*arguments, *options, "--output", "json"])
+
+
+def test_an_auditor_who_is_shown_the_original_checks_what_was_cut(
+    federation: Federation, channel: grpc.Channel, tmp_path: Path
+) -> None:
+    """By the salts of the provider's log; other messages, more or fewer of them are refused."""
+    federation.adapter.converse = lambda requests, _: (PERSON for _ in range(70))
+    call: Any = watch(channel)(b"", metadata=metadata(), timeout=20)
+    assert len(list(call)) == 70
+    other = GetPersonResponse(npi="0000000001").SerializeToString()
+
+    good = verify_cut(federation.anip, call, tmp_path, *[PERSON] * 70)
+    wrong = [
+        verify_cut(federation.anip, call, tmp_path, *sent)
+        for sent in ([*[PERSON] * 69, other], [PERSON] * 69)
+    ]
+
+    mask = mask_digest(MASK["WatchPersons"])
+    told = {"verdict": "GOOD", "messages": 70, "mask": mask, "fields_cut": 70 * 3}
+    assert (good.exit_code, json.loads(good.stdout)) == (0, told | {"reason": None, "detail": None})
+    assert [(one.exit_code, json.loads(one.stdout)["reason"]) for one in wrong] == [(1, "PROOF_INVALID")] * 2
+
+
+def test_only_the_providers_log_tells_what_an_answer_was_cut_from(
+    federation: Federation, channel: grpc.Channel, tmp_path: Path
+) -> None:
+    """The consumer's has no salt: that is no verdict on the messages. A message is not its compressed form."""
+    federation.adapter.answer = lambda request, _: PERSON
+    _, call = calling(channel).with_call(b"", metadata=metadata(), timeout=10)
+
+    at_the_consumers = verify_cut(federation.pns, call, tmp_path, PERSON)
+
+    assert at_the_consumers.exit_code == 2
+    assert "NOT_FOUND" in at_the_consumers.stderr
+    verdicts = [
+        verify_cut(federation.anip, call, tmp_path, PERSON, options=options).exit_code
+        for options in ([], ["--compressed"])
+    ]
+    assert verdicts == [0, 1]
 
 
 # --- agreements that change ---

@@ -29,7 +29,6 @@ from core.leaves import (
     HEARD,
     NOTE,
     SAID,
-    Heard,
     Succession,
     parse_genesis,
     parse_heard,
@@ -37,7 +36,7 @@ from core.leaves import (
     parse_note,
 )
 from core.merkle import root_of
-from core.pseudonyms import MAX_PSEUDONYMS, Annex, read_annex
+from core.pseudonyms import MAX_PSEUDONYMS, Annex, annex_beside
 from core.reasons import ExchangeError, MalformedError, Reason
 from core.statements import AgreementMark, Statement, parse_statement
 from core.succession import Gap, read_gap
@@ -500,7 +499,7 @@ class _Reading:
         leaf = parse_leaf(stored.leaf)
         if leaf.label == SAID:
             statement = parse_statement(leaf.body)
-            annex = None
+            annex = _annex(stored, None)
             is_own = statement.request is None or (statement.kind == "refusal" and statement.to is None)
             request = hashed if is_own else bytes.fromhex(statement.request or "")
             verdict = "said"
@@ -512,7 +511,7 @@ class _Reading:
             statement = parse_statement(body)
             request = bytes.fromhex(statement.request or heard.leaf)
             verdict = heard.verdict
-            annex = _annex(stored, heard)
+            annex = _annex(stored, heard.annex)
         is_said = leaf.label == SAID
         found = self._load(request)
         if found is None and statement.exchange is not None:
@@ -582,15 +581,9 @@ _TOLD: Final = ("begun_ms", "ended_ms", "outcome", "reason", "status", "said", "
 _RECEIPTED: Final = ("request", "response", "refusal")
 
 
-def _annex(stored: StoredLeaf, heard: Heard) -> Annex | None:
-    """What a record says of whom it is about; one that was taken away tells that there may be somebody."""
-    if heard.annex is None:
-        return None
-    kept = next((data for kind, data in stored.attachments if kind is AttachmentKind.ANNEX), None)
-    return read_annex(kept, heard.annex) if kept is not None else _TAKEN_AWAY
-
-
-_TAKEN_AWAY: Final = Annex(1, 0, "", 0, False, [])
+def _annex(stored: StoredLeaf, digest: str | None) -> Annex | None:
+    """What a record says of whom it is about; raises ``MalformedAnnexError``, as ``verify-log`` does."""
+    return annex_beside(digest, [data for kind, data in stored.attachments if kind is AttachmentKind.ANNEX])
 
 
 def _begun(log: int, s: Statement, *, is_said: bool) -> Found:

@@ -55,7 +55,7 @@ from core.leaves import (
 )
 from core.merkle import Edge, Node, leaf_hash
 from core.payloads import SALT_BYTES
-from core.pseudonyms import read_annex
+from core.pseudonyms import annex_beside
 from core.reasons import ExchangeError, Reason
 from core.statements import Statement, parse_statement
 from core.streams import messages_of
@@ -246,7 +246,7 @@ class _Verification:
             elif kind is AttachmentKind.RECEIPT:
                 self._take_receipt(data, stored.index)
         self._take_documents(leaf, beside[AttachmentKind.DOCUMENT])
-        _require_annex(heard, beside[AttachmentKind.ANNEX])
+        annex_beside(None if heard is None else heard.annex, beside[AttachmentKind.ANNEX])
         statements = beside[AttachmentKind.STATEMENT]
         if heard is None:
             if statements:
@@ -370,17 +370,6 @@ class _Verification:
                 self._seals.require_chain(signer, self.report.gateway, datetime.fromtimestamp(moment, UTC))
         if self._signers:
             self.report.signatures = "anchored" if self._seals.root is not None else "verified"
-
-
-def _require_annex(heard: Heard | None, annexes: Sequence[bytes]) -> None:
-    """A record lies with the one annex that it commits to, and nothing else does: it is nobody's word (PROTOCOL M13)."""
-    digest = None if heard is None else heard.annex
-    if len(annexes) != (digest is not None):
-        raise LogFaultError(
-            Reason.STATEMENT_INVALID, "a record without its one annex, or an annex without one"
-        )
-    for kept in annexes:
-        read_annex(kept, digest)
 
 
 def _require_salts(statement: Statement | None, salts: Sequence[bytes]) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -129,6 +129,19 @@ def annex_of(key: PseudonymKey, numbers: Iterable[bytes], *, complete: bool) -> 
 def keep_annex(salt: bytes, annex: bytes) -> tuple[str, bytes]:
     """Its digest, as it stands in the leaf, and its bytes as they lie beside it: the salt, then the annex."""
     return payload_digest(salt, 0, annex), salt + annex
+
+
+def annex_beside(digest: str | None, annexes: Sequence[bytes]) -> Annex | None:
+    """What lies beside a leaf that commits to ``digest``: the one annex of that digest, and nothing without one.
+
+    Whom an exchange was about can be neither taken away nor added later (PROTOCOL M13).
+
+    Raises:
+        MalformedAnnexError: It is missing, another, not alone, or the leaf commits to none.
+    """
+    if len(annexes) != (digest is not None):
+        raise MalformedAnnexError("a record without its one annex, or an annex without one")
+    return read_annex(annexes[0], digest) if annexes else None
 
 
 def read_annex(kept: bytes, digest: str | None) -> Annex:

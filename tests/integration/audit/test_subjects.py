@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -223,22 +222,3 @@ def test_numbers_are_read_one_a_line() -> None:
     assert read_numbers([f" {PERSON}\n", "\n", MERGED, PERSON]) == [PERSON, MERGED]
     with pytest.raises(MalformedError):
         read_numbers([f"{number:010d}" for number in range(MAX_NUMBERS + 1)])
-
-
-def test_a_record_whose_annex_was_taken_away_may_concern_anybody(
-    keys: EvidenceCountry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A copy without it does not make the person vanish; that it is missing is told by verify-log."""
-    import audit.exchanges
-
-    wanted = keys.exchange(subjects=[PERSON.encode()])
-    take = audit.exchanges._Reading.take
-
-    def without(reading: Any, stored: Any, hashed: bytes) -> None:
-        kept = tuple(one for one in stored.attachments if one[0].name != "ANNEX")
-        take(reading, msgspec.structs.replace(stored, attachments=kept), hashed)
-
-    monkeypatch.setattr(audit.exchanges._Reading, "take", without)
-
-    (found,) = rows(keys.anip, PERSON)
-    assert (found["exchange"], found["subject_match"], found["subject_count"]) == (wanted.id, "possible", 0)

@@ -20,7 +20,7 @@ from core.heads import TreeHead, parse_head
 from core.leaves import Genesis, Succession, genesis_leaf, note_leaf, parse_leaf
 from core.merkle import leaf_hash
 from core.pseudonyms import PseudonymKey, annex_of, keep_annex
-from core.reasons import Reason
+from core.reasons import ExchangeError, Reason
 from core.statements import Cut, encode_statement, parse_statement
 from core.streams import SegmentError
 from core.succession import WitnessedHead, first_notes, gap_between
@@ -62,6 +62,15 @@ def fault(*arguments: object) -> tuple[str, str]:
     assert document["verdict"] == "REFUSED"
     (log,) = [one for one in document["logs"] if one["reason"]]
     return log["reason"], log["detail"]
+
+
+def where_the_list_ends(directory: Path, leaf: int) -> str:
+    """Why ``audit list`` reads the log no further than to ``leaf``."""
+    listed = CliRunner().invoke(audit, ["list", "--log", str(directory)])
+    assert isinstance(listed.exception, ExchangeError), listed.output
+    why, at, _ = str(listed.exception).partition(f" (read up to leaf {leaf})")
+    assert (listed.exception.reason, bool(at)) == (Reason.LOG_DAMAGED, True)
+    return why
 
 
 def ill_posed(*arguments: object) -> str:
@@ -913,14 +922,16 @@ def test_records_with_and_without_an_annex_stand_in_one_log(country: EvidenceCou
 def test_an_annex_that_the_record_does_not_commit_to_is_told_with_its_leaf(
     country: EvidenceCountry, change: Change
 ) -> None:
-    """Whom an exchange was about can be neither taken away nor changed later."""
+    """Whom an exchange was about can be neither taken away nor changed later; ``audit list`` ends there, too."""
     country.exchange(subjects=[PERSON])
     side = country.pns
     at = heard_at(side)
+    directory = rewritten(side, change, at)
 
-    reason, detail = fault(rewritten(side, change, at))
+    reason, detail = fault(directory)
 
     assert (reason, f"leaf {at}" in detail) == ("STATEMENT_INVALID", True)
+    assert "annex" in where_the_list_ends(directory, at)
 
 
 def test_an_annex_beside_a_record_that_has_none_is_told(country: EvidenceCountry) -> None:
@@ -936,7 +947,9 @@ def test_an_annex_beside_a_record_that_has_none_is_told(country: EvidenceCountry
         reader = LogReader(country.anip.directory / "log/0")
         reader.read_all()
         first = min(one.index for one in reader if one.leaf.startswith(label))
-        assert fault(rewritten(country.anip, add, first))[0] == "STATEMENT_INVALID"
+        directory = rewritten(country.anip, add, first)
+        assert fault(directory)[0] == "STATEMENT_INVALID"
+        assert "annex" in where_the_list_ends(directory, first)
         shutil.rmtree(country.anip.directory.parent / "rewritten")
 
 

@@ -24,14 +24,23 @@ _NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|NaN|-
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}|[A-Za-z0-9_\-]*={0,2}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 _ENUM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-# Types with a JSON form of their own, which protobuf's reader knows: a text, a wrapped value, anything at all.
-_OWN_FORM: Final = "google.protobuf."
-# Of those, the ones that wrap a value: they have its form.
+_TYPE_URL = re.compile(r"[A-Za-z0-9._\-/]{1,200}/([A-Za-z_][A-Za-z0-9_.]{0,199})", re.ASCII)
+# Types with a JSON form of their own, which protobuf's reader knows: a text, or anything at all.
+_OWN_FORM: Final = frozenset(
+    f"google.protobuf.{kind}"
+    for kind in ("Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value")
+)
+# Those that wrap a value have its form.
 _WRAPPERS: Final = frozenset(
-    f"{_OWN_FORM}{kind}Value"
+    f"google.protobuf.{kind}Value"
     for kind in ("Bool", "Bytes", "Double", "Float", "Int32", "Int64", "String", "UInt32", "UInt64")
 )
+# A message of any type, which it names: its fields beside the name, or under ``value`` what has a form of its own.
+_ANY: Final = "google.protobuf.Any"
+_ANY_TYPE: Final = "@type"
+_UNDER_VALUE: Final = _OWN_FORM | _WRAPPERS | {_ANY}
 
+Find = Callable[[str], "Descriptor"]
 Refuse = Callable[[str, str], Exception]
 
 
@@ -40,10 +49,12 @@ class JsonForms:
 
     Args:
         refuse: Makes the error from what is wrong and where.
+        find: The message of a full name; raises ``KeyError``.
     """
 
-    def __init__(self, refuse: Refuse) -> None:
+    def __init__(self, refuse: Refuse, find: Find) -> None:
         self._refuse = refuse
+        self._find = find
         self._fields: dict[str, dict[str, FieldDescriptor]] = {}
 
     def require(self, value: object, message: Descriptor, place: str = "") -> None:
@@ -51,10 +62,13 @@ class JsonForms:
         if message.full_name in _WRAPPERS:
             self._require_one(value, message.fields_by_name["value"], place)
             return
-        if message.full_name.startswith(_OWN_FORM):
+        if message.full_name in _OWN_FORM:
             return
         if not isinstance(value, dict):
             raise self._refuse("an object is expected", place)
+        if message.full_name == _ANY:
+            self._require_any(value, place)
+            return
         known = self._fields_of(message)
         seen: set[int] = set()
         for key, one in value.items():
@@ -67,6 +81,25 @@ class JsonForms:
             seen.add(field.number)
             if one is not None:
                 self._require_field(one, field, where)
+
+    def _require_any(self, value: dict[str, Any], place: str) -> None:
+        if not value:
+            return  # nothing, of no type
+        named, where = value.get(_ANY_TYPE), f"{place}.{_ANY_TYPE}".lstrip(".")
+        found = _TYPE_URL.fullmatch(named) if isinstance(named, str) else None
+        if found is None:
+            raise self._refuse("a type is expected, type.googleapis.com/NAME", where)
+        try:
+            message = self._find(found[1])
+        except KeyError:
+            raise self._refuse("the published descriptors have no such type", where) from None
+        held = {key: one for key, one in value.items() if key != _ANY_TYPE}
+        if message.full_name not in _UNDER_VALUE:
+            self.require(held, message, place)
+        elif held.keys() == {"value"}:
+            self.require(held["value"], message, f"{place}.value")
+        else:
+            raise self._refuse("a value of this type stands under value, and nothing beside it", place)
 
     def _fields_of(self, message: Descriptor) -> dict[str, FieldDescriptor]:
         found = self._fields.get(message.full_name)

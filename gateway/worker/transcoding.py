@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from core.reasons import ExchangeError, Reason
@@ -43,12 +43,12 @@ class JsonRefusedError(ExchangeError):
 
 @dataclass(frozen=True, slots=True)
 class MessageTypes:
-    """The two messages of one method, and the pool that they are of."""
+    """The two messages of one method, the pool that they are of, and the forms of its messages in JSON."""
 
     request: type[Message]
     response: type[Message]
     pool: DescriptorPool
-    forms: JsonForms = field(default_factory=lambda: JsonForms(JsonRefusedError))
+    forms: JsonForms
 
 
 def types_of(method: str, descriptors: DescriptorPool) -> MessageTypes:
@@ -56,7 +56,10 @@ def types_of(method: str, descriptors: DescriptorPool) -> MessageTypes:
     from google.protobuf.message_factory import GetMessageClass
 
     found = descriptors.FindMethodByName(method.replace("/", "."))
-    return MessageTypes(GetMessageClass(found.input_type), GetMessageClass(found.output_type), descriptors)
+    forms = JsonForms(JsonRefusedError, descriptors.FindMessageTypeByName)
+    return MessageTypes(
+        GetMessageClass(found.input_type), GetMessageClass(found.output_type), descriptors, forms
+    )
 
 
 def pool_of(file_descriptor_set: bytes) -> DescriptorPool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from core.reasons import Code
+from gateway.worker import connect, context
 from gateway.worker.connect import answer_headers, error_body, is_json, read_json_request
 
 pytestmark = pytest.mark.unit
@@ -120,3 +123,17 @@ def test_what_belongs_to_the_request_does_not_travel() -> None:
 def test_json_is_said_once_and_in_utf_8(types: list[bytes], expected: bool) -> None:
     """Whatever else is said is not guessed at."""
     assert is_json([(b"content-type", one) for one in types]) is expected
+
+
+def test_the_page_names_every_header_that_is_read_or_stays_at_the_door() -> None:
+    """In its table what is read, in the words behind it what reaches no adapter."""
+    page = (Path(__file__).parents[3] / "docs/protocol/json-door.md").read_text(encoding="utf-8")
+    table = set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE))
+    read = {name.decode() for name in context._KNOWN | connect._READ} | {"content-type"}
+    prose = page.partition("Each of them once.")[2].partition("Another method than POST")[0]
+    kept = {name.decode() for name in context._OWN | connect._OF_THE_REQUEST} | {"content-length"}
+
+    assert read <= table
+    assert {name for name in kept - table if not name.startswith("grpc-")} <= set(
+        re.findall(r"`([a-z-]+)`", prose)
+    )

@@ -257,6 +257,77 @@ _messages = st.recursive(
 )
 
 
+# --- google.protobuf.Any ---
+
+OF_KINDS = {"@type": "type.googleapis.com/t.json.v1.Kinds"}
+
+
+@pytest.mark.parametrize(
+    "whatever",
+    [
+        {},
+        OF_KINDS,
+        OF_KINDS | {"small": 1, "inner": {"whatever": OF_KINDS}},
+        {"@type": "type.googleapis.com/google.protobuf.Timestamp", "value": "2026-11-28T10:00:00Z"},
+        {"@type": "type.googleapis.com/google.protobuf.Int32Value", "value": 7},
+        {"@type": "type.googleapis.com/google.protobuf.Struct", "value": {"a": [None]}},
+        {"@type": "type.googleapis.com/google.protobuf.Any", "value": OF_KINDS},
+        {"@type": "example.bj/types/google.protobuf.Empty"},
+    ],
+)
+def test_a_message_of_any_published_type_is_read_and_written(whatever: dict[str, Any]) -> None:
+    """As https://protobuf.dev/programming-guides/json/ has it, in a list too."""
+    document = {"whatever": whatever, "manyWhatever": [whatever]}
+
+    data = read_json(json.dumps(document).encode(), kinds())
+
+    assert json.loads(write_json(data, kinds())) == document
+
+
+@pytest.mark.parametrize(
+    ("whatever", "field"),
+    [
+        ([], "whatever"),
+        ({"small": 1}, "whatever.@type"),
+        ({"@type": 7}, "whatever.@type"),
+        ({"@type": "t.json.v1.Kinds"}, "whatever.@type"),
+        ({"@type": f"type.googleapis.com/t.{CANARY}"}, "whatever.@type"),
+        ({"@type": "type.googleapis.com/google.protobuf.Duration", "value": "1s"}, "whatever.@type"),
+        (OF_KINDS | {"txet": CANARY}, "whatever.txet"),
+        (OF_KINDS | {"small": True}, "whatever.small"),
+        (OF_KINDS | {"colour": True}, "whatever.colour"),
+        (OF_KINDS | {"value": {}}, "whatever.value"),
+        (OF_KINDS | {"many_texts": [], "manyTexts": []}, "whatever.manyTexts"),
+        ({"@type": "type.googleapis.com/google.protobuf.Int32Value", "value": "1_0"}, "whatever.value"),
+        ({"@type": "type.googleapis.com/google.protobuf.Timestamp"}, "whatever"),
+        ({"@type": "type.googleapis.com/google.protobuf.Value", "value": 1, "more": 2}, "whatever"),
+        (
+            {"@type": "type.googleapis.com/google.protobuf.Any", "value": OF_KINDS | {"yes": 1}},
+            "whatever.value.yes",
+        ),
+    ],
+)
+def test_what_any_holds_is_read_as_strictly_as_the_rest(whatever: object, field: str) -> None:
+    """Of a type that the published descriptors have, with the place, and no value."""
+    assert refusal({"whatever": whatever}).field == field
+
+
+def test_an_answer_with_a_type_that_nobody_published_has_no_json_form() -> None:
+    """Nor one whose bytes are no such message: the layer invents nothing."""
+    for url, value in (
+        ("type.googleapis.com/a.Unknown", b""),
+        ("type.googleapis.com/t.json.v1.Kinds", b"\xff"),
+    ):
+        answer = kinds().response()
+        answer.whatever.type_url, answer.whatever.value = url, value  # type: ignore[attr-defined]
+        with pytest.raises(ValueError, match="no JSON form"):
+            write_json(answer.SerializeToString(), kinds())
+
+
+def test_a_message_of_googles_own_package_without_a_form_of_its_own_is_read_as_strictly() -> None:
+    assert refusal({"nothing": {"a": 1}}).field == "nothing.a"
+
+
 @given(_messages)
 def test_what_is_read_is_written_as_it_was_meant(document: dict[str, Any]) -> None:
     """And the other reader, protobuf's own, takes our text for the same message."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -109,7 +109,7 @@ def proto_files(provider: str, published: Sequence[Published]) -> dict[str, Prot
     """The files of several services, by name.
 
     Raises:
-        ExchangeError: ``DOCUMENT_INVALID``: descriptors that cannot be written, or two files of one name.
+        ExchangeError: ``DOCUMENT_INVALID``: descriptors that cannot be written, or files that cannot lie side by side.
     """
     from google.protobuf.descriptor_pb2 import FileDescriptorSet
     from google.protobuf.message import DecodeError
@@ -132,7 +132,21 @@ def proto_files(provider: str, published: Sequence[Published]) -> dict[str, Prot
                     found[file.name] = ProtoFile(text, [f"{file.package}.{it.name}" for it in file.service])
         except (DecodeError, TypeError, KeyError) as error:
             raise _invalid(f"descriptors of {one.service} are damaged: {type(error).__name__}") from None
+    _require_room(provider, found)
     return found
+
+
+def _require_room(provider: str, names: Iterable[str]) -> None:
+    """Refuse a name that another file needs as its directory, and two that are one to disks which fold case."""
+    held: dict[str, str] = {}
+    for name in sorted(names):
+        other = held.setdefault(name.casefold(), name)
+        if other != name:
+            raise _invalid(f"files {other!a} and {name!a} of {provider} differ in nothing but case")
+    for folded, name in held.items():
+        for at, letter in enumerate(folded):
+            if letter == "/" and folded[:at] in held:
+                raise _invalid(f"file {name!a} of {provider} would lie within file {held[folded[:at]]!a}")
 
 
 def _heading(provider: str, described: bytes) -> Iterator[str]:

@@ -51,6 +51,30 @@ def test_two_files_of_one_name_are_refused() -> None:
     assert refused.value.reason is Reason.DOCUMENT_INVALID
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            ("a.proto", "a.proto/b.proto"),
+            r"'a\.proto/b\.proto' of BJ/GOV/ANIP/RNPP would lie within file 'a\.proto'",
+        ),
+        (("a/b.proto/c/d.proto", "a/B.proto"), r"would lie within file 'a/B\.proto'"),
+        (
+            ("a/b.proto", "A/b.proto"),
+            r"'A/b\.proto' and 'a/b\.proto' of BJ/GOV/ANIP/RNPP differ in nothing but case",
+        ),
+    ],
+)
+def test_two_files_that_cannot_lie_side_by_side_are_refused(names: tuple[str, ...], told: str) -> None:
+    """Before anything is written; of several services, too."""
+    files = [FileDescriptorProto(name=name, package=f"p{number}") for number, name in enumerate(names)]
+
+    for services in ([published(*files)], [published(one) for one in files]):
+        with pytest.raises(ExchangeError, match=told) as refused:
+            proto_files(RNPP, services)
+        assert refused.value.reason is Reason.DOCUMENT_INVALID
+
+
 def test_damaged_descriptors_are_refused() -> None:
     """With the service's name."""
     with pytest.raises(ExchangeError, match=r"a\.S"):

@@ -34,7 +34,7 @@ from gateway.worker.recovery import Unfinished
 from gateway.worker.refusal import Ending
 from gateway.worker.road import Road
 from gateway.worker.subjects import Told, of_answer
-from gateway.worker.trust import Grant, MethodMarks, TrustView
+from gateway.worker.trust import MethodMarks
 from gateway.worker.turn import Turn
 from ledger.failpoints import hit
 from rpc.richerrors import Side
@@ -381,7 +381,8 @@ class Consumer:
                 self._hear_late(turn, road, entry)
                 continue
             too_much = self.streams.count_in(exchange, entry) if reason is None else None
-            objection = reason or too_much
+            # Behind the count: what is past its credit, or longer than a segment may be, costs no look.
+            objection = reason or too_much or self._objection_to_cut(exchange, entry)
             heard.append((entry, "taken" if objection is None else f"refused:{objection}"))
             self._note_subjects(turn, exchange, entry)
             told = None if objection is None else Reason.RESPONSE_INVALID
@@ -485,28 +486,28 @@ class Consumer:
         if count < 0 or (count > 1 and not is_stream):
             return Reason.STATEMENT_INVALID
         blobs = (len(parts[0][1]) if is_first else 0, len(parts[-1][1]) if is_last else 0)
-        if max(blobs) > MAX_METADATA_BLOB_BYTES:
-            return Reason.LIMIT_EXCEEDED
-        if grant.mask is None and statement.cut is None:
-            return None
-        is_kept = self._is_cut_as_agreed(entry, statement, grant, view)
-        return None if is_kept else Reason.RESPONSE_INVALID
+        return Reason.LIMIT_EXCEEDED if max(blobs) > MAX_METADATA_BLOB_BYTES else None
 
-    def _is_cut_as_agreed(
-        self, entry: VerifiedEntry, statement: Statement, grant: Grant, view: TrustView
-    ) -> bool:
+    def _objection_to_cut(self, exchange: Exchange, entry: VerifiedEntry) -> Reason | None:
         """Whether an answer was cut as the agreement says: by its statement, and by what is in it.
 
         The agreement is that of the request, its descriptors may have changed since: they are those of our configuration
         now, to which older ones have only been added to. A provider that is ahead of us may know newer ones still, by
         which it can grant no more than the outline of the mask.
         """
+        statement, view, grant = entry.statement, self._parts.trust, exchange.grant
+        if statement is None or view is None or grant is None:
+            return Reason.STATEMENT_INVALID
+        if grant.mask is None and statement.cut is None:
+            return None
         if objection_to_cut(statement, grant.agreement.terms.field_mask):
-            return False
-        theirs, max_bytes = statement.configuration, self._parts.terms.max_message
+            return Reason.RESPONSE_INVALID
+        theirs, messages = statement.configuration, messages_of(entry, statement)
         mask = view.mask_of(grant.agreement.mark, statement.method or "") or grant.mask
         is_ahead = theirs is not None and theirs.version > view.mark.version
-        return mask is None or mask.is_kept(messages_of(entry, statement), max_bytes, is_ahead=is_ahead)
+        if mask is None or mask.is_kept(messages, self._parts.terms.max_message, is_ahead=is_ahead):
+            return None
+        return Reason.RESPONSE_INVALID
 
     def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
         """14 Everything is durable: the programs get their answers."""

@@ -5,7 +5,7 @@ One that cuts more than it says is found out by whoever has the original: ``test
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +17,12 @@ from core.heads import ConfigurationMark
 from core.masks import mask_digest
 from core.payloads import encode_metadata
 from core.statements import Cut, Statement
+from gateway.worker.masks import FieldMask
+from gateway.worker.wire import Message
 from tests.support.federation import SERVICE, Federation, calling, metadata
 from tests.support.hostile import heard, outcome_of
 from tests.support.intruder import Intruder
+from tests.support.streams import watch
 from tests.support.waiting import until
 
 PATHS: Final = ["last_name", "residence"]
@@ -32,7 +35,7 @@ WITH_QUARTER: Final = b"\x4a\x06\xba\x3e\x03Zou"  # field 999 of the residence, 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     with Federation(tmp_path_factory.mktemp("masks")) as found:
-        found.agreements = [found.agreement(field_mask={"GetPerson": PATHS})]
+        found.agreements = [found.agreement(field_mask={"GetPerson": PATHS, "WatchPersons": PATHS})]
         found.publish()
         found.stop(found.anip)
         yield found
@@ -131,6 +134,47 @@ def test_a_provider_that_cuts_what_was_granted_is_not_believed(
 
     assert outcome_of(call.result) == "RESPONSE_INVALID"
     assert verdicts() == ["refused:RESPONSE_INVALID"]
+
+
+LONG: Final = GetPersonResponse(last_name="A" * 32_000).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("segments", "looked_at", "reason"),
+    [([[b""] * 65], 0, "RESPONSE_INVALID"), ([[LONG] * 8] * 4, 1, "LIMIT_EXCEEDED")],
+    ids=["more-than-a-segment-holds", "past-its-credit"],
+)
+def test_what_a_provider_may_not_send_at_once_costs_no_look(
+    provider: Intruder,
+    federation: Federation,
+    monkeypatch: pytest.MonkeyPatch,
+    segments: list[list[bytes]],
+    looked_at: int,
+    reason: str,
+) -> None:
+    """Each field costs the time of all other calls: what is looked at was counted before."""
+    looks = []
+    is_kept = FieldMask.is_kept
+
+    def look(mask: FieldMask, messages: Sequence[Message], max_bytes: int, *, is_ahead: bool) -> bool:
+        looks.append(len(messages))
+        return is_kept(mask, messages, max_bytes, is_ahead=is_ahead)
+
+    monkeypatch.setattr(FieldMask, "is_kept", look)
+    with federation.channel() as channel:
+        call: Any = watch(channel)(b"?", metadata=metadata(), timeout=10)
+        until(lambda: bool(provider.requests()))
+        asked, leaf, _ = provider.requests()[-1]
+        said = {"encoding": "identity", "cut": CUT, "final": False, "status": None}
+        entries = []
+        for sequence, messages in enumerate(segments):
+            parts = [(0, encode_metadata(()))] * (sequence == 0) + [(0, one) for one in messages]
+            entries.append(provider.answer(asked, leaf, parts, sequence=sequence, **said))
+        provider.send(provider.frame(*entries))
+
+        assert outcome_of(lambda: list(call)) == reason
+
+    assert len(looks) == looked_at
 
 
 # --- configurations that change ---

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from google.protobuf import descriptor_pb2, json_format
+from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from core.identifiers import MethodName
 from core.language import Text
 from core.reasons import ExchangeError, Reason
+from rpc.descriptors import load_descriptors
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,11 @@ def find_method(name: MethodName, file_descriptor_set: bytes) -> DynamicMethod:
     Raises:
         ExchangeError: The descriptors are damaged or have no such method.
     """
-    pool = DescriptorPool()
+    pool = load_descriptors(file_descriptor_set)
     try:
-        for file in descriptor_pb2.FileDescriptorSet.FromString(file_descriptor_set).file:
-            pool.Add(file)
         method: MethodDescriptor = pool.FindMethodByName(str(name).replace("/", "."))
     except KeyError as error:
         raise ExchangeError(Reason.NOT_FOUND, f"the service has no method {name.method}") from error
-    except (DecodeError, TypeError) as error:
-        raise ExchangeError(Reason.DOCUMENT_INVALID, f"descriptors of {name.service} are damaged") from error
     return DynamicMethod(
         name,
         GetMessageClass(method.input_type),

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, text_encoding, text_format
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from core.reasons import ExchangeError, Reason
+from rpc.descriptors import link_descriptors
 
 _STANDARD: Final = "google/protobuf/descriptor.proto"
 _LINE: Final = 100
@@ -24,13 +24,14 @@ class Options:
     """Reads options with the extensions that the files of one set define.
 
     Args:
-        files: The set, linked: ``google/protobuf/descriptor.proto`` is in it if any file has custom options.
+        files: The set: ``google/protobuf/descriptor.proto`` is in it if any file has custom options.
+
+    Raises:
+        MalformedError: It cannot be linked.
     """
 
     def __init__(self, files: descriptor_pb2.FileDescriptorSet) -> None:
-        self._pool = DescriptorPool()
-        for file in files.file:
-            self._pool.Add(file)
+        self._pool = link_descriptors(files)
         self._has_custom = any(file.name == _STANDARD for file in files.file)
 
     def assignments(self, options: Message, called: Callable[[str], str]) -> list[tuple[int, str, str]]:

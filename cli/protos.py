@@ -14,7 +14,7 @@ import click
 from core.documents import digest
 from core.identifiers import SubsystemId
 from core.language import Language, Text
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.hints import HINTS_FILE, ProgramHints
 from rpc.commandline import Output, confirm, lang_option, output_option, show_rows, yes_option
 from rpc.files import replace_file
@@ -111,16 +111,14 @@ def proto_files(provider: str, published: Sequence[Published]) -> dict[str, Prot
     Raises:
         ExchangeError: ``DOCUMENT_INVALID``: descriptors that cannot be written, or files that cannot lie side by side.
     """
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-    from google.protobuf.message import DecodeError
-
     from cli.protosource import proto_source
+    from rpc.descriptors import read_descriptors
 
     found: dict[str, ProtoFile] = {}
     origin: dict[str, bytes] = {}
     for one in published:
         try:
-            files = FileDescriptorSet.FromString(one.descriptors)
+            files = read_descriptors(one.descriptors)
             for file in files.file:
                 if file.name.startswith(_BROUGHT):
                     continue
@@ -130,8 +128,8 @@ def proto_files(provider: str, published: Sequence[Published]) -> dict[str, Prot
                 if file.name not in found:
                     text = proto_source(file, files, _heading(provider, described))
                     found[file.name] = ProtoFile(text, [f"{file.package}.{it.name}" for it in file.service])
-        except (DecodeError, TypeError, KeyError) as error:
-            raise _invalid(f"descriptors of {one.service} are damaged: {type(error).__name__}") from None
+        except MalformedError as error:
+            raise _invalid(f"{one.service}: {error}") from None
     _require_room(provider, found)
     return found
 

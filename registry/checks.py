@@ -27,7 +27,8 @@ from pki.profiles import Profile, utc
 from registry import models
 from registry.documents import authority_pems
 from registry.policy import IPNetwork, require_public_address, skeleton
-from rpc.plans import PlanError, find_messages, load_descriptors, lost_field, mask_plan
+from rpc.descriptors import load_descriptors
+from rpc.plans import PlanError, find_messages, lost_field, mask_plan
 
 
 @dataclass(frozen=True, slots=True)

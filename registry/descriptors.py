@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto, MethodOptions
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
 
 from core.identifiers import MethodName, ServiceName
 from core.reasons import ExchangeError, Reason
 from registry.policy import require_service_name
+from rpc.descriptors import link_descriptors, read_descriptors
 
 MAX_DESCRIPTOR_BYTES: Final = 1024 * 1024
 MAX_FILES: Final = 500
@@ -64,22 +63,10 @@ def _parse(data: bytes) -> FileDescriptorSet:
         raise ExchangeError(
             Reason.DOCUMENT_INVALID, f"a descriptor set has 1 to {MAX_DESCRIPTOR_BYTES} bytes"
         )
-    try:
-        files = FileDescriptorSet.FromString(data)
-        if len(files.file) > MAX_FILES:
-            raise ExchangeError(Reason.DOCUMENT_INVALID, f"a descriptor set has at most {MAX_FILES} files")
-        pool = DescriptorPool()
-        for file in files.file:
-            pool.Add(file)
-        for file in files.file:
-            # Linking finds what parsing does not: missing imports, unknown types, names twice.
-            pool.FindFileByName(file.name)
-    except (DecodeError, TypeError, KeyError, ValueError) as error:
-        if isinstance(error, ExchangeError):
-            raise
-        raise ExchangeError(
-            Reason.DOCUMENT_INVALID, "not a complete FileDescriptorSet with its imports first"
-        ) from None
+    files = read_descriptors(data)
+    if len(files.file) > MAX_FILES:
+        raise ExchangeError(Reason.DOCUMENT_INVALID, f"a descriptor set has at most {MAX_FILES} files")
+    link_descriptors(files)
     return files
 
 

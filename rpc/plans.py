@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import DecodeError
 
 from core.reasons import ExchangeError, Reason
 from core.wire import FIXED32, FIXED64, LEAF, LENGTH_DELIMITED, VARINT, Mark, Plan, Rule, require_plan
@@ -50,17 +48,6 @@ class PlanError(ExchangeError):
 
 # What is granted of a message: by field name all of it (``None``), or parts of what it holds.
 _Granted = dict[str, "_Granted | None"]
-
-
-def load_descriptors(data: bytes) -> DescriptorPool:
-    """A published FileDescriptorSet, its imports first, as something to look messages up in; raises ``PlanError``."""
-    pool = DescriptorPool()
-    try:
-        for file in FileDescriptorSet.FromString(data).file:
-            pool.Add(file)
-    except (DecodeError, TypeError, ValueError) as error:
-        raise PlanError(f"the descriptors cannot be read: {str(error)[:100]!a}") from None
-    return pool
 
 
 def find_messages(pool: DescriptorPool, service: str, method: str) -> tuple[Descriptor, Descriptor]:

@@ -18,8 +18,10 @@ from bj.common.v1 import options_pb2
 from core.agreements import parse_agreement
 from core.configuration import MarkedMethod, Marks, MemberDocument, descriptors_target
 from core.jws import DocumentKind, parse_document
+from core.reasons import MalformedError
 from core.wire import LEAF, Mark, PackedPlan, Plan, Rule, pack_plan
-from rpc.plans import PlanError, find_messages, load_descriptors, whole_plan
+from rpc.descriptors import load_descriptors
+from rpc.plans import PlanError, find_messages, whole_plan
 
 Marking = Callable[[FieldDescriptor], Mark | None]
 
@@ -102,7 +104,7 @@ class _Compiler:
         if descriptors not in self._pools:
             try:
                 self._pools[descriptors] = load_descriptors(self._documents[descriptors_target(descriptors)])
-            except PlanError:
+            except MalformedError:
                 self._pools[descriptors] = None
         return self._pools[descriptors]
 

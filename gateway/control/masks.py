@@ -10,9 +10,11 @@ from core.agreements import Agreement, parse_agreement
 from core.configuration import MaskPlan, MemberDocument, ServiceEntry, descriptors_target, member_target
 from core.documents import digest
 from core.jws import DocumentKind, parse_document
+from core.reasons import MalformedError
 from core.wire import pack_plan
 from gateway.control.state import LeftOut
-from rpc.plans import PlanError, find_messages, load_descriptors, mask_plan, outline_plan
+from rpc.descriptors import load_descriptors
+from rpc.plans import PlanError, find_messages, mask_plan, outline_plan
 
 
 def compile_masks(
@@ -50,7 +52,7 @@ def compile_masks(
             try:
                 _, returned = find_messages(pool_of(service), terms.service, method)
                 plan, outline = mask_plan(returned, paths), outline_plan(returned, paths)
-            except PlanError as error:
+            except (MalformedError, PlanError) as error:
                 why = (
                     f"the field mask of agreement {terms.id}, version {terms.version}, for {method}: {error}"
                 )

@@ -31,7 +31,6 @@ from gateway.worker.transcoding import (
     MAX_JSON_BYTES,
     JsonRefusedError,
     MessageTypes,
-    pool_of,
     read_json,
     types_of,
     write_json,
@@ -170,7 +169,7 @@ class JsonDoor:
             self._pools.move_to_end(digest)
             return found
         try:
-            pool = self._pools.get(digest) or pool_of(self._read_descriptors(digest))
+            pool = self._pools.get(digest) or _linked(self._read_descriptors(digest))
             found = types_of(method, pool)
         except (OSError, ValueError, KeyError) as error:
             _events.error("descriptors.unreadable", digest=digest, method=method, why=str(error))
@@ -358,6 +357,13 @@ class JsonCall(Call):
         self._connection.send(self._stream_id, body, end_stream=True)
         if not self._half_closed:
             self._connection.stop_reading(self._stream_id)
+
+
+def _linked(file_descriptor_set: bytes) -> DescriptorPool:
+    # At the first JSON call: a worker without any needs none of it.
+    from rpc.descriptors import load_descriptors
+
+    return load_descriptors(file_descriptor_set)
 
 
 def _read(body: bytes, types: MessageTypes) -> bytes | ExchangeError:

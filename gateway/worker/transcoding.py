@@ -62,21 +62,6 @@ def types_of(method: str, descriptors: DescriptorPool) -> MessageTypes:
     )
 
 
-def pool_of(file_descriptor_set: bytes) -> DescriptorPool:
-    """The types of a FileDescriptorSet; raises ``ValueError`` if it cannot be read or linked."""
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-    from google.protobuf.descriptor_pool import DescriptorPool
-    from google.protobuf.message import DecodeError
-
-    pool = DescriptorPool()
-    try:
-        for file in FileDescriptorSet.FromString(file_descriptor_set).file:
-            pool.Add(file)
-    except (DecodeError, TypeError) as error:
-        raise ValueError(f"descriptors cannot be linked: {type(error).__name__}") from None
-    return pool
-
-
 def read_json(body: bytes, types: MessageTypes) -> bytes:
     """The request that a JSON body means, serialised.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
-from gateway.worker.transcoding import MessageTypes, pool_of, types_of
+from gateway.worker.transcoding import MessageTypes, types_of
+from rpc.descriptors import load_descriptors
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "protos"
 METHOD = "t.json.v1.Kind/Tell"
@@ -34,4 +35,4 @@ def descriptors() -> bytes:
 @cache
 def kinds() -> MessageTypes:
     """Its messages."""
-    return types_of(METHOD, pool_of(descriptors()))
+    return types_of(METHOD, load_descriptors(descriptors()))

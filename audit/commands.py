@@ -395,7 +395,8 @@ def verify_log(
     lang: Language,
 ) -> None:
     """Verify every log of a gateway's directory, or of a copy, with every process dead; nothing is written."""
-    from audit.wholelog import is_good, not_judged, report_json, report_lines, verify_logs
+    from audit.logreport import is_good, not_judged, report_json, report_lines
+    from audit.wholelog import verify_logs
 
     with posed(lang):
         reports = verify_logs(directory, anchor=anchor, certificates=certificates, crls=crls, heads=heads)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from audit.wholelog import is_good, verify_logs
+from audit.logreport import is_good
+from audit.wholelog import verify_logs
 from ledger.failpoints import POINTS
 from tests.support.crashing import CrashingCountry
 from tests.support.federation import Member

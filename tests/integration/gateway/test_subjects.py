@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from audit.wholelog import is_good, verify_logs
+from audit.logreport import is_good
+from audit.wholelog import verify_logs
 from bj.identity.v1 import identity_pb2
 from core.leaves import HEARD, SAID
 from core.pseudonyms import MAX_PSEUDONYMS, Annex, pseudonym, year_of

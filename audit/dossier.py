@@ -15,8 +15,8 @@ from audit.exchanges import Exchanges, Found, ReadLog, Wanted
 from audit.listing import OUTCOMES, covered, in_words
 from core.language import Language, Text
 from core.reasons import ExchangeError, Reason
-from ledger.index import reason_of
 from ledger.places import log_places
+from ledger.rows import reason_of
 from rpc.figures import counted, local_time
 
 Standing = Literal[

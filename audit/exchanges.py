@@ -42,10 +42,10 @@ from core.statements import AgreementMark, Statement, parse_statement
 from core.succession import Gap, read_gap
 from core.times import MAX_TIME_MS
 from ledger.headfile import read_head_file
-from ledger.index import COUNTS, HANDED, row_of, tell
 from ledger.places import LogPlace
 from ledger.reader import LogReader, StoredLeaf
 from ledger.records import AttachmentKind
+from ledger.rows import COUNTS, HANDED, row_of, tell
 from ledger.vault import PurgeKind
 
 CACHE_KIB: Final = 32 * 1024

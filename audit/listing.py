@@ -20,8 +20,8 @@ from core.leaves import Succession
 from core.reasons import MalformedError
 from core.registrations import Registration, parse_registration
 from core.succession import Gap
-from ledger.index import COUNTS, HANDED, reason_of
 from ledger.places import log_places
+from ledger.rows import COUNTS, HANDED, reason_of
 from rpc.figures import counted, local_time, plural
 
 COLUMNS: Final = {

@@ -22,9 +22,10 @@ from core.streams import is_segment
 from gateway.control.index import Indexer
 from gateway.control.logbook import LogBook, Proof, SignedHead, WorkerLog
 from gateway.control.services import RoleCheck, timestamp
-from ledger.index import ExchangeIndex, Filter, Place, Row, place_of, reason_of
+from ledger.index import ExchangeIndex, Filter, Place, place_of
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
+from ledger.rows import Row, reason_of
 from passerelle.gateway.v1 import log_pb2, log_pb2_grpc
 
 # Gathers the evidence of an exchange, with bodies or without, under a mandate, for a purpose: parts by path.

@@ -20,8 +20,9 @@ from audit.wholelog import verify_logs
 from core.evidence import Parts
 from core.reasons import ExchangeError, Reason
 from gateway.settings import Limits
-from ledger.index import COUNTS, HANDED, ExchangeIndex, Filter
+from ledger.index import ExchangeIndex, Filter
 from ledger.reader import LogReader
+from ledger.rows import COUNTS, HANDED
 from tests.support.checker import check
 from tests.support.evidence import gather_evidence
 from tests.support.federation import Federation, Member, calling, metadata

@@ -22,19 +22,16 @@ from core.merkle import leaf_hash
 from core.payloads import encode_payloads
 from core.statements import ANSWERS, AgreementMark, Statement, User, encode_statement
 from ledger.index import (
-    COUNTS,
-    HANDED,
     MAX_ROWS,
     SCHEMA,
     ExchangeIndex,
     Filter,
-    Row,
     place_of,
-    row_of,
     statements_for,
 )
 from ledger.reader import StoredLeaf
 from ledger.records import AttachmentKind
+from ledger.rows import COUNTS, HANDED, Row, row_of
 from tests.support.spoiled import spoil
 
 MINE = "ab" * 32

@@ -415,12 +415,17 @@ class Batch:
                 yield {"said": record.said, "verdict": _records.decode(record.body).verdict}
 
     def take(self, stored: StoredLeaf) -> None:
-        """Take in one more leaf; raises ``MalformedLeafError``."""
+        """Take in one more leaf; raises ``MalformedLeafError``, also where the annex that a record names is missing."""
+        names_nobody = _names_nobody(stored.leaf)
         for kind, data in stored.attachments:
             if kind is _RECEIPT_KIND and (asked := _request_of(data)) is not None:
                 self._receipts[asked] = data
             elif kind is _ANNEX_KIND:
                 self.subjects += subjects_of(stored)
+                names_nobody = True
+        if not names_nobody:
+            # It may be about anybody: whoever is looked for must not be missed without a word.
+            raise MalformedLeafError(f"annex of leaf {stored.index}: it is missing")
         told = row_of(stored)
         if told is None:
             return
@@ -460,6 +465,12 @@ def _request_of(receipt: bytes) -> bytes | None:
 # As the bodies of ``heard`` leaves are written.
 _OF_A_REQUEST: Final = b'{"v":1,"role":"request",'
 _LEAF_FIELD: Final = b'"leaf":"'
+_NO_ANNEX: Final = b'"annex":null}'
+
+
+def _names_nobody(leaf: bytes) -> bool:
+    """Whether a leaf commits to no annex; read where it stands, as ``_request_of`` reads."""
+    return not leaf.startswith(HEARD) or leaf.endswith(_NO_ANNEX)
 
 
 def _under(receipt: bytes) -> bytes:

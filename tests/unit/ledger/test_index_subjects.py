@@ -114,3 +114,17 @@ def test_an_annex_that_cannot_be_decoded_is_told(index: ExchangeIndex, kept: byt
 
     with pytest.raises(MalformedLeafError):
         index.add(MINE, [spoilt])
+
+
+def test_a_record_whose_annex_was_taken_away_ends_the_index(index: ExchangeIndex) -> None:
+    """As it ends ``audit list`` and ``verify-log``: a search for a person must not miss it without a word."""
+    whole = heard(1, "request", 2)
+    taken_away = msgspec.structs.replace(
+        whole, leaf=whole.leaf.replace(b'"annex":null', b'"annex":"' + b"ab" * 32 + b'"')
+    )
+
+    with pytest.raises(MalformedLeafError, match="annex of leaf 1: it is missing"):
+        index.add(MINE, [taken_away])
+
+    assert index.size(MINE) == 0
+    assert index.add(MINE, [annexed(taken_away, PERSON)])

@@ -10,17 +10,15 @@ from typing import Final
 import msgspec
 
 from core.identifiers import new_exchange_id
-from core.masks import objection_to_cut
-from core.payloads import Metadata, decode_metadata
 from core.reasons import Delivery as Delivered
-from core.reasons import ExchangeError, MalformedError, Reason, Retry
-from core.statements import BOUND_FIELDS, Kind, Statement
+from core.reasons import ExchangeError, Reason, Retry
+from core.statements import Kind, Statement
+from gateway.worker.answers import answer_of, messages_of, objection_to_answer, objection_to_fields
 from gateway.worker.callers import Caller
-from gateway.worker.consumer_streams import ConsumerStreams, messages_of, objection_of_terms
-from gateway.worker.context import NO_CLAIMS, passed_on, read_claims
+from gateway.worker.consumer_streams import ConsumerStreams, objection_of_terms
+from gateway.worker.context import NO_CLAIMS, read_claims
 from gateway.worker.doubts import Doubts
 from gateway.worker.exchange import (
-    MAX_METADATA_BLOB_BYTES,
     Exchange,
     Messages,
     Parts,
@@ -372,7 +370,7 @@ class Consumer:
         """12 Verify the responses. 13 Plan their records. 14 After the commit, release them."""
         asked = [self._asked(road, one) for one in entries]
         reasons = [
-            self._verify_response(road, entry, exchange) if exchange else None
+            objection_to_answer(self._parts, road, entry, exchange) if exchange else None
             for entry, exchange in zip(entries, asked, strict=True)
         ]
         heard: list[tuple[VerifiedEntry, str]] = []
@@ -382,7 +380,7 @@ class Consumer:
                 continue
             too_much = self.streams.count_in(exchange, entry) if reason is None else None
             # Behind the count: what is past its credit, or longer than a segment may be, costs no look.
-            objection = reason or too_much or self._objection_to_cut(exchange, entry)
+            objection = reason or too_much or objection_to_fields(self._parts, entry, exchange)
             heard.append((entry, "taken" if objection is None else f"refused:{objection}"))
             self._note_subjects(turn, exchange, entry)
             told = None if objection is None else Reason.RESPONSE_INVALID
@@ -456,65 +454,12 @@ class Consumer:
         if self._resolve_doubt(turn, road, entry):
             turn.hear(road, entry, "response", "taken" if is_asked else "late")
 
-    def _verify_response(self, road: Road, entry: VerifiedEntry, exchange: Exchange) -> Reason | None:
-        """Head, chain and inclusion were verified with the frame; here the binding to our request."""
-        statement = entry.statement
-        if statement is None:
-            return Reason.STATEMENT_INVALID
-        reason = self._parts.objection_to(road, entry, statement)
-        if reason is not None:
-            return reason
-        asked, view, grant, parts = exchange.statement, self._parts.trust, exchange.grant, entry.parts
-        if asked is None or view is None or grant is None:
-            return Reason.STATEMENT_INVALID
-        if _bound(statement) != _bound(asked):
-            return Reason.STATEMENT_INVALID
-        gateway = view.by_log.get(road.peer.log)
-        named = grant.agreement.terms.provider.member_key
-        if gateway is None or not view.is_party(gateway, grant.provider, named):
-            return Reason.PEER_NOT_REGISTERED
-        flow, heard = exchange.flow, statement.heard
-        if not (heard in (0, None) if flow is None else flow.is_possible(heard)):
-            return Reason.STATEMENT_INVALID
-        is_first, is_last = statement.sequence == 0, statement.final
-        is_stream = grant.provision.method.server_streaming and statement.kind == "response"
-        if not (is_stream or (is_first and is_last)):
-            return Reason.CALL_KIND_NOT_SUPPORTED
-        if statement.kind == "refusal":
-            return Reason.STATEMENT_INVALID if parts or statement.status == 0 else None
-        count = len(parts) - is_first - is_last
-        if count < 0 or (count > 1 and not is_stream):
-            return Reason.STATEMENT_INVALID
-        blobs = (len(parts[0][1]) if is_first else 0, len(parts[-1][1]) if is_last else 0)
-        return Reason.LIMIT_EXCEEDED if max(blobs) > MAX_METADATA_BLOB_BYTES else None
-
-    def _objection_to_cut(self, exchange: Exchange, entry: VerifiedEntry) -> Reason | None:
-        """Whether an answer was cut as the agreement says: by its statement, and by what is in it.
-
-        The agreement is that of the request, its descriptors may have changed since: they are those of our configuration
-        now, to which older ones have only been added to. A provider that is ahead of us may know newer ones still, by
-        which it can grant no more than the outline of the mask.
-        """
-        statement, view, grant = entry.statement, self._parts.trust, exchange.grant
-        if statement is None or view is None or grant is None:
-            return Reason.STATEMENT_INVALID
-        if grant.mask is None and statement.cut is None:
-            return None
-        if objection_to_cut(statement, grant.agreement.terms.field_mask):
-            return Reason.RESPONSE_INVALID
-        theirs, messages = statement.configuration, messages_of(entry, statement)
-        mask = view.mask_of(grant.agreement.mark, statement.method or "") or grant.mask
-        is_ahead = theirs is not None and theirs.version > view.mark.version
-        if mask is None or mask.is_kept(messages, self._parts.terms.max_message, is_ahead=is_ahead):
-            return None
-        return Reason.RESPONSE_INVALID
-
     def _release_all(self, answered: list[tuple[Exchange, VerifiedEntry, Reason | None]]) -> None:
         """14 Everything is durable: the programs get their answers."""
         # Whose program went while the commit ran: nothing more is logged, ``taken`` stands.
         due = [one for one in answered if one[0].phase is not Phase.CLOSED]
         answers = [
-            self._answer(exchange, entry, statement)
+            answer_of(exchange, entry, statement)
             if reason is None and (statement := entry.statement) is not None and statement.kind == "response"
             else None
             for exchange, entry, reason in due
@@ -542,28 +487,6 @@ class Consumer:
             hit("program.released")
             if ending is not None:
                 self._parts.counters["exchanges_answered"] += 1
-
-    def _answer(
-        self, exchange: Exchange, entry: VerifiedEntry, statement: Statement
-    ) -> tuple[Metadata | None, Ending | None] | None:
-        """Initial metadata and ending that a segment brings, without what is reserved; ``None`` if they are malformed."""
-        parts, initial, trailing = entry.parts, None, None
-        try:
-            if statement.sequence == 0:
-                initial = passed_on(decode_metadata(parts[0][1]))
-            if statement.final:
-                trailing = passed_on(decode_metadata(parts[-1][1]))
-        except MalformedError:
-            return None
-        if initial is not None and statement.encoding and statement.encoding != "identity":
-            initial += ((b"grpc-encoding", statement.encoding.encode("ascii")),)
-        if trailing is None:
-            return initial, None
-        trailing += (
-            (b"x-road-exchange-id", exchange.id.encode("ascii")),
-            (b"x-road-request-hash", exchange.leaf_hash.hex().encode("ascii")),
-        )
-        return initial, Ending(statement.status or 0, "", trailing)
 
     def _tell_refusal(self, call: ProgramCall, exchange: Exchange, statement: Statement) -> None:
         side: Side = "adapter" if statement.reason in _ADAPTER_REASONS else "provider"
@@ -794,6 +717,5 @@ def _tell(refused: list[tuple[ProgramCall, Ending]]) -> None:
         call.release((), [], ending)
 
 
-_bound: Final = attrgetter(*BOUND_FIELDS)
 _ADAPTER_REASONS: Final = frozenset({"ADAPTER_DOWN", "ADAPTER_LOST", "ADAPTER_PROTOCOL"})
 _replace = msgspec.structs.replace

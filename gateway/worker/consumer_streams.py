@@ -12,7 +12,8 @@ import msgspec
 
 from core.payloads import Metadata
 from core.reasons import ExchangeError, Reason
-from core.statements import Kind, Statement
+from core.statements import Kind
+from gateway.worker.answers import messages_of
 from gateway.worker.callers import is_admitted
 from gateway.worker.exchange import Exchange, Messages, Parts, Phase, ProgramCall
 from gateway.worker.flow import MESSAGE_COST, SEGMENTS_A_TURN, Flow, Rota, cost_of, watch
@@ -245,9 +246,3 @@ def objection_of_terms(exchange: Exchange, grant: Grant, view: TrustView, now_ms
         caller=exchange.caller.credential,
         age_ms=now_ms - view.fresh_at,
     )
-
-
-def messages_of(entry: VerifiedEntry, statement: Statement) -> Messages:
-    """The messages of a response, without its metadata."""
-    parts = entry.parts
-    return list(parts[statement.sequence == 0 : len(parts) - statement.final])

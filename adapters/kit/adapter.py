@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
+from adapters.kit.beginning import BEGIN, begin
 from adapters.kit.desk import open_desk
 from adapters.kit.dossier_service import DOSSIER_SERVICE, DossierService
 from adapters.kit.dossiers import EXPIRE, REPORT_DECISION
@@ -67,7 +68,7 @@ class Adapter:
             dossier_service_pb2_grpc.add_DossierServiceServicer_to_server(
                 DossierService(self.desk), self.server.grpc
             )
-        handlers = {EXPIRE: expire, REPORT_DECISION: report_decision, **ministry.tasks}
+        handlers = {BEGIN: begin, EXPIRE: expire, REPORT_DECISION: report_decision, **ministry.tasks}
         self.tasks = TaskRunner(self.desk, handlers)
 
     def start(self) -> int:

@@ -12,6 +12,7 @@ import grpc
 import sqlalchemy as sa
 
 from adapters.context import CallerContext, current_caller
+from adapters.kit.beginning import begin_now
 from adapters.kit.documents import MEDIA_TYPE
 from bj.common.v1 import dossier_service_pb2, dossier_service_pb2_grpc
 
@@ -52,16 +53,21 @@ class DossierService(dossier_service_pb2_grpc.DossierServiceServicer):
     def ReportPayment(
         self, request: dossier_service_pb2.ReportPaymentRequest, context: grpc.ServicerContext
     ) -> dossier_service_pb2.ReportPaymentResponse:
-        """What became of a payment."""
+        """What became of a payment: taken note of, whatever becomes of the work that it pays for.
+
+        A repeat, too, begins that work if nobody has, and is answered with the dossier as it stands by then.
+        """
 
         def respond(tx: sa.Connection, caller: CallerContext) -> dossier_service_pb2.ReportPaymentResponse:
             dossier = self._desk.dossiers.follow(tx, request.reference, caller)
             self._desk.payments.hear(tx, dossier, request.payment)
-            return dossier_service_pb2.ReportPaymentResponse(
-                dossier=self._desk.dossiers.message(tx, dossier.reference)
-            )
+            return dossier_service_pb2.ReportPaymentResponse()
 
-        return self._desk.once(request.idempotency_key, request, respond)
+        response = self._desk.once(request.idempotency_key, request, respond)
+        begin_now(self._desk, request.reference)
+        with self._desk.store.reading() as tx:
+            response.dossier.CopyFrom(self._desk.dossiers.message(tx, request.reference))
+        return response
 
     def CorrectDossier(
         self, request: dossier_service_pb2.CorrectDossierRequest, context: grpc.ServicerContext

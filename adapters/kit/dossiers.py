@@ -4,8 +4,9 @@ Every function works in the caller's transaction ``tx`` (from ``Store.write`` or
 row first: two who move the same dossier come one after the other, and the second sees what the first did. A move that
 ``dossier.MOVES`` does not have is refused with STATE_CONFLICT and changes nothing.
 
-With a move go, in the same commit: the hook of the prestation's ``Procedure``; the task that reports it to the
-consumer, if that gave a response token; for those that wait for the applicant, the task that lets the dossier expire.
+With a move go, in the same commit: the hook of the prestation's ``Procedure`` (of a payment, the task that calls it:
+``beginning``); the task that reports it to the consumer, if that gave a response token; for those that wait for the
+applicant, the task that lets the dossier expire.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from adapters.context import CallerContext
+from adapters.kit.beginning import BEGIN, HEAD_START_MS
 from adapters.kit.calendar import due_at_ms
 from adapters.kit.dossier import MOVES, Dossier, State, Step
 from adapters.kit.dossier_rows import DossierRows
@@ -163,15 +165,18 @@ class Dossiers:
     # --- moves -------------------------------------------------------------------------------------------------------
 
     def file(self, tx: sa.Connection, reference: str) -> Dossier:
-        """AWAITING_PAYMENT -> FILED: the fee is settled, due_at runs; ``Procedure.filed`` is called."""
+        """AWAITING_PAYMENT -> FILED: the fee is settled, due_at runs; ``Procedure.filed`` is called after the commit.
+
+        Whoever commits calls ``beginning.begin_now`` then. Until it has begun, nobody takes the dossier up or grants it.
+        """
         now = self._desk.clock.now_ms()
         dossier = self._rows.find(tx, reference, lock=True)
         prestation = self._desk.catalogue.find(dossier.service_code)
         # A service that left the catalogue meanwhile promises nothing any more.
         due_at = due_at_ms(now, prestation, self._desk.calendar) if prestation else 0
         filed = self._move(tx, dossier, State.FILED, filed_at=now, due_at=due_at)
-        self._procedure(filed).filed(self._desk, tx, filed)
-        return self.get(tx, reference)
+        self._desk.tasks.add(tx, BEGIN, reference, due_at_ms=now + HEAD_START_MS)
+        return filed
 
     def review(self, tx: sa.Connection, reference: str, officer: str = "") -> Dossier:
         """-> UNDER_REVIEW: an officer takes it up, for the first time or again; of one under review, takes it over.
@@ -350,6 +355,11 @@ class Dossiers:
         dossier = self._rows.find(tx, reference, lock=True)
         self._rows.update(tx, replace(dossier, payment_ref=payment_ref, version=dossier.version + 1))
 
+    def _is_to_begin(self, tx: sa.Connection, dossier: Dossier, to: State) -> bool:
+        """Whether ``to`` would come before ``Procedure.filed``; who gives up or rejects need not wait for that."""
+        is_work = dossier.state is State.FILED and to in (State.UNDER_REVIEW, State.GRANTED)
+        return is_work and self._desk.tasks.is_asked(tx, BEGIN, dossier.reference)
+
     def _procedure(self, dossier: Dossier) -> Procedure:
         return self._desk.procedure(dossier.service_code)
 
@@ -364,7 +374,7 @@ class Dossiers:
         now = self._desk.clock.now_ms()
         # Nobody shortens a public notice: until it ends, who wants to oppose finds it open.
         shortens = to is State.UNDER_REVIEW and dossier.notice_ends_at > now
-        if to not in MOVES[dossier.state] or shortens:
+        if to not in MOVES[dossier.state] or shortens or self._is_to_begin(tx, dossier, to):
             raise ProviderError(ProviderReason.STATE_CONFLICT)
         # What belongs to the state that is left goes with it, unless the new one says otherwise.
         left: dict[str, Any] = {"reason": "", "expires_at": 0, "paused_at": 0}

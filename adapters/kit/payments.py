@@ -82,7 +82,7 @@ class Payments:
     def hear(self, tx: sa.Connection, dossier: Dossier, told: payment_pb2.Payment) -> None:
         """Take note of what became of a payment for ``dossier``, which is locked (``Dossiers.follow``).
 
-        Confirmed in full for a dossier that awaits it, the dossier is filed, and ``Procedure.filed`` called.
+        Confirmed in full for a dossier that awaits it, the dossier is filed; ``Dossiers.file`` says what comes after.
 
         Raises:
             ProviderError: The payment is another dossier's (DUPLICATE_REQUEST).

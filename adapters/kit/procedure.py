@@ -27,7 +27,11 @@ class Procedure:
     officer_steps: frozenset[str] = frozenset()
 
     def filed(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
-        """Its fee is settled, or it has none: queue the work, or grant at once."""
+        """Its fee is settled, or it has none: queue the work, or grant at once.
+
+        Of a fee that was paid, this comes in a commit after the payment's, and again until it succeeds; before that the
+        dossier is neither taken up nor granted.
+        """
 
     def corrected(
         self, desk: Desk, tx: sa.Connection, dossier: Dossier, answer: str, evidence: Sequence[str]

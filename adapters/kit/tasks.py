@@ -94,11 +94,17 @@ class Tasks:
             )
         )
 
-    def cancel(self, tx: sa.Connection, kind: str, reference: str) -> None:
-        """Take back the tasks of that kind for that reference; of one that runs, what it found is not written."""
-        tx.execute(
-            self._table.delete().where(self._table.c.kind == kind, self._table.c.reference == reference)
-        )
+    def cancel(self, tx: sa.Connection, kind: str, reference: str) -> bool:
+        """Take back the tasks of that kind for that reference; of one that runs, what it found is not written.
+
+        Returns whether there were any.
+        """
+        return tx.execute(self._table.delete().where(*self._about(kind, reference))).rowcount > 0
+
+    def is_asked(self, tx: sa.Connection, kind: str, reference: str) -> bool:
+        """Whether a task of that kind for that reference is still to be done."""
+        asked = sa.select(self._table.c.id).where(*self._about(kind, reference)).limit(1)
+        return tx.execute(asked).first() is not None
 
     def due(self, tx: sa.Connection) -> list[Task]:
         """Some of the tasks that are due now, the one that has waited longest first."""
@@ -117,6 +123,9 @@ class Tasks:
         tx.execute(
             self._table.update().where(self._table.c.id == task.id).values(**later, last_error=why[:80])
         )
+
+    def _about(self, kind: str, reference: str) -> tuple[sa.ColumnElement[bool], ...]:
+        return self._table.c.kind == kind, self._table.c.reference == reference
 
 
 class TaskRunner:

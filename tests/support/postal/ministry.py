@@ -13,6 +13,7 @@ import grpc
 import sqlalchemy as sa
 
 from adapters.context import CallerContext, serving
+from adapters.kit.beginning import begin
 from adapters.kit.desk import Desk
 from adapters.kit.dossier import Dossier, State
 from adapters.kit.dossier_service import DossierService
@@ -191,7 +192,8 @@ class PostOffice:
 
     def run_due(self) -> int:
         """Run the tasks that are due, as the adapter's thread does."""
-        return TaskRunner(self.desk, {"expire": expire, "report_decision": lambda desk, task: None}).run_due()
+        handlers = {"begin": begin, "expire": expire, "report_decision": lambda desk, task: None}
+        return TaskRunner(self.desk, handlers).run_due()
 
     def race(self, *acts: Callable[[], Any]) -> list[Any]:
         """Do all at once, each in a thread; what each returned, or the reason for which it was refused."""

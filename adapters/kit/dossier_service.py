@@ -6,10 +6,12 @@ that a reference gets which was never given out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import grpc
 import sqlalchemy as sa
+from google.protobuf.message import Message
 
 from adapters.context import CallerContext, current_caller
 from adapters.kit.beginning import begin_now
@@ -20,6 +22,13 @@ if TYPE_CHECKING:
     from adapters.kit.desk import Desk
 
 DOSSIER_SERVICE: Final = "bj.common.v1.DossierService"
+
+_Write: TypeAlias = (
+    dossier_service_pb2.ReportPaymentRequest
+    | dossier_service_pb2.CorrectDossierRequest
+    | dossier_service_pb2.CancelDossierRequest
+)
+_Response = TypeVar("_Response", bound=Message)
 
 
 class DossierService(dossier_service_pb2_grpc.DossierServiceServicer):
@@ -63,7 +72,7 @@ class DossierService(dossier_service_pb2_grpc.DossierServiceServicer):
             self._desk.payments.hear(tx, dossier, request.payment)
             return dossier_service_pb2.ReportPaymentResponse()
 
-        response = self._desk.once(request.idempotency_key, request, respond)
+        response = self._once(request, respond)
         begin_now(self._desk, request.reference)
         with self._desk.store.reading() as tx:
             response.dossier.CopyFrom(self._desk.dossiers.message(tx, request.reference))
@@ -81,7 +90,7 @@ class DossierService(dossier_service_pb2_grpc.DossierServiceServicer):
                 dossier=self._desk.dossiers.message(tx, dossier.reference)
             )
 
-        return self._desk.once(request.idempotency_key, request, respond)
+        return self._once(request, respond)
 
     def CancelDossier(
         self, request: dossier_service_pb2.CancelDossierRequest, context: grpc.ServicerContext
@@ -95,4 +104,12 @@ class DossierService(dossier_service_pb2_grpc.DossierServiceServicer):
                 dossier=self._desk.dossiers.message(tx, dossier.reference)
             )
 
+        return self._once(request, respond)
+
+    def _once(
+        self, request: _Write, respond: Callable[[sa.Connection, CallerContext], _Response]
+    ) -> _Response:
+        """``Desk.once`` for who may follow the dossier: a repeat, answered without ``respond``, is no way around that."""
+        with self._desk.store.reading() as tx:
+            self._desk.dossiers.follow(tx, request.reference, current_caller(), lock=False)
         return self._desk.once(request.idempotency_key, request, respond)

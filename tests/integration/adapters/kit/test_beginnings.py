@@ -1,6 +1,7 @@
 """What a payment pays for begins after it is taken note of, at once if it can, and whenever it can if not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -152,3 +153,25 @@ def test_call_backs_at_once_begin_once(signing: PostOffice) -> None:
 
     assert states == [GRANTED] * 4
     assert len(signing.read(reference).documents) == 1
+
+
+@pytest.mark.parametrize("method", ["ReportPayment", "CancelDossier"])
+def test_a_repeat_is_no_way_around_the_purpose(office: PostOffice, method: str) -> None:
+    """What a key gave for one purpose it does not give for another."""
+    reference = office.awaiting()
+    requests = {
+        "ReportPayment": dossier_service_pb2.ReportPaymentRequest(
+            idempotency_key=KEY,
+            reference=reference,
+            payment=payment_pb2.Payment(payment_ref="MOMO-000001", state=CONFIRMED, amount_xof=BOX_FEE),
+        ),
+        "CancelDossier": dossier_service_pb2.CancelDossierRequest(idempotency_key=KEY, reference=reference),
+    }
+    call = getattr(office.service, method)
+    with serving(CALLER):
+        call(requests[method], NO_CONTEXT)
+
+    with serving(replace(CALLER, purpose="P06")), pytest.raises(ProviderError) as refused:
+        call(requests[method], NO_CONTEXT)
+
+    assert refused.value.reason is ProviderReason.PURPOSE_NOT_ALLOWED

@@ -91,14 +91,14 @@ def fee_of(request: acts_pb2.SubmitActRequestRequest, catalogue: Catalogue) -> i
     return (one.fee_xof or 0) * request.copies
 
 
-def person_of(tx: sa.Connection, npi: str, kind: Type) -> Person:
-    """Whose act it is, if it may be given.
+def person_of(tx: sa.Connection, npi: str, kind: Type, *, lock: bool = False) -> Person:
+    """Whose act it is, if it may be given; with ``lock`` nobody corrects the record until ``tx`` ends.
 
     Raises:
         ProviderError: There is no such number, or no death to attest (NOT_FOUND); the record is frozen (RECORD_LOCKED);
             the act is for the living, and he died (DECEASED).
     """
-    person = open_record(tx, npi)
+    person = open_record(tx, npi, lock=lock)
     is_of_death = kind == document_pb2.DOCUMENT_TYPE_DEATH_ACT
     if person.is_deceased and not is_of_death:
         raise ProviderError(ProviderReason.DECEASED)
@@ -125,7 +125,8 @@ class Act(Procedure):
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
         """Signed, of the record as it stands now."""
         request = _request(dossier)
-        person = person_of(tx, npi_of(dossier.subject), request.type)
+        # A correction waits until the document is there to be revoked, or was first, and is what the document says.
+        person = person_of(tx, npi_of(dossier.subject), request.type, lock=True)
         today = day_of(desk.clock.now_ms())
         desk.documents.issue(
             tx,

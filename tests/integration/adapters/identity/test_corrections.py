@@ -1,14 +1,19 @@
 """Corrections: two officers, or nothing."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from adapters.identity import corrections, telling
+from adapters.identity.tables import REVOCATIONS
 from adapters.reasons import ProviderError
 from bj.common.v1 import document_pb2, dossier_pb2
 from bj.identity.v1 import acts_pb2 as pb
 from bj.identity.v1 import credentials_pb2, events_pb2, identity_pb2
 from tests.support.identity_office import BIO, KOFFI, NOBODY, IdentityOffice
+from tests.support.waiting import until
 
 
 def correction(**changes: Any) -> pb.RequestCorrectionRequest:
@@ -139,6 +144,77 @@ def test_a_record_frozen_meanwhile_is_not_changed(office: IdentityOffice) -> Non
 
     with pytest.raises(ProviderError, match="locked"):
         office.decide("grant", reference, officer="agent-2")
+
+
+def until_it_waits(office: IdentityOffice, tx: sa.Connection, other: Future[None]) -> None:
+    """Until the other transaction waits for ``tx``, or has ended. On SQLite it cannot so much as begin."""
+    if not office.desk.store.is_postgresql:
+        return
+    mine = tx.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+    waits = sa.text("SELECT pid FROM pg_stat_activity WHERE :mine = ANY(pg_blocking_pids(pid))")
+
+    def is_held() -> bool:
+        with office.desk.store.reading() as looking:
+            return other.done() or looking.execute(waits, {"mine": mine}).first() is not None
+
+    until(is_held)
+
+
+@pytest.fixture
+def meeting(office: IdentityOffice) -> tuple[str, str]:
+    """An identity certificate that an officer grants, and a correction of the same record, each ready to be granted."""
+    asked = office.ask(type=document_pb2.DOCUMENT_TYPE_CIP, service_code="PS00392")
+    reference = opened(office)
+    office.decide("review", reference, officer="agent-1")
+    return office.pay(asked).reference, reference
+
+
+def test_a_correction_waits_for_what_is_being_signed(
+    office: IdentityOffice, meeting: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The document says the old name, and is revoked as soon as it is there."""
+    act, correction = meeting
+    issue = office.desk.documents.issue
+
+    with ThreadPoolExecutor(1) as beside:
+
+        def sign(tx: sa.Connection, *said: Any, **more: Any) -> document_pb2.Document:
+            other = beside.submit(office.decide, "grant", correction, officer="agent-2")
+            until_it_waits(office, tx, other)
+            return issue(tx, *said, **more)
+
+        monkeypatch.setattr(office.desk.documents, "issue", sign)
+        office.decide("grant", act)
+
+    (document,) = office.dossier(act).documents
+    assert record(office).last_name == "ADJOVI-HOUENOU"
+    assert [row.doc_id for row in office.rows(REVOCATIONS)] == [document.doc_id]
+
+
+def test_what_is_signed_after_a_correction_says_what_was_corrected(
+    office: IdentityOffice, meeting: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it was to be signed before the correction was committed."""
+    act, correction = meeting
+    issue = office.desk.documents.issue
+    names: list[str] = []
+
+    def sign(tx: sa.Connection, *said: Any, **more: Any) -> document_pb2.Document:
+        names.extend(more["holder_names"])
+        return issue(tx, *said, **more)
+
+    with ThreadPoolExecutor(1) as beside:
+
+        def tell_late(desk: Any, tx: sa.Connection, *said: Any, **more: Any) -> None:
+            until_it_waits(office, tx, beside.submit(office.decide, "grant", act))
+            telling.tell(desk, tx, *said, **more)
+
+        monkeypatch.setattr(office.desk.documents, "issue", sign)
+        monkeypatch.setattr(corrections, "tell", tell_late)
+        office.decide("grant", correction, officer="agent-2")
+
+    assert names == ["ADJOVI-HOUENOU KOFFI"]
+    assert office.rows(REVOCATIONS) == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The kit's tables, version by version, for the migrations of each ministry.
 
-What an old version creates never changes: a later kit has a ``create_v2`` or ``upgrade_v2``, which each ministry calls in
-a migration of its own. ``tables`` says what the newest version is; a test compares the two.
+A new ministry calls the newest ``create_v…`` in its first migration; one that is there already the newest ``upgrade_v…``
+in a migration of its own. What an old version does never changes. ``tables`` says what the newest version is; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -13,8 +14,51 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 
 
+def create_v2(op: ModuleType | Operations) -> None:
+    """Create the tables: in a ministry's first migration, ``create_v2(op)`` with ``from alembic import op``."""
+    create_v1(op)
+    upgrade_v2(op)
+
+
+def drop_v2(op: ModuleType | Operations) -> None:
+    """Drop them."""
+    drop_v1(op)
+
+
+def upgrade_v2(op: ModuleType | Operations) -> None:
+    """From version 1: payments are named for each client, tasks say in which lane they wait, what is old is found.
+
+    In a ministry's next migration, ``upgrade_v2(op)``.
+    """
+    op.add_column("payment", sa.Column("client", sa.String(200), nullable=False, server_default=""))
+    op.execute(
+        "UPDATE payment SET client ="
+        " (SELECT dossier.client FROM dossier WHERE dossier.reference = payment.reference)"
+    )
+    with op.batch_alter_table("payment") as payment:
+        payment.drop_constraint("pk_payment", type_="primary")
+        payment.create_primary_key("pk_payment", ["client", "payment_ref"])
+        payment.alter_column("client", server_default=None)
+    # An adapter of before, which still runs while this does, asks for tasks without a lane.
+    op.add_column("task", sa.Column("lane", sa.String(200), nullable=False, server_default=""))
+    op.execute("UPDATE task SET lane = kind")
+    op.create_index("ix_task_reference", "task", ["reference", "due_at"])
+    op.create_index("ix_answered_answered_at", "answered", ["answered_at"])
+
+
+def downgrade_v2(op: ModuleType | Operations) -> None:
+    """Back to version 1; refused by the database if two clients have named a payment the same."""
+    op.drop_index("ix_answered_answered_at", "answered")
+    op.drop_index("ix_task_reference", "task")
+    op.drop_column("task", "lane")
+    with op.batch_alter_table("payment") as payment:
+        payment.drop_constraint("pk_payment", type_="primary")
+        payment.create_primary_key("pk_payment", ["payment_ref"])
+        payment.drop_column("client")
+
+
 def create_v1(op: ModuleType | Operations) -> None:
-    """Create the tables: in a ministry's first migration, ``create_v1(op)`` with ``from alembic import op``."""
+    """Create the tables of version 1."""
     op.create_table(
         "answered",
         sa.Column("client", sa.String(200), nullable=False),

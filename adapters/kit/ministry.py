@@ -33,7 +33,7 @@ class Ministry:
     Attributes:
         name: ``land``; of letters and digits.
         services: Full names of its own services; ``bj.common.v1.DossierService`` is added by the kit, if it has dossiers.
-        migrations: Its Alembic directory; the first migration calls ``kit.migrations.create_v1``.
+        migrations: Its Alembic directory; the first migration calls ``kit.migrations.create_v2``.
         tables: What ``kit_tables(METADATA)`` returned.
         catalogue: Its catalogue, ``catalogue.toml`` beside its module; None if nobody can ask anything of it.
         build: Makes the servicers, one for each of ``services``.

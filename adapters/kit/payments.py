@@ -50,7 +50,8 @@ class Payment:
     """One payment, as last heard of.
 
     Attributes:
-        payment_ref: Names it at whoever collects it.
+        client: Who told of it.
+        payment_ref: Names it at whoever collects it; of two clients, two payments.
         reference: The dossier it is for.
         channel: How it is paid.
         state: How far it is.
@@ -61,6 +62,7 @@ class Payment:
         refund: Why it is to be given back; None if it is not.
     """
 
+    client: str
     payment_ref: str
     reference: str
     channel: payment_pb2.PaymentChannel.ValueType
@@ -85,7 +87,7 @@ class Payments:
         Confirmed in full for a dossier that awaits it, the dossier is filed; ``Dossiers.file`` says what comes after.
 
         Raises:
-            ProviderError: The payment is another dossier's (DUPLICATE_REQUEST).
+            ProviderError: The payment is another dossier's of the same client (DUPLICATE_REQUEST).
             InvalidFieldsError: The report says no state.
         """
         if told.state == payment_pb2.PAYMENT_STATE_UNSPECIFIED:
@@ -97,7 +99,7 @@ class Payments:
             return
         is_received = told.state == payment_pb2.PAYMENT_STATE_CONFIRMED
         refund = self._refund(dossier, told) if is_received else None
-        self._write(tx, told, refund)
+        self._write(tx, dossier, told, refund)
         settles = is_received and refund is None
         # Of a settled dossier the payment that settled it stays the one that is shown.
         if settles or told.payment_ref == dossier.payment_ref or dossier.state in _AWAITS:
@@ -107,7 +109,7 @@ class Payments:
 
     def fee(self, tx: sa.Connection, dossier: Dossier) -> payment_pb2.Fee:
         """What the dossier costs and how far the payment is that settles it, or the last one that was heard of."""
-        paid = self._find(tx, dossier.payment_ref) if dossier.payment_ref else None
+        paid = self._find(tx, dossier, dossier.payment_ref) if dossier.payment_ref else None
         return payment_pb2.Fee(
             amount_xof=dossier.fee_xof,
             payment_ref=dossier.payment_ref,
@@ -122,7 +124,7 @@ class Payments:
         """
         if not dossier.fee_xof:
             return
-        paid = self._find(tx, dossier.payment_ref) if dossier.filed_at else None
+        paid = self._find(tx, dossier, dossier.payment_ref) if dossier.filed_at else None
         if paid is None or paid.state != payment_pb2.PAYMENT_STATE_CONFIRMED:
             raise ProviderError(ProviderReason.PAYMENT_REQUIRED)
 
@@ -137,6 +139,7 @@ class Payments:
         tx.execute(
             insert(self._table)
             .values(
+                client=dossier.client,
                 payment_ref=told.payment_ref,
                 reference=dossier.reference,
                 channel=int(told.channel),
@@ -149,7 +152,7 @@ class Payments:
             )
             .on_conflict_do_nothing()
         )
-        known = self._find(tx, told.payment_ref, lock=True)
+        known = self._find(tx, dossier, told.payment_ref, lock=True)
         assert known is not None  # noqa: S101 - written by the statement before, or by whom that waited for
         return known
 
@@ -161,13 +164,15 @@ class Payments:
             return None if told.amount_xof == dossier.fee_xof else Refund.AMOUNT
         return Refund.TWICE if dossier.filed_at else Refund.ENDED
 
-    def _write(self, tx: sa.Connection, told: payment_pb2.Payment, refund: Refund | None) -> None:
+    def _write(
+        self, tx: sa.Connection, dossier: Dossier, told: payment_pb2.Payment, refund: Refund | None
+    ) -> None:
         now = self._desk.clock.now_ms()
         # More than any fee, and than the databases' integers hold: shown as what it is, too much.
         amount = min(told.amount_xof, _MAX_AMOUNT)
         tx.execute(
             self._table.update()
-            .where(self._table.c.payment_ref == told.payment_ref)
+            .where(*self._named(dossier, told.payment_ref))
             .values(
                 channel=int(told.channel),
                 state=int(told.state),
@@ -179,14 +184,21 @@ class Payments:
             )
         )
 
-    def _find(self, tx: sa.Connection, payment_ref: str, *, lock: bool = False) -> Payment | None:
-        query = sa.select(self._table).where(self._table.c.payment_ref == payment_ref)
+    def _find(
+        self, tx: sa.Connection, dossier: Dossier, payment_ref: str, *, lock: bool = False
+    ) -> Payment | None:
+        query = sa.select(self._table).where(*self._named(dossier, payment_ref))
         row = tx.execute(query.with_for_update() if lock else query).one_or_none()
         return _payment(row) if row else None
+
+    def _named(self, dossier: Dossier, payment_ref: str) -> tuple[sa.ColumnElement[bool], ...]:
+        """The payment that the dossier's client names so."""
+        return self._table.c.client == dossier.client, self._table.c.payment_ref == payment_ref
 
 
 def _payment(row: Any) -> Payment:
     return Payment(
+        client=row.client,
         payment_ref=row.payment_ref,
         reference=row.reference,
         channel=payment_pb2.PaymentChannel.ValueType(row.channel),

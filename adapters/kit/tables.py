@@ -171,7 +171,7 @@ def _payment(metadata: sa.MetaData) -> sa.Table:
     return sa.Table(
         "payment",
         metadata,
-        sa.Column("payment_ref", sa.String(64), primary_key=True),
+        _text("payment_ref", 64),
         _reference(),
         _number("channel"),
         _number("state"),
@@ -181,6 +181,9 @@ def _payment(metadata: sa.MetaData) -> sa.Table:
         _number("heard_at"),
         # Why it is to be given back: empty if it is not.
         _text("refund", 20),
+        # Who told of it: what one client names its payments neither shows to another nor stands in its way.
+        _text("client", 200),
+        sa.PrimaryKeyConstraint("client", "payment_ref"),
         sa.Index("ix_payment_reference", "reference"),
     )
 
@@ -215,6 +218,7 @@ def _answered(metadata: sa.MetaData) -> sa.Table:
         _bytes("response"),
         _number("answered_at"),
         sa.PrimaryKeyConstraint("client", "method", "key"),
+        sa.Index("ix_answered_answered_at", "answered_at"),
     )
 
 
@@ -269,5 +273,8 @@ def _task(metadata: sa.MetaData) -> sa.Table:
         _bytes("payload"),
         # Why it was not done last time: a word, never a person.
         _text("last_error", 80),
+        # Whom it waits for: tasks of one lane run one after the other.
+        sa.Column("lane", sa.String(200), nullable=False, server_default=""),
         sa.Index("ix_task_due_at", "due_at"),
+        sa.Index("ix_task_reference", "reference", "due_at"),
     )

@@ -1,14 +1,16 @@
 """What is heard of payments: in time, late, twice, out of order, of the wrong amount, or never."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from adapters.context import serving
+from adapters.context import CallerContext, serving
 from adapters.kit.payments import Refund
 from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import dossier_pb2, dossier_service_pb2, payment_pb2
+from core.identifiers import SubsystemId
 from tests.support.postal.ministry import BOX_FEE, CALLER, NO_CONTEXT, PostOffice
 
 INITIATED = payment_pb2.PAYMENT_STATE_INITIATED
@@ -29,6 +31,7 @@ def report(
     payment_ref: str = "MOMO-000001",
     amount: int = BOX_FEE,
     key: str = "",
+    caller: CallerContext = CALLER,
 ) -> dossier_pb2.Dossier:
     """The portal tells what became of a payment."""
     request = dossier_service_pb2.ReportPaymentRequest(
@@ -42,7 +45,7 @@ def report(
             receipt_no="QUITTANCE-1" if state == CONFIRMED else "",
         ),
     )
-    with serving(CALLER):
+    with serving(caller):
         return office.service.ReportPayment(request, NO_CONTEXT).dossier
 
 
@@ -168,6 +171,22 @@ def test_one_payment_settles_one_dossier(office: PostOffice) -> None:
 
     assert sorted(map(str, outcomes)) == sorted(["3", "DUPLICATE_REQUEST"])
     assert {office.read(first).state, office.read(second).state} == {AWAITING, FILED}
+
+
+def test_what_one_client_names_a_payment_is_its_own(office: PostOffice) -> None:
+    """Another's payment of that name is another payment: neither refused nor shown, given back for itself."""
+    other = replace(CALLER, client=SubsystemId.parse("BJ/COL/COTONOU/GUICHET"))
+    mine = office.awaiting()
+    theirs = office.open(key="key-of-another-client", caller=other).reference
+
+    assert report(office, mine, CONFIRMED).state == FILED
+    assert report(office, theirs, CONFIRMED, amount=1, caller=other).state == AWAITING
+
+    with office.desk.store.reading() as tx:
+        (refund,) = office.desk.payments.refunds(tx)
+    assert (refund.client, refund.reference) == (str(other.client), theirs)
+    assert report(office, theirs, CONFIRMED, "MOMO-000002", caller=other).state == FILED
+    assert [office.read(one).fee.payment_ref for one in (mine, theirs)] == ["MOMO-000001", "MOMO-000002"]
 
 
 def test_call_backs_at_once_file_once(office: PostOffice) -> None:

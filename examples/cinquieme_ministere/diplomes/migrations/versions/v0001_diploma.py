@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from adapters.kit.migrations import create_v1, drop_v1
+from adapters.kit.migrations import create_v2, drop_v2
 
 revision = "0001"
 down_revision = None
@@ -11,7 +11,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Créer les tables."""
-    create_v1(op)
+    create_v2(op)
     op.create_table(
         "diploma",
         sa.Column("number", sa.String(15), nullable=False),
@@ -27,4 +27,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Les retirer."""
     op.drop_table("diploma")
-    drop_v1(op)
+    drop_v2(op)

@@ -21,6 +21,8 @@ from rpc.limits import Limits
 from rpc.settings import load_settings
 
 _SQLITE: Final = "sqlite:///"
+# The rule ``idempotency_key`` of bj.common.v1.
+_PROMISED_DAYS: Final = 30
 # One of ours, or "package.module:NAME".
 _ADAPTER: Final = r"^([a-z][a-z0-9_]*|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*)$"
 
@@ -109,6 +111,8 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         program: How the adapter calls others; none if it calls nobody.
         dossiers: How long they wait.
         events: How they are told.
+        repeat_days: For how many days a write that is sent again under its key gets its first answer; after that it is
+            another write.
     """
 
     adapter: Annotated[str, msgspec.Meta(pattern=_ADAPTER)]
@@ -129,6 +133,7 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     program: ProgramSettings | None = None
     dossiers: DossierSettings = DossierSettings()
     events: EventSettings = EventSettings()
+    repeat_days: int = 30
 
     def __post_init__(self) -> None:
         member = self.provider.member
@@ -139,6 +144,8 @@ class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
                 raise ValueError(f"gateways: {gateway} is not a gateway of {member}")
         if len(set(self.gateways)) != len(self.gateways):
             raise ValueError("gateways: one is named twice")
+        if self.repeat_days < _PROMISED_DAYS:
+            raise ValueError(f"repeat_days: at least {_PROMISED_DAYS}, as consumers are promised")
 
     @property
     def provider(self) -> SubsystemId:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from adapters.business import events_service, filing, numbering, seed, service, steps, work
+from adapters.business import events_service, filing, namebook, numbering, people, seed, service, steps, work
 from adapters.business.procedures import ExtractProcedure, FormalityProcedure
 from adapters.business.tables import KIT, MIGRATIONS
 from adapters.kit.desk import Desk
@@ -50,5 +50,6 @@ MINISTRY: Final = Ministry(
         steps.GIVE_BACK_TAX_NO: numbering.give_back_tax_number,
         steps.GIVE_BACK_EMPLOYER_NO: numbering.give_back_employer_number,
     },
+    chores=(people.forget_people, namebook.forget_ended),
     seed=seed.seed,
 )

@@ -20,6 +20,8 @@ from adapters.business.names import NameRules, distance, name_key, nearest, trac
 from adapters.business.records import Firm, firm_of
 from adapters.business.tables import FIRM, NAME_BOOK, NAME_TRACE, RESERVATION
 from adapters.kit.calendar import ZONE, day_of
+from adapters.kit.desk import Desk
+from adapters.kit.housekeeping import BATCH
 from adapters.reasons import ContendedError
 from bj.business.v1 import business_pb2 as pb
 
@@ -172,6 +174,16 @@ def trace_rows(rules: NameRules, firm: Firm) -> list[dict[str, str]]:
     """The rows by which the names of ``firm`` are found: for whoever writes many firms at once."""
     found = {trace for name in firm.names_in_use for trace in _digests(rules.words(name))}
     return [{"trace": trace, "holder": firm.rccm} for trace in sorted(found)]
+
+
+def forget_ended(desk: Desk, tx: sa.Connection) -> int:
+    """Forget names that were kept for somebody, are kept no more, and were never used. A chore of each night."""
+    lock(tx)
+    ended = sa.select(RESERVATION.c.name_key).where(~_is_kept(desk.clock.now_ms())).limit(BATCH)
+    keys = tx.execute(ended).scalars().all()
+    for key in keys:
+        _forget(tx, key)
+    return len(keys)
 
 
 def lock(tx: sa.Connection) -> None:

@@ -13,7 +13,10 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from adapters.business.tables import PERSON
+from adapters.business.tables import KIT, PERSON
+from adapters.kit.desk import Desk
+from adapters.kit.dossier import FINAL
+from adapters.kit.housekeeping import BATCH
 from adapters.kit.purposes import REGISTRATION_DUTY
 from adapters.kit.road import Away, Refused, Road
 from adapters.reasons import ProviderReason
@@ -105,6 +108,16 @@ def remember(tx: sa.Connection, reference: str, people: Collection[KnownPerson],
     tx.execute(PERSON.delete().where(PERSON.c.reference == reference, PERSON.c.asked_npi.in_(asked)))
     kept = {"reference": reference, "asked_at": now_ms}
     tx.execute(PERSON.insert(), [{name: getattr(one, name) for name in _COLUMNS} | kept for one in people])
+
+
+def forget_people(desk: Desk, tx: sa.Connection) -> int:
+    """Forget what ANIP said for dossiers that have ended: firms hold what they need of it. A chore of each night."""
+    of_ended = sa.select(KIT.dossier.c.reference).where(KIT.dossier.c.state.in_(FINAL))
+    old = (
+        sa.select(PERSON.c.reference, PERSON.c.asked_npi).where(PERSON.c.reference.in_(of_ended)).limit(BATCH)
+    )
+    row = sa.tuple_(PERSON.c.reference, PERSON.c.asked_npi)
+    return tx.execute(PERSON.delete().where(row.in_(old))).rowcount
 
 
 def stands_for(people: Mapping[str, KnownPerson], npi: str) -> str:

@@ -10,6 +10,7 @@ from adapters.kit.desk import open_desk
 from adapters.kit.dossier_service import DOSSIER_SERVICE, DossierService
 from adapters.kit.dossiers import EXPIRE, REPORT_DECISION
 from adapters.kit.expiry import expire
+from adapters.kit.housekeeping import HOUSEKEEPING, keep_house, plan
 from adapters.kit.ministry import Ministry
 from adapters.kit.reports import report_decision
 from adapters.kit.tasks import TaskRunner
@@ -68,7 +69,13 @@ class Adapter:
             dossier_service_pb2_grpc.add_DossierServiceServicer_to_server(
                 DossierService(self.desk), self.server.grpc
             )
-        handlers = {BEGIN: begin, EXPIRE: expire, REPORT_DECISION: report_decision, **ministry.tasks}
+        handlers = {
+            BEGIN: begin,
+            EXPIRE: expire,
+            HOUSEKEEPING: keep_house,
+            REPORT_DECISION: report_decision,
+            **ministry.tasks,
+        }
         self.tasks = TaskRunner(self.desk, handlers)
 
     def start(self) -> int:
@@ -79,6 +86,7 @@ class Adapter:
         """
         if any(one.documents for one in self.desk.catalogue):
             self.desk.documents.require_key()
+        self.desk.store.write(lambda tx: plan(self.desk, tx))
         port = start(self.server, self._settings, services_of(self._ministry))
         self.tasks.start()
         return port

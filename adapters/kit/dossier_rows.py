@@ -83,6 +83,21 @@ class DossierRows:
         table = self._tables.dossier
         tx.execute(table.update().where(table.c.reference == reference).values(version=table.c.version + 1))
 
+    def forget_tokens(self, tx: sa.Connection, report: str, limit: int) -> int:
+        """Forget the tokens of some final dossiers for which no step and no task of kind ``report`` goes on."""
+        dossier, step, task = self._tables.dossier, self._tables.step, self._tables.task
+        goes_on = (dossier_pb2.STEP_STATE_PENDING, dossier_pb2.STEP_STATE_RUNNING)
+        told = (
+            sa.select(dossier.c.reference)
+            .where(dossier.c.state.in_(FINAL), dossier.c.response_token != "")
+            .where(~sa.exists().where(step.c.reference == dossier.c.reference, step.c.state.in_(goes_on)))
+            .where(~sa.exists().where(task.c.reference == dossier.c.reference, task.c.kind == report))
+            .limit(limit)
+        )
+        return tx.execute(
+            dossier.update().where(dossier.c.reference.in_(told)).values(response_token="")
+        ).rowcount
+
     def keep_correction(self, tx: sa.Connection, dossier: Dossier, answer: str, evidence: str) -> None:
         """Keep what an applicant answered to ``dossier.reason``."""
         tx.execute(

@@ -339,6 +339,13 @@ class Dossiers:
         if self._rows.find(tx, reference, lock=True).response_token:
             self._desk.tasks.add(tx, REPORT_DECISION, reference)
 
+    def forget_tokens(self, tx: sa.Connection, limit: int) -> int:
+        """Forget the response tokens of at most ``limit`` dossiers of which nothing is left to be reported.
+
+        They are final, no step of theirs goes on, and the consumer has confirmed the last report, or refused it.
+        """
+        return self._rows.forget_tokens(tx, REPORT_DECISION, limit)
+
     def touch(self, tx: sa.Connection, reference: str) -> None:
         """One version more: something that hangs on the dossier has changed."""
         self._rows.find(tx, reference, lock=True)

@@ -7,6 +7,7 @@ never their values, and is found by links: keys such as ``commune:LI-COT`` or ``
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -164,15 +165,23 @@ class EventLog:
             events, next_cursor, has_more, next_cursor if has_more else f"{log.epoch}-{log.newest}"
         )
 
-    def drop(self, tx: sa.Connection, before_ms: int) -> int:
-        """Forget the events of before ``before_ms``, UTC milliseconds; returns how many. Cursors before them expire."""
-        last = sa.select(sa.func.max(self._event.c.place)).where(self._event.c.occurred_at < before_ms)
-        place = tx.execute(last).scalar_one_or_none()
-        if place is None:
+    def drop(self, tx: sa.Connection, before_ms: int, limit: int) -> int:
+        """Forget events of before ``before_ms``, UTC milliseconds, the oldest first; returns how many, at most ``limit``.
+
+        Cursors before them expire. No event is forgotten before an older one, nor one that is not that old.
+        """
+        oldest = sa.select(self._event.c.place, self._event.c.occurred_at).order_by(self._event.c.place)
+        places = [
+            row.place
+            for row in itertools.takewhile(
+                lambda row: row.occurred_at < before_ms, tx.execute(oldest.limit(limit))
+            )
+        ]
+        if not places:
             return 0
-        tx.execute(self._log.update().values(dropped=place))
-        tx.execute(self._link.delete().where(self._link.c.place <= place))
-        return tx.execute(self._event.delete().where(self._event.c.place <= place)).rowcount
+        tx.execute(self._log.update().where(self._log.c.dropped < places[-1]).values(dropped=places[-1]))
+        tx.execute(self._link.delete().where(self._link.c.place <= places[-1]))
+        return tx.execute(self._event.delete().where(self._event.c.place <= places[-1])).rowcount
 
     def _matching(self, wanted: Wanted) -> sa.Select[tuple[object, ...]]:
         query = sa.select(self._event)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from adapters.kit.housekeeping import Chore
 from adapters.kit.procedure import Procedure
 from adapters.kit.tables import Tables
 from adapters.kit.tasks import Handler
@@ -39,6 +40,7 @@ class Ministry:
         build: Makes the servicers, one for each of ``services``.
         procedures: By service code; a code that is not here has a ``Procedure`` that does nothing.
         tasks: Handlers by kind, beside the kit's own.
+        chores: What it forgets each night, beside what the kit does (``housekeeping``).
         seed: Fills the register with fictitious data; None if there is no such thing.
     """
 
@@ -50,6 +52,7 @@ class Ministry:
     build: Callable[[Desk], Sequence[Served]]
     procedures: Mapping[str, Procedure] = field(default_factory=dict)
     tasks: Mapping[str, Handler] = field(default_factory=dict)
+    chores: Sequence[Chore] = ()
     seed: Seed | None = None
 
     @property

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.kit.tables import Tables
 from adapters.reasons import ProviderError
@@ -92,6 +93,17 @@ class Tasks:
                 payload=payload,
                 last_error="",
             )
+        )
+
+    def add_once(self, tx: sa.Connection, kind: str, *, due_at_ms: int) -> None:
+        """Ask for a task of which there is never more than one, about nothing in particular; if it is there, it stays."""
+        insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+        tx.execute(
+            insert(self._table)
+            .values(
+                id=kind, kind=kind, reference="", due_at=due_at_ms, attempts=0, payload=b"", last_error=""
+            )
+            .on_conflict_do_nothing()
         )
 
     def cancel(self, tx: sa.Connection, kind: str, reference: str) -> bool:

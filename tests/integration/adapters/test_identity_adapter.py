@@ -56,6 +56,14 @@ def stub(country: AdapterCountry, port: int) -> Iterator[IdentityServiceStub]:
         yield IdentityServiceStub(channel)
 
 
+def test_a_running_adapter_has_planned_to_forget(server: tuple[Adapter, int]) -> None:
+    """What is kept for a time only, each night."""
+    desk = server[0].desk
+
+    with desk.store.reading() as tx:
+        assert desk.tasks.is_asked(tx, "housekeeping", "")
+
+
 class Refusal:
     """What a client learns from a failed call."""
 

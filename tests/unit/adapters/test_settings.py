@@ -66,6 +66,7 @@ def test_a_database_elsewhere_is_taken_as_written(tmp_path: Path, url: str) -> N
         ("database =", "databas =", "databas"),
         ("database =", 'lang = "de"\ndatabase =', "lang"),
         ("database =", "listen = 9101\ndatabase =", "listen"),
+        ("database =", "repeat_days = 29\ndatabase =", ""),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_place(

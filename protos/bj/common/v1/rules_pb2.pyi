@@ -83,8 +83,8 @@ country: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _b
 sha256: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
 """SHA-256 of a document's bytes, 64 lower-case hex digits. « Empreinte. »"""
 idempotency_key: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
-"""Names one intended write; the same key again gives the answer of the first. A fresh UUID is best. « Clé
-d'idempotence. »
+"""Names one intended write; the same key again gives the answer of the first, for 30 days at least. A fresh UUID is
+best. « Clé d'idempotence. »
 """
 cursor: _extension_dict._ExtensionFieldDescriptor[_validate_pb2.StringRules, _builtins.bool]
 """A place in a stream of events, as its server gave it. « Curseur. »"""

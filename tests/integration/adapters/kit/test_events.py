@@ -126,7 +126,7 @@ def test_a_cursor_expires_with_the_events_after_it(office: PostOffice) -> None:
     append(office, OPENED, "box-3", "client:A")
 
     dropped = office.desk.store.write(
-        lambda tx: office.desk.events.drop(tx, office.clock.now_ms() - 24 * 3600 * 1000)
+        lambda tx: office.desk.events.drop(tx, office.clock.now_ms() - 24 * 3600 * 1000, 10)
     )
 
     assert dropped == 2

@@ -336,8 +336,7 @@ class Dossiers:
 
     def report(self, tx: sa.Connection, reference: str) -> None:
         """Queue a report to the consumer of how it stands; a move does so by itself, later steps do not."""
-        if self._rows.find(tx, reference, lock=True).response_token:
-            self._desk.tasks.add(tx, REPORT_DECISION, reference)
+        self._report(tx, self._rows.find(tx, reference, lock=True))
 
     def forget_tokens(self, tx: sa.Connection, limit: int) -> int:
         """Forget the response tokens of at most ``limit`` dossiers of which nothing is left to be reported.
@@ -396,6 +395,9 @@ class Dossiers:
             officer_ref=require_officer(officer) or dossier.officer_ref,
         )
         self._rows.move(tx, moved, officer)
-        if dossier.response_token:
-            self._desk.tasks.add(tx, REPORT_DECISION, dossier.reference)
+        self._report(tx, dossier)
         return moved
+
+    def _report(self, tx: sa.Connection, dossier: Dossier) -> None:
+        if dossier.response_token:
+            self._desk.tasks.add(tx, REPORT_DECISION, dossier.reference, lane=dossier.client)

@@ -42,6 +42,10 @@ def upgrade_v2(op: ModuleType | Operations) -> None:
     # An adapter of before, which still runs while this does, asks for tasks without a lane.
     op.add_column("task", sa.Column("lane", sa.String(200), nullable=False, server_default=""))
     op.execute("UPDATE task SET lane = kind")
+    op.execute(
+        "UPDATE task SET lane = (SELECT dossier.client FROM dossier WHERE dossier.reference = task.reference)"
+        " WHERE kind = 'report_decision'"
+    )
     op.create_index("ix_task_reference", "task", ["reference", "due_at"])
     op.create_index("ix_answered_answered_at", "answered", ["answered_at"])
 

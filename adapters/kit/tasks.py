@@ -1,10 +1,14 @@
 """Work that goes on after a transaction: reports, steps at other members, deadlines.
 
-A task is a row, committed with the change that asks for it, so that neither is without the other, whatever dies. One
-thread of the adapter's process runs what is due: the handler outside any transaction (it may call the road), then, in
-one transaction, what it found and the end of the task. A process that dies in between runs it again: at least once, so
-handlers bear a second run. A task that cannot be done now is tried again, later each time, at most an hour apart; it is
-never dropped because it failed.
+A task is a row, committed with the change that asks for it, so that neither is without the other, whatever dies. The
+adapter's process runs what is due: the handler outside any transaction (it may call the road), then, in one transaction,
+what it found and the end of the task. A process that dies in between runs it again: at least once, so handlers bear a
+second run. A task that cannot be done now is tried again, later each time, at most an hour apart; it is never dropped
+because it failed.
+
+Tasks of one reference are done one after the other, in the order in which they came due; so are those of one lane, which
+is whom they wait for: the kind of task, or a consumer. Lanes do not wait for each other: a member that is silent for its
+twenty seconds holds up what concerns it. Four are done at a time, so more than three silent members hold up the rest.
 """
 
 from __future__ import annotations
@@ -12,10 +16,12 @@ from __future__ import annotations
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import sqlalchemy as sa
 import structlog
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from adapters.kit.desk import Desk
 
 MAX_PAUSE_MS: Final = 3600 * 1000
+AT_ONCE: Final = 4
 
 _FIRST_PAUSE_MS: Final = 1000
 # What another process adds (an officer's command) is found after so long; what this one adds, at once.
@@ -56,6 +63,7 @@ class Task:
         reference: What it is about, a dossier's reference mostly.
         due_at_ms: Not before this instant, UTC milliseconds.
         attempts: How often it was begun before and not done.
+        lane: Whom it waits for.
         payload: What the handler needs, in its own form.
     """
 
@@ -64,6 +72,7 @@ class Task:
     reference: str
     due_at_ms: int
     attempts: int
+    lane: str
     payload: bytes = field(repr=False)
 
 
@@ -80,9 +89,19 @@ class Tasks:
         self._clock = clock
 
     def add(
-        self, tx: sa.Connection, kind: str, reference: str, *, due_at_ms: int = 0, payload: bytes = b""
+        self,
+        tx: sa.Connection,
+        kind: str,
+        reference: str,
+        *,
+        due_at_ms: int = 0,
+        payload: bytes = b"",
+        lane: str = "",
     ) -> None:
-        """Ask for a task, in the transaction that makes it needed; due at once unless told otherwise."""
+        """Ask for a task, in the transaction that makes it needed; due at once unless told otherwise.
+
+        ``lane`` names whom it waits for, where the kind does not say that.
+        """
         tx.execute(
             self._table.insert().values(
                 id=uuid.uuid4().hex,
@@ -92,6 +111,7 @@ class Tasks:
                 attempts=0,
                 payload=payload,
                 last_error="",
+                lane=lane or kind,
             )
         )
 
@@ -101,7 +121,14 @@ class Tasks:
         tx.execute(
             insert(self._table)
             .values(
-                id=kind, kind=kind, reference="", due_at=due_at_ms, attempts=0, payload=b"", last_error=""
+                id=kind,
+                kind=kind,
+                reference="",
+                due_at=due_at_ms,
+                attempts=0,
+                payload=b"",
+                last_error="",
+                lane=kind,
             )
             .on_conflict_do_nothing()
         )
@@ -120,9 +147,22 @@ class Tasks:
 
     def due(self, tx: sa.Connection) -> list[Task]:
         """Some of the tasks that are due now, the one that has waited longest first."""
-        query = sa.select(self._table).where(self._table.c.due_at <= self._clock.now_ms())
-        rows = tx.execute(query.order_by(self._table.c.due_at, self._table.c.id).limit(_BATCH))
-        return [Task(row.id, row.kind, row.reference, row.due_at, row.attempts, row.payload) for row in rows]
+        return [_task(row) for row in tx.execute(self._due().limit(_BATCH))]
+
+    def next(self, tx: sa.Connection, running: Collection[Task]) -> Task | None:
+        """The task that has waited longest, of those that none of ``running`` and none before it holds up."""
+        earlier = self._table.alias()
+        is_behind = sa.exists().where(
+            earlier.c.reference == self._table.c.reference,
+            sa.tuple_(earlier.c.due_at, earlier.c.id) < sa.tuple_(self._table.c.due_at, self._table.c.id),
+        )
+        query = self._due().where(
+            self._table.c.lane.not_in({task.lane for task in running}),
+            self._table.c.reference.not_in({task.reference for task in running}),
+            ~is_behind,
+        )
+        row = tx.execute(query.limit(1)).first()
+        return _task(row) if row else None
 
     def end(self, tx: sa.Connection, task: Task) -> bool:
         """Take a task that was done off; False if it is not there any more."""
@@ -136,18 +176,28 @@ class Tasks:
             self._table.update().where(self._table.c.id == task.id).values(**later, last_error=why[:80])
         )
 
+    def _due(self) -> sa.Select[Any]:
+        due = sa.select(self._table).where(self._table.c.due_at <= self._clock.now_ms())
+        return due.order_by(self._table.c.due_at, self._table.c.id)
+
     def _about(self, kind: str, reference: str) -> tuple[sa.ColumnElement[bool], ...]:
         return self._table.c.kind == kind, self._table.c.reference == reference
 
 
+def _task(row: Any) -> Task:
+    return Task(row.id, row.kind, row.reference, row.due_at, row.attempts, row.lane, row.payload)
+
+
 class TaskRunner:
-    """Runs what is due, in one thread."""
+    """Runs what is due, some at a time."""
 
     def __init__(self, desk: Desk, handlers: Mapping[str, Handler]) -> None:
         self._desk = desk
         self._handlers = handlers
         self._woken = threading.Event()
         self._stopping = False
+        # By their ids; this thread puts them in, those that do them take them out.
+        self._running: dict[str, Task] = {}
         self._thread = threading.Thread(target=self._run, name="tasks", daemon=True)
         desk.store.on_commit(self._woken.set)
 
@@ -156,7 +206,7 @@ class TaskRunner:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the task that runs end, and begin no other."""
+        """Let the tasks that run end, and begin no other."""
         self._stopping = True
         self._woken.set()
         self._thread.join()
@@ -177,17 +227,30 @@ class TaskRunner:
                 done += self._try(task)
 
     def _run(self) -> None:
-        while not self._stopping:
-            self._woken.clear()
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="task") as pool:
+            while not self._stopping:
+                self._woken.clear()
+                with _surviving():
+                    while task := self._next():
+                        self._running[task.id] = task
+                        pool.submit(self._do, task)
+                self._woken.wait(_POLL_S)
+
+    def _next(self) -> Task | None:
+        running = list(self._running.values())
+        if self._stopping or len(running) >= AT_ONCE:
+            return None
+        with self._desk.store.reading() as tx:
+            return self._desk.tasks.next(tx, running)
+
+    def _do(self, task: Task) -> None:
+        with _surviving():
             try:
-                self.run_due()
-            except ProviderError as error:
-                # The database is away; the tasks are still there when it comes back.
-                _log.warning("tasks_wait", reason=str(error.reason))
-            except Exception as error:
-                # Whatever it is: without this thread no dossier would ever go on, and nobody would see it.
-                _log.error("tasks_failed", error=type(error).__name__)
-            self._woken.wait(_POLL_S)
+                self._try(task)
+            finally:
+                del self._running[task.id]
+            # Its lane is free. After a failure of the database that is found a moment later.
+            self._woken.set()
 
     def _try(self, task: Task) -> bool:
         told = {"kind": task.kind, "reference": task.reference, "attempts": task.attempts + 1}
@@ -213,3 +276,15 @@ class TaskRunner:
         # Taken back meanwhile: then what it found is not wanted either.
         if self._desk.tasks.end(tx, task) and finish is not None:
             finish(tx)
+
+
+@contextmanager
+def _surviving() -> Iterator[None]:
+    """Whatever it is: without these threads no dossier would ever go on, and nobody would see it."""
+    try:
+        yield
+    except ProviderError as error:
+        # The database is away; the tasks are still there when it comes back.
+        _log.warning("tasks_wait", reason=str(error.reason))
+    except Exception as error:
+        _log.error("tasks_failed", error=type(error).__name__)

@@ -22,7 +22,7 @@ DOSSIER = {
 PAYMENT = {
     "channel": 1, "state": 3, "amount_xof": 5000, "receipt_no": "", "changed_at": 1, "heard_at": 1, "refund": "",
 }  # fmt: skip
-TASK = {"id": "a" * 32, "kind": "expire", "due_at": 1, "attempts": 0, "payload": b"", "last_error": ""}
+TASK = {"due_at": 1, "attempts": 0, "payload": b"", "last_error": ""}
 
 
 @pytest.fixture
@@ -67,15 +67,16 @@ def test_it_can_be_dropped(opened: sa.Connection) -> None:
 
 
 def test_version_2_keeps_what_version_1_held(opened: sa.Connection) -> None:
-    """Payments are those of their dossiers' clients; tasks wait in the lane of their kind. And back again."""
+    """Payments are those of their dossiers' clients; tasks wait for their kind, reports for a client. And back again."""
     _, kit = tables()
     create_v1(operations(opened))
     for reference, client in (("POST-202611-0001", "BJ/GOV/PNS/PORTAIL"), ("POST-202611-0002", "BJ/GOV/A/B")):
         opened.execute(kit.dossier.insert().values(**DOSSIER, reference=reference, client=client))
         columns = {**PAYMENT, "payment_ref": f"MOMO-{reference}", "reference": reference}
         opened.execute(sa.insert(sa.table("payment", *map(sa.column, columns))).values(columns))
-    columns = {**TASK, "reference": "POST-202611-0001"}
-    opened.execute(sa.insert(sa.table("task", *map(sa.column, columns))).values(columns))
+    for kind in ("expire", "report_decision"):
+        columns = {**TASK, "id": kind, "kind": kind, "reference": "POST-202611-0001"}
+        opened.execute(sa.insert(sa.table("task", *map(sa.column, columns))).values(columns))
 
     upgrade_v2(operations(opened))
 
@@ -84,7 +85,8 @@ def test_version_2_keeps_what_version_1_held(opened: sa.Connection) -> None:
         ("BJ/GOV/PNS/PORTAIL", "MOMO-POST-202611-0001"),
         ("BJ/GOV/A/B", "MOMO-POST-202611-0002"),
     ]
-    assert opened.execute(sa.select(kit.task.c.lane)).scalar_one() == "expire"
+    lanes = opened.execute(sa.select(kit.task.c.lane).order_by(kit.task.c.kind))
+    assert list(lanes.scalars()) == ["expire", "BJ/GOV/PNS/PORTAIL"]
 
     downgrade_v2(operations(opened))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from adapters.business.numbers import euid
 from adapters.business.records import Firm, Relation, Seat
+from adapters.kit.npi import mask_npi
 from bj.business.v1 import business_pb2 as pb
 from bj.common.v1 import person_pb2
 
@@ -41,7 +42,7 @@ def relation(one: Relation, *, with_number: bool) -> pb.Relation:
         name=name if one.npi else None,
         firm_name=one.firm_name,
         npi=one.npi if with_number else "",
-        npi_masked="" if with_number or not one.npi else f"*******{one.npi[-3:]}",
+        npi_masked="" if with_number else mask_npi(one.npi),
         ifu=one.ifu,
         from_date=one.from_date,
         to_date=one.to_date,

@@ -8,11 +8,12 @@ import grpc
 import sqlalchemy as sa
 
 from adapters.context import current_caller
-from adapters.identity.credentials import find_by_jwt, find_by_number, mask, read_photo
+from adapters.identity.credentials import find_by_jwt, find_by_number, read_photo
 from adapters.identity.person import RecordState
 from adapters.identity.records import standing_record
 from adapters.kit.calendar import day_of
 from adapters.kit.desk import Desk
+from adapters.kit.npi import mask_npi
 from adapters.kit.purposes import (
     JUDICIAL,
     PRIVATE_KYC,
@@ -53,7 +54,7 @@ class CredentialService(credentials_pb2_grpc.CredentialServiceServicer):
         return pb.VerifyDocumentResponse(
             authentic=True,
             type=found.kind,
-            npi_masked=mask(found.npi),
+            npi_masked=mask_npi(found.npi),
             valid_until=day_of(found.valid_until).isoformat() if found.valid_until else "",
             revoked=found.revoked,
         )

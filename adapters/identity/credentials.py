@@ -16,7 +16,6 @@ from adapters.identity.tables import PHOTOS, REVOCATIONS
 from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import document_pb2
 
-_SHOWN_DIGITS: Final = 3
 _READ: Final = sa.text(
     "INSERT INTO photo_reading (client, issue, read_at) VALUES (:client, :issue, :read_at) ON CONFLICT DO NOTHING"
 )
@@ -59,11 +58,6 @@ def revoke(tx: sa.Connection, npi: str, now_ms: int) -> list[str]:
     if numbers:
         tx.execute(REVOCATIONS.insert(), [{"doc_id": one, "revoked_at": now_ms} for one in numbers])
     return numbers
-
-
-def mask(npi: str) -> str:
-    """``*******042``."""
-    return npi[-_SHOWN_DIGITS:].rjust(len(npi), "*")
 
 
 def read_photo(tx: sa.Connection, npi: str, *, client: str, issue: str, now_ms: int) -> tuple[bytes, str]:

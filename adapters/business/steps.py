@@ -41,11 +41,9 @@ def require_under_review(dossier: Dossier) -> None:
 
 
 def show_waiting(desk: Desk, tx: sa.Connection, reference: str, step: str, detail: str) -> None:
-    """Show that a step is tried again; said once, however often it is."""
+    """Show that a step is tried again, if it is still to be done, and report it."""
     dossier = desk.dossiers.get(tx, reference)
     if is_over(dossier, desk, tx, step):
         return
-    known = {one.name: one for one in desk.dossiers.steps(tx, reference)}
-    if (known[step].state, known[step].detail) != (RUNNING, detail):
-        desk.dossiers.set_step(tx, reference, step, RUNNING, detail)
+    if desk.dossiers.show_trying(tx, reference, step, detail):
         desk.dossiers.report(tx, reference)

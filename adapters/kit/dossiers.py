@@ -306,6 +306,19 @@ class Dossiers:
         self._rows.write_step(tx, reference, Step(name, state, self._desk.clock.now_ms(), detail))
         self._rows.touch(tx, reference)
 
+    def show_trying(self, tx: sa.Connection, reference: str, name: str, detail: str) -> bool:
+        """Show that a step goes on and why it is tried again: said once, however often it is.
+
+        That the step is still to be done is the caller's to know; ``detail`` as in ``set_step``. Returns whether it was
+        news.
+        """
+        self._rows.find(tx, reference, lock=True)
+        shown = {one.name: (one.state, one.detail) for one in self.steps(tx, reference)}
+        if shown.get(name) == (dossier_pb2.STEP_STATE_RUNNING, detail):
+            return False
+        self.set_step(tx, reference, name, dossier_pb2.STEP_STATE_RUNNING, detail)
+        return True
+
     def finish_step(self, tx: sa.Connection, reference: str, name: str, officer: str) -> Dossier:
         """A running step is done, says an officer (a survey, a visit); ``Procedure.step_done`` is called.
 

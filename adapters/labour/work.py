@@ -163,14 +163,11 @@ def _still_filed(desk: Desk, tx: sa.Connection, task: Task) -> FiledContract | N
 
 
 def _note(desk: Desk, task: Task, step: str, detail: str) -> None:
-    """Tell the applicant that it is tried again, if he still waits; once, so that no attempt changes the dossier."""
+    """Tell the applicant that it is tried again, if he still waits."""
 
     def work(tx: sa.Connection) -> None:
-        if _still_filed(desk, tx, task) is None:
-            return
-        shown = {one.name: (one.state, one.detail) for one in desk.dossiers.steps(tx, task.reference)}
-        if shown.get(step) != (dossier_pb2.STEP_STATE_RUNNING, detail):
-            desk.dossiers.set_step(tx, task.reference, step, dossier_pb2.STEP_STATE_RUNNING, detail)
+        if _still_filed(desk, tx, task):
+            desk.dossiers.show_trying(tx, task.reference, step, detail)
 
     desk.store.write(work)
 

@@ -149,12 +149,10 @@ def _is_wanted(desk: Desk, tx: sa.Connection, dossier: Dossier) -> bool:
 
 
 def _show_waiting(desk: Desk, tx: sa.Connection, reference: str) -> None:
-    """Show that ANIP is asked again, if the dossier still waits for it; said once, however often it is."""
+    """Show that ANIP is asked again, if the dossier still waits for it."""
     if desk.dossiers.get(tx, reference).state not in _OPEN or is_done(desk, tx, reference, STEP):
         return
-    shown = {one.name: (one.state, one.detail) for one in desk.dossiers.steps(tx, reference)}
-    if shown.get(STEP) != (dossier_pb2.STEP_STATE_RUNNING, _AWAY):
-        desk.dossiers.set_step(tx, reference, STEP, dossier_pb2.STEP_STATE_RUNNING, _AWAY)
+    desk.dossiers.show_trying(tx, reference, STEP, _AWAY)
 
 
 def _ask(desk: Desk, case: str, npi: str) -> _Answer:

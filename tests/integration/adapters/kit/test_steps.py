@@ -1,4 +1,4 @@
-"""Steps that an officer ends: a survey, a visit."""
+"""Steps: those that an officer ends (a survey, a visit), those that are tried again."""
 
 import pytest
 import sqlalchemy as sa
@@ -87,3 +87,22 @@ def test_an_officer_is_a_handle_here_too(office: PostOffice) -> None:
 
     with pytest.raises(InvalidFieldsError):
         finish(office, reference, officer="0000000001")
+
+
+def test_that_a_step_is_tried_again_is_said_once(office: PostOffice) -> None:
+    """Each attempt would be a version more, and news to the consumer; another cause is news."""
+    reference = with_step(office, RUNNING)
+
+    def show(detail: str) -> tuple[bool, int]:
+        dossiers = office.desk.dossiers
+        is_news = office.desk.store.write(lambda tx: dossiers.show_trying(tx, reference, "visit", detail))
+        return is_news, office.read(reference).version
+
+    before = office.read(reference).version
+    assert [show("closed"), show("closed"), show("away")] == [
+        (True, before + 1),
+        (False, before + 1),
+        (True, before + 2),
+    ]
+    (step,) = office.read(reference).steps
+    assert (step.state, step.detail) == (RUNNING, "away")

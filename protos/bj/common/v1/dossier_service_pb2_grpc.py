@@ -87,7 +87,8 @@ class DossierServiceServicer:
 
         It may come late, twice, out of order or never: one that says nothing new changes nothing and is answered with the
         dossier as it stands. A confirmed amount other than the fee leaves the dossier AWAITING_PAYMENT and is put down for
-        refund. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier.
+        refund. What is given at once is in the answer; if it cannot be given yet, the dossier is FILED, its fee CONFIRMED,
+        and the decision follows. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier of this consumer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

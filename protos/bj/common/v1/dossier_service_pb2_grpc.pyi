@@ -53,7 +53,8 @@ class DossierServiceStub:
 
     It may come late, twice, out of order or never: one that says nothing new changes nothing and is answered with the
     dossier as it stands. A confirmed amount other than the fee leaves the dossier AWAITING_PAYMENT and is put down for
-    refund. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier.
+    refund. What is given at once is in the answer; if it cannot be given yet, the dossier is FILED, its fee CONFIRMED,
+    and the decision follows. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier of this consumer.
     """
     CorrectDossier: _grpc.UnaryUnaryMultiCallable[_dossier_service_pb2.CorrectDossierRequest, _dossier_service_pb2.CorrectDossierResponse]
     """Answers a CORRECTION_REQUESTED. « Corriger un dossier. »"""
@@ -77,7 +78,8 @@ class DossierServiceAsyncStub(DossierServiceStub):
 
     It may come late, twice, out of order or never: one that says nothing new changes nothing and is answered with the
     dossier as it stands. A confirmed amount other than the fee leaves the dossier AWAITING_PAYMENT and is put down for
-    refund. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier.
+    refund. What is given at once is in the answer; if it cannot be given yet, the dossier is FILED, its fee CONFIRMED,
+    and the decision follows. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier of this consumer.
     """
     CorrectDossier: _aio.UnaryUnaryMultiCallable[_dossier_service_pb2.CorrectDossierRequest, _dossier_service_pb2.CorrectDossierResponse]  # type: ignore[assignment]
     """Answers a CORRECTION_REQUESTED. « Corriger un dossier. »"""
@@ -116,7 +118,8 @@ class DossierServiceServicer(metaclass=_abc_1.ABCMeta):
 
         It may come late, twice, out of order or never: one that says nothing new changes nothing and is answered with the
         dossier as it stands. A confirmed amount other than the fee leaves the dossier AWAITING_PAYMENT and is put down for
-        refund. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier.
+        refund. What is given at once is in the answer; if it cannot be given yet, the dossier is FILED, its fee CONFIRMED,
+        and the decision follows. ALREADY_EXISTS, DUPLICATE_REQUEST: the same payment for another dossier of this consumer.
         """
 
     @_abc_1.abstractmethod

@@ -11,32 +11,32 @@ public class Appeler {
     static HttpClient client;
     static String passerelle;
     public static void main(String[] arguments) throws Exception {
-        passerelle = "https://" + arguments[0] + "/";
+        passerelle = "https://" + arguments[0] + "/bj.identity.v1.";
         client = HttpClient.newBuilder().sslContext(identite(Path.of(arguments[1]))).build();
         System.out.println("fiche " + consulter("0000000001", 10000).body());
         System.out.println("refus " + consulter("0000000003", 10000).body()); // « code », « message », « details »
         var reponse = consulter("0000000001", 0); // 0 ms : trop court exprès
         while (reponse.body().contains("\"not_sent\"")) reponse = consulter("0000000001", 10000); // rien n'était parti
-        // Les flux parlent gRPC : un octet 0, la longueur sur quatre octets, le message ; ici un message vide.
-        var watch = demande("grpc.health.v1.Health/Watch", "application/grpc", new byte[5]).header("te", "trailers");
-        try (var flux = client.send(watch.build(), HttpResponse.BodyHandlers.ofInputStream()).body()) {
-            System.out.println("état " + flux.readNBytes(7)[6]); // 1 : en service ; fermer annule l'appel
+        // Les flux parlent gRPC : un octet 0, la longueur sur quatre octets, le message ; vide, il demande tout.
+        var suivre = demande("P02", "PersonEventService/WatchPersonChanges", "application/grpc", new byte[5]).build();
+        try (var flux = client.send(suivre, HttpResponse.BodyHandlers.ofInputStream()).body()) {
+            int taille = java.nio.ByteBuffer.wrap(flux.readNBytes(5), 1, 4).getInt();
+            System.out.println("changement de " + flux.readNBytes(taille).length + " octets"); // fermer annule l'appel
         }
     }
-
     static HttpResponse<String> consulter(String npi, int delaiMs) throws Exception {
         var json = ("{\"npi\": \"" + npi + "\"}").getBytes();
-        var demande = demande("bj.identity.v1.IdentityService/GetPerson", "application/json", json);
+        var demande = demande("P01", "IdentityService/GetPerson", "application/json", json);
         demande.header("connect-timeout-ms", "" + delaiMs); // toujours un délai : il suit l'appel jusqu'au registre
         var reponse = client.send(demande.build(), HttpResponse.BodyHandlers.ofString());
         var echange = reponse.headers().firstValue("x-road-exchange-id").orElse("–");
         System.out.println("HTTP " + reponse.statusCode() + " échange " + echange); // ce numéro retrouve la preuve
         return reponse;
     }
-    static HttpRequest.Builder demande(String methode, String genre, byte[] corps) { // jamais de numéro dans un en-tête
-        return HttpRequest.newBuilder(URI.create(passerelle + methode)).header("content-type", genre)
-            .headers("x-road-client", "BJ/GOV/PNS/PORTAIL", "x-road-purpose", "P01", "x-road-issue", "ACT-202611-0001")
-            .POST(HttpRequest.BodyPublishers.ofByteArray(corps));
+    static HttpRequest.Builder demande(String finalite, String methode, String genre, byte[] corps) {
+        return HttpRequest.newBuilder(URI.create(passerelle + methode)).headers("content-type", genre, "te", "trailers")
+            .headers("x-road-client", "BJ/GOV/PNS/PORTAIL", "x-road-purpose", finalite, "x-road-issue", "ACT-202611-0001")
+            .POST(HttpRequest.BodyPublishers.ofByteArray(corps)); // jamais de numéro personnel dans un en-tête
     }
     static SSLContext identite(Path dossier) throws Exception { // le certificat dit qui appelle ; ca.pem, à qui se fier
         var lecteur = java.security.cert.CertificateFactory.getInstance("X.509");

@@ -1,9 +1,7 @@
 // Consulter le registre des personnes avec @grpc/grpc-js, à travers sa propre passerelle.
-//
 //   npm install @grpc/grpc-js @grpc/proto-loader
 //   passerelle service protos BJ/GOV/ANIP/RNPP --out protos --identity IDENTITE
 //   node examples/node/appeler.js localhost:42011 IDENTITE protos
-//
 // IDENTITE est le répertoire écrit par « passerelle program add » : var/up/programs/BJ.GOV.PNS.PORTAIL.portail.
 'use strict';
 
@@ -12,20 +10,22 @@ const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 
 const [, , adresse, identite, protos] = process.argv;
-const fichiers = ['bj/identity/v1/identity.proto', 'grpc_health/v1/health.proto'];
+const fichiers = ['bj/identity/v1/identity.proto', 'bj/identity/v1/events.proto'];
 const paquets = grpc.loadPackageDefinition(loader.loadSync(fichiers, { includeDirs: [protos], enums: String }));
 
 // Le certificat dit qui appelle ; ca.pem dit à quelle passerelle se fier.
 const lire = (nom) => fs.readFileSync(`${identite}/${nom}`);
 const identifiants = grpc.credentials.createSsl(lire('ca.pem'), lire('identity.key'), lire('identity.crt'));
 const registre = new paquets.bj.identity.v1.IdentityService(adresse, identifiants);
-const sante = new paquets.grpc.health.v1.Health(adresse, identifiants);
+const evenements = new paquets.bj.identity.v1.PersonEventService(adresse, identifiants);
 
 // Pour qui, pour quelle finalité, pour quel dossier ; jamais de numéro personnel ici.
 const dit = new grpc.Metadata();
 dit.set('x-road-client', 'BJ/GOV/PNS/PORTAIL');
 dit.set('x-road-purpose', 'P01');
 dit.set('x-road-issue', 'ACT-202611-0001');
+const suivi = dit.clone();
+suivi.set('x-road-purpose', 'P02'); // obligation d'enregistrement
 
 // Toujours un délai : il suit l'appel jusqu'au registre. Le numéro d'échange vient à la fin, avec le statut.
 function consulter(npi, delaiMs = 10000) {
@@ -50,9 +50,10 @@ async function principal() {
   console.log('fiche', (await consulter('0000000001')).lastName);
   await consulter('0000000003').catch((refus) => console.log('refus', grpc.status[refus.code], refus.details));
   console.log('fiche', (await consulterEncore('0000000001', [0, 10000])).lastName); // 0 ms : trop court exprès
-  const flux = sante.watch({}, dit, { deadline: Date.now() + 3600000 }); // un flux qui doit durer : un long délai
+  // Un flux qui doit durer : un long délai. On le reprend avec { sinceCursor }, celui du dernier changement traité.
+  const flux = evenements.watchPersonChanges({}, suivi, { deadline: Date.now() + 3600000 });
   flux.on('error', (fin) => console.log('fin', grpc.status[fin.code])); // CANCELLED : c'est nous
-  flux.on('data', (etat) => (console.log('état', etat.status), flux.cancel())); // une réponse à chaque changement
+  flux.on('data', ({ event }) => event && (console.log('changement', event.type), flux.cancel())); // ou un battement
 }
 
 principal();

@@ -21,7 +21,7 @@ curl_setopt_array($canal, [
 ]);
 
 /** Appelle une méthode ; rend le statut HTTP et la réponse, ou l'erreur : code, message, details. */
-function appeler(string $methode, array $demande, int $delaiMs = 10000): array
+function appeler(string $finalite, string $methode, array $demande, int $delaiMs = 10000): array
 {
     global $canal, $passerelle;
     curl_setopt_array($canal, [
@@ -29,7 +29,7 @@ function appeler(string $methode, array $demande, int $delaiMs = 10000): array
         CURLOPT_POSTFIELDS => json_encode((object) $demande),
         CURLOPT_HTTPHEADER => [ // jamais de numéro personnel ici
             'content-type: application/json', "connect-timeout-ms: $delaiMs",
-            'x-road-client: BJ/GOV/PNS/PORTAIL', 'x-road-purpose: P01', 'x-road-issue: ACT-202611-0001',
+            'x-road-client: BJ/GOV/PNS/PORTAIL', "x-road-purpose: $finalite", 'x-road-issue: ACT-202611-0001',
         ],
     ]);
     $corps = curl_exec($canal);
@@ -40,17 +40,20 @@ function appeler(string $methode, array $demande, int $delaiMs = 10000): array
 }
 
 const GET_PERSON = 'bj.identity.v1.IdentityService/GetPerson';
-[, $fiche] = appeler(GET_PERSON, ['npi' => '0000000001']);
+[, $fiche] = appeler('P01', GET_PERSON, ['npi' => '0000000001']);
 echo "fiche {$fiche['lastName']}\n";
-[$statut, $refus] = appeler(GET_PERSON, ['npi' => '0000000003']);
+[$statut, $refus] = appeler('P01', GET_PERSON, ['npi' => '0000000003']);
 echo "refus HTTP $statut {$refus['code']} : {$refus['message']}\n";
 foreach ([0, 10000] as $delai) { // 0 ms : trop court exprès, la première tentative échoue
-    [$statut, $reponse] = appeler(GET_PERSON, ['npi' => '0000000001'], $delai);
+    [$statut, $reponse] = appeler('P01', GET_PERSON, ['npi' => '0000000001'], $delai);
     echo "tentative HTTP $statut\n";
     if (($reponse['details'][0]['debug']['metadata']['delivery'] ?? '') !== 'not_sent') {
         break; // not_sent : rien n'est parti, renvoyer est sans risque
     }
 }
-// PHP ne tient pas de flux ouvert : la liste qui est à côté de chaque Watch… (List…Changes), ou l'état, une fois.
-[, $etat] = appeler('grpc.health.v1.Health/Check', []);
-echo "état {$etat['status']}\n";
+// PHP ne tient pas de flux ouvert : la liste à côté de WatchPersonChanges dit les mêmes changements, page par page.
+[, $page] = appeler('P02', 'bj.identity.v1.PersonEventService/ListPersonChanges', ['page' => ['size' => 2]]);
+foreach ($page['events'] as $changement) {
+    echo "changement {$changement['type']} le {$changement['header']['occurredAt']}\n";
+}
+echo "la suite, plus tard, avec page.sinceCursor {$page['nextCursor']}\n"; // à garder une fois la page traitée

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cli.commands import found_country
+from cli.country import founder
 from cli.plan import CountryPlan, Layout, Ports
 from cli.processes import Country, Part, free_base
 from tests.support.plans import TWO_MEMBERS
@@ -70,14 +70,25 @@ class Running:
 
 @contextmanager
 def running_country(root: Path, plan_text: str = TWO_MEMBERS) -> Iterator[Running]:
-    """Found a country in ``root``, by default the portal and ANIP, and run it."""
-    plan_file = root / "plan.toml"
-    plan_file.write_text(plan_text, encoding="utf-8")
-    plan, layout, ports = found_country(plan_file, root / "bj", free_base())
-    running = Country(plan, layout, ports)
-    try:
+    """Found a country in ``root``, by default the portal and ANIP, and run it.
+
+    The registry that serves the founding goes on: started once less than by ``country found`` and ``country up``.
+    """
+    layout = Layout(root / "bj")
+    layout.root.mkdir(mode=0o700)
+    layout.plan.write_text(plan_text, encoding="utf-8")
+    found = founder(layout.plan, layout.root, free_base(), print)
+    running = Country(found.plan, layout, found.ports)
+
+    @contextmanager
+    def registry_that_stays() -> Iterator[None]:
         running.start_registry()
-        running.start_members()
-        yield Running(plan, layout, ports, running)
+        yield
+
+    try:
+        with running.hold_ports():
+            found.found(registry_that_stays)
+            running.start_members()
+        yield Running(found.plan, layout, found.ports, running)
     finally:
         running.stop()

@@ -313,7 +313,8 @@ def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
     assert [member.id for member in plan.member] == ["BJ/GOV/PNS", "BJ/GOV/ANIP"]
     assert plan.member_of(plan.agreement[0].provider).id == "BJ/GOV/ANIP"
     assert [one.service for one in plan.agreement[1:]] == [
-        STANDARD_SERVICES[one] for one in ("health", "reflection")
+        *(STANDARD_SERVICES[one] for one in ("health", "reflection")),
+        "bj.identity.v1.PersonEventService",
     ]
     assert Ports(42000).gateway(2, 5) == "127.0.0.1:42025"
 

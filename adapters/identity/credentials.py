@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +12,9 @@ from adapters.identity.store import KIT
 from adapters.identity.tables import PHOTOS, REVOCATIONS
 from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import document_pb2
+from core.documents import MalformedDocumentError
+from core.jws import DocumentKind, parse_document
+from core.official import parse_official
 
 _READ: Final = sa.text(
     "INSERT INTO photo_reading (client, issue, read_at) VALUES (:client, :issue, :read_at) ON CONFLICT DO NOTHING"
@@ -91,11 +91,8 @@ def _find(tx: sa.Connection, condition: sa.ColumnElement[bool]) -> Issued | None
 
 
 def _unverified_number(jwt: str) -> str | None:
-    """The number that a JWT claims to show."""
-    payload = jwt.split(".")[1]
+    """The number that a JWT claims to show; none if it has not the form of those that are signed here."""
     try:
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (ValueError, binascii.Error, RecursionError):
+        return parse_official(parse_document(DocumentKind.OFFICIAL, jwt).unverified_payload).doc_id
+    except MalformedDocumentError:
         return None
-    number = claims.get("doc_id") if isinstance(claims, dict) else None
-    return number if isinstance(number, str) else None

@@ -7,6 +7,8 @@ import pytest
 from adapters.identity.credentials import revoke
 from bj.common.v1 import document_pb2
 from bj.identity.v1 import credentials_pb2 as pb
+from core.heads import b64url
+from core.jws import DocumentKind, document_header
 from tests.support.identity_office import BIO, CHANTALE, KOFFI, MONDAY_MS, NOBODY, IdentityOffice
 
 
@@ -44,8 +46,22 @@ def test_a_revoked_document_is_told(office: IdentityOffice) -> None:
     assert office.desk.store.write(lambda tx: revoke(tx, KOFFI, MONDAY_MS)) == []
 
 
+def shown(claims: bytes) -> dict[str, str]:
+    """A QR code that says this in the form of ours, signed by nobody."""
+    parts = (document_header(DocumentKind.OFFICIAL, "A" * 43), claims, bytes(64))
+    return {"qr_jwt": b".".join(map(b64url, parts)).decode()}
+
+
 @pytest.mark.parametrize(
-    "by", [{"doc_no": "ANIP-RNPP-2026-99999999"}, {"qr_jwt": "a.b.c"}, {"qr_jwt": "a.MQ.c"}]
+    "by",
+    [
+        {"doc_no": "ANIP-RNPP-2026-99999999"},
+        {"qr_jwt": "a.b.c"},
+        {"qr_jwt": "a.MQ.c"},
+        # No database takes these as text: half a character, and none.
+        shown(rb'{"doc_id":"\ud800"}'),
+        shown(rb'{"doc_id":"ANIP\u0000"}'),
+    ],
 )
 def test_what_was_never_given_out_is_an_answer(steady: IdentityOffice, by: dict[str, str]) -> None:
     """Not authentic, and nothing more."""

@@ -13,6 +13,8 @@ from core.reasons import MalformedError
 
 # What a QR code holds that a telephone still reads from paper.
 MAX_CLAIMS_BYTES: Final = 1200
+# Of the names; the document itself shows all.
+MAX_NAMES: Final = 4
 _DOC_ID: Final = re.compile(r"[A-Z0-9][A-Z0-9-]{4,38}[A-Z0-9]")
 _TYPE: Final = re.compile(r"[A-Z][A-Z_]{1,39}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -30,7 +32,7 @@ class OfficialClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         iat: When it was signed, UTC seconds.
         exp: Last instant at which it holds; absent if it holds for ever.
         sha256: Of the document's bytes, this JWT and its QR code in them blanked.
-        names: Whose it is, as the document shows them.
+        names: Whose it is, as the document shows them; four at most.
     """
 
     iss: str
@@ -50,6 +52,8 @@ class OfficialClaims(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         ):
             if not pattern.fullmatch(value):
                 raise ValueError(f"{name} is malformed")
+        if len(self.names) > MAX_NAMES:
+            raise ValueError(f"more than {MAX_NAMES} names")
         ends = self.exp if isinstance(self.exp, int) else _MAX_SECONDS
         if not 0 <= self.iat <= ends <= _MAX_SECONDS:
             raise ValueError("iat and exp are in no order")

@@ -28,7 +28,7 @@ from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import document_pb2
 from core.identifiers import urn
 from core.language import Text
-from core.official import OfficialClaims
+from core.official import MAX_NAMES, OfficialClaims
 from core.reasons import ExchangeError, Reason
 from pki.keys import certificate_key, key_thumbprint, load_chain, read_key
 from pki.official import sign_official
@@ -45,8 +45,7 @@ __all__ = ["MEDIA_TYPE", "Documents", "Line"]
 MEDIA_TYPE: Final = "application/pdf"
 
 _NOT_IN_NUMBERS: Final = re.compile(r"[^A-Z0-9]+")
-# So that a QR code stays one that is read from paper; the document itself names all.
-_MAX_NAMES: Final = 4
+# So that a QR code stays one that is read from paper; the document itself names all of it.
 _MAX_NAME: Final = 80
 
 
@@ -110,7 +109,7 @@ class Documents:
             iat=now // 1000,
             exp=valid_until_ms // 1000 if valid_until_ms else msgspec.UNSET,
             sha256="0" * 64,
-            names=tuple(name[:_MAX_NAME] for name in holder_names[:_MAX_NAMES]),
+            names=tuple(name[:_MAX_NAME] for name in holder_names[:MAX_NAMES]),
         )
         head = [
             Line(Text("N° du document", "Document number"), doc_id),

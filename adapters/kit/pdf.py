@@ -117,7 +117,10 @@ def _replaced(pdf: bytes, jws: str, by_jws: str, by_code: str) -> bytes:
 @functools.lru_cache(maxsize=16)
 def _bitmap(jws: str) -> tuple[int, str]:
     """The QR code of a JWT: its side in modules, and its rows as hex digits, a bit for each module."""
-    code = segno.make(jws, error="m", mode="byte", micro=False, boost_error=False)
+    try:
+        code = segno.make(jws, error="m", mode="byte", micro=False, boost_error=False)
+    except segno.DataOverflowError:
+        raise MalformedDocumentError("the JWT is longer than a QR code holds") from None
     rows = [list(row) for row in code.matrix_iter(scale=1, border=_QUIET_ZONE)]
     width = (len(rows) + 7) // 8
     packed = b"".join(

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz import targets_core, targets_files, targets_json, targets_network
+from tests.fuzz import targets_core, targets_files, targets_json, targets_network, targets_official
 from tests.fuzz.target import Target
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 
 TARGETS: Final[dict[str, Target]] = (
-    targets_core.TARGETS | targets_files.TARGETS | targets_network.TARGETS | targets_json.TARGETS
+    targets_core.TARGETS
+    | targets_files.TARGETS
+    | targets_official.TARGETS
+    | targets_network.TARGETS
+    | targets_json.TARGETS
 )
 
 

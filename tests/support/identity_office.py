@@ -27,8 +27,8 @@ from bj.identity.v1 import (
 )
 from core.clock import ManualClock, SystemClock
 from tests.support.adapter_country import Metadata, metadata
-from tests.support.labour.neighbours import Neighbourhood
 from tests.support.labour.office import Refusal
+from tests.support.neighbours import Neighbourhood
 
 # Monday, 23 November 2026, 09:00 in Porto-Novo.
 MONDAY_MS: Final = 1_795_420_800_000

@@ -18,9 +18,9 @@ from bj.common.v1 import dossier_service_pb2_grpc
 from bj.land.v1 import events_pb2_grpc, parcel_pb2_grpc, transfer_pb2_grpc
 from core.clock import ManualClock, SystemClock
 from tests.support.adapter_country import Metadata, metadata
-from tests.support.labour.neighbours import Neighbourhood, StandInGateway
 from tests.support.land_book import LandBook
 from tests.support.land_desk import LandDesk
+from tests.support.neighbours import Neighbourhood, StandInGateway
 
 SUBSYSTEM = "BJ/GOV/ANDF/CADASTRE"
 # Thursday, 12 November 2026, 10:00 in Porto-Novo.

@@ -31,7 +31,7 @@ from core.clock import ManualClock, SystemClock
 from core.identifiers import SubsystemId
 from rpc.status import DETAILS_KEY
 from tests.support.adapter_country import EXCHANGE, Metadata, metadata
-from tests.support.labour.neighbours import Neighbourhood, StandInGateway
+from tests.support.neighbours import Neighbourhood, StandInGateway
 
 # Monday, 23 November 2026, 09:00 in Porto-Novo.
 MONDAY_MS: Final = 1_795_420_800_000

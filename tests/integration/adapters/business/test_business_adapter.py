@@ -31,8 +31,8 @@ from core.clock import SystemClock
 from pki.keys import certificate_key, load_chain
 from tests.support.adapter_country import AdapterCountry, Metadata, metadata, now_ms
 from tests.support.business import FIRMS, KOFFI, ROSINE, SARL, enter, share
-from tests.support.labour.neighbours import Neighbourhood, StandInGateway
 from tests.support.labour.office import Refusal
+from tests.support.neighbours import Neighbourhood, StandInGateway
 from tests.support.waiting import until
 
 ANIP = "BJ/GOV/ANIP/RNPP"

@@ -16,7 +16,7 @@ from bj.common.v1 import document_pb2
 from core.clock import ManualClock, SystemClock
 from core.language import Text
 from pki.keys import load_chain
-from tests.support.labour.neighbours import Neighbourhood
+from tests.support.neighbours import Neighbourhood
 from tests.support.postal.ministry import PostOffice
 
 

@@ -19,8 +19,8 @@ from adapters.world.sizes import Sizes
 from adapters.world.world import DEFAULT_SEED, World
 from bj.common.v1 import dossier_pb2
 from core.clock import ManualClock, SystemClock
-from tests.support.labour.neighbours import Neighbourhood
 from tests.support.labour.office import APIEX, MONDAY_MS, LabourOffice
+from tests.support.neighbours import Neighbourhood
 
 PERSONS = 1_000
 

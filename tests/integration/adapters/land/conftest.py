@@ -15,10 +15,10 @@ from adapters.settings import AdapterSettings
 from core.clock import ManualClock
 from tests.support.adapter_country import AdapterCountry
 from tests.support.anip_road import AnipRoad
-from tests.support.labour.neighbours import Neighbourhood
 from tests.support.land_book import LandBook
 from tests.support.land_desk import LandDesk
 from tests.support.land_served import ServedLand
+from tests.support.neighbours import Neighbourhood
 
 # A Thursday, 10:00 in Porto-Novo.
 NOW_MS = 1_794_474_000_000

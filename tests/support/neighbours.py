@@ -16,12 +16,15 @@ from typing import Any
 import grpc
 
 from adapters.context import CLIENT, ISSUE, PURPOSE, SERVICE
+from core.identifiers import new_exchange_id
+from core.reasons import Reason
 from pki.anchor import SPKI_MEMBER, Anchor, spki_digest
 from pki.keys import certificate_pem, chain_pem, generate_key, key_pem, write_key
 from pki.profiles import AuthorityKind, Issuer, Profile, issue, issue_authority
 from rpc.credentials import server_credentials
 from rpc.identity import CHAIN_FILE, KEY_FILE, ROOTS_FILE, Identity
 from rpc.names import identity_host
+from rpc.richerrors import describe
 from rpc.status import DETAILS_KEY
 from tests.support.adapter_country import metadata, now_ms
 
@@ -106,12 +109,16 @@ class StandInGateway:
         side: Whose it is.
         providers: Channels to providers, by subsystem.
         away: Providers that do not answer.
+        losing: Providers that are reached, and whose answer is lost on the way back.
+        refusing: For which providers the layer refuses, and why.
         heard: Provider, method, purpose and issue of each call, in order.
     """
 
     side: Neighbourhood
     providers: dict[str, grpc.Channel] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
+    losing: set[str] = field(default_factory=set)
+    refusing: dict[str, Reason] = field(default_factory=dict)
     heard: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def start(self) -> int:
@@ -134,11 +141,14 @@ class StandInGateway:
         self.heard.append((provider, method.rpartition("/")[2], said.get(PURPOSE, ""), said.get(ISSUE, "")))
         if provider in self.away or provider not in self.providers:
             context.abort(grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE: away")
+        if provider in self.refusing:
+            _abort(context, self.refusing[provider])
         written = metadata(
             x_road_client=said[CLIENT],
             x_road_service=provider,
             x_road_purpose=said.get(PURPOSE),
             x_road_issue=said.get(ISSUE),
+            x_road_exchange_id=new_exchange_id(now_ms(), len(self.heard).to_bytes(10)),
         )
         call: Any = self.providers[provider].unary_unary(method)
         try:
@@ -148,7 +158,16 @@ class StandInGateway:
             details = dict(refused.trailing_metadata()).get(DETAILS_KEY, b"")
             context.set_trailing_metadata(((DETAILS_KEY, details),))
             context.abort(refused.code(), refused.details())
+        if provider in self.losing:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE: lost")
         return answer
+
+
+def _abort(context: grpc.ServicerContext, reason: Reason) -> None:
+    """Refuse as the layer does."""
+    message, details = describe(reason, language="fr")
+    context.set_trailing_metadata(((DETAILS_KEY, details),))
+    context.abort(grpc.StatusCode[reason.entry.code.name], message)
 
 
 class _Forwarding(grpc.GenericRpcHandler):

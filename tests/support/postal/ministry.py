@@ -141,6 +141,7 @@ class PostOffice:
         service_code: str = BOX,
         *,
         key: str = "key-of-a-filing-0001",
+        application_id: str = "APP-1",
         token: str = TOKEN,
         caller: CallerContext = CALLER,
         **terms: Any,
@@ -148,7 +149,7 @@ class PostOffice:
         """File an application as a ministry's method does."""
         application = dossier_pb2.Application(
             idempotency_key=key,
-            application_id="APP-1",
+            application_id=application_id,
             response_token=token,
             service_code=service_code,
             applicant_npi=NPI,

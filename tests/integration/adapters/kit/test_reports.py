@@ -92,7 +92,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Road, Sta
         key=str(directory / "identity.key"),
         certificate=str(directory / "identity.crt"),
     )
-    migrate(settings.database, portal.MIGRATIONS)
+    migrate(settings.database, portal.MINISTRY.migrations)
     adapter = Adapter(portal.MINISTRY, settings, SystemClock())
     post = Neighbourhood(tmp_path_factory.mktemp("post"), POST)
     gateway = StandInGateway(post, {PORTAL: side.channel(adapter.start())})

@@ -113,6 +113,10 @@ def make_ministry(procedures: dict[str, Procedure] | None = None) -> Ministry:
     )
 
 
+# As ``adapter.toml`` names it; what its procedure notes, nobody reads.
+MINISTRY: Final = make_ministry({CONCESSION: Recorded()})
+
+
 @dataclass
 class PostOffice:
     """One desk over one database, with a clock that obeys, and what a portal asks of it."""

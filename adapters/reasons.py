@@ -112,9 +112,13 @@ _ENTRIES: dict[ProviderReason, ReasonEntry] = {
     ProviderReason.CONSENT_REQUIRED: _entry(
         Code.PERMISSION_DENIED,
         "no",
-        Text("la finalité P03 exige la référence d'un consentement", "purpose P03 needs a consent reference"),
         Text(
-            "recueillir le consentement, puis remplir consent_ref", "obtain consent, then fill in consent_ref"
+            "la finalité P03 exige un consentement de la personne, en vigueur",
+            "purpose P03 needs a consent of that person, in force",
+        ),
+        Text(
+            "le faire inscrire au registre interrogé, puis remplir consent_ref",
+            "have it written in at the register that is asked, then fill in consent_ref",
         ),
     ),
     ProviderReason.RECORD_LOCKED: _entry(

@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.business.records import Firm, Relation, firm_of, firm_row, relation_of, relation_row
-from adapters.business.tables import FIRM, RELATION
+from adapters.business.tables import CONSENTS, FIRM, RELATION
 from bj.business.v1 import business_pb2 as pb
 
 # As many as ListRelationsResponse and ListByPersonResponse hold.
@@ -104,8 +104,9 @@ def end_relations(tx: sa.Connection, rccm: str, on: str) -> None:
 
 
 def follow_merger(tx: sa.Connection, old_npi: str, new_npi: str) -> None:
-    """ANIP merged two records: who had the one number has the other, in every firm."""
+    """ANIP merged two records: who had the one number has the other, in every firm and in what he consented to."""
     tx.execute(RELATION.update().where(RELATION.c.npi == old_npi).values(npi=new_npi))
+    tx.execute(CONSENTS.update().where(CONSENTS.c.party_number == old_npi).values(party_number=new_npi))
 
 
 def _holding(row: sa.Row[tuple[object, ...]] | Relation) -> tuple[str, str, int]:

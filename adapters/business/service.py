@@ -16,7 +16,9 @@ from adapters.business.namebook import Wish
 from adapters.business.names import name_rules
 from adapters.business.numbers import canonical_rccm
 from adapters.business.register import firm_by_ifu, firm_by_rccm, relations_of, relations_of_person
+from adapters.business.tables import CONSENTS
 from adapters.context import CallerContext, current_caller
+from adapters.kit.consents import require_consenter
 from adapters.kit.desk import Desk
 from adapters.kit.purposes import (
     JUDICIAL,
@@ -97,11 +99,14 @@ class BusinessService(business_pb2_grpc.BusinessServiceServicer):
     ) -> pb.ListByPersonResponse:
         """Where somebody has or had a role. Nobody of that number and no firm of his are the same empty list."""
         purpose = require_purpose(_MAY_LIST_BY_PERSON)
-        if purpose == PRIVATE_KYC and not request.consent_ref:
-            raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         if purpose == JUDICIAL and not request.order_ref:
             raise InvalidFieldsError({"order_ref": "needed for P05"})
+        now_ms = self._desk.clock.now_ms()
         with self._desk.store.reading() as tx:
+            if purpose == PRIVATE_KYC:
+                consenter = require_consenter(tx, CONSENTS, request.consent_ref, now_ms)
+                if consenter.number != request.npi:
+                    raise ProviderError(ProviderReason.CONSENT_REQUIRED)
             found = relations_of_person(tx, request.npi)
         return pb.ListByPersonResponse(
             registrations=[answers.registration(relation, firm) for relation, firm in found]

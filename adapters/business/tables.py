@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from adapters.kit.consents import consent_table
 from adapters.kit.store import naming
 from adapters.kit.tables import kit_tables
 
@@ -147,6 +148,8 @@ PERSON: Final = sa.Table(
     # When ANIP said so, UTC ms: what is a day old is asked anew.
     _number("asked_at"),
 )
+
+CONSENTS: Final = consent_table(METADATA)
 
 # The sandbox's own DGI and CNSS: whether they answer, and the numbers that they gave (see ``offices``).
 OFFICE: Final = sa.Table(

@@ -12,13 +12,19 @@ from adapters.identity.corrections import CORRECTION, Correction
 from adapters.identity.founding import seed
 from adapters.identity.service import SERVICE_NAME, IdentityService
 from adapters.identity.store import KIT, MIGRATIONS, PersonStore
+from adapters.identity.tables import CONSENTS
+from adapters.kit.consents import require_consenter
 from adapters.kit.desk import Desk
 from adapters.kit.ministry import Ministry, Served
 from bj.identity.v1 import acts_pb2_grpc, credentials_pb2_grpc, events_pb2_grpc, identity_pb2_grpc
 
 
 def _build(desk: Desk) -> Sequence[Served]:
-    service = IdentityService(PersonStore(desk.store), desk.clock)
+    def consenter(consent_ref: str) -> str:
+        with desk.store.reading() as tx:
+            return require_consenter(tx, CONSENTS, consent_ref, desk.clock.now_ms()).number
+
+    service = IdentityService(PersonStore(desk.store), desk.clock, consenter)
     return (
         (identity_pb2_grpc.add_IdentityServiceServicer_to_server, service),
         (acts_pb2_grpc.add_ActServiceServicer_to_server, act_service.ActService(desk)),

@@ -11,7 +11,9 @@ from adapters.context import current_caller
 from adapters.identity.credentials import find_by_jwt, find_by_number, read_photo
 from adapters.identity.person import RecordState
 from adapters.identity.records import standing_record
+from adapters.identity.tables import CONSENTS
 from adapters.kit.calendar import day_of
+from adapters.kit.consents import require_consenter
 from adapters.kit.desk import Desk
 from adapters.kit.npi import mask_npi
 from adapters.kit.purposes import (
@@ -42,13 +44,22 @@ class CredentialService(credentials_pb2_grpc.CredentialServiceServicer):
         self, request: pb.VerifyDocumentRequest, context: grpc.ServicerContext
     ) -> pb.VerifyDocumentResponse:
         """Whether it is ANIP's, and holds."""
-        require_purpose(_MAY_CHECK)
+        purpose = require_purpose(_MAY_CHECK)
+        now_ms = self._desk.clock.now_ms()
         with self._desk.store.reading() as tx:
+            consenter = (
+                require_consenter(tx, CONSENTS, request.consent_ref, now_ms)
+                if purpose == PRIVATE_KYC
+                else None
+            )
             found = (
                 find_by_number(tx, request.doc_no)
                 if request.WhichOneof("document") == "doc_no"
                 else find_by_jwt(tx, request.qr_jwt)
             )
+            # A document of somebody else looks like none: with one customer's consent nobody learns of others.
+            if found and consenter and not _are_one(tx, found.npi, consenter.number):
+                found = None
         if found is None:
             return pb.VerifyDocumentResponse(authentic=False)
         return pb.VerifyDocumentResponse(
@@ -73,3 +84,11 @@ class CredentialService(credentials_pb2_grpc.CredentialServiceServicer):
             return pb.GetPhotoResponse(jpeg=jpeg, capture_date=taken_on)
 
         return self._desk.store.write(work)
+
+
+def _are_one(tx: sa.Connection, npi: str, other_npi: str) -> bool:
+    """Whether two numbers are one person's; somebody unknown is nobody."""
+    try:
+        return standing_record(tx, npi).npi == standing_record(tx, other_npi).npi
+    except ProviderError:
+        return False

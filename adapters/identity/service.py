@@ -7,7 +7,8 @@ persons stand in messages only.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Never
 
 import grpc
 
@@ -56,11 +57,23 @@ _MATCH: Final = {
 }
 
 
-class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
-    """Answers from one register."""
+def _nobody(consent_ref: str) -> Never:
+    raise ProviderError(ProviderReason.CONSENT_REQUIRED)
 
-    def __init__(self, store: PersonStore, clock: Clock) -> None:
+
+class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
+    """Answers from one register.
+
+    Args:
+        store: The register.
+        clock: Until when tokens hold.
+        consenter: The number of whoever consented to the call that is being served, under that reference; raises
+            ``ProviderError`` (CONSENT_REQUIRED) if nobody did. Unless it is given, nobody ever did.
+    """
+
+    def __init__(self, store: PersonStore, clock: Clock, consenter: Callable[[str], str] = _nobody) -> None:
         self._store = store
+        self._consenter = consenter
         self._tokens = CandidateTokens(clock)
 
     def GetPerson(
@@ -83,11 +96,12 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
     ) -> identity_pb2.VerifyPersonResponse:
         """Whether the claims agree with the record, and nothing else."""
         purpose = require_purpose(_MAY_VERIFY)
-        if purpose == PRIVATE_KYC and not request.consent_ref:
-            raise ProviderError(ProviderReason.CONSENT_REQUIRED)
+        consenter = self._consenter(request.consent_ref) if purpose == PRIVATE_KYC else None
         if request.birth_date and not is_date(request.birth_date):
             raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
         npi = request.npi or self._tokens.take(request.candidate_token, current_caller())
+        if consenter is not None and not self._are_one(npi, consenter):
+            raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         person = self._find(npi)
         if person.state == RecordState.LOCKED:
             # That ANIP examines a record is nobody's business in private: it looks like no record at all.
@@ -154,13 +168,22 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
 
     def _find(self, npi: str) -> Person:
         """The record of a number, or the one that it was merged into."""
+        person = self._standing(npi)
+        if person is None:
+            raise ProviderError(ProviderReason.NOT_FOUND)
+        return person
+
+    def _standing(self, npi: str) -> Person | None:
         person = self._store.find(npi)
         if person and person.state == RecordState.MERGED:
             person = self._store.find(person.merged_into)
         # A record that leads to another merged one is a fault of the register; nobody is served from it.
-        if person is None or person.state == RecordState.MERGED:
-            raise ProviderError(ProviderReason.NOT_FOUND)
-        return person
+        return None if person is None or person.state == RecordState.MERGED else person
+
+    def _are_one(self, npi: str, other_npi: str) -> bool:
+        """Whether two numbers are one person's; somebody unknown is nobody."""
+        person = self._standing(npi)
+        return person is not None and person == self._standing(other_npi)
 
 
 def _require_exact(request: identity_pb2.SearchPersonRequest) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.identity.store import METADATA
+from adapters.kit.consents import consent_table
 
 # Subsystems that keep somebody's number: they hear what becomes of his record.
 LINKS: Final = sa.Table(
@@ -40,3 +41,5 @@ PHOTO_READINGS: Final = sa.Table(
     sa.Column("issue", sa.String(64), primary_key=True),
     sa.Column("read_at", sa.BigInteger, nullable=False),
 )
+
+CONSENTS: Final = consent_table(METADATA)

@@ -246,3 +246,18 @@ def drop_v1(op: ModuleType | Operations) -> None:
         "answered",
     ):
         op.drop_table(table)
+
+
+def create_consent_v1(op: ModuleType | Operations) -> None:
+    """Create the table of ``consents``, for a ministry that answers under P03."""
+    op.create_table(
+        "consent",
+        sa.Column("consent_ref", sa.String(64), nullable=False),
+        sa.Column("party_kind", sa.String(3), nullable=False),
+        sa.Column("party_number", sa.String(13), nullable=False),
+        sa.Column("client", sa.String(100), nullable=False),
+        sa.Column("purposes", sa.String(60), nullable=False),
+        sa.Column("until_ms", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at_ms", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("consent_ref", name="pk_consent"),
+    )

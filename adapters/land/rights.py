@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from adapters.kit.consents import Consenter
 from adapters.land.blocking import Standing
 from adapters.land.parties import Party, PartyKind
 from adapters.land.shares import OWNING, Capacity, Holding
@@ -144,6 +145,11 @@ def standing_party(tx: sa.Connection, party: Party) -> Party:
         return party
     found = tx.execute(sa.select(ALIASES.c.standing_npi).where(ALIASES.c.npi == party.number)).scalar()
     return Party(PartyKind.PERSON, found) if found else party
+
+
+def consenting_party(tx: sa.Connection, consenter: Consenter) -> Party:
+    """Who consented, by the number that stands for him now."""
+    return standing_party(tx, Party(PartyKind(consenter.kind), consenter.number))
 
 
 def merge_party(tx: sa.Connection, merged: Party, standing: Party) -> None:

@@ -34,6 +34,7 @@ _CONSENTS: Final = tuple(
         "party_kind": "npi",
         "party_number": "0000000013",
         "client": PORTAL,
+        "purposes": "P01 P03",
         "until_ms": 4_102_444_800_000,
         "revoked_at_ms": revoked,
     }

@@ -12,6 +12,7 @@ import grpc
 
 from adapters.context import current_caller
 from adapters.kit.calendar import day_of
+from adapters.kit.consents import require_consenter
 from adapters.kit.desk import Desk
 from adapters.kit.purposes import (
     JUDICIAL,
@@ -22,11 +23,11 @@ from adapters.kit.purposes import (
     require_purpose,
 )
 from adapters.land.blocking import Ownership, blocking_reasons, ownership
-from adapters.land.entitlements import has_consent
 from adapters.land.listing import DEFAULT_PAGE, list_holdings
 from adapters.land.parcels import find_legacy, find_parcel, parcel_message
 from adapters.land.parties import read_party
-from adapters.land.rights import current_rights, holdings, read_standing, standing_party
+from adapters.land.rights import consenting_party, current_rights, holdings, read_standing, standing_party
+from adapters.land.tables import CONSENTS
 from adapters.land.title_states import read_title
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.land.v1 import parcel_pb2, parcel_pb2_grpc
@@ -72,15 +73,13 @@ class LandService(parcel_pb2_grpc.LandServiceServicer):
     ) -> parcel_pb2.CheckOwnershipResponse:
         """What the register says to a claim; what burdens a parcel is not told of a stranger's."""
         purpose = require_purpose(_MAY_CHECK)
-        if purpose == PRIVATE_KYC and not request.consent_ref:
-            raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         now_ms = self._desk.clock.now_ms()
         with self._desk.store.reading() as tx:
             party = standing_party(tx, read_party(request.party))
-            if purpose == PRIVATE_KYC and not has_consent(
-                tx, request.consent_ref, str(current_caller().client), [party], now_ms
-            ):
-                raise ProviderError(ProviderReason.CONSENT_REQUIRED)
+            if purpose == PRIVATE_KYC:
+                consenter = require_consenter(tx, CONSENTS, request.consent_ref, now_ms)
+                if consenting_party(tx, consenter) != party:
+                    raise ProviderError(ProviderReason.CONSENT_REQUIRED)
             parcel = find_parcel(tx, request.nup)
             if parcel is None:
                 raise ProviderError(ProviderReason.NOT_FOUND)

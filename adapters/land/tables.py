@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from adapters.kit.consents import consent_table
 from adapters.kit.store import naming
 from adapters.kit.tables import kit_tables
 
@@ -164,17 +165,7 @@ NOTARIES: Final = sa.Table(
     sa.Index("ix_notary_npi", "npi"),
 )
 
-# What a holder allowed one consumer to read, until when; taken back by ``revoked_at_ms``.
-CONSENTS: Final = sa.Table(
-    "consent",
-    METADATA,
-    sa.Column("consent_ref", sa.String(64), primary_key=True),
-    _text("party_kind", 3),
-    _text("party_number", 13),
-    _text("client", 100),
-    sa.Column("until_ms", sa.BigInteger, nullable=False),
-    sa.Column("revoked_at_ms", sa.BigInteger),
-)
+CONSENTS: Final = consent_table(METADATA)
 
 # Numbers that ANIP merged into another: a request that names the former means the one that stands.
 ALIASES: Final = sa.Table(

@@ -13,18 +13,19 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from adapters.context import CallerContext
+from adapters.kit.consents import find_consenter
 from adapters.kit.desk import Desk
 from adapters.kit.dossier import Dossier, State
 from adapters.kit.procedure import Procedure
-from adapters.kit.purposes import Profile, trim
+from adapters.kit.purposes import SERVICE_DELIVERY, Profile, trim
 from adapters.land.book import TitleState, read_title_state
-from adapters.land.entitlements import has_consent, is_notary_person
+from adapters.land.entitlements import is_notary_person
 from adapters.land.papers import title_state_lines
 from adapters.land.parcels import timestamp
 from adapters.land.parties import Party, PartyKind
-from adapters.land.rights import current_rights, party_of, standing_party
+from adapters.land.rights import consenting_party, current_rights, party_of, standing_party
 from adapters.land.services import TITLE_STATE, require_service
-from adapters.land.tables import PARCELS, TITLE_STATES, TITLES
+from adapters.land.tables import CONSENTS, PARCELS, TITLE_STATES, TITLES
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.common.v1 import document_pb2
 from bj.land.v1 import parcel_pb2, transfer_pb2
@@ -184,6 +185,7 @@ def _quality(
         return Quality.HOLDER
     if is_notary_person(tx, npi):
         return Quality.NOTARY
-    if consent_ref and has_consent(tx, consent_ref, client, holders, desk.clock.now_ms()):
-        return Quality.CONSENT
-    return None
+    consenter = find_consenter(
+        tx, CONSENTS, consent_ref, client=client, purpose=SERVICE_DELIVERY, now_ms=desk.clock.now_ms()
+    )
+    return Quality.CONSENT if consenter and consenting_party(tx, consenter) in holders else None

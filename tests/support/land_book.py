@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,6 +13,7 @@ from adapters.kit.store import Store
 from adapters.land import tables
 from adapters.land.parties import Party, PartyKind
 from adapters.land.shares import Capacity, Holding
+from tests.support.consents import give_consent
 
 AFI, BIO, CODJO, DOSSI = (Party(PartyKind.PERSON, f"000000000{number}") for number in (1, 4, 5, 6))
 FIRM = Party(PartyKind.FIRM, "3202590000100")
@@ -19,7 +21,6 @@ STATE = Party(PartyKind.FIRM, "4200690000100")
 NOTARY = "NOT-COT-0001"
 NOTARY_NPI = "0000000009"
 SINCE_MS = 1_700_000_000_000
-FAR_MS = 4_102_444_800_000
 
 
 def owner(party: Party, numerator: int = 1, denominator: int = 1) -> Holding:
@@ -166,22 +167,18 @@ class LandBook:
         reference: str,
         party: Party,
         client: str,
-        *,
-        until_ms: int = FAR_MS,
-        revoked_at_ms: int | None = None,
+        **more: Any,
     ) -> None:
         """What ``party`` lets ``client`` read."""
-        with self.store.writing() as tx:
-            tx.execute(
-                tables.CONSENTS.insert().values(
-                    consent_ref=reference,
-                    party_kind=party.kind,
-                    party_number=party.number,
-                    client=client,
-                    until_ms=until_ms,
-                    revoked_at_ms=revoked_at_ms,
-                )
-            )
+        give_consent(
+            self.store,
+            tables.CONSENTS,
+            reference,
+            party.number,
+            kind=party.kind,
+            client=client,
+            **more,
+        )
 
 
 def _holding(parcel_id: int, holding: Holding) -> dict[str, object]:

@@ -62,8 +62,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PersonStore]:
 
 @pytest.fixture
 def service(store: PersonStore) -> IdentityService:
-    """The servicer over it."""
-    return IdentityService(store, ManualClock())
+    """The servicer over it; whoever is named in a ``consent_ref`` has given that consent."""
+    return IdentityService(store, ManualClock(), lambda reference: reference.removeprefix("CONSENT-OF-"))
 
 
 def get(
@@ -99,7 +99,11 @@ def verify_cell(service: IdentityService, npi: str, person: str, birth_date: str
     """What the page says for VerifyPerson, from what the service says."""
     last_name, _, first_names = person.partition(",")[0].partition(" ")
     request = pb.VerifyPersonRequest(
-        npi=npi, last_name=last_name, first_names=first_names, birth_date=birth_date, consent_ref="C-1"
+        npi=npi,
+        last_name=last_name,
+        first_names=first_names,
+        birth_date=birth_date,
+        consent_ref=f"CONSENT-OF-{npi}",
     )
     try:
         answer = verify(service, request, purpose)
@@ -205,13 +209,30 @@ def test_a_call_without_purpose_is_refused_as_one(service: IdentityService) -> N
         assert refused.value.reason is Reason.PURPOSE_REQUIRED
 
 
-def test_a_private_body_needs_a_consent(service: IdentityService) -> None:
-    """P03 without the reference of a consent is refused before the register is read."""
-    for npi in ("0000000001", "0000000003"):
+def test_a_private_body_needs_a_consent_of_that_person(store: PersonStore, service: IdentityService) -> None:
+    """Nobody's, another's, and one to ask about a number that is nobody's are refused alike."""
+    unconsented = IdentityService(store, ManualClock())
+    for asked, npi, reference in (
+        (unconsented, "0000000001", "CONSENT-OF-0000000001"),
+        (service, "0000000001", ""),
+        (service, "0000000001", "CONSENT-OF-0000000004"),
+        (service, "0000000012", "CONSENT-OF-0000000004"),
+        (service, "0000000003", "CONSENT-OF-0000000004"),
+        (service, "0000000003", "CONSENT-OF-0000000003"),
+    ):
+        request = pb.VerifyPersonRequest(npi=npi, last_name="Adjovi", consent_ref=reference)
         with pytest.raises(ProviderError) as refused:
-            verify(service, pb.VerifyPersonRequest(npi=npi, last_name="Adjovi"), "P03")
+            verify(asked, request, "P03")
 
         assert refused.value.reason is ProviderReason.CONSENT_REQUIRED
+
+
+def test_a_consent_follows_its_person_through_a_merger(service: IdentityService) -> None:
+    """Whichever number it was given under, and whichever is asked for."""
+    for npi, given in (("0000000010", "0000000011"), ("0000000011", "0000000010")):
+        request = pb.VerifyPersonRequest(npi=npi, last_name="Kpadonou", consent_ref=f"CONSENT-OF-{given}")
+
+        assert verify(service, request, "P03").last_name == pb.MATCH_RESULT_YES
 
 
 @pytest.mark.parametrize("birth_date", ["2023-02-29", "1987-04-31", "0000"])

@@ -11,8 +11,6 @@ from typing import cast
 import grpc
 import pytest
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 
 from adapters.context import serving
 from adapters.identity.candidates import LIFETIME_MS
@@ -20,8 +18,7 @@ from adapters.identity.comparison import name_words
 from adapters.identity.person import Person, RecordState
 from adapters.identity.seed import population, record_of
 from adapters.identity.service import MAX_CANDIDATES, IdentityService, mask
-from adapters.identity.store import WORDS, PersonStore, migrate, open_store
-from adapters.kit.migrations import drop_v1
+from adapters.identity.store import METADATA, PERSONS, WORDS, PersonStore, migrate, open_store
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from adapters.validation import require_valid
 from bj.identity.v1 import identity_pb2 as pb
@@ -358,9 +355,7 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
     open_store(url).replace_all(population(2, 10_010))
     seeded = words_in(url)
     with sa.create_engine(url).begin() as connection:
-        for table in ("photo_reading", "photo", "document_revocation", "person_link", "person_word"):
-            connection.execute(sa.text(f"DROP TABLE {table}"))
-        drop_v1(Operations(MigrationContext.configure(connection)))
+        METADATA.drop_all(connection, [table for table in METADATA.sorted_tables if table is not PERSONS])
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     monkeypatch.setattr("adapters.identity.comparison.search_words", lambda name: {"changed"})
 

@@ -105,8 +105,9 @@ class BusinessServiceServicer:
     def ListByPerson(self, request, context):
         """Lists the firms in which somebody has a role. « Lister les entreprises d'une personne. »
 
-        Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank). No firm, and nobody of that number, are
-        both an empty list.
+        Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank): a consent of that person to this consumer
+        for that purpose, written in at APIEx and in force (PERMISSION_DENIED, CONSENT_REQUIRED). No firm, and nobody of that
+        number, are both an empty list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

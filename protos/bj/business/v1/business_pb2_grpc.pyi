@@ -63,8 +63,9 @@ class BusinessServiceStub:
     ListByPerson: _grpc.UnaryUnaryMultiCallable[_business_pb2.ListByPersonRequest, _business_pb2.ListByPersonResponse]
     """Lists the firms in which somebody has a role. « Lister les entreprises d'une personne. »
 
-    Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank). No firm, and nobody of that number, are
-    both an empty list.
+    Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank): a consent of that person to this consumer
+    for that purpose, written in at APIEx and in force (PERMISSION_DENIED, CONSENT_REQUIRED). No firm, and nobody of that
+    number, are both an empty list.
     """
 
 @_typing.type_check_only
@@ -95,8 +96,9 @@ class BusinessServiceAsyncStub(BusinessServiceStub):
     ListByPerson: _aio.UnaryUnaryMultiCallable[_business_pb2.ListByPersonRequest, _business_pb2.ListByPersonResponse]  # type: ignore[assignment]
     """Lists the firms in which somebody has a role. « Lister les entreprises d'une personne. »
 
-    Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank). No firm, and nobody of that number, are
-    both an empty list.
+    Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank): a consent of that person to this consumer
+    for that purpose, written in at APIEx and in force (PERMISSION_DENIED, CONSENT_REQUIRED). No firm, and nobody of that
+    number, are both an empty list.
     """
 
 class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -154,8 +156,9 @@ class BusinessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_business_pb2.ListByPersonResponse, _abc.Awaitable[_business_pb2.ListByPersonResponse]]:
         """Lists the firms in which somebody has a role. « Lister les entreprises d'une personne. »
 
-        Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank). No firm, and nobody of that number, are
-        both an empty list.
+        Purposes: P07 (his own), P05 (court, tax), P03 with consent_ref (a bank): a consent of that person to this consumer
+        for that purpose, written in at APIEx and in force (PERMISSION_DENIED, CONSENT_REQUIRED). No firm, and nobody of that
+        number, are both an empty list.
         """
 
 def add_BusinessServiceServicer_to_server(servicer: BusinessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,7 +28,7 @@ from bj.common.v1 import rules_pb2 as bj_dot_common_dot_v1_dot_rules__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n bj/identity/v1/credentials.proto\x12\x0e\x62j.identity.v1\x1a\x1b\x62j/common/v1/document.proto\x1a\x1a\x62j/common/v1/options.proto\x1a\x18\x62j/common/v1/rules.proto\x1a\x1b\x62uf/validate/validate.proto\"\x9b\x01\n\x15VerifyDocumentRequest\x12\x1b\n\x06\x64oc_no\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xf0\xc2\x18\x01H\x00\x12L\n\x06qr_jwt\x18\x02 \x01(\tB:\xbaH7r5\x18\x80 20^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$H\x00:\x04\xd0\xc1\x18\x02\x42\x11\n\x08\x64ocument\x12\x05\xbaH\x02\x08\x01\"\xad\x01\n\x16VerifyDocumentResponse\x12\x11\n\tauthentic\x18\x01 \x01(\x08\x12.\n\x04type\x18\x02 \x01(\x0e\x32\x1a.bj.common.v1.DocumentTypeB\x04\xd0\xc1\x18\x01\x12\x12\n\nnpi_masked\x18\x03 \x01(\t\x12%\n\x0bvalid_until\x18\x04 \x01(\tB\x10\xbaH\tr\x04\xa8\xc2\x18\x01\xd8\x01\x01\xd0\xc1\x18\x01\x12\x0f\n\x07revoked\x18\x05 \x01(\x08:\x04\xd0\xc1\x18\x02\"3\n\x0fGetPhotoRequest\x12\x1a\n\x03npi\x18\x01 \x01(\tB\r\xbaH\x06r\x04\xc8\xc1\x18\x01\xc8\xc1\x18\x01:\x04\xd0\xc1\x18\x02\"U\n\x10GetPhotoResponse\x12\x17\n\x04jpeg\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\xa0\x06\x12\"\n\x0c\x63\x61pture_date\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xc2\x18\x01\xd8\x01\x01:\x04\xd0\xc1\x18\x04\x32\xc8\x01\n\x11\x43redentialService\x12\x64\n\x0eVerifyDocument\x12%.bj.identity.v1.VerifyDocumentRequest\x1a&.bj.identity.v1.VerifyDocumentResponse\"\x03\x90\x02\x01\x12M\n\x08GetPhoto\x12\x1f.bj.identity.v1.GetPhotoRequest\x1a .bj.identity.v1.GetPhotoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n bj/identity/v1/credentials.proto\x12\x0e\x62j.identity.v1\x1a\x1b\x62j/common/v1/document.proto\x1a\x1a\x62j/common/v1/options.proto\x1a\x18\x62j/common/v1/rules.proto\x1a\x1b\x62uf/validate/validate.proto\"\xc2\x01\n\x15VerifyDocumentRequest\x12\x1b\n\x06\x64oc_no\x18\x01 \x01(\tB\t\xbaH\x06r\x04\xf0\xc2\x18\x01H\x00\x12L\n\x06qr_jwt\x18\x02 \x01(\tB:\xbaH7r5\x18\x80 20^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$H\x00\x12%\n\x0b\x63onsent_ref\x18\x03 \x01(\tB\x10\xbaH\tr\x04\x98\xc2\x18\x01\xd8\x01\x01\xd0\xc1\x18\x01:\x04\xd0\xc1\x18\x02\x42\x11\n\x08\x64ocument\x12\x05\xbaH\x02\x08\x01\"\xad\x01\n\x16VerifyDocumentResponse\x12\x11\n\tauthentic\x18\x01 \x01(\x08\x12.\n\x04type\x18\x02 \x01(\x0e\x32\x1a.bj.common.v1.DocumentTypeB\x04\xd0\xc1\x18\x01\x12\x12\n\nnpi_masked\x18\x03 \x01(\t\x12%\n\x0bvalid_until\x18\x04 \x01(\tB\x10\xbaH\tr\x04\xa8\xc2\x18\x01\xd8\x01\x01\xd0\xc1\x18\x01\x12\x0f\n\x07revoked\x18\x05 \x01(\x08:\x04\xd0\xc1\x18\x02\"3\n\x0fGetPhotoRequest\x12\x1a\n\x03npi\x18\x01 \x01(\tB\r\xbaH\x06r\x04\xc8\xc1\x18\x01\xc8\xc1\x18\x01:\x04\xd0\xc1\x18\x02\"U\n\x10GetPhotoResponse\x12\x17\n\x04jpeg\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\xa0\x06\x12\"\n\x0c\x63\x61pture_date\x18\x02 \x01(\tB\x0c\xbaH\tr\x04\xa8\xc2\x18\x01\xd8\x01\x01:\x04\xd0\xc1\x18\x04\x32\xc8\x01\n\x11\x43redentialService\x12\x64\n\x0eVerifyDocument\x12%.bj.identity.v1.VerifyDocumentRequest\x1a&.bj.identity.v1.VerifyDocumentResponse\"\x03\x90\x02\x01\x12M\n\x08GetPhoto\x12\x1f.bj.identity.v1.GetPhotoRequest\x1a .bj.identity.v1.GetPhotoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYDOCUMENTREQUEST'].fields_by_name['doc_no']._serialized_options = b'\272H\006r\004\360\302\030\001'
   _globals['_VERIFYDOCUMENTREQUEST'].fields_by_name['qr_jwt']._loaded_options = None
   _globals['_VERIFYDOCUMENTREQUEST'].fields_by_name['qr_jwt']._serialized_options = b'\272H7r5\030\200 20^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$'
+  _globals['_VERIFYDOCUMENTREQUEST'].fields_by_name['consent_ref']._loaded_options = None
+  _globals['_VERIFYDOCUMENTREQUEST'].fields_by_name['consent_ref']._serialized_options = b'\272H\tr\004\230\302\030\001\330\001\001\320\301\030\001'
   _globals['_VERIFYDOCUMENTREQUEST']._loaded_options = None
   _globals['_VERIFYDOCUMENTREQUEST']._serialized_options = b'\320\301\030\002'
   _globals['_VERIFYDOCUMENTRESPONSE'].fields_by_name['type']._loaded_options = None
@@ -62,13 +64,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDENTIALSERVICE'].methods_by_name['VerifyDocument']._loaded_options = None
   _globals['_CREDENTIALSERVICE'].methods_by_name['VerifyDocument']._serialized_options = b'\220\002\001'
   _globals['_VERIFYDOCUMENTREQUEST']._serialized_start=165
-  _globals['_VERIFYDOCUMENTREQUEST']._serialized_end=320
-  _globals['_VERIFYDOCUMENTRESPONSE']._serialized_start=323
-  _globals['_VERIFYDOCUMENTRESPONSE']._serialized_end=496
-  _globals['_GETPHOTOREQUEST']._serialized_start=498
-  _globals['_GETPHOTOREQUEST']._serialized_end=549
-  _globals['_GETPHOTORESPONSE']._serialized_start=551
-  _globals['_GETPHOTORESPONSE']._serialized_end=636
-  _globals['_CREDENTIALSERVICE']._serialized_start=639
-  _globals['_CREDENTIALSERVICE']._serialized_end=839
+  _globals['_VERIFYDOCUMENTREQUEST']._serialized_end=359
+  _globals['_VERIFYDOCUMENTRESPONSE']._serialized_start=362
+  _globals['_VERIFYDOCUMENTRESPONSE']._serialized_end=535
+  _globals['_GETPHOTOREQUEST']._serialized_start=537
+  _globals['_GETPHOTOREQUEST']._serialized_end=588
+  _globals['_GETPHOTORESPONSE']._serialized_start=590
+  _globals['_GETPHOTORESPONSE']._serialized_end=675
+  _globals['_CREDENTIALSERVICE']._serialized_start=678
+  _globals['_CREDENTIALSERVICE']._serialized_end=878
 # @@protoc_insertion_point(module_scope)

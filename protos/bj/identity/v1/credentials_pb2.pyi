@@ -25,19 +25,25 @@ class VerifyDocumentRequest(_message.Message):
 
     DOC_NO_FIELD_NUMBER: _builtins.int
     QR_JWT_FIELD_NUMBER: _builtins.int
+    CONSENT_REF_FIELD_NUMBER: _builtins.int
     doc_no: _builtins.str
     """Number printed on it. « N° du document. »"""
     qr_jwt: _builtins.str
     """What its QR code shows: a JWT. « Contenu du code QR. »"""
+    consent_ref: _builtins.str
+    """Reference of the consent of the person whose document it is, needed for P03: an opaque handle without any personal
+    number. « Référence du consentement. »
+    """
     def __init__(
         self,
         *,
         doc_no: _builtins.str = ...,
         qr_jwt: _builtins.str = ...,
+        consent_ref: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["doc_no", b"doc_no", "document", b"document", "qr_jwt", b"qr_jwt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["doc_no", b"doc_no", "document", b"document", "qr_jwt", b"qr_jwt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_ref", b"consent_ref", "doc_no", b"doc_no", "document", b"document", "qr_jwt", b"qr_jwt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_document: _TypeAlias = _typing.Literal["doc_no", "qr_jwt"]  # noqa: Y015
     _WhichOneofArgType_document: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
@@ -57,7 +63,7 @@ class VerifyDocumentResponse(_message.Message):
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
     authentic: _builtins.bool
-    """Whether ANIP gave it out. « Authentique. »"""
+    """Whether ANIP gave it out; under P03, to the person who consented. « Authentique. »"""
     type: _document_pb2.DocumentType.ValueType
     """What it is."""
     npi_masked: _builtins.str

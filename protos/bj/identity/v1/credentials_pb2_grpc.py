@@ -55,7 +55,9 @@ class CredentialServiceServicer:
         """Says whether a document is ANIP's and still holds. « Vérifier un document. » Who holds a document with a QR code can
         check its signature without asking; that it was revoked is known here only.
 
-        Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND.
+        Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND. Under P03
+        so is a document of anybody but the person who consented. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+        names no consent to this consumer for that purpose that is in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,9 @@ class CredentialServiceStub:
     """Says whether a document is ANIP's and still holds. « Vérifier un document. » Who holds a document with a QR code can
     check its signature without asking; that it was revoked is known here only.
 
-    Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND.
+    Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND. Under P03
+    so is a document of anybody but the person who consented. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+    names no consent to this consumer for that purpose that is in force.
     """
     GetPhoto: _grpc.UnaryUnaryMultiCallable[_credentials_pb2.GetPhotoRequest, _credentials_pb2.GetPhotoResponse]
     """Reads the photograph of a person. « Consulter la photo. » A right of its own, beside that to GetPerson, and once per
@@ -57,7 +59,9 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     """Says whether a document is ANIP's and still holds. « Vérifier un document. » Who holds a document with a QR code can
     check its signature without asking; that it was revoked is known here only.
 
-    Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND.
+    Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND. Under P03
+    so is a document of anybody but the person who consented. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+    names no consent to this consumer for that purpose that is in force.
     """
     GetPhoto: _aio.UnaryUnaryMultiCallable[_credentials_pb2.GetPhotoRequest, _credentials_pb2.GetPhotoResponse]  # type: ignore[assignment]
     """Reads the photograph of a person. « Consulter la photo. » A right of its own, beside that to GetPerson, and once per
@@ -80,7 +84,9 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says whether a document is ANIP's and still holds. « Vérifier un document. » Who holds a document with a QR code can
         check its signature without asking; that it was revoked is known here only.
 
-        Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND.
+        Purposes: P01, P02, P03. A number that was never given out is an answer (authentic = false), not NOT_FOUND. Under P03
+        so is a document of anybody but the person who consented. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+        names no consent to this consumer for that purpose that is in force.
         """
 
     @_abc_1.abstractmethod

@@ -80,7 +80,8 @@ class IdentityServiceServicer:
         order of names and exchanged last and first names make no difference.
 
         NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-        or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
+        or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+        names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,7 +65,8 @@ class IdentityServiceStub:
     order of names and exchanged last and first names make no difference.
 
     NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-    or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
+    or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+    names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
     """
     SearchPerson: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SearchPersonRequest, _identity_pb2.SearchPersonResponse]
     """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
@@ -104,7 +105,8 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     order of names and exchanged last and first names make no difference.
 
     NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-    or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
+    or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+    names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
     """
     SearchPerson: _aio.UnaryUnaryMultiCallable[_identity_pb2.SearchPersonRequest, _identity_pb2.SearchPersonResponse]  # type: ignore[assignment]
     """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
@@ -152,7 +154,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         order of names and exchanged last and first names make no difference.
 
         NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-        or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03 without consent_ref.
+        or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
+        names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
         """
 
     @_abc_1.abstractmethod

@@ -89,9 +89,9 @@ class LandServiceServicer:
     def CheckOwnership(self, request, context):
         """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-        Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
-        force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
-        answered NO, as any other stranger to the parcel.
+        Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer for that purpose, written in
+        at ANDF and in force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to
+        the register is answered NO, as any other stranger to the parcel.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

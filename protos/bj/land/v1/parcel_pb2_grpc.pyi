@@ -62,9 +62,9 @@ class LandServiceStub:
     CheckOwnership: _grpc.UnaryUnaryMultiCallable[_parcel_pb2.CheckOwnershipRequest, _parcel_pb2.CheckOwnershipResponse]
     """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-    Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
-    force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
-    answered NO, as any other stranger to the parcel.
+    Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer for that purpose, written in
+    at ANDF and in force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to
+    the register is answered NO, as any other stranger to the parcel.
     """
     ListHoldings: _grpc.UnaryUnaryMultiCallable[_parcel_pb2.ListHoldingsRequest, _parcel_pb2.ListHoldingsResponse]
     """Lists what somebody holds. « Lister les biens. »
@@ -98,9 +98,9 @@ class LandServiceAsyncStub(LandServiceStub):
     CheckOwnership: _aio.UnaryUnaryMultiCallable[_parcel_pb2.CheckOwnershipRequest, _parcel_pb2.CheckOwnershipResponse]  # type: ignore[assignment]
     """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-    Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
-    force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
-    answered NO, as any other stranger to the parcel.
+    Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer for that purpose, written in
+    at ANDF and in force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to
+    the register is answered NO, as any other stranger to the parcel.
     """
     ListHoldings: _aio.UnaryUnaryMultiCallable[_parcel_pb2.ListHoldingsRequest, _parcel_pb2.ListHoldingsResponse]  # type: ignore[assignment]
     """Lists what somebody holds. « Lister les biens. »
@@ -149,9 +149,9 @@ class LandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_parcel_pb2.CheckOwnershipResponse, _abc.Awaitable[_parcel_pb2.CheckOwnershipResponse]]:
         """Says whether somebody who says so owns a parcel, and whether he can sell it. « Vérifier la propriété. »
 
-        Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer, written in at ANDF and in
-        force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to the register is
-        answered NO, as any other stranger to the parcel.
+        Purposes: P01, and P03, which needs consent_ref: a consent of that person to this consumer for that purpose, written in
+        at ANDF and in force (PERMISSION_DENIED, CONSENT_REQUIRED). NOT_FOUND, NOT_FOUND: no such parcel; a person unknown to
+        the register is answered NO, as any other stranger to the parcel.
         """
 
     @_abc_1.abstractmethod

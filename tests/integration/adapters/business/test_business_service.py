@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from adapters.business.service import BusinessService
+from adapters.business.tables import CONSENTS
 from adapters.context import serving
 from adapters.reasons import ContendedError, InvalidFieldsError, ProviderError, ProviderReason
 from adapters.validation import require_valid
 from bj.business.v1 import business_pb2 as pb
 from core.reasons import ExchangeError, Reason
 from tests.support.business import AFI, KOFFI, NO_CONTEXT, ROSINE, SARL, TRADE, Apiex, caller
+from tests.support.consents import BANK, give_consent, give_lacking
 
 KEY = "key-of-a-reservation-1"
 
@@ -58,9 +60,11 @@ def check(
         return service.CheckName(pb.CheckNameRequest(name=name, legal_form=legal_form), NO_CONTEXT)
 
 
-def list_by_person(service: BusinessService, purpose: str | None, **request: str) -> pb.ListByPersonResponse:
+def list_by_person(
+    service: BusinessService, purpose: str | None, client: str = BANK, **request: str
+) -> pb.ListByPersonResponse:
     """Call ListByPerson."""
-    with serving(caller(purpose)):
+    with serving(caller(purpose, client)):
         return service.ListByPerson(pb.ListByPersonRequest(**{"npi": KOFFI, **request}), NO_CONTEXT)
 
 
@@ -157,9 +161,10 @@ def test_relations_are_for_the_purposes_of_the_method(service: BusinessService) 
 
 
 def test_a_persons_firms_are_told_to_himself_a_court_and_a_bank_with_his_consent(
-    service: BusinessService,
+    service: BusinessService, apiex: Apiex
 ) -> None:
     """All of his roles, the newest first; former ones too."""
+    give_consent(apiex.desk.store, CONSENTS, "CONS-1", KOFFI)
     for purpose, proof in (
         ("P07", {}),
         ("P05", {"order_ref": "TRIB-COT-77"}),
@@ -187,6 +192,20 @@ def test_a_bank_without_consent_and_a_court_without_order_are_refused(service: B
             with pytest.raises(ProviderError) as forbidden:
                 list_by_person(service, purpose, npi=npi)
             assert forbidden.value.reason is ProviderReason.PURPOSE_NOT_ALLOWED
+
+
+def test_a_bank_needs_a_consent_of_that_person_to_it_that_holds(
+    service: BusinessService, apiex: Apiex
+) -> None:
+    """Each way in which one does not stand is refused alike, whether or not somebody has firms."""
+    give_consent(apiex.desk.store, CONSENTS, "CONS-1", KOFFI)
+    lacking = give_lacking(apiex.desk.store, CONSENTS, KOFFI, ROSINE, apiex.clock.now_ms())
+    asked = [(KOFFI, reference) for reference in lacking] + [("0000000003", "CONS-1")]
+
+    for npi, reference in asked:
+        with pytest.raises(ProviderError) as refused:
+            list_by_person(service, "P03", npi=npi, consent_ref=reference)
+        assert refused.value.reason is ProviderReason.CONSENT_REQUIRED
 
 
 def test_nobody_and_somebody_without_firms_look_the_same(service: BusinessService) -> None:

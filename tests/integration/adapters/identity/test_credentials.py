@@ -2,20 +2,33 @@
 
 from typing import Any
 
+import grpc
 import pytest
 
 from adapters.identity.credentials import revoke
+from adapters.identity.tables import CONSENTS
 from bj.common.v1 import document_pb2
 from bj.identity.v1 import credentials_pb2 as pb
+from bj.identity.v1 import identity_pb2
 from core.heads import b64url
 from core.jws import DocumentKind, document_header
-from tests.support.identity_office import BIO, CHANTALE, KOFFI, MONDAY_MS, NOBODY, IdentityOffice
+from tests.support.consents import BANK, give_consent, give_lacking
+from tests.support.identity_office import BIO, CHANTAL, CHANTALE, KOFFI, MONDAY_MS, NOBODY, IdentityOffice
 
 
 def verify(office: IdentityOffice, **by: str) -> pb.VerifyDocumentResponse:
-    """Check a document, as a bank does."""
+    """Check a document, as a counter does."""
     found: pb.VerifyDocumentResponse = office.call(
-        office.credentials.VerifyDocument, pb.VerifyDocumentRequest(**by), "P03"
+        office.credentials.VerifyDocument, pb.VerifyDocumentRequest(**by), "P01"
+    )
+    return found
+
+
+def verify_as_bank(office: IdentityOffice, consent_ref: str, **by: str) -> pb.VerifyDocumentResponse:
+    """Check a document of a customer."""
+    request = pb.VerifyDocumentRequest(consent_ref=consent_ref, **by)
+    found: pb.VerifyDocumentResponse = office.call(
+        office.credentials.VerifyDocument, request, "P03", x_road_client=BANK
     )
     return found
 
@@ -66,6 +79,44 @@ def shown(claims: bytes) -> dict[str, str]:
 def test_what_was_never_given_out_is_an_answer(steady: IdentityOffice, by: dict[str, str]) -> None:
     """Not authentic, and nothing more."""
     assert verify(steady, **by) == pb.VerifyDocumentResponse()
+
+
+def test_a_bank_sees_the_documents_of_who_consented(office: IdentityOffice) -> None:
+    """One of anybody else looks as if it had never been given out."""
+    (document,) = office.pay(office.ask()).documents
+    give_consent(office.desk.store, CONSENTS, "C-GOOD", KOFFI)
+    give_consent(office.desk.store, CONSENTS, "C-OF-CHANTAL", CHANTAL)
+
+    assert verify_as_bank(office, "C-GOOD", doc_no=document.doc_id).authentic
+    assert verify_as_bank(office, "C-GOOD", qr_jwt=document.qr_jwt).authentic
+    assert verify_as_bank(office, "C-OF-CHANTAL", doc_no=document.doc_id) == pb.VerifyDocumentResponse()
+    assert verify_as_bank(office, "C-GOOD", doc_no="ANIP-RNPP-2026-99999999") == pb.VerifyDocumentResponse()
+
+
+def test_a_bank_asks_about_nobody_without_a_consent_that_stands(office: IdentityOffice) -> None:
+    """Documents and persons, genuine or not, are refused alike; a consent that stands is enough for both."""
+    (document,) = office.pay(office.ask()).documents
+    store, now_ms = office.desk.store, office.clock.now_ms()
+    give_consent(store, CONSENTS, "C-GOOD", KOFFI)
+    lacking = give_lacking(store, CONSENTS, KOFFI, CHANTAL, now_ms)
+
+    for reference in lacking:
+        person = identity_pb2.VerifyPersonRequest(npi=KOFFI, last_name="Adjovi", consent_ref=reference)
+        asked: list[tuple[Any, Any]] = [(office.identity.VerifyPerson, person)]
+        if reference != "C-OF-ANOTHER":
+            asked += [
+                (
+                    office.credentials.VerifyDocument,
+                    pb.VerifyDocumentRequest(doc_no=one, consent_ref=reference),
+                )
+                for one in (document.doc_id, "ANIP-RNPP-2026-99999999")
+            ]
+        for method, request in asked:
+            refused = office.refused(method, request, "P03", x_road_client=BANK)
+            assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "CONSENT_REQUIRED")
+    person = identity_pb2.VerifyPersonRequest(npi=KOFFI, last_name="Adjovi", consent_ref="C-GOOD")
+    answer = office.call(office.identity.VerifyPerson, person, "P03", x_road_client=BANK)
+    assert answer.last_name == identity_pb2.MATCH_RESULT_YES
 
 
 def test_a_photograph_is_shown_once_for_a_dossier(office: IdentityOffice) -> None:

@@ -11,16 +11,16 @@ from adapters.land.parties import Party, PartyKind, party_message
 from adapters.land.rights import merge_party
 from adapters.land.service import LandService
 from adapters.land.shares import WHOLE, Capacity, Holding
-from adapters.land.tables import CLAIMS, HOLDINGS
+from adapters.land.tables import CLAIMS, CONSENTS, HOLDINGS
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.common.v1 import person_pb2
 from bj.land.v1 import parcel_pb2 as pb
 from core.clock import ManualClock
 from core.reasons import ExchangeError, Reason
 from tests.support.callers import NO_CONTEXT, caller
+from tests.support.consents import BANK, give_lacking
 from tests.support.land_book import AFI, BIO, CODJO, FIRM, NOTARY, STATE, LandBook, owner
 
-BANK = "BJ/COM/BANQUE/CREDIT"
 LEGACY = ("GBEGAMEY", "2021", "P", "")
 
 
@@ -271,6 +271,18 @@ class TestCheckOwnership:
         for party in (AFI, BIO, CODJO):
             assert check(service, nup, party).can_sell
 
+    def test_a_consent_follows_its_person_through_mergers(
+        self, service: LandService, book: LandBook, desk: Desk
+    ) -> None:
+        """Whichever number it was given under, and whichever is asked for."""
+        nup = book.parcel(owner(AFI), title_no="TF/COT/900001")
+        book.consent("C-GOOD", AFI, BANK)
+        with desk.store.writing() as tx:
+            merge_party(tx, AFI, BIO)
+
+        for party in (AFI, BIO):
+            assert check(service, nup, party, "P03", "C-GOOD", client=BANK).can_sell
+
     @pytest.mark.parametrize("purpose", ["P02", "P04", "P05", "P06", "P07", "P08"])
     def test_other_purposes_learn_nothing(self, service: LandService, book: LandBook, purpose: str) -> None:
         for nup in (book.parcel(owner(AFI)), "900000999"):
@@ -289,13 +301,10 @@ class TestCheckOwnership:
     ) -> None:
         nup = book.parcel(owner(AFI), title_no="TF/COT/900001")
         book.consent("C-GOOD", AFI, BANK)
-        book.consent("C-OF-ANOTHER", BIO, BANK)
-        book.consent("C-TO-ANOTHER", AFI, "BJ/COM/BANQUE/AUTRE")
-        book.consent("C-OVER", AFI, BANK, until_ms=clock.now_ms())
-        book.consent("C-REVOKED", AFI, BANK, revoked_at_ms=clock.now_ms())
+        lacking = give_lacking(book.store, CONSENTS, AFI.number, BIO.number, clock.now_ms())
 
         assert check(service, nup, AFI, "P03", "C-GOOD", client=BANK).can_sell
-        for reference in ("", "C-NEVER", "C-OF-ANOTHER", "C-TO-ANOTHER", "C-OVER", "C-REVOKED"):
+        for reference in lacking:
             assert (
                 refused(check, service, nup, AFI, "P03", reference, client=BANK)
                 is ProviderReason.CONSENT_REQUIRED

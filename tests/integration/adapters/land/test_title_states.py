@@ -185,6 +185,7 @@ class TestUnknownAndForbiddenLookTheSame:
         book.consent("C-OF-ANOTHER", Party(AFI.kind, BANKER), BANK)
         book.consent("C-TO-ANOTHER", AFI, "BJ/COM/BANQUE/AUTRE")
         book.consent("C-OVER", AFI, BANK, until_ms=clock.now_ms())
+        book.consent("C-FOR-A-CHECK", AFI, BANK, purposes="P03")
         asked: list[dict[str, Any]] = [
             {"nup": nup},
             {"title_no": TITLE},
@@ -193,7 +194,7 @@ class TestUnknownAndForbiddenLookTheSame:
             {"nup": untitled},
             *(
                 {"nup": nup, "consent_ref": one}
-                for one in ("C-NEVER", "C-OF-ANOTHER", "C-TO-ANOTHER", "C-OVER")
+                for one in ("C-NEVER", "C-OF-ANOTHER", "C-TO-ANOTHER", "C-OVER", "C-FOR-A-CHECK")
             ),
         ]
 

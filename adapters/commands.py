@@ -1,4 +1,4 @@
-"""``passerelle adapter serve|migrate|seed|descriptors|dossier|office`` and ``passerelle sandbox persons|seed``.
+"""``passerelle adapter serve|migrate|seed|descriptors|dossier|register|office`` and ``passerelle sandbox persons|seed``.
 
 What needs grpcio or SQLAlchemy is imported by the command that uses it: help and the list of persons stay fast.
 """
@@ -15,6 +15,7 @@ import click
 
 from adapters.business.commands import office
 from adapters.officers import dossier
+from adapters.registrars import register
 from adapters.world.personas.elsewhere import elsewhere
 from adapters.world.personas.people import PERSONAS
 from adapters.world.sizes import MAX_PERSONS, Sizes
@@ -58,6 +59,7 @@ def adapter() -> None:
 
 
 adapter.add_command(dossier)
+adapter.add_command(register)
 adapter.add_command(office)
 
 

@@ -54,14 +54,14 @@ _STATES: Final = (
     "EXPIRED",
 )
 
-_config = click.option(
+config_option = click.option(
     "--config",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=Path("adapter.toml"),
     show_default=True,
     help="réglages de l'adaptateur / the adapter's settings",
 )
-_officer = click.option(
+officer_option = click.option(
     "--officer", required=True, help="désignation opaque de l'agent / the officer, an opaque handle"
 )
 _reason = click.option("--reason", required=True, help="motif, lu par le demandeur / read by the applicant")
@@ -74,7 +74,7 @@ def dossier() -> None:
 
 
 @dossier.command("list")
-@_config
+@config_option
 @click.option(
     "--state",
     "states",
@@ -90,7 +90,7 @@ def list_(config: Path, states: tuple[str, ...], limit: int, output: Output, lan
     from adapters.kit.dossier import FINAL, State
 
     wanted = frozenset(State[one] for one in states) or frozenset(State) - FINAL
-    with closing(_desk(config)) as desk:
+    with closing(desk_of(config)) as desk:
         with desk.store.reading() as tx:
             found = desk.dossiers.in_states(tx, wanted, limit)
         show_rows([_row(desk, one, lang) for one in found], _COLUMNS, output, lang)
@@ -98,14 +98,14 @@ def list_(config: Path, states: tuple[str, ...], limit: int, output: Output, lan
 
 @dossier.command()
 @_reference
-@_config
+@config_option
 @output_option
 @lang_option
 def show(reference: str, config: Path, output: Output, lang: Language) -> None:
     """Un dossier, avec ses étapes / one dossier, with its steps."""
     from bj.common.v1 import dossier_pb2
 
-    with closing(_desk(config)) as desk:
+    with closing(desk_of(config)) as desk:
 
         def read() -> dict[str, object]:
             with desk.store.reading() as tx:
@@ -126,13 +126,13 @@ def show(reference: str, config: Path, output: Output, lang: Language) -> None:
             }
             return _row(desk, found, lang) | more
 
-        show_one(_told(read, lang), _DETAILS, output, lang)
+        show_one(told(read, lang), _DETAILS, output, lang)
 
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @lang_option
 def review(reference: str, config: Path, officer: str, lang: Language) -> None:
     """Le prendre en charge / take it up."""
@@ -142,8 +142,8 @@ def review(reference: str, config: Path, officer: str, lang: Language) -> None:
 @dossier.command()
 @_reference
 @click.argument("step")
-@_config
-@_officer
+@config_option
+@officer_option
 @lang_option
 def finish(reference: str, step: str, config: Path, officer: str, lang: Language) -> None:
     """Dire qu'une étape est faite (`survey`) / say that a step is done."""
@@ -152,8 +152,8 @@ def finish(reference: str, step: str, config: Path, officer: str, lang: Language
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @_reason
 @lang_option
 def correct(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
@@ -163,8 +163,8 @@ def correct(reference: str, config: Path, officer: str, reason: str, lang: Langu
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @_reason
 @lang_option
 def interview(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
@@ -174,8 +174,8 @@ def interview(reference: str, config: Path, officer: str, reason: str, lang: Lan
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @_reason
 @lang_option
 def arbitrate(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
@@ -185,8 +185,8 @@ def arbitrate(reference: str, config: Path, officer: str, reason: str, lang: Lan
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @lang_option
 def resume(reference: str, config: Path, officer: str, lang: Language) -> None:
     """Le reprendre après un arbitrage / go on after an arbitration."""
@@ -195,12 +195,12 @@ def resume(reference: str, config: Path, officer: str, lang: Language) -> None:
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @lang_option
 def grant(reference: str, config: Path, officer: str, lang: Language) -> None:
     """L'accorder : le registre change, ses documents sont signés / grant it: the register changes."""
-    with closing(_desk(config)) as desk:
+    with closing(desk_of(config)) as desk:
         if any(one.documents for one in desk.catalogue):
             desk.documents.require_key()
     _act(config, lang, lambda desk, tx: desk.dossiers.grant(tx, reference, officer))
@@ -208,8 +208,8 @@ def grant(reference: str, config: Path, officer: str, lang: Language) -> None:
 
 @dossier.command()
 @_reference
-@_config
-@_officer
+@config_option
+@officer_option
 @_reason
 @lang_option
 def reject(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
@@ -218,12 +218,12 @@ def reject(reference: str, config: Path, officer: str, reason: str, lang: Langua
 
 
 def _act(config: Path, lang: Language, move: Callable[[Desk, sa.Connection], Dossier]) -> None:
-    with closing(_desk(config)) as desk:
-        moved = _told(lambda: desk.store.write(lambda tx: move(desk, tx)), lang)
+    with closing(desk_of(config)) as desk:
+        moved = told(lambda: desk.store.write(lambda tx: move(desk, tx)), lang)
     click.echo(f"{moved.reference} {moved.state.name}")
 
 
-def _told(work: Callable[[], Any], lang: Language) -> Any:
+def told(work: Callable[[], Any], lang: Language) -> Any:
     """Do it; a refusal is told as the register's own."""
     from adapters.reasons import InvalidFieldsError, ProviderError
 
@@ -252,7 +252,8 @@ def _row(desk: Desk, found: Dossier, lang: Language) -> dict[str, object]:
     }
 
 
-def _desk(config: Path) -> Desk:
+def desk_of(config: Path) -> Desk:
+    """The desk of ``adapter.toml``; close it."""
     from adapters.kit.adapter import load_ministry
     from adapters.kit.desk import open_desk
     from adapters.settings import load_adapter_settings

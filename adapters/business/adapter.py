@@ -8,8 +8,10 @@ from typing import Final
 
 from adapters.business import events_service, filing, namebook, numbering, people, seed, service, steps, work
 from adapters.business.procedures import ExtractProcedure, FormalityProcedure
-from adapters.business.tables import KIT, MIGRATIONS
+from adapters.business.tables import CONSENTS, KIT, MIGRATIONS, TRAIL
+from adapters.kit.consents import consent_inscriptions
 from adapters.kit.desk import Desk
+from adapters.kit.inscriptions import Inscriptions
 from adapters.kit.ministry import Ministry, Served
 from bj.business.v1 import business_pb2_grpc, events_pb2_grpc, formality_pb2_grpc
 
@@ -52,4 +54,5 @@ MINISTRY: Final = Ministry(
     },
     chores=(people.forget_people, namebook.forget_ended),
     seed=seed.seed,
+    inscriptions=Inscriptions(TRAIL, *consent_inscriptions(CONSENTS)),
 )

@@ -12,6 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.kit.consents import consent_table
+from adapters.kit.inscriptions import inscription_table
 from adapters.kit.store import naming
 from adapters.kit.tables import kit_tables
 
@@ -169,3 +170,5 @@ OFFICE_NUMBER: Final = sa.Table(
     sa.Column("given_back", sa.Boolean, nullable=False),
     sa.UniqueConstraint("number"),
 )
+
+TRAIL: Final = inscription_table(METADATA)

@@ -10,6 +10,7 @@ from adapters.identity import act_service, credential_service, event_service
 from adapters.identity.acts import CODES, Act
 from adapters.identity.corrections import CORRECTION, Correction
 from adapters.identity.founding import seed
+from adapters.identity.inscriptions import INSCRIPTIONS
 from adapters.identity.service import SERVICE_NAME, IdentityService
 from adapters.identity.store import KIT, MIGRATIONS, PersonStore
 from adapters.identity.tables import CONSENTS
@@ -53,4 +54,5 @@ MINISTRY: Final = Ministry(
     build=_build,
     procedures={**{code: Act() for code in CODES.values()}, CORRECTION: Correction()},
     seed=seed,
+    inscriptions=INSCRIPTIONS,
 )

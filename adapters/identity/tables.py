@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from adapters.identity.store import METADATA
 from adapters.kit.consents import consent_table
+from adapters.kit.inscriptions import inscription_table
 
 # Subsystems that keep somebody's number: they hear what becomes of his record.
 LINKS: Final = sa.Table(
@@ -43,3 +44,5 @@ PHOTO_READINGS: Final = sa.Table(
 )
 
 CONSENTS: Final = consent_table(METADATA)
+
+TRAIL: Final = inscription_table(METADATA)

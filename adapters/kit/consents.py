@@ -6,12 +6,22 @@ back ends at that moment, whoever else is away. A text in ``consent_ref`` is a c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from adapters.context import current_caller
-from adapters.reasons import ProviderError, ProviderReason
+from adapters.kit import forms
+from adapters.kit.calendar import ZONE
+from adapters.kit.inscriptions import Field, Inscription, Values, require
+from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
+from core.language import Text
+
+if TYPE_CHECKING:
+    from adapters.kit.desk import Desk
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +76,88 @@ def require_consenter(tx: sa.Connection, consents: sa.Table, consent_ref: str, n
     if found is None:
         raise ProviderError(ProviderReason.CONSENT_REQUIRED)
     return found
+
+
+def consent_inscriptions(
+    consents: sa.Table,
+    require_known: Callable[[sa.Connection, Consenter], None] = lambda _tx, _consenter: None,
+) -> tuple[Inscription, Inscription]:
+    """``consent`` and ``consent-end``: what an officer writes when somebody consents, and takes it back.
+
+    Args:
+        consents: The register's table.
+        require_known: Raises ``ProviderError`` if the register knows that there is nobody of that number.
+    """
+
+    def give(desk: Desk, tx: sa.Connection, values: Values) -> None:
+        number = values["party"]
+        consenter = Consenter("npi" if len(number) == len("0000000001") else "ifu", number)
+        require_known(tx, consenter)
+        require(_find(tx, consents, values["consent_ref"]) is None)
+        until_ms = _end_of(date.fromisoformat(values["until"]))
+        if until_ms <= desk.clock.now_ms():
+            raise InvalidFieldsError({"until": "must not be past"})
+        row = {
+            "consent_ref": values["consent_ref"],
+            "party_kind": consenter.kind,
+            "party_number": number,
+            "client": values["client"],
+            "purposes": values["purposes"],
+            "until_ms": until_ms,
+        }
+        tx.execute(consents.insert().values(row))
+
+    def take_back(desk: Desk, tx: sa.Connection, values: Values) -> None:
+        row = _find(tx, consents, values["consent_ref"])
+        if row is None:
+            raise ProviderError(ProviderReason.NOT_FOUND)
+        require(row.revoked_at_ms is None)
+        tx.execute(
+            consents.update()
+            .where(consents.c.consent_ref == row.consent_ref)
+            .values(revoked_at_ms=desk.clock.now_ms())
+        )
+
+    reference = Field(
+        "consent_ref", Text("référence du consentement", "reference of the consent"), forms.handle
+    )
+    return (
+        Inscription(
+            "consent",
+            Text("un consentement", "a consent"),
+            (
+                reference,
+                Field(
+                    "party",
+                    Text("NPI ou IFU de qui consent", "NPI or IFU of who consents"),
+                    forms.party,
+                    is_personal=True,
+                ),
+                Field(
+                    "client",
+                    Text("sous-système du consommateur", "the consumer's subsystem"),
+                    forms.subsystem,
+                ),
+                Field("purposes", Text("finalités, P01,P03", "purposes, P01,P03"), forms.purposes),
+                Field("until", Text("dernier jour", "last day"), forms.day),
+            ),
+            give,
+        ),
+        Inscription(
+            "consent-end",
+            Text("le retrait d'un consentement", "a consent taken back"),
+            (reference,),
+            take_back,
+            is_final=True,
+        ),
+    )
+
+
+def _find(tx: sa.Connection, consents: sa.Table, consent_ref: str) -> sa.Row[tuple[object, ...]] | None:
+    query = sa.select(consents).where(consents.c.consent_ref == consent_ref)
+    return tx.execute(query.with_for_update()).first()
+
+
+def _end_of(day: date) -> int:
+    """The first millisecond after a day, in Porto-Novo."""
+    return int(datetime.combine(day + timedelta(1), time(), ZONE).timestamp() * 1000)

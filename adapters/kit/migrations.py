@@ -261,3 +261,18 @@ def create_consent_v1(op: ModuleType | Operations) -> None:
         sa.Column("revoked_at_ms", sa.BigInteger()),
         sa.PrimaryKeyConstraint("consent_ref", name="pk_consent"),
     )
+
+
+def create_inscription_v1(op: ModuleType | Operations) -> None:
+    """Create the trail of ``inscriptions``, for a ministry that has some."""
+    op.create_table(
+        "inscription",
+        sa.Column("number", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("name", sa.String(40), nullable=False),
+        sa.Column("officer_ref", sa.String(64), nullable=False),
+        sa.Column("login", sa.String(64), nullable=False),
+        sa.Column("evidence_ref", sa.String(64), nullable=False),
+        sa.Column("written_at", sa.BigInteger(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_inscription"),
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adapters.kit.housekeeping import Chore
+from adapters.kit.inscriptions import Inscriptions
 from adapters.kit.procedure import Procedure
 from adapters.kit.tables import Tables
 from adapters.kit.tasks import Handler
@@ -42,6 +43,7 @@ class Ministry:
         tasks: Handlers by kind, beside the kit's own.
         chores: What it forgets each night, beside what the kit does (``housekeeping``).
         seed: Fills the register with fictitious data; None if there is no such thing.
+        inscriptions: What its officers may write of their own accord; None if nothing.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Ministry:
     tasks: Mapping[str, Handler] = field(default_factory=dict)
     chores: Sequence[Chore] = ()
     seed: Seed | None = None
+    inscriptions: Inscriptions | None = None
 
     @property
     def has_dossiers(self) -> bool:

@@ -11,6 +11,7 @@ from adapters.kit.ministry import Ministry, Served
 from adapters.kit.procedure import Procedure
 from adapters.labour import events, filings, service
 from adapters.labour.attestation import Attestation
+from adapters.labour.inscriptions import INSCRIPTIONS
 from adapters.labour.prestations import APPRENTICESHIP_VISA, ATTESTATION_CODES, CONTRACT_VISA
 from adapters.labour.ruleset import rules_of
 from adapters.labour.seed import seed
@@ -48,4 +49,5 @@ MINISTRY: Final = Ministry(
     procedures=_PROCEDURES,
     tasks=TASKS,
     seed=seed,
+    inscriptions=INSCRIPTIONS,
 )

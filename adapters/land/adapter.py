@@ -9,6 +9,7 @@ from typing import Final
 from adapters.kit.desk import Desk
 from adapters.kit.ministry import Ministry, Served
 from adapters.land import dossier_service, events, identity_step, service, services, title_requests
+from adapters.land.inscriptions import INSCRIPTIONS
 from adapters.land.seed import seed
 from adapters.land.tables import KIT
 from adapters.land.title_states import TitleStateProcedure
@@ -46,4 +47,5 @@ MINISTRY: Final = Ministry(
         title_requests.CLOSE_NOTICE: title_requests.close_notice,
     },
     seed=seed,
+    inscriptions=INSCRIPTIONS,
 )

@@ -12,6 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.kit.consents import consent_table
+from adapters.kit.inscriptions import inscription_table
 from adapters.kit.store import naming
 from adapters.kit.tables import kit_tables
 
@@ -247,3 +248,5 @@ TITLE_STATES: Final = sa.Table(
     _text("consent_ref", 64),
     sa.Column("answer", sa.LargeBinary, nullable=False),
 )
+
+TRAIL: Final = inscription_table(METADATA)

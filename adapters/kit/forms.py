@@ -1,0 +1,83 @@
+"""How officers write what they write into a register: the forms of ``bj/common/v1/rules.proto``, read strictly.
+
+Each takes a text and returns it in its one form; it raises ``ValueError`` with what it must be, never with what it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Final
+
+from core.identifiers import SubsystemId, require_purpose
+
+_PERSONAL: Final = re.compile(r"(?<![0-9])[0-9]{10}(?![0-9])")
+
+
+def matching(pattern: str, must: str) -> Callable[[str], str]:
+    """What matches ``pattern`` whole; ``must`` says so to people."""
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(must)
+        return text
+
+    return read
+
+
+npi: Final = matching(r"[0-9]{10}", "must be 10 digits")
+party: Final = matching(r"[0-9]{10}|[1-6]20[0-9]{10}", "must be an NPI of 10 digits or an IFU of 13")
+ifu: Final = matching(r"[1-6]20[0-9]{10}", "must be an IFU of 13 digits")
+nup: Final = matching(r"[1-9][0-9]{8}", "must be 9 digits, the first not 0")
+amount: Final = matching(r"[1-9][0-9]{0,14}", "must be a whole number of francs")
+_handle: Final = matching(r"[A-Za-z0-9._:/-]{1,64}", "must be 1 to 64 letters, digits or ._:/-")
+
+
+def handle(value: str) -> str:
+    """An opaque handle, which is written into logs."""
+    if _PERSONAL.search(value):
+        raise ValueError("must hold no personal number")
+    return _handle(value)
+
+
+def text(length: int) -> Callable[[str], str]:
+    """Words on one line, without a personal number."""
+
+    def read(value: str) -> str:
+        if not 1 <= len(value) <= length or not value.isprintable():
+            raise ValueError(f"must be 1 to {length} characters on one line")
+        if _PERSONAL.search(value):
+            raise ValueError("must hold no personal number")
+        return value
+
+    return read
+
+
+def day(value: str) -> str:
+    """A day of the calendar, ``2026-11-28``."""
+    must = "must be a day, written 2026-11-28"
+    try:
+        read = date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError(must) from None
+    if read != value:
+        raise ValueError(must)
+    return value
+
+
+def subsystem(value: str) -> str:
+    """A subsystem, ``BJ/COM/BANQUE/CREDIT``."""
+    try:
+        return str(SubsystemId.parse(value))
+    except ValueError:
+        raise ValueError("must be a subsystem, written BJ/COM/BANQUE/CREDIT") from None
+
+
+def purposes(value: str) -> str:
+    """Codes of purposes, ``P01,P03``; kept separated by blanks."""
+    try:
+        return " ".join(sorted({require_purpose(one) for one in value.split(",")}))
+    except ValueError:
+        raise ValueError("must be codes of purposes, written P01,P03") from None

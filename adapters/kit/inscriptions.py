@@ -1,0 +1,187 @@
+"""What officers write into a register of their own accord: a death, a mortgage, a consent.
+
+A ministry declares which there are (``Inscription``) and what each takes; nothing else can be written this way. One is
+written in one transaction with its line in the trail: who, on which paper, when, what. The trail is numbered without
+holes and never changed, so that a line that was taken out is missed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import sqlalchemy as sa
+
+from adapters.kit import forms
+from adapters.kit.numbers import next_number
+from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
+from core.language import Text
+
+if TYPE_CHECKING:
+    from adapters.kit.desk import Desk
+
+# By name of the field, each as its ``read`` returned it.
+Values: TypeAlias = Mapping[str, str]
+
+_SERIES: Final = "inscription"
+# What every inscription says beside its fields.
+_EVERYWHERE: Final = {"officer": forms.handle, "evidence": forms.handle}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One thing that an inscription takes.
+
+    Attributes:
+        name: ``nup``.
+        label: What it is, for whoever is asked for it.
+        read: Takes what was written, returns it in its one form; raises ``ValueError`` with what it must be.
+        is_personal: Whether it is, or may be, the number of a person: never an argument of a command, never shown.
+    """
+
+    name: str
+    label: Text
+    read: Callable[[str], str]
+    is_personal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inscription:
+    """One kind of inscription.
+
+    Attributes:
+        name: ``mortgage-release``.
+        label: What it does.
+        fields: What it takes, all of it.
+        write: Changes the register and tells its events, last in the transaction; raises ``ProviderError`` or
+            ``InvalidFieldsError`` where the register does not allow it.
+        is_final: Whether nothing undoes it.
+    """
+
+    name: str
+    label: Text
+    fields: tuple[Field, ...]
+    write: Callable[[Desk, sa.Connection, Values], None]
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One line of the trail; ``values`` without those that are personal."""
+
+    number: int
+    name: str
+    officer_ref: str
+    login: str
+    evidence_ref: str
+    written_at: int
+    values: Values = field(repr=False)
+
+
+def inscription_table(metadata: sa.MetaData) -> sa.Table:
+    """Declare the trail in ``metadata``: for a ministry that has inscriptions, created by a migration of its own."""
+    return sa.Table(
+        "inscription",
+        metadata,
+        sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("name", sa.String(40), nullable=False),
+        # The officer as he says, and as whom the machine knows who typed.
+        sa.Column("officer_ref", sa.String(64), nullable=False),
+        sa.Column("login", sa.String(64), nullable=False),
+        sa.Column("evidence_ref", sa.String(64), nullable=False),
+        sa.Column("written_at", sa.BigInteger, nullable=False),
+        # JSON: {name: value, …}, personal numbers included.
+        sa.Column("fields", sa.Text, nullable=False),
+    )
+
+
+class Inscriptions:
+    """All kinds of inscriptions of one ministry, and the trail of what was written."""
+
+    def __init__(self, trail: sa.Table, *kinds: Inscription) -> None:
+        self._trail = trail
+        self._kinds = {one.name: one for one in kinds}
+
+    def __iter__(self) -> Iterator[Inscription]:
+        return iter(self._kinds.values())
+
+    def find(self, name: str) -> Inscription | None:
+        """The kind of that name."""
+        return self._kinds.get(name)
+
+    def write(
+        self,
+        desk: Desk,
+        tx: sa.Connection,
+        kind: Inscription,
+        given: Values,
+        *,
+        officer_ref: str,
+        login: str,
+        evidence_ref: str,
+    ) -> int:
+        """Write one inscription and its line in the trail; returns the line's number.
+
+        Args:
+            desk: The ministry's.
+            tx: The transaction, of this alone.
+            kind: Which.
+            given: What was written for each of its fields.
+            officer_ref: Who writes it, an opaque handle.
+            login: As whom the machine knows him.
+            evidence_ref: On which paper: an act, a judgment, a deed; a handle without any personal number.
+
+        Raises:
+            InvalidFieldsError: Something is missing, too much, or not in its form; nothing is repeated.
+            ProviderError: The register does not allow it.
+        """
+        values = _read(kind, {**given, "officer": officer_ref, "evidence": evidence_ref})
+        number = next_number(tx, _SERIES)
+        line = {
+            "number": number,
+            "name": kind.name,
+            "officer_ref": officer_ref,
+            "login": login,
+            "evidence_ref": evidence_ref,
+            "written_at": desk.clock.now_ms(),
+            "fields": json.dumps(values, ensure_ascii=False),
+        }
+        tx.execute(self._trail.insert().values(line))
+        kind.write(desk, tx, values)
+        return number
+
+    def trail(self, tx: sa.Connection, limit: int) -> list[Written]:
+        """The newest lines of the trail, the newest first."""
+        query = sa.select(self._trail).order_by(self._trail.c.number.desc()).limit(limit)
+        return [self._line(row) for row in tx.execute(query)]
+
+    def _line(self, row: sa.Row[tuple[object, ...]]) -> Written:
+        kind = self._kinds.get(row.name)
+        public = {one.name for one in kind.fields if not one.is_personal} if kind else set()
+        values = {name: value for name, value in json.loads(row.fields).items() if name in public}
+        return Written(
+            row.number, row.name, row.officer_ref, row.login, row.evidence_ref, row.written_at, values
+        )
+
+
+def require(condition: bool) -> None:
+    """Return if ``condition`` holds; raises ``ProviderError`` (STATE_CONFLICT) else."""
+    if not condition:
+        raise ProviderError(ProviderReason.STATE_CONFLICT)
+
+
+def _read(kind: Inscription, given: Values) -> dict[str, str]:
+    """The values of the fields, if all that was given is in its form."""
+    faults: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for name, read in {**{one.name: one.read for one in kind.fields}, **_EVERYWHERE}.items():
+        try:
+            values[name] = read(given.get(name, "").strip())
+        except ValueError as error:
+            faults[name] = str(error)
+    faults |= dict.fromkeys(given.keys() - values.keys() - faults.keys(), "is none of its fields")
+    if faults:
+        raise InvalidFieldsError(faults)
+    return {name: value for name, value in values.items() if name not in _EVERYWHERE}

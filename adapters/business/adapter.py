@@ -8,7 +8,9 @@ from typing import Final
 
 from adapters.business import events_service, filing, namebook, numbering, people, seed, service, steps, work
 from adapters.business.procedures import ExtractProcedure, FormalityProcedure
+from adapters.business.register import follow_merger
 from adapters.business.tables import CONSENTS, KIT, MIGRATIONS, TRAIL
+from adapters.kit.aliases import merger_inscription
 from adapters.kit.consents import consent_inscriptions
 from adapters.kit.desk import Desk
 from adapters.kit.inscriptions import Inscriptions
@@ -54,5 +56,5 @@ MINISTRY: Final = Ministry(
     },
     chores=(people.forget_people, namebook.forget_ended),
     seed=seed.seed,
-    inscriptions=Inscriptions(TRAIL, *consent_inscriptions(CONSENTS)),
+    inscriptions=Inscriptions(TRAIL, merger_inscription(follow_merger), *consent_inscriptions(CONSENTS)),
 )

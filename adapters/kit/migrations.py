@@ -276,3 +276,14 @@ def create_inscription_v1(op: ModuleType | Operations) -> None:
         sa.Column("fields", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_inscription"),
     )
+
+
+def create_alias_v1(op: ModuleType | Operations) -> None:
+    """Create the table of ``aliases``, for a ministry that keeps numbers of persons."""
+    op.create_table(
+        "npi_alias",
+        sa.Column("npi", sa.String(10), nullable=False),
+        sa.Column("standing_npi", sa.String(10), nullable=False),
+        sa.PrimaryKeyConstraint("npi", name="pk_npi_alias"),
+    )
+    op.create_index("ix_npi_alias_standing_npi", "npi_alias", ["standing_npi"])

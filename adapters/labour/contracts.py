@@ -150,9 +150,9 @@ def first_permit_day(tx: sa.Connection, npis: Collection[str]) -> date | None:
     return parse_day(day) if day else None
 
 
-def last_permit_day(tx: sa.Connection, npi: str) -> date | None:
+def last_permit_day(tx: sa.Connection, npis: Collection[str]) -> date | None:
     """The last day of somebody's latest work permit; a renewal is a permit of another number."""
-    query = sa.select(sa.func.max(PERMITS.c.valid_until)).where(PERMITS.c.npi == npi)
+    query = sa.select(sa.func.max(PERMITS.c.valid_until)).where(PERMITS.c.npi.in_(npis))
     day = tx.execute(query).scalar_one_or_none()
     return parse_day(day) if day else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from adapters.labour.contract import Term
 from adapters.labour.days import parse_day, start_of
 from adapters.labour.tables import CONTRACTS, EMPLOYERS, HIRINGS
+from adapters.labour.workers import numbers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,12 @@ class _Engagement:
 def employment_of(tx: sa.Connection, npi: str, today: date) -> Employment:
     """Whether somebody works on ``today``; somebody unknown has no work.
 
-    A worker with two numbers at the CNSS is one worker, and a hiring under a contract is that contract told again: it
-    ends with it, whether or not anybody told that he left.
+    A worker with two numbers, at the CNSS or at ANIP, is one worker, and a hiring under a contract is that contract told
+    again: it ends with it, whether or not anybody told that he left. Nor is he hired twice by one employer at a time.
     """
-    contracts = _engagements(tx, _CONTRACTS, npi)
-    hirings = _engagements(tx, _HIRINGS, npi)
+    npis = numbers_of(tx, npi)
+    contracts = _engagements(tx, _CONTRACTS, npis)
+    hirings = _told_once(_engagements(tx, _HIRINGS, npis))
     by_notice = [one for one in hirings if not any(contract.tells(one) for contract in contracts)]
     open_ones = [one for one in contracts + by_notice if one.lasts(today)]
     current = [one for one in open_ones if one.start <= today]
@@ -72,6 +75,7 @@ def employment_of(tx: sa.Connection, npi: str, today: date) -> Employment:
     )
 
 
+_NPIS: Final[sa.BindParameter[Collection[str]]] = sa.bindparam("npis", expanding=True)
 # A contract ends on the day on which the worker left, or else on its last day.
 _CONTRACTS: Final = (
     sa.select(
@@ -82,7 +86,7 @@ _CONTRACTS: Final = (
         CONTRACTS.c.changed_at,
     )
     .join(EMPLOYERS, EMPLOYERS.c.id == CONTRACTS.c.employer_id)
-    .where(CONTRACTS.c.worker_npi == sa.bindparam("npi"), CONTRACTS.c.state == "vised")
+    .where(CONTRACTS.c.worker_npi.in_(_NPIS), CONTRACTS.c.state == "vised")
 )
 _HIRINGS: Final = (
     sa.select(
@@ -93,12 +97,18 @@ _HIRINGS: Final = (
         HIRINGS.c.changed_at,
     )
     .join(EMPLOYERS, EMPLOYERS.c.id == HIRINGS.c.employer_id)
-    .where(HIRINGS.c.npi == sa.bindparam("npi"))
+    .where(HIRINGS.c.npi.in_(_NPIS))
 )
 
 
-def _engagements(tx: sa.Connection, query: sa.Select[Any], npi: str) -> list[_Engagement]:
+def _told_once(hirings: list[_Engagement]) -> list[_Engagement]:
+    """Of hirings that last with one employer, as two numbers may have that were merged since, the earliest."""
+    latest_first = sorted(hirings, key=lambda one: one.start, reverse=True)
+    return list({(one.employer_id, one.end and one.start): one for one in latest_first}.values())
+
+
+def _engagements(tx: sa.Connection, query: sa.Select[Any], npis: Collection[str]) -> list[_Engagement]:
     return [
         _Engagement(employer, name, parse_day(start), parse_day(end) if end else None, changed_at)
-        for employer, name, start, end, changed_at in tx.execute(query, {"npi": npi})
+        for employer, name, start, end, changed_at in tx.execute(query, {"npis": sorted(npis)})
     ]

@@ -7,12 +7,14 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.kit import forms
+from adapters.kit.aliases import merger_inscription
 from adapters.kit.calendar import day_of
 from adapters.kit.desk import Desk
 from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Values, require
 from adapters.labour.contracts import find_permit
 from adapters.labour.employers import find_by_ifu, has_open_dispute
 from adapters.labour.tables import DISPUTES, INSPECTORATES, PERMITS, TRAIL
+from adapters.labour.workers import follow_merger
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from core.language import Text
 
@@ -96,6 +98,7 @@ INSCRIPTIONS: Final = Inscriptions(
         _SUBSYSTEM,
         _unlink,
     ),
+    merger_inscription(follow_merger),
     Inscription(
         "permit",
         Text("un permis de travail", "a work permit"),

@@ -23,6 +23,7 @@ from adapters.labour.identity import Person, identify
 from adapters.labour.prestations import visa_code
 from adapters.labour.ruleset import Ruleset, rules_of
 from adapters.labour.visa import CAUTIONS, EMPLOYER, IDENTITY, WARNINGS, worker_faults
+from adapters.labour.workers import follow, numbers_of
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.common.v1 import dossier_pb2
 from bj.labour.v1 import visa_pb2
@@ -86,11 +87,12 @@ def enter(
     rules, person = rules_of(desk), intake.person
     now_ms = desk.clock.now_ms()
     employer = find_by_ifu(tx, intake.ifu) or _add(tx, intake.firm, rules)
-    npis = {intake.draft.worker_npi, person.npi if person else intake.draft.worker_npi}
+    asked = intake.draft.worker_npi
+    npis = follow(tx, asked, person) if person else numbers_of(tx, asked)
     filed = replace(
         intake.draft,
         employer_id=employer.id,
-        worker_npi=person.npi if person else intake.draft.worker_npi,
+        worker_npi=person.npi if person else asked,
         worker_name=person.name if person else "",
     )
     faults = worker_faults(tx, filed, npis, person, rules)

@@ -12,6 +12,7 @@ from adapters.kit.numbers import next_number
 from adapters.labour.days import add_months
 from adapters.labour.ruleset import Ruleset
 from adapters.labour.tables import SEEKERS
+from adapters.labour.workers import numbers_of, standing_npi
 from adapters.reasons import ProviderError, ProviderReason
 
 # Whoever comes back takes the place of his former entry; two who ask for the same person at once get one entry.
@@ -25,7 +26,10 @@ _ENTER: Final = sa.text(
 
 @dataclass(frozen=True, slots=True)
 class Seeker:
-    """One entry; ``diploma`` is the proto's word, empty if it was not said. ``valid_until`` is the last day."""
+    """One entry, by the number that stands for its person.
+
+    ``diploma`` is the proto's word, empty if it was not said; ``valid_until`` is the last day.
+    """
 
     seeker_no: str
     npi: str = field(repr=False)
@@ -48,8 +52,10 @@ def register_seeker(
     """Enter somebody.
 
     Raises:
-        ProviderError: He is on the list already (DUPLICATE_REQUEST).
+        ProviderError: He is on the list already, under any of his numbers (DUPLICATE_REQUEST).
     """
+    if find_by_npi(tx, npi, today):
+        raise ProviderError(ProviderReason.DUPLICATE_REQUEST)
     number = next_number(tx, series(today.year))
     entry = Seeker(
         seeker_no=f"DE-{today.year}-{number:06d}",
@@ -71,8 +77,8 @@ def series(year: int) -> str:
 
 
 def find_by_npi(tx: sa.Connection, npi: str, today: date) -> Seeker | None:
-    """The entry of a person, if it holds on ``today``."""
-    return _find(tx, SEEKERS.c.npi == npi, today)
+    """The entry of a person, if it holds on ``today``; under whichever number, and of two the one that holds longer."""
+    return _find(tx, SEEKERS.c.npi.in_(numbers_of(tx, npi)), today)
 
 
 def find_by_number(tx: sa.Connection, seeker_no: str, today: date) -> Seeker | None:
@@ -82,5 +88,6 @@ def find_by_number(tx: sa.Connection, seeker_no: str, today: date) -> Seeker | N
 
 def _find(tx: sa.Connection, condition: sa.ColumnElement[bool], today: date) -> Seeker | None:
     query = sa.select(SEEKERS).where(condition, SEEKERS.c.valid_until >= today.isoformat())
+    query = query.order_by(SEEKERS.c.valid_until.desc(), SEEKERS.c.seeker_no)
     row = tx.execute(query).mappings().first()
-    return Seeker(**row) if row else None
+    return Seeker(**{**row, "npi": standing_npi(tx, row["npi"])}) if row else None

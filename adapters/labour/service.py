@@ -23,6 +23,7 @@ from adapters.labour.employment import employment_of
 from adapters.labour.identity import identify
 from adapters.labour.ruleset import rules_of
 from adapters.labour.seekers import Seeker, find_by_npi, find_by_number, register_seeker
+from adapters.labour.workers import follow
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.labour.v1 import labour_pb2 as pb
 from bj.labour.v1 import labour_pb2_grpc
@@ -81,6 +82,7 @@ class LabourService(labour_pb2_grpc.LabourServiceServicer):
         person = identify(self._desk.road, request.npi, purpose, current_caller().issue or "")
 
         def respond(tx: sa.Connection, caller: CallerContext) -> pb.RegisterJobSeekerResponse:
+            follow(tx, request.npi, person)
             entered = register_seeker(
                 tx,
                 npi=person.npi,

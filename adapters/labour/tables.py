@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from adapters.kit.aliases import alias_table
 from adapters.kit.inscriptions import inscription_table
 from adapters.kit.store import naming
 from adapters.kit.tables import kit_tables
@@ -164,5 +165,7 @@ INSPECTORATES: Final = sa.Table(
     _text("inspectorate_code", 13),
     sa.PrimaryKeyConstraint("client", "inspectorate_code"),
 )
+
+ALIASES: Final = alias_table(METADATA)
 
 TRAIL: Final = inscription_table(METADATA)

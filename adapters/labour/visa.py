@@ -67,7 +67,7 @@ def worker_faults(
     Args:
         tx: The transaction.
         filed: The contract.
-        npis: The worker's numbers: the one handed in, and the one that stands for it.
+        npis: The worker's numbers: the one that stands, and those that were merged into it.
         person: What ANIP says of him; None as long as it has not.
         rules: Ages and years.
     """

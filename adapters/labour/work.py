@@ -38,6 +38,7 @@ from adapters.labour.visa import (
     TELL_PERMIT,
     worker_faults,
 )
+from adapters.labour.workers import follow, numbers_of
 from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import dossier_pb2
 from bj.labour.v1 import events_pb2
@@ -76,7 +77,8 @@ def _identified(desk: Desk, tx: sa.Connection, task: Task, person: Person) -> No
     filed = _still_filed(desk, tx, task)
     if filed is None:
         return
-    faults = worker_faults(tx, filed, {filed.worker_npi, person.npi}, person, rules_of(desk))
+    npis = follow(tx, filed.worker_npi, person)
+    faults = worker_faults(tx, filed, npis, person, rules_of(desk))
     if faults:
         _reject(desk, tx, task.reference, IDENTITY, _FAULTS[next(iter(faults))])
         return
@@ -127,7 +129,7 @@ def _tell_permit(desk: Desk, task: Task) -> Finish | None:
 
     def finish(tx: sa.Connection) -> None:
         vised = contract_of(tx, task.reference)
-        last_day = last_permit_day(tx, vised.worker_npi)
+        last_day = last_permit_day(tx, numbers_of(tx, vised.worker_npi))
         today = day_of(desk.clock.now_ms())
         end = vised.contract.term.end
         is_over = vised.state != VISED or vised.left_on or (end is not None and end < today)

@@ -1,4 +1,4 @@
-"""What ANDF's officers write of their own accord: notaries, mortgages, disputes, certificates of belonging, consents."""
+"""What ANDF's officers write of their own accord: notaries, mortgages, disputes, certificates, mergers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.kit import forms
+from adapters.kit.aliases import merger_inscription
 from adapters.kit.calendar import day_of
 from adapters.kit.consents import consent_inscriptions
 from adapters.kit.desk import Desk
@@ -15,10 +16,16 @@ from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Values, 
 from adapters.land.entitlements import is_notary
 from adapters.land.events import tell
 from adapters.land.parcels import ParcelRow, find_parcel, lock_parcel, parcel_of
+from adapters.land.parties import Party, PartyKind
+from adapters.land.rights import merge_party
 from adapters.land.tables import CERTIFICATES, CONSENTS, DISPUTES, MORTGAGES, NOTARIES, TRAIL
 from adapters.reasons import ProviderError, ProviderReason
 from bj.land.v1 import events_pb2
 from core.language import Text
+
+
+def _merge(tx: sa.Connection, former: str, standing: str) -> None:
+    merge_party(tx, Party(PartyKind.PERSON, former), Party(PartyKind.PERSON, standing))
 
 
 def _appoint(desk: Desk, tx: sa.Connection, values: Values) -> None:
@@ -215,5 +222,6 @@ INSCRIPTIONS: Final = Inscriptions(
         ),
         _certify,
     ),
+    merger_inscription(_merge),
     *consent_inscriptions(CONSENTS),
 )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from adapters.kit.aliases import follow_merger, standing_npi
 from adapters.kit.consents import Consenter
 from adapters.land.blocking import Standing
 from adapters.land.parties import Party, PartyKind
@@ -143,8 +144,7 @@ def standing_party(tx: sa.Connection, party: Party) -> Party:
     """The party by the number that stands for it, if ANIP merged its number into another."""
     if not party.is_person:
         return party
-    found = tx.execute(sa.select(ALIASES.c.standing_npi).where(ALIASES.c.npi == party.number)).scalar()
-    return Party(PartyKind.PERSON, found) if found else party
+    return Party(PartyKind.PERSON, standing_npi(tx, ALIASES, party.number))
 
 
 def consenting_party(tx: sa.Connection, consenter: Consenter) -> Party:
@@ -153,15 +153,8 @@ def consenting_party(tx: sa.Connection, consenter: Consenter) -> Party:
 
 
 def merge_party(tx: sa.Connection, merged: Party, standing: Party) -> None:
-    """ANIP merged one number into another: rights are held, and requests understood, by the one that stands.
-
-    Numbers that were merged into ``merged`` before follow it, so that one step always leads to the end.
-    """
-    tx.execute(
-        ALIASES.update().where(ALIASES.c.standing_npi == merged.number).values(standing_npi=standing.number)
-    )
-    tx.execute(ALIASES.delete().where(ALIASES.c.npi == merged.number))
-    tx.execute(ALIASES.insert().values(npi=merged.number, standing_npi=standing.number))
+    """ANIP merged one number into another: rights are held, and requests understood, by the one that stands."""
+    follow_merger(tx, ALIASES, merged.number, standing.number)
     tx.execute(_current_of(merged).values(party_number=standing.number))
 
 

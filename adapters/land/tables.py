@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from adapters.kit.aliases import alias_table
 from adapters.kit.consents import consent_table
 from adapters.kit.inscriptions import inscription_table
 from adapters.kit.store import naming
@@ -168,13 +169,7 @@ NOTARIES: Final = sa.Table(
 
 CONSENTS: Final = consent_table(METADATA)
 
-# Numbers that ANIP merged into another: a request that names the former means the one that stands.
-ALIASES: Final = sa.Table(
-    "npi_alias",
-    METADATA,
-    sa.Column("npi", sa.String(10), primary_key=True),
-    _text("standing_npi", 10),
-)
+ALIASES: Final = alias_table(METADATA)
 
 # What is under way on a parcel. Its key is the promise that no two are: whoever comes second breaks it.
 CLAIMS: Final = sa.Table(

@@ -323,6 +323,24 @@ def test_notaries_take_office_and_leave_and_belonging_is_certified(opened: Open)
     assert blocking(andf, "900000005") == []
 
 
+@pytest.mark.parametrize("name", ["land", "business", "labour"])
+def test_a_register_that_anip_does_not_tell_of_a_merger_is_told_by_its_officer(
+    opened: Open, name: str
+) -> None:
+    """Of two numbers; one and the same is none."""
+    register = opened(name)
+
+    register.written("merger", typed=f"{SENAN}\n{KOFFI}\n")
+
+    same = register.write("merger", typed=f"{KOFFI}\n{KOFFI}\n")
+    assert (same.exit_code, "standing_npi" in same.output) == (1, True)
+    assert [(line["name"], line["values"]) for line in register.lines()] == [("merger", [])]
+    if name == "land":
+        request = parcel_pb2.CheckOwnershipRequest(nup=NUP, party=person_pb2.Party(npi=KOFFI))
+        with serving(caller(purpose="P01")):
+            assert LandService(register.desk).CheckOwnership(request, NO_CONTEXT).can_sell
+
+
 def test_labour_links_inspectorates_and_writes_permits_and_disputes(opened: Open) -> None:
     """What only a seed could write before."""
     mtfp = opened("labour")

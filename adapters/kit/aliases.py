@@ -1,0 +1,82 @@
+"""Numbers that ANIP merged into others: whoever asks by one of them means the person, by whichever a row was written.
+
+A register learns of a merger from ANIP's own answers, and from its officers. What was written before stays as it was
+written; it is found by all numbers of its person and served under the one that stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from adapters.kit import forms
+from adapters.kit.inscriptions import Field, Inscription, Values
+from adapters.reasons import InvalidFieldsError
+from core.language import Text
+
+if TYPE_CHECKING:
+    from adapters.kit.desk import Desk
+
+
+def alias_table(metadata: sa.MetaData) -> sa.Table:
+    """Declare the table in ``metadata``: for a ministry that keeps numbers of persons, created by a migration of its own.
+
+    One step always leads to the number that stands.
+    """
+    return sa.Table(
+        "npi_alias",
+        metadata,
+        sa.Column("npi", sa.String(10), primary_key=True),
+        sa.Column("standing_npi", sa.String(10), nullable=False),
+        sa.Index("ix_npi_alias_standing_npi", "standing_npi"),
+    )
+
+
+def standing_npi(tx: sa.Connection, aliases: sa.Table, npi: str) -> str:
+    """The number that stands for ``npi``, as far as the register was told."""
+    found = tx.execute(sa.select(aliases.c.standing_npi).where(aliases.c.npi == npi)).scalar_one_or_none()
+    return found or npi
+
+
+def numbers_of(tx: sa.Connection, aliases: sa.Table, npi: str) -> frozenset[str]:
+    """All numbers of the person whose number ``npi`` is or was; that one alone if nothing was merged."""
+    stands = sa.select(aliases.c.standing_npi).where(aliases.c.npi == npi).scalar_subquery()
+    query = sa.select(aliases).where(aliases.c.standing_npi == sa.func.coalesce(stands, npi))
+    return frozenset({npi}.union(*tx.execute(query).all()))
+
+
+def follow_merger(tx: sa.Connection, aliases: sa.Table, former: str, standing: str) -> None:
+    """ANIP merged ``former`` into ``standing``; what was merged into ``former`` before follows it."""
+    tx.execute(aliases.delete().where(aliases.c.npi == standing))
+    tx.execute(aliases.update().where(aliases.c.standing_npi == former).values(standing_npi=standing))
+    # Two who hear of the same merger at once write the same row.
+    enter = sa.text(
+        f"INSERT INTO {aliases.name} (npi, standing_npi) VALUES (:npi, :standing_npi)"  # noqa: S608 - of constants
+        " ON CONFLICT (npi) DO UPDATE SET standing_npi = :standing_npi"
+    )
+    tx.execute(enter, {"npi": former, "standing_npi": standing})
+
+
+def merger_inscription(follow: Callable[[sa.Connection, str, str], None]) -> Inscription:
+    """``merger``: what an officer writes when ANIP tells that two numbers are one person's.
+
+    ``follow(tx, former, standing)`` makes the register follow.
+    """
+
+    def merge(desk: Desk, tx: sa.Connection, values: Values) -> None:
+        if values["former_npi"] == values["standing_npi"]:
+            raise InvalidFieldsError({"standing_npi": "must be another number"})
+        follow(tx, values["former_npi"], values["standing_npi"])
+
+    return Inscription(
+        "merger",
+        Text("deux NPI d'une seule personne, selon l'ANIP", "two NPI of one person, as ANIP says"),
+        (
+            Field("former_npi", Text("NPI abandonné", "NPI that is given up"), forms.npi, is_personal=True),
+            Field("standing_npi", Text("NPI qui demeure", "NPI that stands"), forms.npi, is_personal=True),
+        ),
+        merge,
+        is_final=True,
+    )

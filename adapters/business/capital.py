@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapters.business.forms import FORMS, LegalForm
 
@@ -12,7 +12,7 @@ from adapters.business.forms import FORMS, LegalForm
 class Share:
     """What one partner brings in: his number (NPI or IFU) and the amount."""
 
-    holder: str
+    holder: str = field(repr=False)
     amount_xof: int
 
 

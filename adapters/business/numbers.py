@@ -81,6 +81,10 @@ class Ifu:
     rank: int
     branch: str
 
+    def __repr__(self) -> str:
+        # A sole trader's is a number of a person.
+        return "Ifu(…)"
+
     @classmethod
     def parse(cls, text: str) -> Ifu:
         """Read one; raises ``ValueError``, which does not repeat it."""

@@ -38,6 +38,9 @@ class Claim:
     sex: str = ""
     mother_last_name: str = ""
 
+    def __repr__(self) -> str:
+        return "Claim(…)"
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ class Issued:
     """A document that the register gave out; ``valid_until`` in UTC milliseconds, 0 for ever."""
 
     kind: document_pb2.DocumentType.ValueType
-    npi: str
+    npi: str = field(repr=False)
     valid_until: int
     revoked: bool
 

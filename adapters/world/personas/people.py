@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from adapters.world.names import as_written
@@ -15,8 +15,8 @@ from core.language import Text
 class Persona:
     """One test person: number, name as people write it, what is particular, its record if any."""
 
-    npi: str
-    name: str
+    npi: str = field(repr=False)
+    name: str = field(repr=False)
     case: Text
     record: Person | None
 

@@ -23,6 +23,7 @@ from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from cli.plan import CountryPlan, Layout
 from cli.processes import Country
 from cli.program import CallContext
+from cli.scripts import run_script
 from core.identifiers import GatewayId, urn
 from gateway.hints import HINTS_FILE, ProgramHints
 from rpc.credentials import channel
@@ -37,6 +38,7 @@ ISSUE: Final = "ACT-202611-0001"
 # They come with the source, not with an installed package.
 EXAMPLES: Final = Path(__file__).parents[1] / "examples" / "python"
 _TIMEOUT_S: Final = 60
+_FLOW_TIMEOUT_S: Final = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,18 +149,19 @@ def _show_flow(plan: CountryPlan, layout: Layout, flow: Flow) -> bool:
     script += [str(layout.adapter(plan.member_of(PORTAL)) / "adapter.toml"), flow.issue, *flow.arguments]
     papers = layout.root / "documents"
     papers.mkdir(exist_ok=True)
-    with subprocess.Popen(
-        script, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=papers
-    ) as running:
-        decided = not flow.office
-        for line in running.stdout or ():
-            waits = _WAITS.match(line)
-            if waits and not decided:
-                decided = True
-                _grant(layout.adapter(plan.member_of(flow.office)) / "adapter.toml", waits[1])
-            elif not _ASKED.match(line):
-                click.echo(f"  {line.rstrip()}")
-    done = running.returncode == 0
+    decided = not flow.office
+
+    def hear(line: str) -> None:
+        nonlocal decided
+        waits = _WAITS.match(line)
+        if waits and not decided:
+            decided = True
+            _grant(layout.adapter(plan.member_of(flow.office)) / "adapter.toml", waits[1])
+        elif not _ASKED.match(line):
+            click.echo(f"  {line}")
+
+    log = layout.log / f"{Path(flow.script).stem}.log"
+    done = run_script(script, cwd=papers, log=log, hear=hear, timeout_s=_FLOW_TIMEOUT_S) == 0
     members = str(layout.root / "members")
     told = _passerelle(["audit", "dossier", flow.issue, "--log", members, "--output", "json"])
     rows = json.loads(told.stdout) if told.returncode == 0 else []
@@ -270,13 +273,19 @@ def _verify(layout: Layout, evidence: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _passerelle(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        name = " ".join(["passerelle", *arguments[:2]])
+        raise click.ClickException(
+            f"`{name}` n'a pas fini en {_TIMEOUT_S} s / did not end within {_TIMEOUT_S} s"
+        ) from None
 
 
 def _mark(good: bool) -> str:

@@ -330,7 +330,10 @@ class Dossier(_message.Message):
     ISSUED_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
-    """Names the dossier; goes with every call about it as `x-road-issue`. « Référence. »"""
+    """Names the dossier at its agency. Calls that the agency makes for it (an identity asked for, a decision reported) go
+    out under the consumer's own case, the `x-road-issue` of the call that opened it, and under this reference if that
+    call named none. « Référence. »
+    """
     service_code: _builtins.str
     """The service of the national catalogue that was asked for. « Prestation. »"""
     applicant_npi: _builtins.str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ from adapters.labour.identity import Person, identify
 from adapters.labour.prestations import visa_code
 from adapters.labour.ruleset import Ruleset, rules_of
 from adapters.labour.visa import CAUTIONS, EMPLOYER, IDENTITY, WARNINGS, worker_faults
-from adapters.labour.workers import follow, numbers_of
+from adapters.labour.workers import follow, numbers_of, permit_npi
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.common.v1 import dossier_pb2
 from bj.labour.v1 import visa_pb2
@@ -46,12 +46,14 @@ class Intake:
         draft: The contract, of no dossier and no employer yet.
         ifu: The employer's tax number.
         person: The worker; None if ANIP does not answer: it is asked again.
+        permit_npi: His number on his work permit, as far as ANIP was asked.
         firm: The employer as APIEx knows it, if the register did not know it.
     """
 
     draft: FiledContract
     ifu: str
     person: Person | None
+    permit_npi: str = field(repr=False)
     firm: Firm | None
 
 
@@ -65,11 +67,13 @@ def take_in(desk: Desk, request: visa_pb2.SubmitContractVisaRequest) -> Intake:
     """
     draft = _draft(request, rules_of(desk))
     issue = current_caller().issue or ""
-    person: Person | None = None
+    person, on_permit = None, request.worker_npi
     # If ANIP is away, the dossier is opened all the same, and its step waits for ANIP.
     with suppress(Away):
         person = identify(desk.road, request.worker_npi, REGISTRATION_DUTY, issue, timeout_s=_PATIENCE_S)
-    return Intake(draft, request.employer_ifu, person, _newcomer(desk, request.employer_ifu, issue))
+        on_permit = permit_npi(desk, request.work_permit_no, person, issue)
+    firm = _newcomer(desk, request.employer_ifu, issue)
+    return Intake(draft, request.employer_ifu, person, on_permit, firm)
 
 
 def enter(
@@ -88,7 +92,7 @@ def enter(
     now_ms = desk.clock.now_ms()
     employer = find_by_ifu(tx, intake.ifu) or _add(tx, intake.firm, rules)
     asked = intake.draft.worker_npi
-    npis = follow(tx, asked, person) if person else numbers_of(tx, asked)
+    npis = follow(tx, person, asked, intake.permit_npi) if person else numbers_of(tx, asked)
     filed = replace(
         intake.draft,
         employer_id=employer.id,

@@ -82,7 +82,7 @@ class LabourService(labour_pb2_grpc.LabourServiceServicer):
         person = identify(self._desk.road, request.npi, purpose, current_caller().issue or "")
 
         def respond(tx: sa.Connection, caller: CallerContext) -> pb.RegisterJobSeekerResponse:
-            follow(tx, request.npi, person)
+            follow(tx, person, request.npi)
             entered = register_seeker(
                 tx,
                 npi=person.npi,

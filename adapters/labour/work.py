@@ -38,7 +38,7 @@ from adapters.labour.visa import (
     TELL_PERMIT,
     worker_faults,
 )
-from adapters.labour.workers import follow, numbers_of
+from adapters.labour.workers import follow, numbers_of, permit_npi
 from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import dossier_pb2
 from bj.labour.v1 import events_pb2
@@ -63,21 +63,23 @@ def _ask_identity(desk: Desk, task: Task) -> Finish | None:
     filed = _waiting(desk, task)
     if filed is None:
         return None
+    case = _case(desk, task)
     try:
-        person = identify(desk.road, filed.worker_npi, REGISTRATION_DUTY, _case(desk, task))
+        person = identify(desk.road, filed.worker_npi, REGISTRATION_DUTY, case)
+        on_permit = permit_npi(desk, filed.work_permit_no, person, case)
     except Away:
         _note(desk, task, IDENTITY, _WAITS.format("l'ANIP"))
         raise
     except ProviderError as refused:
         return _rejection(desk, task, IDENTITY, _REASONS[refused.reason])
-    return lambda tx: _identified(desk, tx, task, person)
+    return lambda tx: _identified(desk, tx, task, person, on_permit)
 
 
-def _identified(desk: Desk, tx: sa.Connection, task: Task, person: Person) -> None:
+def _identified(desk: Desk, tx: sa.Connection, task: Task, person: Person, on_permit: str) -> None:
     filed = _still_filed(desk, tx, task)
     if filed is None:
         return
-    npis = follow(tx, filed.worker_npi, person)
+    npis = follow(tx, person, filed.worker_npi, on_permit)
     faults = worker_faults(tx, filed, npis, person, rules_of(desk))
     if faults:
         _reject(desk, tx, task.reference, IDENTITY, _FAULTS[next(iter(faults))])

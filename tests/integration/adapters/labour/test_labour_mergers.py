@@ -72,6 +72,23 @@ def test_a_contract_is_judged_by_what_came_under_the_former_number(office: Labou
     assert list(filed.warnings) == [visa_pb2.VISA_WARNING_OVERLAPPING_CONTRACT]
 
 
+def test_a_permit_of_another_number_is_asked_about(office: LabourOffice) -> None:
+    """ANIP says that it became the worker's: nobody had told the register. Another person's stays another's."""
+    office.enter_permit("PT-2026-900016", FORMER, "2026-06-01", "2027-05-31")
+    office.enter_permit("PT-2026-900017", LATER, "2026-06-01", "2027-05-31")
+
+    filed = office.file(**{**FOREIGN, "worker_npi": STANDING})
+    other = {**FOREIGN, "worker_npi": STANDING, "work_permit_no": "PT-2026-900017"}
+    refused = office.refused(
+        office.filings.SubmitContractVisa, contract_request(**other, key="key-of-a-contract-0002")
+    )
+
+    assert filed.dossier.reference
+    assert refused.fields == {"work_permit_no"}
+    with office.desk.store.reading() as tx:
+        assert numbers_of(tx, STANDING) == {FORMER, STANDING}
+
+
 def test_a_hiring_told_under_two_numbers_is_one(office: LabourOffice) -> None:
     """Once they are known for one; leaving ends both."""
     for key, npi in (("key-of-a-hiring-0001", FORMER), ("key-of-a-hiring-0002", STANDING)):

@@ -34,22 +34,32 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from adapters.kit.desk import Desk
-    from adapters.kit.inscriptions import Field, Inscription, Inscriptions
+    from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Written
 
 _KINDS: Final = {
     "name": Text("inscription", "inscription"),
     "label": Text("ce qui est inscrit", "what is written"),
     "fields": Text("champs", "fields"),
+    "officers": Text("agents", "officers"),
     "personal": Text("lus sur l'entrée standard, dans cet ordre", "read from standard input, in this order"),
 }
 _LINES: Final = {
     "number": Text("n°", "no."),
     "written_at": Text("le", "on"),
     "name": Text("inscription", "inscription"),
+    "done": Text("fait", "done"),
+    "first": Text("après le n°", "after no."),
     "officer": Text("agent", "officer"),
     "login": Text("compte", "account"),
     "evidence": Text("pièce", "paper"),
     "values": Text("champs", "fields"),
+}
+_WRITTEN: Final = {
+    True: Text("inscrit sous le n° {}", "written as no. {}"),
+    False: Text(
+        "n° {}, rien n'est changé : un autre agent doit inscrire la même chose, sur la même pièce",
+        "no. {}, nothing is changed: another officer must write the same, on the same paper",
+    ),
 }
 _MAX_LINE: Final = 100
 
@@ -74,6 +84,7 @@ def list_(config: Path, output: Output, lang: Language) -> None:
             {
                 "name": one.name,
                 "label": one.label.in_(lang),
+                "officers": 2 if one.needs_two else 1,
                 "fields": [_named(part, lang) for part in one.fields if not part.is_personal],
                 "personal": [part.label.in_(lang) for part in one.fields if part.is_personal],
             }
@@ -120,20 +131,20 @@ def write(
             )
             confirm(irreversible, lang, yes=yes)
 
-        def work(tx: sa.Connection) -> int:
-            number = book.write(
+        def work(tx: sa.Connection) -> Written:
+            line = book.write(
                 desk, tx, kind, given, officer_ref=officer, login=_login(), evidence_ref=evidence
             )
             if dry_run:
                 raise _UndoneError
-            return number
+            return line
 
         try:
-            number = told(lambda: desk.store.write(work), lang)
+            line: Written = told(lambda: desk.store.write(work), lang)
         except _UndoneError:
             click.echo(Text("possible ; rien n'est inscrit", "possible; nothing is written").in_(lang))
             return
-    click.echo(Text(f"inscrit sous le n° {number}", f"written as no. {number}").in_(lang))
+    click.echo(_WRITTEN[line.is_done].in_(lang).format(line.number))
 
 
 @register.command()
@@ -152,6 +163,8 @@ def journal(config: Path, limit: int, output: Output, lang: Language) -> None:
             "number": one.number,
             "written_at": local_time(one.written_at),
             "name": one.name,
+            "done": one.is_done,
+            "first": one.first or None,
             "officer": one.officer_ref,
             "login": one.login,
             "evidence": one.evidence_ref,

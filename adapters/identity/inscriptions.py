@@ -94,6 +94,7 @@ INSCRIPTIONS: Final = Inscriptions(
         (_OF_PERSON, Field("day", Text("jour du décès", "day of the death"), forms.day)),
         _record_death,
         is_final=True,
+        needs_two=True,
     ),
     Inscription(
         "merger",
@@ -104,8 +105,9 @@ INSCRIPTIONS: Final = Inscriptions(
         ),
         _merge,
         is_final=True,
+        needs_two=True,
     ),
     Inscription("lock", Text("le gel d'une fiche", "a record frozen"), (_OF_PERSON,), _freeze),
-    Inscription("lock-end", Text("la fin d'un gel", "a record freed"), (_OF_PERSON,), _free),
+    Inscription("lock-end", Text("la fin d'un gel", "a record freed"), (_OF_PERSON,), _free, needs_two=True),
     *consent_inscriptions(CONSENTS, _require_known),
 )

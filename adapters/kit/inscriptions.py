@@ -2,13 +2,17 @@
 
 A ministry declares which there are (``Inscription``) and what each takes; nothing else can be written this way. One is
 written in one transaction with its line in the trail: who, on which paper, when, what. The trail is numbered without
-holes and never changed, so that a line that was taken out is missed.
+holes, so that a line that was taken out is missed.
+
+What one officer alone could do too much harm with is written by two: the first one's waits, and is done when another
+writes the very same, numbers and all, from the paper before him.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -58,6 +62,7 @@ class Inscription:
         write: Changes the register and tells its events, last in the transaction; raises ``ProviderError`` or
             ``InvalidFieldsError`` where the register does not allow it.
         is_final: Whether nothing undoes it.
+        needs_two: Whether it is done only once two officers have written the same.
     """
 
     name: str
@@ -65,11 +70,15 @@ class Inscription:
     fields: tuple[Field, ...]
     write: Callable[[Desk, sa.Connection, Values], None]
     is_final: bool = False
+    needs_two: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One line of the trail; ``values`` without those that are personal."""
+    """One line of the trail; ``values`` without those that are personal.
+
+    ``is_done`` tells whether the register changed; ``first`` is the line of the officer who wrote the same before, or 0.
+    """
 
     number: int
     name: str
@@ -77,6 +86,8 @@ class Written:
     login: str
     evidence_ref: str
     written_at: int
+    is_done: bool
+    first: int
     values: Values = field(repr=False)
 
 
@@ -94,6 +105,9 @@ def inscription_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("written_at", sa.BigInteger, nullable=False),
         # JSON: {name: value, …}, personal numbers included.
         sa.Column("fields", sa.Text, nullable=False),
+        # Done, or waiting for a second officer; the line of the first one, if this is the second's.
+        sa.Column("is_done", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("first", sa.BigInteger, nullable=False),
     )
 
 
@@ -121,8 +135,8 @@ class Inscriptions:
         officer_ref: str,
         login: str,
         evidence_ref: str,
-    ) -> int:
-        """Write one inscription and its line in the trail; returns the line's number.
+    ) -> Written:
+        """Write one inscription and its line in the trail; the line says whether a second officer is waited for.
 
         Args:
             desk: The ministry's.
@@ -135,7 +149,7 @@ class Inscriptions:
 
         Raises:
             InvalidFieldsError: Something is missing, too much, or not in its form; nothing is repeated.
-            ProviderError: The register does not allow it.
+            ProviderError: The register does not allow it; this officer waits for another already (STATE_CONFLICT).
         """
         values = _read(kind, {**given, "officer": officer_ref, "evidence": evidence_ref})
         number = next_number(tx, _SERIES)
@@ -146,11 +160,24 @@ class Inscriptions:
             "login": login,
             "evidence_ref": evidence_ref,
             "written_at": desk.clock.now_ms(),
-            "fields": json.dumps(values, ensure_ascii=False),
+            "fields": json.dumps(values, ensure_ascii=False, sort_keys=True),
         }
-        tx.execute(self._trail.insert().values(line))
-        kind.write(desk, tx, values)
-        return number
+        first = self._waiting(tx, line) if kind.needs_two else None
+        if first is not None:
+            require(first.officer_ref != officer_ref)
+            tx.execute(self._trail.update().where(self._trail.c.number == first.number).values(is_done=True))
+        is_done = first is not None or not kind.needs_two
+        line |= {"is_done": is_done, "first": first.number if first else 0}
+        row = tx.execute(self._trail.insert().values(line).returning(*self._trail.c)).one()
+        # What waits is tried and undone: the first officer hears at once what the register does not allow.
+        with nullcontext() if is_done else _undone(tx):
+            kind.write(desk, tx, values)
+        return self._line(row)
+
+    def _waiting(self, tx: sa.Connection, line: Mapping[str, object]) -> sa.Row[tuple[object, ...]] | None:
+        """The line of whoever wrote the same and waits; the lock on the series keeps two seconds apart."""
+        same = [self._trail.c[name] == line[name] for name in ("name", "evidence_ref", "fields")]
+        return tx.execute(sa.select(self._trail).where(*same, ~self._trail.c.is_done)).first()
 
     def trail(self, tx: sa.Connection, limit: int) -> list[Written]:
         """The newest lines of the trail, the newest first."""
@@ -162,7 +189,15 @@ class Inscriptions:
         public = {one.name for one in kind.fields if not one.is_personal} if kind else set()
         values = {name: value for name, value in json.loads(row.fields).items() if name in public}
         return Written(
-            row.number, row.name, row.officer_ref, row.login, row.evidence_ref, row.written_at, values
+            number=row.number,
+            name=row.name,
+            officer_ref=row.officer_ref,
+            login=row.login,
+            evidence_ref=row.evidence_ref,
+            written_at=row.written_at,
+            is_done=row.is_done,
+            first=row.first,
+            values=values,
         )
 
 
@@ -170,6 +205,16 @@ def require(condition: bool) -> None:
     """Return if ``condition`` holds; raises ``ProviderError`` (STATE_CONFLICT) else."""
     if not condition:
         raise ProviderError(ProviderReason.STATE_CONFLICT)
+
+
+@contextmanager
+def _undone(tx: sa.Connection) -> Iterator[None]:
+    """What is done inside is undone at its end."""
+    trial = tx.begin_nested()
+    try:
+        yield
+    finally:
+        trial.rollback()
 
 
 def _read(kind: Inscription, given: Values) -> dict[str, str]:

@@ -274,6 +274,8 @@ def create_inscription_v1(op: ModuleType | Operations) -> None:
         sa.Column("evidence_ref", sa.String(64), nullable=False),
         sa.Column("written_at", sa.BigInteger(), nullable=False),
         sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("is_done", sa.Boolean(), nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_inscription"),
     )
 

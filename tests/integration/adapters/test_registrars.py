@@ -71,10 +71,15 @@ class Register:
         said = ("--officer", officer, "--evidence", "PV-2026-118", "--yes", "--lang", "fr")
         return self.run("write", *arguments, *said, typed=typed)
 
-    def written(self, *arguments: str, typed: str = "") -> None:
+    def written(self, *arguments: str, typed: str = "", officer: str = "AGENT-7") -> None:
         """Write one that must be taken."""
-        result = self.write(*arguments, typed=typed)
+        result = self.write(*arguments, typed=typed, officer=officer)
         assert result.exit_code == 0, result.output
+
+    def written_by_two(self, *arguments: str, typed: str = "") -> None:
+        """Write one twice, by two officers."""
+        for officer in ("AGENT-7", "AGENT-8"):
+            self.written(*arguments, typed=typed, officer=officer)
 
     def read(self, work: Callable[[sa.Connection], Any]) -> Any:
         """Look into the register."""
@@ -140,19 +145,42 @@ def test_a_death_is_written_told_and_kept_in_the_trail(opened: Open) -> None:
         tx.execute(LINKS.insert().values(npi=KOFFI, client=BANK))
     before, version = anip.cursor(), record(anip, KOFFI).record_version
 
-    first = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n")
-    second = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n")
+    anip.written("death", "day=2024-11-20", typed=f"{KOFFI}\n")
+    done = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n", officer="AGENT-8")
+    again = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n")
 
-    assert first.output == "inscrit sous le n° 1\n"
-    assert (second.exit_code, "STATE_CONFLICT" in second.output) == (1, True)
+    assert done.output == "inscrit sous le n° 2\n"
+    assert (again.exit_code, "STATE_CONFLICT" in again.output) == (1, True)
     koffi = record(anip, KOFFI)
     assert (koffi.death_date, koffi.record_version) == ("2024-11-20", version + 1)
     assert anip.events(before, of_client(BANK)) == [(events_pb2.PERSON_EVENT_TYPE_DEATH_RECORDED, KOFFI)]
-    (line,) = anip.lines()
-    assert (line["number"], line["name"], line["officer"]) == (1, "death", "AGENT-7")
-    assert (line["evidence"], line["values"]) == ("PV-2026-118", ["day=2024-11-20"])
-    assert line["login"]
-    assert KOFFI not in first.output + second.output + json.dumps(line)
+    second, first = anip.lines()
+    assert (first["number"], first["name"], first["officer"]) == (1, "death", "AGENT-7")
+    assert (second["number"], second["first"], second["officer"]) == (2, 1, "AGENT-8")
+    for line in (first, second):
+        assert (line["evidence"], line["values"]) == ("PV-2026-118", ["day=2024-11-20"])
+        assert line["done"]
+        assert line["login"]
+    assert KOFFI not in done.output + again.output + json.dumps([first, second])
+
+
+def test_one_officer_alone_changes_nobodys_record(opened: Open) -> None:
+    """Neither twice, nor with another who reads another number, another day or another paper."""
+    anip = opened("identity")
+    before = anip.cursor()
+
+    waits = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n")
+    alone = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n")
+    anip.written("death", "day=2024-11-20", typed=f"{JEAN}\n", officer="AGENT-8")
+    anip.written("death", "day=2024-11-21", typed=f"{KOFFI}\n", officer="AGENT-8")
+    other_paper = ("--officer", "AGENT-9", "--evidence", "PV-2026-119", "--yes")
+    anip.run("write", "death", "day=2024-11-20", *other_paper, typed=f"{KOFFI}\n")
+
+    assert "un autre agent" in waits.output
+    assert (alone.exit_code, "STATE_CONFLICT" in alone.output) == (1, True)
+    assert not record(anip, KOFFI).is_deceased
+    assert anip.events(before) == []
+    assert [(line["number"], line["done"]) for line in anip.lines()] == [(n, False) for n in (4, 3, 2, 1)]
 
 
 def test_a_merger_leads_every_number_to_the_record_that_stands(opened: Open) -> None:
@@ -163,8 +191,8 @@ def test_a_merger_leads_every_number_to_the_record_that_stands(opened: Open) -> 
         tx.execute(LINKS.insert().values(npi=CHANTAL, client=BANK))
     before = anip.cursor()
 
-    anip.written("merger", typed=f"{CHANTAL}\n{SENAN}\n")
-    anip.written("death", "day=2024-11-20", typed=f"{CHANTALE}\n")
+    anip.written_by_two("merger", typed=f"{CHANTAL}\n{SENAN}\n")
+    anip.written_by_two("death", "day=2024-11-20", typed=f"{CHANTALE}\n")
 
     assert {record(anip, npi).npi for npi in (CHANTALE, CHANTAL, SENAN)} == {SENAN}
     assert anip.events(before, of_client(BANK)) == [

@@ -5,7 +5,7 @@ from alembic import op
 from adapters.kit.migrations import downgrade_v2, upgrade_v2
 
 revision = "0004"
-down_revision = "0001"
+down_revision = "0003"
 
 
 def upgrade() -> None:

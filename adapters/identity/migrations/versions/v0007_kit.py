@@ -5,7 +5,7 @@ from alembic import op
 from adapters.kit.migrations import downgrade_v2, upgrade_v2
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 
 def upgrade() -> None:

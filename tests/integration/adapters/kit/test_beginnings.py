@@ -14,7 +14,7 @@ from adapters.kit.dossier import Dossier, State
 from adapters.reasons import ProviderError, ProviderReason
 from bj.common.v1 import document_pb2, dossier_pb2, dossier_service_pb2, payment_pb2
 from core.language import Text
-from tests.support.labour.neighbours import Neighbourhood
+from tests.support.neighbours import Neighbourhood
 from tests.support.postal.ministry import BOX_FEE, CALLER, NO_CONTEXT, PostOffice
 
 KEY = "report-of-a-payment-1"

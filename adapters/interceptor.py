@@ -14,8 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -25,14 +24,13 @@ from adapters.reasons import InvalidFieldsError
 from adapters.validation import require_valid
 from core.identifiers import GatewayId, SubsystemId
 from core.reasons import ExchangeError, Reason
+from rpc.wrapping import Handler, WrappingInterceptor
 
-# What grpcio passes to and takes from a servicer's method depends on its kind; nothing here looks inside.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behaviour = Callable[..., Any]
 
 _LAYER_SERVICES: Final = ("/grpc.health.v1.", "/grpc.reflection.")
 
-_KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., _Handler]]]] = {
+_KINDS: Final[dict[tuple[bool, bool], tuple[str, Callable[..., Handler]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
     (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
@@ -50,7 +48,7 @@ class Refusals(Protocol):
         ...
 
 
-class AdapterInterceptor(grpc.ServerInterceptor):
+class AdapterInterceptor(WrappingInterceptor):
     """Puts the steps above around every handler of a server.
 
     A stream keeps its thread while it lasts: those of the register run in ``streams``, so that calls never wait for them.
@@ -63,21 +61,14 @@ class AdapterInterceptor(grpc.ServerInterceptor):
         refuse: Refusals,
         streams: ThreadPoolExecutor,
     ) -> None:
+        super().__init__()
         self._streams = streams
         self._provider = provider
         self._admit = admit
         self._refuse = refuse
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], _Handler | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
-        """Wrap the handler of one call."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """Put the steps around one handler."""
         kind, build = _KINDS[handler.request_streaming, handler.response_streaming]
         behaviour: _Behaviour = getattr(handler, kind)
         if method.startswith(_LAYER_SERVICES):
@@ -93,48 +84,58 @@ class AdapterInterceptor(grpc.ServerInterceptor):
         # The copied attributes tell grpcio of handlers that wait without a thread.
         @functools.wraps(behaviour)
         def call(request: Any, context: grpc.ServicerContext, *callback: Any) -> Any:
-            with self._told(context, method):
+            try:
                 self._admit(context)
+            except Exception as error:
+                self._tell(context, error, method, None)
+                raise
             return behaviour(request, context, *callback)
 
         return call
 
-    def _served(self, behaviour: _Behaviour, handler: _Handler, method: str) -> _Behaviour:
+    def _served(self, behaviour: _Behaviour, handler: Handler, method: str) -> _Behaviour:
         read = functools.partial(_read, handler.request_deserializer)
 
         def call(data: Any, context: grpc.ServicerContext) -> Any:
-            caller = self._caller(context, method)
-            with self._told(context, method, caller.exchange_id), serving(caller):
-                return behaviour(map(read, data) if handler.request_streaming else read(data), context)
+            caller = None
+            try:
+                caller = self._caller(context)
+                with serving(caller):
+                    return behaviour(map(read, data) if handler.request_streaming else read(data), context)
+            except Exception as error:
+                self._tell(context, error, method, caller)
+                raise
 
         def stream(data: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            caller = self._caller(context, method)
-            with self._told(context, method, caller.exchange_id), serving(caller):
-                yield from behaviour(map(read, data) if handler.request_streaming else read(data), context)
+            caller = None
+            try:
+                caller = self._caller(context)
+                with serving(caller):
+                    yield from behaviour(
+                        map(read, data) if handler.request_streaming else read(data), context
+                    )
+            except Exception as error:
+                self._tell(context, error, method, caller)
+                raise
 
         # The boundary around this one copies the attribute (functools.wraps).
         stream.experimental_thread_pool = self._streams  # type: ignore[attr-defined]  # grpcio's own switch
         return stream if handler.response_streaming else call
 
-    def _caller(self, context: grpc.ServicerContext, method: str) -> CallerContext:
+    def _caller(self, context: grpc.ServicerContext) -> CallerContext:
         """Steps 1 and 2."""
-        with self._told(context, method):
-            gateway = self._admit(context)
-            caller = parse_context(gateway, context.invocation_metadata())
-            if caller.service != self._provider:
-                raise ExchangeError(Reason.METADATA_INVALID, f"{SERVICE} is not {self._provider}")
+        gateway = self._admit(context)
+        caller = parse_context(gateway, context.invocation_metadata())
+        if caller.service != self._provider:
+            raise ExchangeError(Reason.METADATA_INVALID, f"{SERVICE} is not {self._provider}")
         return caller
 
-    @contextmanager
-    def _told(
-        self, context: grpc.ServicerContext, method: str, exchange_id: str | None = None
-    ) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if not _is_abort(context, error) and not _has_left(context, error):
-                self._refuse(context, error, method, exchange_id)
-            raise
+    def _tell(
+        self, context: grpc.ServicerContext, error: Exception, method: str, caller: CallerContext | None
+    ) -> None:
+        """Step 5; an ending that is nobody's mistake passes as it is."""
+        if not _is_abort(context, error) and not _has_left(context, error):
+            self._refuse(context, error, method, caller.exchange_id if caller else None)
 
 
 def _is_abort(context: grpc.ServicerContext, error: Exception) -> bool:

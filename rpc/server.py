@@ -21,6 +21,7 @@ from rpc.limits import Limits
 from rpc.ports import require_free
 from rpc.status import DETAILS_KEY, abort, status_of
 from rpc.waiting import is_waiting
+from rpc.wrapping import Handler, WrappingInterceptor
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 # Its final name, which clients ask for first; grpcio's package serves v1alpha, the same messages byte for byte.
@@ -107,23 +108,17 @@ def _add_reflection(names: Iterable[str], server: grpc.Server) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(REFLECTION_SERVICE, methods),))
 
 
-class _Boundary(grpc.ServerInterceptor):
+class _Boundary(WrappingInterceptor):
     """What every call passes: errors become status, failures become events, waiting streams can be ended."""
 
     def __init__(self, language: Language) -> None:
+        super().__init__()
         self._language = language
         self._lock = threading.Lock()
         self._waiting: dict[int, tuple[grpc.ServicerContext, Callable[[None], None]]] = {}
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method
+    def wrap(self, handler: Handler, method: str) -> Handler:
+        """What every call passes, by the kind of its handler."""
         if handler.unary_unary:
             wrapped, make = self._answering(method, handler.unary_unary), grpc.unary_unary_rpc_method_handler
         elif handler.stream_unary:

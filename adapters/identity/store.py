@@ -87,6 +87,7 @@ class PersonStore:
 
     def __init__(self, store: kit.Store) -> None:
         self._store = store
+        self._by_number = store.prepare(_FIND)
 
     def find(self, npi: str) -> Person | None:
         """The record of that number, whatever its state.
@@ -94,12 +95,8 @@ class PersonStore:
         Raises:
             ProviderError: The database does not answer (UPSTREAM_UNAVAILABLE).
         """
-        found = self._read(_FIND, npi=npi)
-        return found[0] if found else None
-
-    def _read(self, query: sa.Select[Any], **values: str) -> list[Person]:
-        with self._store.reading() as tx:
-            return [Person(*row) for row in tx.execute(query, values)]
+        found = self._by_number(npi=npi)
+        return Person(*found[0]) if found else None
 
     def search(
         self, last_name: str, first_names: str, years: tuple[int, int] | None, limit: int
@@ -129,7 +126,8 @@ class PersonStore:
         if years is not None:
             year = sa.func.substr(PERSONS.c.birth_date, 1, 4)
             query = query.where(year.between(f"{years[0]:04d}", f"{years[1]:04d}"))
-        return self._read(query.order_by(PERSONS.c.npi).limit(limit))
+        with self._store.reading() as tx:
+            return [Person(*row) for row in tx.execute(query.order_by(PERSONS.c.npi).limit(limit))]
 
     def count(self) -> int:
         """How many records there are."""

@@ -1,6 +1,7 @@
 """ANIP's adapter over real mTLS, called by a stock grpcio client that holds the gateway's certificate."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -324,9 +325,9 @@ def test_a_register_that_is_away_is_unavailable_and_may_be_asked_again(
     """A read that failed changed nothing: the caller is told that it may try again."""
 
     def fail(_engine: sa.Engine) -> None:
-        raise sa.exc.OperationalError("SELECT", None, Exception("disk I/O error"))
+        raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(sa.Engine, "connect", fail)
+    monkeypatch.setattr(sa.Engine, "raw_connection", fail)
 
     with capture_logs() as events:
         refused = refusal(stub.GetPerson, KOFFI)

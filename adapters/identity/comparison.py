@@ -54,17 +54,25 @@ class Comparison:
     score: int
 
 
-def name_words(*names: str) -> set[str]:
-    """The words under which a search may find somebody of these names: each of theirs, and each name as one word."""
-    return {word for name in names if name for word in search_words(name)}
+def record_words(last_name: str, marital_name: str, first_names: str) -> set[str]:
+    """The words under which a search finds somebody: all of his names, and each name, or both last names, as one word."""
+    both = f"{last_name} {marital_name}" if marital_name else last_name
+    return {word for name in (both, last_name, marital_name, first_names) for word in search_words(name)}
 
 
 @lru_cache(16_384)
 def search_words(name: str) -> frozenset[str]:
     """The folded words of a name, and all of them in one: people divide names as they like."""
+    words, whole = divided(name)
+    return frozenset((*words, whole)) - {""}
+
+
+@lru_cache(16_384)
+def divided(name: str) -> tuple[tuple[str, ...], str]:
+    """The folded words of a name in their order, and all of them in one."""
     # Blanks divide words whatever the folding: some hundred words make all the names of a register.
-    words = [word for part in name.split() for word in _folded(part)]
-    return frozenset((*words, "".join(words))) - {""}
+    words = tuple(word for part in name.split() for word in _folded(part))
+    return words, "".join(words)
 
 
 _folded: Final = lru_cache(16_384)(fold)
@@ -142,14 +150,14 @@ def _compare_names(claim: Claim, last_name: str, marital_name: str, first_names:
     first = _compare_words(claim.first_names, first_names)
     if first is not Match.NO:
         return _Names(last, first, 1.0)
-    claimed, known = set(fold(claim.first_names)), set(fold(first_names))
+    claimed, known = (set(divided(name)[0]) for name in (claim.first_names, first_names))
     if claimed <= known:
         return _Names(last, Match.YES, len(claimed) / len(known))
     return _Names(last, Match.NO, 0.0)
 
 
 def _compare_words(claimed: str, registered: str) -> Match:
-    words, known = fold(claimed), fold(registered)
+    words, known = divided(claimed)[0], divided(registered)[0]
     if not words:
         return Match.NOT_COMPARED
     if not known:

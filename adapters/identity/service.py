@@ -146,7 +146,7 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
     ) -> list[tuple[int, Person]]:
         """People who answer to all criteria, with their scores, the best first."""
         year, around = int(request.birth_date[:4] or 0), request.birth_years_around
-        years = (year - around, year + around) if year else None
+        years = (max(year - around, 1), year + around) if year else None
         near = self._store.search(request.last_name, request.first_names, years, MAX_COMPARED + 1)
         if len(near) > MAX_COMPARED:
             raise ProviderError(ProviderReason.TOO_MANY_RECORDS)

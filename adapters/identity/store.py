@@ -9,15 +9,17 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from adapters.identity.comparison import name_words, search_words
+from adapters.identity.comparison import divided, record_words
 from adapters.identity.person import COLUMNS, Person, RecordState, as_row
 from adapters.kit import store as kit
 from adapters.kit.tables import kit_tables
+from adapters.reasons import ProviderError, ProviderReason
 from adapters.world.reserved import NPI_PREFIX
 from core.reasons import ExchangeError, Reason
 
@@ -67,19 +69,61 @@ PERSONS: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# Under which words of their names people are found; see ``comparison.name_words``.
+# Under which words of their names people are found (``comparison.record_words``), by year of birth: 0 is not known.
 WORDS: Final = sa.Table(
     "person_word",
     METADATA,
-    sa.Column("word", sa.String(200), primary_key=True),
+    sa.Column("word", sa.String(400), primary_key=True),
+    sa.Column("year", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("npi", sa.String(10), primary_key=True),
     sqlite_with_rowid=False,
 )
 
 Row = tuple[Any, ...]
-_LAST, _FIRST, _MARITAL = (COLUMNS.index(name) for name in ("last_name", "first_names", "marital_name"))
+Name = tuple[tuple[str, ...], str]
+"""The words of a name, and all of them in one."""
+_LAST, _MARITAL, _FIRST, _BORN = (
+    COLUMNS.index(name) for name in ("last_name", "marital_name", "first_names", "birth_date")
+)
 
 _FIND: Final = sa.select(PERSONS).where(PERSONS.c.npi == sa.bindparam("npi"))
+
+# So many rows of the rarest word are looked at: 0.1 s at most.
+MAX_WALKED: Final = 50_000
+# Of each name, to find the rarest: more than people have, and no work for a claim of a hundred.
+_COUNTED_WORDS: Final = 6
+_ALL_YEARS: Final = (0, 9999)
+_WALKED: Final = WORDS.alias("walked")
+_PROBED: Final = WORDS.alias("probed")
+_IS_WALKED: Final = sa.and_(
+    _WALKED.c.word.in_([sa.bindparam("word"), sa.bindparam("whole")]),
+    _WALKED.c.year.between(sa.bindparam("first_year"), sa.bindparam("last_year")),
+)
+_COUNT: Final = sa.select(sa.func.count()).select_from(
+    sa.select(_WALKED.c.npi).where(_IS_WALKED).limit(sa.bindparam("limit")).subquery()
+)
+
+
+def _meant(sizes: tuple[int, ...]) -> sa.Select[Any]:
+    """Records whose persons have all words of each name or all of a name in one, so many words as ``sizes`` say."""
+
+    def has(name: int, word: int | None) -> sa.ColumnElement[bool]:
+        same = _PROBED.c.year == _WALKED.c.year, _PROBED.c.npi == _WALKED.c.npi
+        return sa.exists().where(_PROBED.c.word == sa.bindparam(_mark(name, word)), *same)
+
+    def is_named(name: int, size: int) -> sa.ColumnElement[bool]:
+        whole = has(name, None)
+        return whole if size == 1 else sa.or_(sa.and_(*(has(name, word) for word in range(size))), whole)
+
+    named = sa.select(_WALKED.c.npi).distinct().where(_IS_WALKED, *map(is_named, range(len(sizes)), sizes))
+    found = named.subquery()
+    query = sa.select(PERSONS).join_from(found, PERSONS, PERSONS.c.npi == found.c.npi)
+    query = query.where(PERSONS.c.state == RecordState.ACTIVE.value, PERSONS.c.death_date == "")
+    return query.limit(sa.bindparam("limit"))
+
+
+def _mark(name: int, word: int | None) -> str:
+    return f"name_{name}_{'whole' if word is None else word}"
 
 
 class PersonStore:
@@ -88,6 +132,9 @@ class PersonStore:
     def __init__(self, store: kit.Store) -> None:
         self._store = store
         self._by_number = store.prepare(_FIND)
+        self._count = store.prepare(_COUNT)
+        # A query for each number of words that a last and a first name have.
+        self._by_words = lru_cache(64)(lambda *sizes: store.prepare(_meant(sizes)))
 
     def find(self, npi: str) -> Person | None:
         """The record of that number, whatever its state.
@@ -101,33 +148,46 @@ class PersonStore:
     def search(
         self, last_name: str, first_names: str, years: tuple[int, int] | None, limit: int
     ) -> list[Person]:
-        """Records that may be meant, for ``comparison.compare`` to judge; at most ``limit``.
+        """Records that may be meant, for ``comparison.compare`` to judge, by number; of more than ``limit`` any.
 
-        Only those that searches may see: neither locked nor merged, of living people.
+        Only those that searches may see: neither locked nor merged, of living people. All of them have all the words that
+        are asked for, or those of a name in one.
 
         Args:
             last_name: At birth or by marriage; it may also stand among the first names.
             first_names: Some of them.
-            years: First and last year of birth.
+            years: First and last year of birth, from 1.
             limit: How many.
 
         Raises:
-            ProviderError: The database does not answer (UPSTREAM_UNAVAILABLE).
+            ProviderError: The database does not answer (UPSTREAM_UNAVAILABLE); even the rarest of the words is too many
+                people's (TOO_MANY_RECORDS).
         """
+        names = divided(last_name), divided(first_names)
+        if not all(words for words, _ in names):
+            return []
+        born = dict(zip(("first_year", "last_year"), years or _ALL_YEARS, strict=True))
+        asked = {
+            _mark(place, rank): word
+            for place, (words, whole) in enumerate(names)
+            for rank, word in [*enumerate(words), (None, whole)]
+        }
+        rows = self._by_words(*(len(words) for words, _ in names))
+        found = rows(**asked, **self._rarest(names, born), **born, limit=limit)
+        return sorted((Person(*row) for row in found), key=lambda person: person.npi)
 
-        def named(name: str) -> sa.Select[tuple[str]]:
-            return sa.select(WORDS.c.npi).where(WORDS.c.word.in_(sorted(search_words(name))))
-
-        query = sa.select(PERSONS).where(
-            PERSONS.c.npi.in_(sa.intersect(named(last_name), named(first_names))),
-            PERSONS.c.state == RecordState.ACTIVE,
-            PERSONS.c.death_date == "",
-        )
-        if years is not None:
-            year = sa.func.substr(PERSONS.c.birth_date, 1, 4)
-            query = query.where(year.between(f"{years[0]:04d}", f"{years[1]:04d}"))
-        with self._store.reading() as tx:
-            return [Person(*row) for row in tx.execute(query.order_by(PERSONS.c.npi).limit(limit))]
+    def _rarest(self, names: Iterable[Name], born: dict[str, int]) -> dict[str, str]:
+        """A word, or all of its name in one, of which everybody who is meant has one and the fewest others have."""
+        rarest, fewest = {}, MAX_WALKED + 1
+        for words, whole in names:
+            for word in words[:_COUNTED_WORDS]:
+                either = {"word": word, "whole": whole}
+                count = self._count(**either, **born, limit=fewest)[0][0]
+                if count < fewest:
+                    rarest, fewest = either, count
+        if not rarest:
+            raise ProviderError(ProviderReason.TOO_MANY_RECORDS)
+        return rarest
 
     def count(self) -> int:
         """How many records there are."""
@@ -177,8 +237,13 @@ def replace_values(tx: sa.Connection, person: Person, values: dict[str, str]) ->
     tx.execute(PERSONS.update().where(row).values(**values, record_version=version))
     now = dataclasses.replace(person, **values)  # type: ignore[arg-type]  # texts, all of them
     tx.execute(WORDS.delete().where(WORDS.c.npi == person.npi))
-    words = name_words(now.last_name, now.marital_name, now.first_names)
-    tx.execute(WORDS.insert(), [{"word": word, "npi": person.npi} for word in sorted(words)])
+    words = record_words(now.last_name, now.marital_name, now.first_names)
+    year = _year(now.birth_date)
+    tx.execute(WORDS.insert(), [{"word": word, "year": year, "npi": person.npi} for word in sorted(words)])
+
+
+def _year(birth_date: str) -> int:
+    return int(birth_date[:4] or 0)
 
 
 def _empty(tx: sa.Connection) -> None:
@@ -192,7 +257,11 @@ def _empty(tx: sa.Connection) -> None:
 def _insert(tx: sa.Connection, batch: list[Row]) -> None:
     """In order of their keys, a batch goes into few pages instead of all; rows go to the driver as they are."""
     batch.sort()
-    words = [(word, row[0]) for row in batch for word in name_words(row[_LAST], row[_MARITAL], row[_FIRST])]
+    words = [
+        (word, _year(row[_BORN]), row[0])
+        for row in batch
+        for word in record_words(row[_LAST], row[_MARITAL], row[_FIRST])
+    ]
     words.sort()
     for table, rows in ((PERSONS, batch), (WORDS, words)):
         if rows:

@@ -95,7 +95,7 @@ class Store:
         driver: Any = dialect.loaded_dbapi
         away = (driver.OperationalError, driver.InterfaceError, *_AWAY)
 
-        def rows(**values: str) -> Sequence[Sequence[Any]]:
+        def rows(**values: str | int) -> Sequence[Sequence[Any]]:
             named = {**constants, **values}
             with _answering(away), closing(self._engine.raw_connection()) as connection:
                 # One statement is a transaction of its own; the pool ends what PostgreSQL's driver has begun around it.

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from adapters.context import serving
 from adapters.identity.candidates import LIFETIME_MS
-from adapters.identity.comparison import name_words
+from adapters.identity.comparison import record_words
 from adapters.identity.person import Person, RecordState
 from adapters.identity.seed import population, record_of
 from adapters.identity.service import MAX_CANDIDATES, IdentityService, mask
@@ -265,6 +265,24 @@ def test_no_more_are_looked_at_than_a_search_is_worth(
     assert refused.value.reason is ProviderReason.TOO_MANY_RECORDS
 
 
+def test_a_search_by_words_that_too_many_bear_ends_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few people bear all of them; one rarer word, or a year, makes it narrow enough."""
+    one = record_of("0000000001")
+    assert one is not None
+    others = [replace(one, npi=f"{number:010d}", first_names="SENAN JEAN") for number in range(2, 6)]
+    service = _register(tmp_path, [one, *others, replace(one, npi="0000000006", first_names="SENAN")])
+    monkeypatch.setattr("adapters.identity.store.MAX_WALKED", 4)
+
+    assert len(search(service, "Adjovi", "Koffi", mother=MOTHER)) == 1
+    assert len(search(service, "Adjovi", "Jean", mother=MOTHER)) == 4
+    with pytest.raises(ProviderError) as refused:
+        search(service, "Adjovi", "Senan", mother=MOTHER)
+    assert refused.value.reason is ProviderReason.TOO_MANY_RECORDS
+    assert search(service, "Adjovi", "Senan", "1988") == []
+
+
 # --- tokens ---
 
 
@@ -340,9 +358,9 @@ def test_a_seed_leaves_no_words_of_the_one_before(tmp_path: Path, monkeypatch: p
     store.replace_all(population(2, 100))
 
     assert words_in(url) == {
-        (word, one.npi)
+        (word, int(one.birth_date[:4]), one.npi)
         for one in population(2, 100)
-        for word in name_words(one.last_name, one.marital_name, one.first_names)
+        for word in record_words(one.last_name, one.marital_name, one.first_names)
     }
 
 
@@ -352,7 +370,8 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
     """The same as a seed wrote, over more than one batch; by its own folding, which later changes leave alone."""
     url = f"sqlite:///{tmp_path}/rnpp.sqlite"
     migrate(url)
-    open_store(url).replace_all(population(2, 10_010))
+    some = list(population(2, 100))
+    open_store(url).replace_all(replace(some[n % 100], npi=f"{n:010d}") for n in range(1, 10_011))
     seeded = words_in(url)
     with sa.create_engine(url).begin() as connection:
         METADATA.drop_all(connection, [table for table in METADATA.sorted_tables if table is not PERSONS])
@@ -364,7 +383,7 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
     assert words_in(url) == seeded
 
 
-def words_in(url: str) -> set[tuple[str, str]]:
-    """Word and number of each row."""
+def words_in(url: str) -> set[tuple[str, int, str]]:
+    """Word, year and number of each row."""
     with sa.create_engine(url).connect() as connection:
-        return {(row.word, row.npi) for row in connection.execute(sa.select(WORDS))}
+        return {(row.word, row.year, row.npi) for row in connection.execute(sa.select(WORDS))}

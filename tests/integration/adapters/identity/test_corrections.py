@@ -67,6 +67,17 @@ def test_a_record_changes_when_the_second_officer_grants(office: IdentityOffice)
         assert len(office.call(office.identity.SearchPerson, search).candidates) == count
 
 
+def test_a_corrected_birth_moves_to_its_year(office: IdentityOffice) -> None:
+    """Found in the new year, and in the old one no more."""
+    reference = opened(office, field=pb.CORRECTED_FIELD_BIRTH_DATE, corrected_value="1986-04-12")
+    office.decide("review", reference, officer="agent-1")
+    office.decide("grant", reference, officer="agent-2")
+
+    for year, count in (("1986", 1), ("1987", 0)):
+        search = identity_pb2.SearchPersonRequest(last_name="Adjovi", first_names="Koffi", birth_date=year)
+        assert len(office.call(office.identity.SearchPerson, search).candidates) == count
+
+
 def test_followers_hear_of_it_and_of_what_holds_no_more(office: IdentityOffice) -> None:
     """The names of fields, never values; the birth act that showed the old name is revoked."""
     (document,) = office.pay(office.ask()).documents

@@ -19,8 +19,9 @@ from adapters.identity.tables import LINKS, PHOTOS
 from adapters.identity.telling import of_client
 from adapters.kit.calendar import ZONE
 from adapters.kit.desk import Desk
+from adapters.world.events import in_order_of_persons
 from adapters.world.personas.people import PERSONAS
-from adapters.world.records.person import PersonEvent
+from adapters.world.records.person import Person, PersonEvent
 from adapters.world.sizes import Sizes
 from adapters.world.world import World
 from bj.identity.v1 import events_pb2
@@ -40,13 +41,20 @@ def seed(desk: Desk, persons: int, number: int, written: Callable[[int], None]) 
         ExchangeError: The register holds somebody real (STATE_CONFLICT).
     """
     world = World(number, Sizes.of(persons))
+    happened: list[PersonEvent] = []
+
+    def people() -> Iterator[Person]:
+        # What happened to them is noted as they go by: to draw them costs more than to write them.
+        for person in world.persons_by_number():
+            happened.extend(world.events_of(person))
+            yield person
 
     def more(tx: sa.Connection) -> None:
         _clear(tx)
-        _insert_events(tx, list(world.person_events()))
+        _insert_events(tx, in_order_of_persons(happened))
         _insert_photos(tx)
 
-    return PersonStore(desk.store).replace_rows(world.persons_by_number(), written, more)
+    return PersonStore(desk.store).replace_rows(people(), written, more)
 
 
 def _clear(tx: sa.Connection) -> None:

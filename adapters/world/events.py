@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from adapters.world.draws import Draws
@@ -45,24 +46,29 @@ class Year:
         return self.first <= day <= self.last
 
 
-def person_events(seed: int, persons: Iterable[Person], day: date) -> Iterator[PersonEvent]:
-    """Deaths, mergers and corrections; a record of a higher version was corrected on some day of three years."""
-    year, events = Year(day), []
-    for person in persons:
-        npi = person.npi
-        if person.death_date in year:
-            events.append(
-                PersonEvent(PersonEventKind.DEATH_RECORDED, npi, person.death_date, ("life_status",), "")
-            )
-        if person.state == RecordState.MERGED:
-            merged_on = iso(TODAY + int(npi) % 300)
-            survivor = person.merged_into
-            events.append(PersonEvent(PersonEventKind.NPI_MERGED, npi, merged_on, ("npi",), survivor))
-        elif person.record_version > 1:
-            draws = Draws(seed, b"corrected", int(npi))
-            kind, fields = draws.pick(_CORRECTIONS)
-            events.append(PersonEvent(kind, npi, iso(day.toordinal() - draws.below(3 * 365)), fields, ""))
-    return _in_order(event for event in events if event.occurred_on in year)
+_year: Final = lru_cache(8)(Year)
+
+
+def person_events(seed: int, person: Person, day: date) -> Iterator[PersonEvent]:
+    """Death, merger or correction; a record of a higher version was corrected on some day of three years."""
+    year, npi = _year(day), person.npi
+    if person.death_date in year:
+        yield PersonEvent(PersonEventKind.DEATH_RECORDED, npi, person.death_date, ("life_status",), "")
+    if person.state == RecordState.MERGED:
+        merged_on = iso(TODAY + int(npi) % 300)
+        if merged_on in year:
+            yield PersonEvent(PersonEventKind.NPI_MERGED, npi, merged_on, ("npi",), person.merged_into)
+    elif person.record_version > 1:
+        draws = Draws(seed, b"corrected", int(npi))
+        kind, fields = draws.pick(_CORRECTIONS)
+        corrected_on = iso(day.toordinal() - draws.below(3 * 365))
+        if corrected_on in year:
+            yield PersonEvent(kind, npi, corrected_on, fields, "")
+
+
+def in_order_of_persons(events: Iterable[PersonEvent]) -> list[PersonEvent]:
+    """The oldest first, those of a day by number: the same in whichever order people were asked."""
+    return sorted(events, key=lambda event: (event.occurred_on, event.npi))
 
 
 def parcel_events(estates: Iterable[Estate], given_up: Iterable[Parcel], day: date) -> Iterator[ParcelEvent]:

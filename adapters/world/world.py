@@ -99,9 +99,13 @@ class World:
         """The same in the order of their numbers, as a database likes them."""
         return _checked(chain(_PERSONS, self._people.by_number()))
 
+    def events_of(self, person: Person) -> Iterator[PersonEvent]:
+        """What happened to the record of one of them; ``in_order_of_persons`` puts them in their order."""
+        return _checked(events.person_events(self.seed, person, self.day))
+
     def person_events(self) -> Iterator[PersonEvent]:
         """What happened to records of persons."""
-        return _checked(events.person_events(self.seed, self.persons(), self.day))
+        return iter(events.in_order_of_persons(chain.from_iterable(map(self.events_of, self.persons()))))
 
     # --- ANDF
 

@@ -7,6 +7,7 @@ from itertools import islice, pairwise
 import pytest
 
 from adapters.world import places
+from adapters.world.events import in_order_of_persons
 from adapters.world.personas.people import PERSONAS, record_of
 from adapters.world.records.person import FEMALE, Person, RecordState
 from adapters.world.sizes import Sizes
@@ -59,6 +60,18 @@ def test_the_order_of_numbers_tells_the_same_people() -> None:
     world = World(sizes=Sizes.of(3_000))
 
     assert list(world.persons_by_number()) == sorted(world.persons())
+
+
+def test_what_happened_to_people_is_the_same_in_the_order_of_numbers() -> None:
+    """Seeds note it as they go by; events of a day must not hang on who was asked first."""
+    world = World(sizes=Sizes.of(3_000))
+    told = list(world.person_events())
+
+    noted = [event for person in world.persons_by_number() for event in world.events_of(person)]
+
+    assert in_order_of_persons(noted) == told
+    assert [event.occurred_on for event in told] == sorted(event.occurred_on for event in told)
+    assert len({event.occurred_on for event in told}) < len(told)
 
 
 def test_everybody_has_a_number_of_his_own(country: Country) -> None:

@@ -2,13 +2,15 @@
 
 ``make bench ARGS=--registry``, or ``python -m bench.registry --persons 1000000``. Both are processes of their own over
 mutual TLS, asked in turn by one client with the entries that a gateway writes; CPU is read from outside. Aims: less than
-1 ms of CPU for a record, 99 of 100 searches in less than 20 ms. On a shared machine only the ratios are firm.
+1 ms of CPU for a record, 99 of 100 searches in less than 20 ms, a million persons seeded in less than two minutes. On a
+shared machine only the ratios are firm.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import random
 import shutil
 import subprocess
@@ -37,6 +39,8 @@ from tests.support.adapter_country import AdapterCountry, metadata
 
 CPU_AIM_MS: Final = 1.0
 P99_AIM_MS: Final = 20.0
+SEED_AIM_S: Final = 120.0
+_GET, _SEARCH, _NEAR, _MOTHER = "GetPerson", "SearchPerson", "… ± 2 years", "… by mother"
 _METHOD: Final = "bj.identity.v1.IdentityService"
 # A record of the usual size: what a bare server gives back costs as much to write and to read.
 _RECORD: Final = identity_pb2.GetPersonResponse(
@@ -50,6 +54,14 @@ _RECORD: Final = identity_pb2.GetPersonResponse(
 
 
 Request = identity_pb2.GetPersonRequest | identity_pb2.SearchPersonRequest
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """What it took to seed the register."""
+
+    wall_s: float
+    cpu_s: float
 
 
 @dataclass
@@ -82,15 +94,19 @@ class Questions:
         """So many people's records."""
         return [identity_pb2.GetPersonRequest(npi=self._people.npi(self._somebody())) for _ in range(count)]
 
-    def searches(self, count: int) -> list[Request]:
+    def searches(self, count: int, kind: str = _SEARCH) -> list[Request]:
         """So many searches."""
-        return [self._search() for _ in range(count)]
+        return [self._search(kind) for _ in range(count)]
 
-    def _search(self) -> identity_pb2.SearchPersonRequest:
-        """Somebody by all of his names and his date of birth, as it stands in the register."""
+    def _search(self, kind: str) -> identity_pb2.SearchPersonRequest:
+        """Somebody by all of his names and his date of birth, as they stand in the register, or his mother."""
         record = self._people.citizen(self._somebody()).record
         return identity_pb2.SearchPersonRequest(
-            last_name=record.last_name, first_names=record.first_names, birth_date=record.birth_date
+            last_name=record.last_name,
+            first_names=record.first_names,
+            birth_date="" if kind == _MOTHER else record.birth_date,
+            birth_years_around=2 if kind == _NEAR else 0,
+            mother_last_name=(record.mother_last_name or "DOSSOU") if kind == _MOTHER else "",
         )
 
     def _somebody(self) -> int:
@@ -118,7 +134,7 @@ def ask(
     cost.cpu_ms += (cpu_ns(pid) - before) / 1e6
 
 
-def measure(persons: int, calls: int, rounds: int, directory: Path) -> dict[str, Cost]:
+def measure(persons: int, calls: int, rounds: int, directory: Path) -> tuple[Seeding, dict[str, Cost]]:
     """Seed, start both servers, ask them in turn."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -129,11 +145,13 @@ def measure(persons: int, calls: int, rounds: int, directory: Path) -> dict[str,
     (directory / "roots.pem").write_bytes(
         certificate_pem(country.root.certificate) + certificate_pem(country.auth.certificate)
     )
+    begun = time.perf_counter(), time.process_time()
     seed_register(config, persons, DEFAULT_SEED)
+    seeding = Seeding(time.perf_counter() - begun[0], time.process_time() - begun[1])
     bare_port = free_port()
     adapter = [sys.executable, "-m", "cli.main", "adapter", "serve", "--config", str(config)]
     bare = [sys.executable, "-m", "bench.registry", "--bare", str(bare_port), "--directory", str(directory)]
-    costs = {name: Cost() for name in ("bare", "GetPerson", "SearchPerson")}
+    costs = {name: Cost() for name in ("bare", _GET, _SEARCH, _NEAR, _MOTHER)}
     questions, client = Questions(persons), country.identity()
     with (
         _running(adapter, port) as asked,
@@ -144,8 +162,11 @@ def measure(persons: int, calls: int, rounds: int, directory: Path) -> dict[str,
         ours, theirs = (identity_pb2_grpc.IdentityServiceStub(one) for one in (channel, bare_channel))
         turns: list[Callable[[dict[str, Cost]], None]] = [
             lambda costs: ask(theirs, questions.records(calls), answering, costs["bare"]),
-            lambda costs: ask(ours, questions.records(calls), asked, costs["GetPerson"]),
-            lambda costs: ask(ours, questions.searches(calls), asked, costs["SearchPerson"]),
+            lambda costs: ask(ours, questions.records(calls), asked, costs[_GET]),
+            *(
+                functools.partial(_search_turn, ours, questions, kind, calls, asked)
+                for kind in (_SEARCH, _NEAR, _MOTHER)
+            ),
         ]
         unseen = {name: Cost() for name in costs}
         for turn in turns:  # connections, caches of the database, lazy imports
@@ -154,14 +175,25 @@ def measure(persons: int, calls: int, rounds: int, directory: Path) -> dict[str,
             random.Random(number).shuffle(turns)
             for turn in turns:
                 turn(costs)
-    return costs
+    return seeding, costs
+
+
+def _search_turn(
+    stub: identity_pb2_grpc.IdentityServiceStub,
+    questions: Questions,
+    kind: str,
+    calls: int,
+    pid: int,
+    costs: dict[str, Cost],
+) -> None:
+    ask(stub, questions.searches(calls, kind), pid, costs[kind])
 
 
 @contextlib.contextmanager
 def _running(command: Sequence[str], port: int) -> Iterator[int]:
     process = subprocess.Popen(command)
     try:
-        wait_for_port(port)
+        wait_for_port(port, 60)
         yield process.pid
     finally:
         process.terminate()
@@ -186,7 +218,7 @@ def serve_bare(port: int, directory: Path) -> None:
     server.wait_for_termination()
 
 
-def show(costs: dict[str, Cost], persons: int, console: Console) -> None:
+def show(seeding: Seeding, costs: dict[str, Cost], persons: int, console: Console) -> None:
     """A table of costs and ratios, and whether the aims are reached."""
     table = Table(title=f"RNPP, {persons:,} persons", title_justify="left")
     for column in ("call", "calls", "refused", "CPU ms/call", "× bare", "p99 ms", "× bare"):
@@ -203,9 +235,11 @@ def show(costs: dict[str, Cost], persons: int, console: Console) -> None:
             f"{cost.p99_ms / bare.p99_ms:.2f}",
         )
     console.print(table)
-    reached = costs["GetPerson"].cpu_per_call_ms < CPU_AIM_MS, costs["SearchPerson"].p99_ms < P99_AIM_MS
-    for aim, held in zip(
-        (f"GetPerson < {CPU_AIM_MS} ms CPU", f"SearchPerson p99 < {P99_AIM_MS} ms"), reached, strict=True
+    console.print(f"seeded in {seeding.wall_s:.0f} s ({seeding.cpu_s:.0f} s of CPU)")
+    for aim, held in (
+        (f"GetPerson < {CPU_AIM_MS} ms CPU", costs[_GET].cpu_per_call_ms < CPU_AIM_MS),
+        (f"SearchPerson p99 < {P99_AIM_MS} ms", costs[_SEARCH].p99_ms < P99_AIM_MS),
+        (f"seeded in < {SEED_AIM_S:.0f} s", seeding.wall_s < SEED_AIM_S),
     ):
         console.print(f"{'reached' if held else 'MISSED '}  {aim}")
 
@@ -226,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(f"{Sizes.of(options.persons).persons:,} persons are seeded…")
     try:
         show(
-            measure(options.persons, options.calls, options.rounds, options.directory),
+            *measure(options.persons, options.calls, options.rounds, options.directory),
             options.persons,
             console,
         )

@@ -159,7 +159,7 @@ def test_without_a_list_the_verdict_says_that_nobody_asked(land: Land) -> None:
     assert (asked["verdict"], asked["revocation"]) == ("GOOD", "checked")
 
 
-@pytest.mark.parametrize("next_update_ms", [NOW_MS + DAY_MS, NOW_MS - DAY_MS])
+@pytest.mark.parametrize("next_update_ms", [NOW_MS + DAY_MS, NOW_MS - DAY_MS], ids=["fresh", "old"])
 def test_a_key_that_was_revoked_signs_nothing_ever(land: Land, next_update_ms: int) -> None:
     """Nor what it signed before: who stole it could write any date. An old list is enough to know."""
     lists = (

@@ -197,12 +197,16 @@ def _given(kind: Inscription, fields: tuple[str, ...], lang: Language) -> dict[s
 def _asked(kind: Inscription, lang: Language) -> Mapping[str, str]:
     """The numbers of persons: typed unseen and twice at a terminal, else a line each."""
     personal = [one for one in kind.fields if one.is_personal]
-    if sys.stdin.isatty():
+    if _is_terminal():
         return {
             one.name: click.prompt(one.label.in_(lang), hide_input=True, confirmation_prompt=True, err=True)
             for one in personal
         }
     return {one.name: sys.stdin.readline(_MAX_LINE) for one in personal}
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _named(part: Field, lang: Language) -> str:

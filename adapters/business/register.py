@@ -8,7 +8,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.business.records import Firm, Relation, firm_of, firm_row, relation_of, relation_row
-from adapters.business.tables import CONSENTS, FIRM, RELATION
+from adapters.business.tables import ALIASES, FIRM, RELATION
+from adapters.kit import aliases
 from bj.business.v1 import business_pb2 as pb
 
 # As many as ListRelationsResponse and ListByPersonResponse hold.
@@ -45,7 +46,8 @@ def relations_of(tx: sa.Connection, rccm: str, *, with_former: bool) -> list[Rel
 
 
 def relations_of_person(tx: sa.Connection, npi: str) -> list[tuple[Relation, Firm]]:
-    """Where somebody has or had a role, the newest first; at most ``MAX_LISTED``."""
+    """Where somebody has or had a role, under any of his numbers, the newest first; at most ``MAX_LISTED``."""
+    npi = aliases.standing_npi(tx, ALIASES, npi)
     newest = (RELATION.c.from_date.desc(), RELATION.c.rccm, RELATION.c.rank)
     query = sa.select(RELATION).where(RELATION.c.npi == npi).order_by(*newest).limit(MAX_LISTED)
     relations = [relation_of(row) for row in tx.execute(query)]
@@ -104,9 +106,9 @@ def end_relations(tx: sa.Connection, rccm: str, on: str) -> None:
 
 
 def follow_merger(tx: sa.Connection, old_npi: str, new_npi: str) -> None:
-    """ANIP merged two records: who had the one number has the other, in every firm and in what he consented to."""
+    """ANIP merged two records: who had the one number has the other, in every firm, and is known by both."""
+    aliases.follow_merger(tx, ALIASES, old_npi, new_npi)
     tx.execute(RELATION.update().where(RELATION.c.npi == old_npi).values(npi=new_npi))
-    tx.execute(CONSENTS.update().where(CONSENTS.c.party_number == old_npi).values(party_number=new_npi))
 
 
 def _holding(row: sa.Row[tuple[object, ...]] | Relation) -> tuple[str, str, int]:

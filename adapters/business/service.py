@@ -16,8 +16,9 @@ from adapters.business.namebook import Wish
 from adapters.business.names import name_rules
 from adapters.business.numbers import canonical_rccm
 from adapters.business.register import firm_by_ifu, firm_by_rccm, relations_of, relations_of_person
-from adapters.business.tables import CONSENTS
+from adapters.business.tables import ALIASES, CONSENTS
 from adapters.context import CallerContext, current_caller
+from adapters.kit.aliases import numbers_of
 from adapters.kit.consents import require_consenter
 from adapters.kit.desk import Desk
 from adapters.kit.purposes import (
@@ -105,7 +106,7 @@ class BusinessService(business_pb2_grpc.BusinessServiceServicer):
         with self._desk.store.reading() as tx:
             if purpose == PRIVATE_KYC:
                 consenter = require_consenter(tx, CONSENTS, request.consent_ref, now_ms)
-                if consenter.number != request.npi:
+                if consenter.number not in numbers_of(tx, ALIASES, request.npi):
                     raise ProviderError(ProviderReason.CONSENT_REQUIRED)
             found = relations_of_person(tx, request.npi)
         return pb.ListByPersonResponse(

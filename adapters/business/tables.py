@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from adapters.kit.aliases import alias_table
 from adapters.kit.consents import consent_table
 from adapters.kit.inscriptions import inscription_table
 from adapters.kit.store import naming
@@ -151,6 +152,8 @@ PERSON: Final = sa.Table(
 )
 
 CONSENTS: Final = consent_table(METADATA)
+
+ALIASES: Final = alias_table(METADATA)
 
 # The sandbox's own DGI and CNSS: whether they answer, and the numbers that they gave (see ``offices``).
 OFFICE: Final = sa.Table(

@@ -253,6 +253,20 @@ def test_numbers_of_persons_are_never_arguments(opened: Open) -> None:
     assert anip.lines() == []
 
 
+def test_at_a_terminal_numbers_are_typed_twice_and_not_shown(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number mistyped once is asked for again."""
+    monkeypatch.setattr("adapters.registrars._is_terminal", lambda: True)
+    anip = opened("identity")
+
+    locked = anip.write("lock", typed=f"{KOFFI}\n{JEAN}\n{KOFFI}\n{KOFFI}\n")
+
+    assert (locked.exit_code, record(anip, KOFFI).state) == (0, RecordState.LOCKED)
+    assert "NPI de la personne" in locked.output
+    assert not {KOFFI, JEAN} & set(locked.output.split())
+
+
 def test_what_cannot_be_undone_is_asked_for_and_may_be_rehearsed(opened: Open) -> None:
     """No answer is a no; a rehearsal says what would happen and leaves nothing."""
     anip = opened("identity")

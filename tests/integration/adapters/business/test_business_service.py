@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.business.register import follow_merger
 from adapters.business.service import BusinessService
 from adapters.business.tables import CONSENTS
 from adapters.context import serving
@@ -206,6 +207,19 @@ def test_a_bank_needs_a_consent_of_that_person_to_it_that_holds(
         with pytest.raises(ProviderError) as refused:
             list_by_person(service, "P03", npi=npi, consent_ref=reference)
         assert refused.value.reason is ProviderReason.CONSENT_REQUIRED
+
+
+def test_a_persons_firms_and_consents_are_found_under_every_number(
+    service: BusinessService, apiex: Apiex
+) -> None:
+    """Once ANIP has merged two, whichever was consented under and is asked for."""
+    give_consent(apiex.desk.store, CONSENTS, "CONS-1", KOFFI)
+    before = list_by_person(service, "P07", npi=KOFFI)
+    apiex.desk.store.write(lambda tx: follow_merger(tx, KOFFI, "0000000019"))
+
+    for npi in (KOFFI, "0000000019"):
+        assert list_by_person(service, "P07", npi=npi) == before
+        assert list_by_person(service, "P03", npi=npi, consent_ref="CONS-1") == before
 
 
 def test_nobody_and_somebody_without_firms_look_the_same(service: BusinessService) -> None:

@@ -29,6 +29,7 @@ from rpc.commandline import (
     yes_option,
 )
 from rpc.figures import local_time
+from rpc.words import Coded
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -47,7 +48,7 @@ _LINES: Final = {
     "number": Text("n°", "no."),
     "written_at": Text("le", "on"),
     "name": Text("inscription", "inscription"),
-    "done": Text("fait", "done"),
+    "state": Text("état", "state"),
     "first": Text("après le n°", "after no."),
     "officer": Text("agent", "officer"),
     "login": Text("compte", "account"),
@@ -60,6 +61,10 @@ _WRITTEN: Final = {
         "n° {}, rien n'est changé : un autre agent doit inscrire la même chose, sur la même pièce",
         "no. {}, nothing is changed: another officer must write the same, on the same paper",
     ),
+}
+_STATES: Final = {
+    True: Coded("done", Text("fait", "done")),
+    False: Coded("waiting", Text("attend un second agent", "waits for a second officer")),
 }
 _MAX_LINE: Final = 100
 
@@ -163,7 +168,7 @@ def journal(config: Path, limit: int, output: Output, lang: Language) -> None:
             "number": one.number,
             "written_at": local_time(one.written_at),
             "name": one.name,
-            "done": one.is_done,
+            "state": _STATES[one.is_done],
             "first": one.first or None,
             "officer": one.officer_ref,
             "login": one.login,

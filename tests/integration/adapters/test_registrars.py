@@ -159,7 +159,7 @@ def test_a_death_is_written_told_and_kept_in_the_trail(opened: Open) -> None:
     assert (second["number"], second["first"], second["officer"]) == (2, 1, "AGENT-8")
     for line in (first, second):
         assert (line["evidence"], line["values"]) == ("PV-2026-118", ["day=2024-11-20"])
-        assert line["done"]
+        assert line["state"] == "done"
         assert line["login"]
     assert KOFFI not in done.output + again.output + json.dumps([first, second])
 
@@ -180,7 +180,9 @@ def test_one_officer_alone_changes_nobodys_record(opened: Open) -> None:
     assert (alone.exit_code, "STATE_CONFLICT" in alone.output) == (1, True)
     assert not record(anip, KOFFI).is_deceased
     assert anip.events(before) == []
-    assert [(line["number"], line["done"]) for line in anip.lines()] == [(n, False) for n in (4, 3, 2, 1)]
+    assert [(line["number"], line["state"]) for line in anip.lines()] == [
+        (number, "waiting") for number in (4, 3, 2, 1)
+    ]
 
 
 def test_a_merger_leads_every_number_to_the_record_that_stands(opened: Open) -> None:

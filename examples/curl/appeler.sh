@@ -47,6 +47,6 @@ echo '{"page": {"size": 2}}' | appeler P02 $EVENTS/ListPersonChanges 10000
 echo '# Un flux : les premiers octets de WatchPersonChanges'
 tuyau=$(mktemp -u) && mkfifo "$tuyau" && trap 'rm "$tuyau"' EXIT
 printf '\0\0\0\0\0' | certifie P02 --no-buffer --header 'content-type: application/grpc' --header 'te: trailers' \
-    --header 'grpc-timeout: 1H' --data-binary @- "$passerelle/$EVENTS/WatchPersonChanges" >"$tuyau" &
+    --header 'grpc-timeout: 30S' --data-binary @- "$passerelle/$EVENTS/WatchPersonChanges" >"$tuyau" &
 head -c 96 "$tuyau" | od -An -v -tx1
-kill $!
+kill $! 2>/dev/null || true # le délai y a peut-être mis fin

@@ -45,7 +45,7 @@ echo '{"page": {"size": 2}}' | appeler P02 $EVENTS/ListPersonChanges 10000
 # Les mêmes, à mesure qu'ils viennent. Les flux parlent gRPC : un octet 0, la longueur du message sur quatre octets, le
 # message ; vide, il demande tout depuis le début. On en lit ici le début, puis on y met fin : les deux journaux le disent.
 echo '# Un flux : les premiers octets de WatchPersonChanges'
-tuyau=$(mktemp -u) && mkfifo "$tuyau" && trap 'rm "$tuyau"' EXIT
+tuyau=$(mktemp -u) && mkfifo -m 600 "$tuyau" && trap 'rm "$tuyau"' EXIT
 printf '\0\0\0\0\0' | certifie P02 --no-buffer --header 'content-type: application/grpc' --header 'te: trailers' \
     --header 'grpc-timeout: 30S' --data-binary @- "$passerelle/$EVENTS/WatchPersonChanges" >"$tuyau" &
 head -c 96 "$tuyau" | od -An -v -tx1

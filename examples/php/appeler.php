@@ -53,7 +53,7 @@ foreach ([0, 10000] as $delai) { // 0 ms : trop court exprès, la première tent
 }
 // PHP ne tient pas de flux ouvert : la liste à côté de WatchPersonChanges dit les mêmes changements, page par page.
 [, $page] = appeler('P02', 'bj.identity.v1.PersonEventService/ListPersonChanges', ['page' => ['size' => 2]]);
-foreach ($page['events'] as $changement) {
+foreach ($page['events'] ?? [] as $changement) {
     echo "changement {$changement['type']} le {$changement['header']['occurredAt']}\n";
 }
 echo "la suite, plus tard, avec page.sinceCursor {$page['nextCursor']}\n"; // à garder une fois la page traitée

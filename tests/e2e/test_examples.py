@@ -25,11 +25,8 @@ from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LANGUAGES = ("curl", "java", "node", "php")
-JAVA = (
-    "java",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
-)  # it compiles once and runs once: half the time
+# It compiles once and runs once: so it takes half the time.
+JAVA = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 FIRST_CHANGE = "PERSON_EVENT_TYPE_ADDRESS_CHANGED"  # of a country of 200 people
 EXCHANGE = re.compile(r"échange ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 

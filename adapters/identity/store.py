@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ MIGRATIONS: Final = Path(__file__).parent / "migrations"
 METADATA: Final = kit.naming()
 KIT: Final = kit_tables(METADATA)
 _BATCH: Final = 10_000
+_SEED_CACHE_KIB: Final = 256 * 1024
 
 
 def _text(name: str, length: int) -> sa.Column[str]:
@@ -216,7 +218,7 @@ class PersonStore:
         ``more`` writes what goes with them, in the same transaction.
         """
         total, left = 0, iter(rows)
-        with self._store.writing() as tx:
+        with self._store.writing() as tx, _room(tx):
             _empty(tx)
             while batch := list(itertools.islice(left, _BATCH)):
                 _insert(tx, batch)
@@ -242,8 +244,27 @@ def replace_values(tx: sa.Connection, person: Person, values: dict[str, str]) ->
     tx.execute(WORDS.insert(), [{"word": word, "year": year, "npi": person.npi} for word in sorted(words)])
 
 
+def _words_of(row: Row) -> list[tuple[str, int, str]]:
+    words, year = record_words(row[_LAST], row[_MARITAL], row[_FIRST]), _year(row[_BORN])
+    return [(word, year, row[0]) for word in words]
+
+
 def _year(birth_date: str) -> int:
     return int(birth_date[:4] or 0)
+
+
+@contextmanager
+def _room(tx: sa.Connection) -> Iterator[None]:
+    """Memory for a whole seed: each batch touches all of the words, which SQLite would write out and read in again."""
+    if tx.dialect.name != "sqlite":
+        yield
+        return
+    usual = tx.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    tx.exec_driver_sql(f"PRAGMA cache_size=-{_SEED_CACHE_KIB}")
+    try:
+        yield
+    finally:
+        tx.exec_driver_sql(f"PRAGMA cache_size={usual}")
 
 
 def _empty(tx: sa.Connection) -> None:
@@ -257,11 +278,7 @@ def _empty(tx: sa.Connection) -> None:
 def _insert(tx: sa.Connection, batch: list[Row]) -> None:
     """In order of their keys, a batch goes into few pages instead of all; rows go to the driver as they are."""
     batch.sort()
-    words = [
-        (word, _year(row[_BORN]), row[0])
-        for row in batch
-        for word in record_words(row[_LAST], row[_MARITAL], row[_FIRST])
-    ]
+    words = [one for row in batch for one in _words_of(row)]
     words.sort()
     for table, rows in ((PERSONS, batch), (WORDS, words)):
         if rows:

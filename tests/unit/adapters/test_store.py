@@ -66,6 +66,26 @@ def test_a_failed_seed_leaves_the_former_one(store: PersonStore) -> None:
     assert store.count() == 50
 
 
+def test_the_memory_of_a_seed_is_given_back(store: PersonStore) -> None:
+    """Written or broken off: the connection goes on to serve calls."""
+
+    def cache() -> int:
+        with store._store.reading() as tx:
+            return int(tx.exec_driver_sql("PRAGMA cache_size").scalar_one())
+
+    usual, during = cache(), []
+    first = record_of("0000000001")
+
+    store.replace_rows(
+        [], more=lambda tx: during.append(tx.exec_driver_sql("PRAGMA cache_size").scalar_one())
+    )
+    with pytest.raises(sa.exc.IntegrityError):
+        store.replace_all([first, first])
+
+    assert during != [usual]
+    assert cache() == usual
+
+
 def test_a_register_of_real_people_is_never_seeded(url: str, store: PersonStore) -> None:
     """One number outside the reserved range is enough to stop it."""
     store.replace_all(population(size=50))

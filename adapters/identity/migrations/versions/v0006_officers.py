@@ -5,7 +5,7 @@ from alembic import op
 from adapters.kit.migrations import create_consent_v1, create_inscription_v1
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 
 def upgrade() -> None:

@@ -8,8 +8,8 @@ from alembic import op
 
 from adapters.identity.migrations.versions.v0002_person_word import _words as folded
 
-revision = "0008"
-down_revision = "0007"
+revision = "0005"
+down_revision = "0004"
 
 _BATCH = 10_000
 

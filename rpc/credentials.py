@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -101,9 +101,8 @@ def peer(context: grpc.ServicerContext, *, clock: Clock = _SYSTEM_CLOCK) -> Peer
     shown = context.auth_context().get("x509_pem_cert")
     if not shown:
         raise ExchangeError(Reason.CERTIFICATE_INVALID, "the caller shows no certificate")
-    found = _parse(bytes(shown[0]))
-    now = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
-    if not found.certificate.not_valid_before_utc <= now <= found.certificate.not_valid_after_utc:
+    found, begins_ms, ends_ms = _parse(bytes(shown[0]))
+    if not begins_ms <= clock.now_ms() <= ends_ms:
         raise ExchangeError(Reason.CERTIFICATE_EXPIRED, f"the certificate of {found.urn} is not in force")
     return found
 
@@ -117,11 +116,18 @@ def require_role(context: grpc.ServicerContext, *kinds: UrnKind, clock: Clock = 
 
 
 @lru_cache(maxsize=1024)
-def _parse(pem: bytes) -> Peer:
+def _parse(pem: bytes) -> tuple[Peer, int, int]:
+    """Who a certificate is of, and from when until when, UTC milliseconds: it is read once, and judged on every call."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
     except (ValueError, x509.InvalidVersion):
         raise MalformedError(Reason.CERTIFICATE_INVALID, "the caller's certificate cannot be read") from None
     urn = urn_of(certificate)
     kind, identifier = parse_urn(urn)
-    return Peer(certificate, urn, kind, identifier, certificate_thumbprint(certificate))
+    found = Peer(certificate, urn, kind, identifier, certificate_thumbprint(certificate))
+    return found, _ms(certificate.not_valid_before_utc), _ms(certificate.not_valid_after_utc)
+
+
+def _ms(moment: datetime) -> int:
+    # Certificates know whole seconds.
+    return int(moment.timestamp()) * 1000

@@ -254,9 +254,9 @@ class Worker:
         )
 
     def _keep_stopped(self, stopped: StoppedLog) -> None:
-        # Programs first: each call that they begin here until then is refused.
-        self._share_out()
         write_stopped(self.directory.stopped(self.number), stopped)
+        # Now, not at the next tick: each call that a program begins here until then is refused.
+        self._share_out()
 
     def _stopped_before(self) -> StoppedLog | None:
         """Why this log was stopped, if it still is: as told before, or by a newer head in ``state/`` (PROTOCOL M5)."""

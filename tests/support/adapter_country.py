@@ -12,7 +12,7 @@ from cryptography import x509
 from adapters.context import AGREEMENT, CLIENT, EXCHANGE_ID, ISSUE, ISSUED_AT, PURPOSE, REQUEST_HASH, SERVICE
 from adapters.identity.adapter import MINISTRY
 from adapters.identity.seed import population
-from adapters.identity.store import migrate, open_store
+from adapters.identity.store import MIGRATIONS, open_store
 from adapters.kit.adapter import Adapter
 from adapters.settings import AdapterSettings, load_adapter_settings
 from core.clock import Clock, SystemClock
@@ -21,6 +21,7 @@ from pki.keys import certificate_pem, chain_pem, generate_key, key_pem, write_ke
 from pki.profiles import AuthorityKind, Issuer, Profile, issue, issue_authority
 from rpc.identity import Identity
 from rpc.names import identity_host
+from tests.support.registers import make_register
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -106,7 +107,7 @@ class AdapterCountry:
 
     def seed(self, size: int = 200) -> None:
         """Create the register and put people in."""
-        migrate(self.settings.database)
+        make_register(self.settings.database, MIGRATIONS)
         store = open_store(self.settings.database)
         store.replace_all(population(size=size))
         store.close()

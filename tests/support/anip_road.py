@@ -8,7 +8,7 @@ from typing import Any
 from adapters.context import serving
 from adapters.identity.seed import population
 from adapters.identity.service import IdentityService
-from adapters.identity.store import migrate, open_store
+from adapters.identity.store import MIGRATIONS, open_store
 from adapters.kit.road import Away, Metadata, Refused, Road
 from adapters.reasons import ProviderError
 from bj.identity.v1 import identity_pb2
@@ -16,6 +16,7 @@ from core.clock import ManualClock
 from core.identifiers import SubsystemId
 from core.reasons import Code
 from tests.support.callers import NO_CONTEXT, caller
+from tests.support.registers import make_register
 
 ANIP = "BJ/GOV/ANIP/RNPP"
 
@@ -33,7 +34,7 @@ class AnipRoad(Road):
     def __init__(self, directory: Path, client: str) -> None:
         super().__init__(None, SubsystemId.parse(client))
         url = f"sqlite:///{directory}/rnpp.sqlite"
-        migrate(url)
+        make_register(url, MIGRATIONS)
         self._register = open_store(url)
         self._register.replace_all(population(size=19))
         self._service = IdentityService(self._register, ManualClock())

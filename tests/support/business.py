@@ -31,7 +31,7 @@ from adapters.kit.events import Wanted
 from adapters.kit.expiry import expire
 from adapters.kit.numbers import next_number
 from adapters.kit.road import Road
-from adapters.kit.store import migrate, open_store
+from adapters.kit.store import open_store
 from adapters.kit.tasks import TaskRunner
 from adapters.reasons import ProviderError
 from adapters.settings import AdapterSettings
@@ -43,6 +43,7 @@ from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId
 from core.language import Text
 from tests.support.next_door import AnipNextDoor
+from tests.support.registers import make_register
 
 # Saturday, 28 November 2026, 09:00 in Porto-Novo.
 NOW_MS: Final = 1_795_852_800_000
@@ -168,7 +169,7 @@ class Apiex:
     clock: ManualClock = field(default_factory=lambda: ManualClock(NOW_MS))
 
     def __post_init__(self) -> None:
-        migrate(self.database, MINISTRY.migrations)
+        make_register(self.database, MINISTRY.migrations)
         settings = business_settings(self.database, self.directory)
         self.desk = Desk(MINISTRY, settings, open_store(self.database, MINISTRY.migrations), self.clock)
         self.documents = self.desk.documents = UnsignedDocuments(self.desk)

@@ -13,7 +13,7 @@ from adapters.identity import store as register
 from adapters.identity.adapter import MINISTRY
 from adapters.kit.desk import Desk
 from adapters.kit.dossier_service import DossierService
-from adapters.kit.store import migrate, open_store
+from adapters.kit.store import open_store
 from adapters.server import make_server, start
 from adapters.settings import AdapterSettings
 from bj.common.v1 import document_pb2, dossier_pb2, dossier_service_pb2, dossier_service_pb2_grpc, payment_pb2
@@ -29,6 +29,7 @@ from core.clock import ManualClock, SystemClock
 from tests.support.adapter_country import Metadata, metadata
 from tests.support.labour.office import Refusal
 from tests.support.neighbours import Neighbourhood
+from tests.support.registers import make_register
 
 # Monday, 23 November 2026, 09:00 in Porto-Novo.
 MONDAY_MS: Final = 1_795_420_800_000
@@ -63,7 +64,7 @@ class IdentityOffice:
             document_key=str(self.directory / "document.key"),
             document_certificate=str(self.directory / "document.crt"),
         )
-        migrate(self.database, MINISTRY.migrations)
+        make_register(self.database, MINISTRY.migrations)
         self.desk = Desk(MINISTRY, settings, open_store(self.database, MINISTRY.migrations), self.clock)
         assert MINISTRY.seed is not None
         MINISTRY.seed(self.desk, 20, 1, lambda _: None)

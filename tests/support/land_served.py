@@ -10,7 +10,6 @@ import grpc
 
 from adapters.kit.desk import open_desk
 from adapters.kit.dossier_service import DOSSIER_SERVICE, DossierService
-from adapters.kit.store import migrate
 from adapters.land.adapter import MINISTRY
 from adapters.server import make_server, start
 from adapters.settings import AdapterSettings, ProgramSettings
@@ -21,6 +20,7 @@ from tests.support.adapter_country import Metadata, metadata
 from tests.support.land_book import LandBook
 from tests.support.land_desk import LandDesk
 from tests.support.neighbours import Neighbourhood, StandInGateway
+from tests.support.registers import make_register
 
 SUBSYSTEM = "BJ/GOV/ANDF/CADASTRE"
 # Thursday, 12 November 2026, 10:00 in Porto-Novo.
@@ -60,7 +60,7 @@ class ServedLand:
             document_certificate=str(self.directory / "document.crt"),
             program=ProgramSettings(gateway=f"127.0.0.1:{door}", directory=str(self.directory / "program")),
         )
-        migrate(self.database, MINISTRY.migrations)
+        make_register(self.database, MINISTRY.migrations)
         self.desk = open_desk(MINISTRY, settings, self.clock)
         # Certificates are judged by the machine's clock, all else by ANDF's.
         self._server = make_server(settings, SystemClock())

@@ -18,13 +18,14 @@ from adapters.context import CallerContext, serving
 from adapters.identity.person import RecordState
 from adapters.identity.seed import population
 from adapters.identity.service import IdentityService
-from adapters.identity.store import PERSONS, migrate, open_store
+from adapters.identity.store import MIGRATIONS, PERSONS, open_store
 from adapters.kit.road import Away, Metadata, Refused
 from adapters.reasons import ProviderError
 from adapters.validation import require_valid
 from bj.identity.v1 import identity_pb2
 from core.clock import Clock
 from core.identifiers import SubsystemId
+from tests.support.registers import make_register
 
 
 @dataclass
@@ -50,7 +51,7 @@ class AnipNextDoor:
 
     def __post_init__(self) -> None:
         self._url = f"sqlite:///{self.directory}/rnpp.sqlite"
-        migrate(self._url)
+        make_register(self._url, MIGRATIONS)
         self._store = open_store(self._url)
         self._store.replace_all(population(size=60))
         self._service = IdentityService(self._store, self.clock)

@@ -14,7 +14,6 @@ from adapters.business.service import BusinessService
 from adapters.context import CallerContext, serving
 from adapters.kit.desk import Desk, open_desk
 from adapters.kit.ministry import Ministry
-from adapters.kit.store import migrate
 from adapters.labour.adapter import MINISTRY as LABOUR
 from adapters.labour.service import LabourService
 from adapters.land.adapter import MINISTRY as LAND
@@ -29,6 +28,7 @@ from bj.labour.v1 import labour_pb2
 from bj.land.v1 import parcel_pb2
 from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId
+from tests.support.registers import make_register
 
 PAGE = Path(__file__).parents[3] / "docs" / "personnes-de-test.md"
 # Saturday, 28 November 2026, 09:00 in Porto-Novo.
@@ -62,7 +62,7 @@ def desks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Desk]]
 
 def _seeded(ministry: Ministry, subsystem: str, directory: Path) -> Desk:
     database = f"sqlite:///{directory}/register.sqlite"
-    migrate(database, ministry.migrations)
+    make_register(database, ministry.migrations)
     gateway = f"{subsystem.rpartition('/')[0]}/gw1"
     settings = AdapterSettings(
         adapter=ministry.name, subsystem=subsystem, gateways=(gateway,), database=database

@@ -23,7 +23,6 @@ from adapters.identity.telling import of_client
 from adapters.kit.adapter import load_ministry
 from adapters.kit.desk import Desk, open_desk
 from adapters.kit.events import Wanted
-from adapters.kit.store import migrate
 from adapters.labour.contracts import find_permit
 from adapters.labour.employers import find_by_ifu, has_open_dispute
 from adapters.labour.tables import INSPECTORATES
@@ -39,6 +38,7 @@ from bj.land.v1 import parcel_pb2
 from core.clock import SystemClock
 from tests.support.callers import NO_CONTEXT, caller
 from tests.support.consents import BANK
+from tests.support.registers import make_register
 
 PORTAL = "BJ/GOV/PNS/PORTAIL"
 KOFFI, NOBODY, JEAN, OTHER_JEAN, CHANTALE, CHANTAL, BIO, SENAN = (
@@ -120,7 +120,7 @@ def opened(database: str, tmp_path: Path) -> Iterator[Open]:
             encoding="utf-8",
         )
         ministry = load_ministry(name)
-        migrate(database, ministry.migrations)
+        make_register(database, ministry.migrations)
         desks.append(open_desk(ministry, load_adapter_settings(config), SystemClock()))
         assert ministry.seed is not None
         ministry.seed(desks[-1], 20, 1, lambda _: None)

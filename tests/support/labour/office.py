@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from adapters.kit.desk import Desk
 from adapters.kit.dossier_service import DossierService
-from adapters.kit.store import migrate, open_store
+from adapters.kit.store import open_store
 from adapters.kit.tasks import TaskRunner
 from adapters.labour.adapter import MINISTRY
 from adapters.labour.employers import Employer, add_employer
@@ -32,6 +32,7 @@ from core.identifiers import SubsystemId
 from rpc.status import DETAILS_KEY
 from tests.support.adapter_country import EXCHANGE, Metadata, metadata
 from tests.support.neighbours import Neighbourhood, StandInGateway
+from tests.support.registers import make_register
 
 # Monday, 23 November 2026, 09:00 in Porto-Novo.
 MONDAY_MS: Final = 1_795_420_800_000
@@ -141,7 +142,7 @@ class LabourOffice:
             document_certificate=str(self.directory / "document.crt"),
             program=ProgramSettings(gateway=f"127.0.0.1:{port}", directory=str(self.directory / "program")),
         )
-        migrate(self.database, MINISTRY.migrations)
+        make_register(self.database, MINISTRY.migrations)
         self.desk = Desk(MINISTRY, self.settings, open_store(self.database, MINISTRY.migrations), self.clock)
         # Certificates are judged by the machine's clock, all else by the ministry's.
         self._server = make_server(self.settings, SystemClock())

@@ -20,7 +20,7 @@ from adapters.kit.dossier_service import DossierService
 from adapters.kit.expiry import expire
 from adapters.kit.ministry import Ministry
 from adapters.kit.procedure import Procedure
-from adapters.kit.store import migrate, naming, open_store
+from adapters.kit.store import naming, open_store
 from adapters.kit.tables import kit_tables
 from adapters.kit.tasks import TaskRunner
 from adapters.reasons import ProviderError
@@ -28,6 +28,7 @@ from adapters.settings import AdapterSettings
 from bj.common.v1 import dossier_pb2
 from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId
+from tests.support.registers import make_register
 
 BOX: Final = "PS90901"
 CERTIFICATE: Final = "PS90902"
@@ -128,7 +129,7 @@ class PostOffice:
 
     def __post_init__(self) -> None:
         ministry = make_ministry(dict.fromkeys((BOX, CERTIFICATE, CONCESSION, BULK), self.procedure))
-        migrate(self.database, ministry.migrations)
+        make_register(self.database, ministry.migrations)
         settings = AdapterSettings(
             adapter="tests.support.postal.ministry:MINISTRY",
             subsystem="BJ/GOV/LAPOSTE/BOITES",

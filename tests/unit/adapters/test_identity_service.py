@@ -14,13 +14,14 @@ from adapters.context import CallerContext, serving
 from adapters.identity.person import RecordState
 from adapters.identity.seed import population, record_of
 from adapters.identity.service import IdentityService
-from adapters.identity.store import PersonStore, migrate, open_store
+from adapters.identity.store import MIGRATIONS, PersonStore, open_store
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from adapters.world.personas.people import PERSONAS
 from bj.identity.v1 import identity_pb2 as pb
 from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId
 from core.reasons import ExchangeError, Reason
+from tests.support.registers import make_register
 
 PAGE = Path(__file__).parents[3] / "docs" / "personnes-de-test.md"
 CALLER = CallerContext(
@@ -53,7 +54,7 @@ SEARCHES = rows("Recherches à essayer")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PersonStore]:
     """A register with the personas and some others."""
     url = f"sqlite:///{tmp_path_factory.mktemp('rnpp')}/rnpp.sqlite"
-    migrate(url)
+    make_register(url, MIGRATIONS)
     store = open_store(url)
     store.replace_all(population(size=100))
     yield store
@@ -248,7 +249,7 @@ def test_a_day_that_the_calendar_lacks_is_refused_by_name(service: IdentityServi
 def test_a_merged_record_that_leads_nowhere_is_nobody(tmp_path: Path) -> None:
     """A fault of the register never serves one person's record for another's number."""
     url = f"sqlite:///{tmp_path}/rnpp.sqlite"
-    migrate(url)
+    make_register(url, MIGRATIONS)
     store = open_store(url)
     first, merged = record_of("0000000001"), record_of("0000000010")
     store.replace_all(

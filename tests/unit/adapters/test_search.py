@@ -18,12 +18,13 @@ from adapters.identity.comparison import record_words
 from adapters.identity.person import Person, RecordState
 from adapters.identity.seed import population, record_of
 from adapters.identity.service import MAX_CANDIDATES, IdentityService, mask
-from adapters.identity.store import METADATA, PERSONS, WORDS, PersonStore, migrate, open_store
+from adapters.identity.store import METADATA, MIGRATIONS, PERSONS, WORDS, PersonStore, migrate, open_store
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from adapters.validation import require_valid
 from bj.identity.v1 import identity_pb2 as pb
 from core.clock import ManualClock
 from core.identifiers import SubsystemId
+from tests.support.registers import make_register
 from tests.unit.adapters.test_identity_service import CALLER
 
 NO_CONTEXT = cast(grpc.ServicerContext, None)
@@ -34,7 +35,7 @@ MOTHER = "Houessou"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PersonStore]:
     """A register with the personas alone."""
     url = f"sqlite:///{tmp_path_factory.mktemp('rnpp')}/rnpp.sqlite"
-    migrate(url)
+    make_register(url, MIGRATIONS)
     store = open_store(url)
     store.replace_all(population(size=19))
     yield store
@@ -228,7 +229,7 @@ def test_a_day_that_the_calendar_lacks_is_refused_by_name(service: IdentityServi
 
 def _register(tmp_path: Path, people: list[Person]) -> IdentityService:
     url = f"sqlite:///{tmp_path}/rnpp.sqlite"
-    migrate(url)
+    make_register(url, MIGRATIONS)
     store = open_store(url)
     store.replace_all(people)
     return IdentityService(store, ManualClock())
@@ -351,7 +352,7 @@ def test_a_seed_leaves_no_words_of_the_one_before(tmp_path: Path, monkeypatch: p
     """However many batches it takes."""
     monkeypatch.setattr("adapters.identity.store._BATCH", 7)
     url = f"sqlite:///{tmp_path}/rnpp.sqlite"
-    migrate(url)
+    make_register(url, MIGRATIONS)
     store = open_store(url)
 
     store.replace_all(population(1, 200))
@@ -369,7 +370,7 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
 ) -> None:
     """The same as a seed wrote, over more than one batch; by its own folding, which later changes leave alone."""
     url = f"sqlite:///{tmp_path}/rnpp.sqlite"
-    migrate(url)
+    make_register(url, MIGRATIONS)
     some = list(population(2, 100))
     open_store(url).replace_all(replace(some[n % 100], npi=f"{n:010d}") for n in range(1, 10_011))
     seeded = words_in(url)

@@ -20,7 +20,7 @@ from adapters.kit.desk import Desk
 from adapters.kit.dossier import State
 from adapters.kit.dossier_service import DossierService
 from adapters.kit.expiry import expire
-from adapters.kit.store import migrate, open_store
+from adapters.kit.store import open_store
 from adapters.kit.tasks import TaskRunner
 from adapters.server import make_server, start
 from adapters.settings import AdapterSettings, EventSettings, ProgramSettings
@@ -33,6 +33,7 @@ from tests.support.adapter_country import AdapterCountry, Metadata, metadata, no
 from tests.support.business import FIRMS, KOFFI, ROSINE, SARL, enter, share
 from tests.support.labour.office import Refusal
 from tests.support.neighbours import Neighbourhood, StandInGateway
+from tests.support.registers import make_register
 from tests.support.waiting import until
 
 ANIP = "BJ/GOV/ANIP/RNPP"
@@ -61,7 +62,7 @@ class Adapter:
             events=EventSettings(heartbeat_s=0.2),
             program=ProgramSettings(gateway=f"127.0.0.1:{port}", directory=str(directory / "program")),
         )
-        migrate(database, MINISTRY.migrations)
+        make_register(database, MINISTRY.migrations)
         self.desk = Desk(MINISTRY, self.settings, open_store(database, MINISTRY.migrations), SystemClock())
         enter(self.desk, FIRMS)
         self._server = make_server(self.settings, SystemClock())

@@ -15,7 +15,6 @@ from adapters.kit.dossier import Dossier, State
 from adapters.kit.expiry import expire
 from adapters.kit.reports import report_decision
 from adapters.kit.road import Road
-from adapters.kit.store import migrate
 from adapters.kit.tasks import TaskRunner
 from adapters.portal import adapter as portal
 from adapters.portal.applications import Applications, Filed
@@ -25,6 +24,7 @@ from core.identifiers import SubsystemId
 from core.reasons import Reason
 from tests.support.neighbours import Neighbourhood, StandInGateway
 from tests.support.postal.ministry import CALLER, CONCESSION, PostOffice
+from tests.support.registers import make_register
 
 POST, PORTAL = "BJ/GOV/LAPOSTE/BOITES", "BJ/GOV/PNS/PORTAIL"
 
@@ -92,7 +92,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Road, Sta
         key=str(directory / "identity.key"),
         certificate=str(directory / "identity.crt"),
     )
-    migrate(settings.database, portal.MINISTRY.migrations)
+    make_register(settings.database, portal.MINISTRY.migrations)
     adapter = Adapter(portal.MINISTRY, settings, SystemClock())
     post = Neighbourhood(tmp_path_factory.mktemp("post"), POST)
     gateway = StandInGateway(post, {PORTAL: side.channel(adapter.start())})

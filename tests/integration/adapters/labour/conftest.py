@@ -6,16 +6,17 @@ from pathlib import Path
 import grpc
 import pytest
 
-from adapters.kit.store import Store, migrate, open_store
+from adapters.kit.store import Store, open_store
 from adapters.labour.adapter import MINISTRY
 from tests.support.adapter_country import AdapterCountry
 from tests.support.labour.office import LabourOffice
+from tests.support.registers import make_register
 
 
 @pytest.fixture
 def store(database: str) -> Iterator[Store]:
     """An empty register with today's schema."""
-    migrate(database, MINISTRY.migrations)
+    make_register(database, MINISTRY.migrations)
     store = open_store(database, MINISTRY.migrations)
     yield store
     store.close()

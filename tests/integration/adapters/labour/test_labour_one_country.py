@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from adapters.business.adapter import MINISTRY as BUSINESS
 from adapters.business.seed import seed as seed_business
 from adapters.kit.desk import Desk
-from adapters.kit.store import migrate, open_store
+from adapters.kit.store import open_store
 from adapters.labour.seed import seed
 from adapters.labour.tables import EMPLOYERS
 from adapters.server import make_server, start
@@ -21,6 +21,7 @@ from bj.common.v1 import dossier_pb2
 from core.clock import ManualClock, SystemClock
 from tests.support.labour.office import APIEX, MONDAY_MS, LabourOffice
 from tests.support.neighbours import Neighbourhood
+from tests.support.registers import make_register
 
 PERSONS = 1_000
 
@@ -40,7 +41,7 @@ def apiex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
         key=str(directory / "identity.key"),
         certificate=str(directory / "identity.crt"),
     )
-    migrate(settings.database, BUSINESS.migrations)
+    make_register(settings.database, BUSINESS.migrations)
     store = open_store(settings.database, BUSINESS.migrations)
     desk = Desk(BUSINESS, settings, store, ManualClock(MONDAY_MS))
     seed_business(desk, PERSONS, DEFAULT_SEED, lambda _: None)

@@ -9,7 +9,6 @@ import grpc
 import pytest
 
 from adapters.kit.desk import Desk, open_desk
-from adapters.kit.store import migrate
 from adapters.land.adapter import MINISTRY
 from adapters.settings import AdapterSettings
 from core.clock import ManualClock
@@ -19,6 +18,7 @@ from tests.support.land_book import LandBook
 from tests.support.land_desk import LandDesk
 from tests.support.land_served import ServedLand
 from tests.support.neighbours import Neighbourhood
+from tests.support.registers import make_register
 
 # A Thursday, 10:00 in Porto-Novo.
 NOW_MS = 1_794_474_000_000
@@ -33,7 +33,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def desk(database: str, tmp_path: Path, clock: ManualClock) -> Iterator[Desk]:
     """The desk."""
-    migrate(database, MINISTRY.migrations)
+    make_register(database, MINISTRY.migrations)
     settings = AdapterSettings(
         adapter="land",
         subsystem="BJ/GOV/ANDF/CADASTRE",

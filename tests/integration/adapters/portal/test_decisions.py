@@ -15,7 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from adapters.context import CallerContext, serving
-from adapters.kit.store import Store, migrate, open_store
+from adapters.kit.store import Store, open_store
 from adapters.portal.applications import MIGRATIONS, Applications, Filed
 from adapters.portal.service import DecisionService
 from adapters.portal.tables import METADATA
@@ -24,6 +24,7 @@ from bj.common.v1 import decision_service_pb2 as decision
 from bj.common.v1 import dossier_pb2 as dos
 from core.clock import ManualClock
 from core.identifiers import GatewayId, SubsystemId, new_exchange_id
+from tests.support.registers import make_register
 
 APIEX = "BJ/GOV/APIEX/RCCM"
 ISSUE = "ENT-202611-0001"
@@ -88,7 +89,7 @@ class Portal:
 
 @pytest.fixture
 def portal(database: str) -> Iterator[Portal]:
-    migrate(database, MIGRATIONS)
+    make_register(database, MIGRATIONS)
     store = open_store(database, MIGRATIONS)
     yield Portal(store)
     store.close()
@@ -202,7 +203,7 @@ def test_the_database_holds_no_token(portal: Portal, database: str) -> None:
 
 def test_the_migrations_leave_what_the_tables_say(database: str) -> None:
     """Columns, keys and indexes."""
-    migrate(database, MIGRATIONS)
+    make_register(database, MIGRATIONS)
     engine = sa.create_engine(database)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []

@@ -65,7 +65,7 @@ demo: $(STAMP)
 up: $(STAMP)
 	@$(BIN)/passerelle country up
 
-# One after the other: processes of e2e have deadlines of their own and want the cores for themselves.
+# One after the other: two at a time fill two cores.
 test: test-unit test-integration test-e2e
 
 test-unit: $(STAMP)
@@ -75,7 +75,7 @@ test-integration: $(STAMP)
 	$(PYTEST) tests/integration
 
 test-e2e: $(STAMP) setup-interop
-	$(BIN)/pytest tests/e2e
+	$(PYTEST) tests/e2e
 
 # As many times as it takes to be sure; figures in docs/reliability.md. crash: every failpoint with every action, fifty writes and syncs, 1,000 deaths.
 # power: 200 cuts. fidelity: 10,000 calls that a stock server refuses. cancellation: 100,000 calls cancelled or out of time. memory: 100,000

@@ -75,10 +75,9 @@ def test_ctrl_c_ends_a_country_while_it_is_founded_while_it_starts_and_later(tmp
 
         assert code == 0, (name, told.read_text(encoding="utf-8"))
         print(f"{name}: {seconds:.2f} s")
-        # An orderly end of all parts that serve takes longer than one that never served.
-        assert seconds < (3 if name != "later" else 10), name
+        assert seconds < 30, f"{name}: it hung"
         # A worker whose control was ended sees it as soon as it has begun.
-        end = time.monotonic() + 3
+        end = time.monotonic() + 30
         while children_of(layout) and time.monotonic() < end:
             time.sleep(0.05)
         assert children_of(layout) == []

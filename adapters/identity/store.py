@@ -106,8 +106,13 @@ _COUNT: Final = sa.select(sa.func.count()).select_from(
 )
 
 
-def _meant(sizes: tuple[int, ...]) -> sa.Select[Any]:
-    """Records whose persons have all words of each name or all of a name in one, so many words as ``sizes`` say."""
+def _meant(walked: int, *sizes: int) -> sa.Select[Any]:
+    """Records whose persons have all words of each name or all of a name in one, so many words as ``sizes`` say.
+
+    Args:
+        walked: The name of which a word is walked; if it has no other, nothing is left to look up.
+        sizes: How many words each name has.
+    """
 
     def has(name: int, word: int | None) -> sa.ColumnElement[bool]:
         same = _PROBED.c.year == _WALKED.c.year, _PROBED.c.npi == _WALKED.c.npi
@@ -117,8 +122,8 @@ def _meant(sizes: tuple[int, ...]) -> sa.Select[Any]:
         whole = has(name, None)
         return whole if size == 1 else sa.or_(sa.and_(*(has(name, word) for word in range(size))), whole)
 
-    named = sa.select(_WALKED.c.npi).distinct().where(_IS_WALKED, *map(is_named, range(len(sizes)), sizes))
-    found = named.subquery()
+    left = [is_named(name, size) for name, size in enumerate(sizes) if (name, size) != (walked, 1)]
+    found = sa.select(_WALKED.c.npi).distinct().where(_IS_WALKED, *left).subquery()
     query = sa.select(PERSONS).join_from(found, PERSONS, PERSONS.c.npi == found.c.npi)
     query = query.where(PERSONS.c.state == RecordState.ACTIVE.value, PERSONS.c.death_date == "")
     return query.limit(sa.bindparam("limit"))
@@ -136,7 +141,7 @@ class PersonStore:
         self._by_number = store.prepare(_FIND)
         self._count = store.prepare(_COUNT)
         # A query for each number of words that a last and a first name have.
-        self._by_words = lru_cache(64)(lambda *sizes: store.prepare(_meant(sizes)))
+        self._by_words = lru_cache(64)(lambda *shape: store.prepare(_meant(*shape)))
 
     def find(self, npi: str) -> Person | None:
         """The record of that number, whatever its state.
@@ -174,20 +179,21 @@ class PersonStore:
             for place, (words, whole) in enumerate(names)
             for rank, word in [*enumerate(words), (None, whole)]
         }
-        rows = self._by_words(*(len(words) for words, _ in names))
-        found = rows(**asked, **self._rarest(names, born), **born, limit=limit)
+        walked, either = self._rarest(names, born)
+        rows = self._by_words(walked, *(len(words) for words, _ in names))
+        found = rows(**asked, **either, **born, limit=limit)
         return sorted((Person(*row) for row in found), key=lambda person: person.npi)
 
-    def _rarest(self, names: Iterable[Name], born: dict[str, int]) -> dict[str, str]:
-        """A word, or all of its name in one, of which everybody who is meant has one and the fewest others have."""
-        rarest, fewest = {}, MAX_WALKED + 1
-        for words, whole in names:
+    def _rarest(self, names: Iterable[Name], born: dict[str, int]) -> tuple[int, dict[str, str]]:
+        """Which name, and a word of it or all in one: who is meant has one of the two, and the fewest others do."""
+        rarest, fewest = None, MAX_WALKED + 1
+        for place, (words, whole) in enumerate(names):
             for word in words[:_COUNTED_WORDS]:
                 either = {"word": word, "whole": whole}
                 count = self._count(**either, **born, limit=fewest)[0][0]
                 if count < fewest:
-                    rarest, fewest = either, count
-        if not rarest:
+                    rarest, fewest = (place, either), count
+        if rarest is None:
             raise ProviderError(ProviderReason.TOO_MANY_RECORDS)
         return rarest
 

@@ -266,6 +266,21 @@ def test_no_more_are_looked_at_than_a_search_is_worth(
     assert refused.value.reason is ProviderReason.TOO_MANY_RECORDS
 
 
+def test_people_who_bear_one_word_of_several_are_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many they are: they are not who is meant."""
+    one = record_of("0000000001")
+    assert one is not None
+    names = ["SENAN JEAN", *["SENAN"] * 3, *["JEAN"] * 3]
+    others = [replace(one, npi=f"{n:010d}", first_names=name) for n, name in enumerate(names, 1)]
+    monkeypatch.setattr("adapters.identity.service.MAX_COMPARED", 1)
+
+    found = search(_register(tmp_path, others), "Adjovi", "Jean Sènan", mother=MOTHER)
+
+    assert [candidate.score for candidate in found] == [100]
+
+
 def test_a_search_by_words_that_too_many_bear_ends_before_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,12 +50,13 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 
+from core.leaves import MalformedLeafError
 from ledger.reader import StoredLeaf
 from ledger.rows import COUNTS, END, HANDED, OTHERS, PLACES, Batch, Row, by_kind
 
 MAX_ROWS: Final = 10_000
-# Counts up with every change of the tables, or of what ``row_of`` tells: a file of another one is made anew.
-SCHEMA: Final = 8
+# Counts up with every change of the tables, or of what a ``Batch`` takes: a file of another one is made anew.
+SCHEMA: Final = 9
 
 
 def _nothing(_: None) -> None:
@@ -364,15 +365,29 @@ class ExchangeIndex:
         """Take in further leaves of ``log``, in order, as one transaction; returns how many there are now.
 
         Keeps their rows until then, not the leaves. What was taken in before is not counted again.
+
+        Raises:
+            MalformedLeafError: One of them is none. Those before it are taken in.
         """
         batch = Batch()
         size = known = self.size(log)
+        malformed: MalformedLeafError | None = None
         for stored in leaves:
-            if stored.index >= known:
+            if stored.index < known:
+                continue
+            try:
                 batch.take(stored)
-                size = stored.index + 1
-        if size == known:
-            return known
+            except MalformedLeafError as error:
+                malformed = error
+                break
+            size = stored.index + 1
+        if size > known:
+            self._write(log, batch, size)
+        if malformed is not None:
+            raise malformed
+        return size
+
+    def _write(self, log: str, batch: Batch, size: int) -> None:
         rows = [*batch.counted.values(), *batch.rows.values(), *batch.resolving]
         with self._connect() as connection, connection.begin():
             names = {log, *filter(None, (row.get("peer") for row in rows))}
@@ -398,7 +413,6 @@ class ExchangeIndex:
                 connection.execute(_RECEIPT, receipts)
             connection.execute(update(_CURSORS).where(_CURSORS.c.log == log).values(size=size))
         self._numbers |= numbers
-        return size
 
     def search(self, wanted: Filter) -> list[Row]:
         """Rows that match, newest request first; at most ``wanted.limit``. ``log`` is the log's id."""

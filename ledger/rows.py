@@ -15,7 +15,8 @@ import msgspec
 from core.frames import RECEIPT_BODY, MalformedFrameRecordError, ReceiptRecord, receipt_under
 from core.leaves import HEARD, SAID, MalformedLeafError, Role
 from core.merkle import leaf_hash
-from core.payloads import PAYLOAD_OVERHEAD, SALT_BYTES
+from core.payloads import PAYLOAD_OVERHEAD
+from core.pseudonyms import annex_beside
 from core.reasons import Code
 from core.statements import Kind
 from core.streams import count_messages, is_handing_unknown
@@ -87,13 +88,6 @@ class _Statement(msgspec.Struct, frozen=True):
     from_: str = msgspec.field(name="from")
 
 
-class _Annex(msgspec.Struct, frozen=True):
-    """The part of an ``Annex`` that is searched for."""
-
-    complete: bool
-    pseudonyms: list[str]
-
-
 class _Heard(msgspec.Struct, frozen=True):
     """The part of a ``Heard`` that stands in a row."""
 
@@ -101,6 +95,7 @@ class _Heard(msgspec.Struct, frozen=True):
     log: str
     leaf: str
     verdict: str
+    annex: str | None
 
 
 _RECEIPT_KIND: Final = AttachmentKind.RECEIPT
@@ -108,7 +103,6 @@ _STATEMENT_KIND: Final = AttachmentKind.STATEMENT
 _ANNEX_KIND: Final = AttachmentKind.ANNEX
 _statements = msgspec.json.Decoder(_Statement)
 _records = msgspec.json.Decoder(_Heard)
-_annexes = msgspec.json.Decoder(_Annex)
 
 
 def row_of(stored: StoredLeaf) -> Row | None:
@@ -194,16 +188,21 @@ def _heard(stored: StoredLeaf, heard: _Heard, s: _Statement) -> Row | None:
 
 
 def subjects_of(stored: StoredLeaf) -> list[Row]:
-    """Whom a record is about, by request; for a leaf with an annex.
+    """Whom a record is about, by request: nobody, of a leaf that commits to no annex.
 
     Raises:
-        MalformedLeafError: It cannot be decoded.
+        MalformedLeafError: What lies beside it is not the one annex that it commits to. It may be about anybody: whoever is
+            looked for must not be missed without a word.
     """
-    beside = dict(stored.attachments)
+    annexes = [data for kind, data in stored.attachments if kind is _ANNEX_KIND]
+    if not annexes and _names_nobody(stored.leaf):
+        return []
     try:
-        found = _annexes.decode(beside[_ANNEX_KIND][SALT_BYTES:])
-        s = _statements.decode(beside[_STATEMENT_KIND])
         heard = _records.decode(stored.leaf.split(b"\n", 2)[2])
+        found = annex_beside(heard.annex, annexes)
+        if found is None:
+            return []
+        s = _statements.decode(dict(stored.attachments)[_STATEMENT_KIND])
         about = [bytes.fromhex(one) for one in found.pseudonyms] + ([] if found.complete else [OTHERS])
         named = {"request": bytes.fromhex(s.request or heard.leaf), "exchange": s.exchange or ""}
     except (msgspec.MsgspecError, ValueError, LookupError) as error:
@@ -415,18 +414,16 @@ class Batch:
                 yield {"said": record.said, "verdict": _records.decode(record.body).verdict}
 
     def take(self, stored: StoredLeaf) -> None:
-        """Take in one more leaf; raises ``MalformedLeafError``, also where the annex that a record names is missing."""
-        names_nobody = _names_nobody(stored.leaf)
+        """Take in one more leaf, or nothing of it.
+
+        Raises:
+            MalformedLeafError: It cannot be decoded, or lacks the annex that it commits to.
+        """
+        subjects, told = subjects_of(stored), row_of(stored)
+        self.subjects += subjects
         for kind, data in stored.attachments:
             if kind is _RECEIPT_KIND and (asked := _request_of(data)) is not None:
                 self._receipts[asked] = data
-            elif kind is _ANNEX_KIND:
-                self.subjects += subjects_of(stored)
-                names_nobody = True
-        if not names_nobody:
-            # It may be about anybody: whoever is looked for must not be missed without a word.
-            raise MalformedLeafError(f"annex of leaf {stored.index}: it is missing")
-        told = row_of(stored)
         if told is None:
             return
         request = told["request"]

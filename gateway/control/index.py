@@ -15,7 +15,7 @@ from itertools import chain, dropwhile, islice
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from gateway.channel import WorkerReport
 from gateway.control.logbook import LogBook, WorkerLog
 from ledger.index import ExchangeIndex
@@ -99,7 +99,7 @@ class Indexer:
         What is damaged is told by ``damage``.
 
         Raises:
-            ExchangeError: What a log holds cannot be taken in.
+            ExchangeError: A log cannot be taken in, and is not damaged.
             SQLAlchemyError: The index cannot be written.
         """
         if self._index.is_malformed:
@@ -175,7 +175,11 @@ class Indexer:
         new = dropwhile(lambda leaf: leaf.index < self._index_size(log), leaves)
         while (first := next(new, None)) is not None and not self._stopping.is_set():
             batch = chain((first,), islice(new, _BATCH - 1))
-            self._indexed[log.log_id] = self._index.add(log.log_id, batch)
+            try:
+                self._indexed[log.log_id] = self._index.add(log.log_id, batch)
+            except MalformedError:
+                self._indexed[log.log_id] = self._index.size(log.log_id)  # what stood before it was taken in
+                raise
 
     def _index_size(self, log: WorkerLog) -> int:
         if log.log_id not in self._indexed:
@@ -184,5 +188,7 @@ class Indexer:
 
 
 def _is_damage(error: ExchangeError | OSError) -> bool:
-    """Whether the log is to blame: a record that is none, or a disk that cannot read one."""
-    return error.errno == errno.EIO if isinstance(error, OSError) else error.reason is Reason.LOG_DAMAGED
+    """Whether the log is to blame: a record that is none or lacks what it names, or a disk that cannot read one."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EIO
+    return isinstance(error, MalformedError) or error.reason is Reason.LOG_DAMAGED

@@ -129,10 +129,10 @@ class OneLog:
         verdict: str = "taken",
         *,
         body: bytes | None = None,
-        annex: tuple[str, bytes] | None = None,
+        annex: tuple[str, bytes | None] | None = None,
         **fields: object,
     ) -> None:
-        """Append what the peer said, and whom it is about if that is to be noted."""
+        """Append what the peer said, and whom it is about if that is to be noted; without bytes it is lost."""
         if kind != "request":
             fields = {"request": self.requests[number]} | fields
         data = encode_statement(statement(kind, number, PEER, to=self.id, **fields))
@@ -144,7 +144,7 @@ class OneLog:
         heard = Heard(1, role, PEER, 100 + number, hashed, "ab" * 32, verdict, digest)
         leaf = heard_leaf(self.id, heard)
         beside: tuple[tuple[AttachmentKind, bytes], ...] = ((AttachmentKind.STATEMENT, data),)
-        if annex is not None:
+        if annex is not None and annex[1] is not None:
             beside += ((AttachmentKind.ANNEX, annex[1]),)
         self._commit.commit_now([Entry(leaf, leaf_hash(leaf), beside, body, "BJ/GOV/ANIP/RNPP")])
 
@@ -764,6 +764,24 @@ def test_damage_in_an_old_segment_is_told_and_ends_what_is_known_of_that_log(
     assert indexer.damage == {}
     assert indexer.indexed == {log.id: 4, other: 1}
     assert numbers(log.search()) == [3, 2, 1]
+
+
+def test_a_record_without_its_annex_ends_what_is_known_of_its_log_alone(log: OneLog, tmp_path: Path) -> None:
+    """It is told as damage, the leaves before it are found, and the logs of later workers are read on."""
+    genesis = Genesis(1, "BJ/GOV/PNS/gw1", 1, 1_795_000_000_000, secrets.token_hex(16), None)
+    other = create_log(tmp_path / "log" / "1", genesis_leaf(genesis))
+    log.say("request", 1)
+    log.hear("request", 2, annex=("ab" * 32, None))
+    log.say("request", 3)
+    indexer = Indexer(LogBook(GatewayDirectory(tmp_path), 2), log.index)
+    for worker, name in enumerate((log.id, other)):
+        indexer.on_report(worker, WorkerReport(state="ready", log=name, sequence=10_000))
+
+    indexer.catch_up()
+
+    assert indexer.damage[0].startswith("annex of leaf 2: ")
+    assert indexer.indexed == {log.id: 2, other: 1}
+    assert numbers(log.search()) == [1]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 100])

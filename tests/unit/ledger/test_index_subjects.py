@@ -19,8 +19,19 @@ PERSON, OTHER = b"4999999901", b"4999999902"
 
 
 def annexed(stored: StoredLeaf, *numbers: bytes, key: bytes = KEY, complete: bool = True) -> StoredLeaf:
-    """The same leaf with an annex about some persons beside it; the index does not judge digests."""
-    _, kept = keep_annex(bytes(16), annex_of(PseudonymKey(2026, key), numbers, complete=complete))
+    """The same leaf with an annex about some persons beside it."""
+    digest, kept = keep_annex(bytes(16), annex_of(PseudonymKey(2026, key), numbers, complete=complete))
+    return beside(naming(stored, digest), kept)
+
+
+def naming(stored: StoredLeaf, digest: str) -> StoredLeaf:
+    """The same leaf, that commits to an annex."""
+    leaf = stored.leaf.replace(b'"annex":null', b'"annex":"%s"' % digest.encode())
+    return msgspec.structs.replace(stored, leaf=leaf)
+
+
+def beside(stored: StoredLeaf, kept: bytes) -> StoredLeaf:
+    """The same leaf, with these bytes where an annex lies."""
     return msgspec.structs.replace(stored, attachments=(*stored.attachments, (AttachmentKind.ANNEX, kept)))
 
 
@@ -104,27 +115,30 @@ def test_the_index_holds_no_personal_number(tmp_path: Path, index: ExchangeIndex
         assert not [one for one in (PERSON, OTHER) if one in path.read_bytes()], path
 
 
+WHOLE = annexed(heard(2, "request", 2), PERSON)
+(_, KEPT) = WHOLE.attachments[-1]
+_, CHANGED = annexed(heard(2, "request", 2), OTHER).attachments[-1]
+
+
 @pytest.mark.parametrize(
-    "kept", [b"", bytes(16), bytes(16) + b"{}", bytes(16) + b'{"complete":true,"pseudonyms":["x"]}']
+    "spoilt",
+    [
+        pytest.param(naming(heard(2, "request", 2), "ab" * 32), id="taken-away"),
+        pytest.param(beside(naming(heard(2, "request", 2), "ab" * 32), b""), id="emptied"),
+        pytest.param(beside(naming(heard(2, "request", 2), "ab" * 32), CHANGED), id="changed"),
+        pytest.param(beside(WHOLE, KEPT), id="twice"),
+        pytest.param(beside(heard(2, "request", 2), KEPT), id="added"),
+        pytest.param(beside(said(2, "request", 1), KEPT), id="added-to-our-own-word"),
+        pytest.param(msgspec.structs.replace(WHOLE, attachments=WHOLE.attachments[1:]), id="statement-lost"),
+    ],
 )
-def test_an_annex_that_cannot_be_decoded_is_told(index: ExchangeIndex, kept: bytes) -> None:
-    """As any other damage."""
-    stored = heard(1, "request", 2)
-    spoilt = msgspec.structs.replace(stored, attachments=(*stored.attachments, (AttachmentKind.ANNEX, kept)))
-
-    with pytest.raises(MalformedLeafError):
-        index.add(MINE, [spoilt])
-
-
-def test_a_record_whose_annex_was_taken_away_ends_the_index(index: ExchangeIndex) -> None:
+def test_a_record_whose_annex_is_not_the_one_that_it_commits_to_ends_the_index(
+    index: ExchangeIndex, spoilt: StoredLeaf
+) -> None:
     """As it ends ``audit list`` and ``verify-log``: a search for a person must not miss it without a word."""
-    whole = heard(1, "request", 2)
-    taken_away = msgspec.structs.replace(
-        whole, leaf=whole.leaf.replace(b'"annex":null', b'"annex":"' + b"ab" * 32 + b'"')
-    )
+    with pytest.raises(MalformedLeafError, match="annex of leaf 2"):
+        index.add(MINE, [said(1, "request", 1), spoilt, said(3, "request", 3)])
 
-    with pytest.raises(MalformedLeafError, match="annex of leaf 1: it is missing"):
-        index.add(MINE, [taken_away])
-
-    assert index.size(MINE) == 0
-    assert index.add(MINE, [annexed(taken_away, PERSON)])
+    assert (index.size(MINE), found(index, PERSON)) == (2, [])
+    assert index.add(MINE, [WHOLE]) == 3
+    assert found(index, PERSON) == ["2"]

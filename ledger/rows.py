@@ -191,8 +191,8 @@ def subjects_of(stored: StoredLeaf) -> list[Row]:
     """Whom a record is about, by request: nobody, of a leaf that commits to no annex.
 
     Raises:
-        MalformedLeafError: What lies beside it is not the one annex that it commits to. It may be about anybody: whoever is
-            looked for must not be missed without a word.
+        MalformedLeafError: What lies beside it is not the one annex that it commits to. It may be about anybody: whoever
+            is looked for must not be missed without a word.
     """
     annexes = [data for kind, data in stored.attachments if kind is _ANNEX_KIND]
     if not annexes and _names_nobody(stored.leaf):

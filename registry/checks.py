@@ -10,14 +10,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
 from cryptography import x509
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pool import DescriptorPool
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.agreements import Agreement, Party, parse_agreement
 from core.identifiers import GatewayId, SubsystemId, urn
 from core.jws import DocumentKind, parse_document
-from core.reasons import ExchangeError, Reason
+from core.reasons import ExchangeError, MalformedError, Reason
 from core.registrations import ClosedLog, RegisteredCertificate, Registration, parse_registration
 from core.times import parse_time_ms
 from pki.chain import verify_chain
@@ -29,6 +32,8 @@ from registry.documents import authority_pems
 from registry.policy import IPNetwork, require_public_address, skeleton
 from rpc.descriptors import load_descriptors
 from rpc.plans import PlanError, find_messages, lost_field, mask_plan
+
+_log = structlog.get_logger("registry.checks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +277,9 @@ def _require_fields(session: Session, agreement: Agreement) -> None:
 def require_grants_kept(session: Session, subsystem: str, service: str, data: bytes, now_ms: int) -> None:
     """Require that new descriptors keep what field masks of agreements grant of those that are published (PROTOCOL M11).
 
-    Of a retired service, too: it comes back with the agreements that it had. An agreement without a mask grants whatever
-    there is.
+    And that every mask can be enforced with them: else gateways would refuse its agreement, and the next descriptors
+    would have nothing to keep. Of a retired service, too: it comes back with the agreements that it had. An agreement
+    without a mask grants whatever there is.
 
     Raises:
         ExchangeError: ``GRANTED_FIELD_LOST``, with agreement, method and field.
@@ -282,7 +288,12 @@ def require_grants_kept(session: Session, subsystem: str, service: str, data: by
     masked = [one for one in _agreements_over(session, subsystem, service, now_ms) if one.field_mask]
     if row is None or not masked:
         return
-    before = load_descriptors(session.get_one(models.DescriptorSet, row.descriptors).data)
+    try:
+        before = load_descriptors(session.get_one(models.DescriptorSet, row.descriptors).data)
+    except MalformedError as error:
+        # Linked when it was published, by the protobuf of that day: not the new set is to blame.
+        _log.warning("published_descriptors_not_linked", service=f"{subsystem}/{service}", error=str(error))
+        return
     after = load_descriptors(data)
     for agreement in masked:
         for method, paths in (agreement.field_mask or {}).items():
@@ -291,14 +302,25 @@ def require_grants_kept(session: Session, subsystem: str, service: str, data: by
                 mask_plan(returned, paths)
             except PlanError:
                 continue  # no gateway could enforce it before: there is nothing to keep
-            try:
-                lost = lost_field(returned, find_messages(after, service, method)[1], paths)
-                what = f"{method}: {lost}" if lost is not None else None
-            except PlanError:
-                what = method
-            if what is not None:
+            what = _lost_grant(returned, after, service, method, paths)
+            if what:
                 text = f"agreement {agreement.id}, version {agreement.version}, grants {what}"
                 raise ExchangeError(Reason.GRANTED_FIELD_LOST, text)
+
+
+def _lost_grant(
+    returned: Descriptor, after: DescriptorPool, service: str, method: str, paths: Sequence[str]
+) -> str:
+    """What the descriptors ``after`` take of ``paths``, and why; empty if they take nothing."""
+    try:
+        _, newer = find_messages(after, service, method)
+        lost = lost_field(returned, newer, paths)
+        if lost is not None:
+            return f"{method}: {lost}"
+        mask_plan(newer, paths)
+    except PlanError as error:
+        return f"{method}: {error}"
+    return ""
 
 
 def _agreements_over(session: Session, provider: str, service: str, now_ms: int) -> list[Agreement]:

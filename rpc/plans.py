@@ -49,6 +49,9 @@ class PlanError(ExchangeError):
 # What is granted of a message: by field name all of it (``None``), or parts of what it holds.
 _Granted = dict[str, "_Granted | None"]
 
+# A field, behind those that it lies within.
+_Place = tuple["_Place | None", str]
+
 
 def find_messages(pool: DescriptorPool, service: str, method: str) -> tuple[Descriptor, Descriptor]:
     """What a method takes and what it returns; raises ``PlanError``."""
@@ -89,40 +92,61 @@ def whole_plan(message: Descriptor, marks: Marks = lambda field: None) -> Plan:
 
 
 def lost_field(message: Descriptor, newer: Descriptor, paths: Iterable[str]) -> str | None:
-    """The first field, as a path, that ``paths`` grant of ``message`` and that ``newer`` has no more, or as another.
+    """A field, as a path, that ``paths`` grant of ``message`` and that ``newer`` has no more, or as another.
 
-    ``None``: whatever a plan of ``message`` lets through, one of ``newer`` does, too. Raises ``PlanError`` as
-    ``mask_plan`` does.
+    Another is one of another type, or repeated where it was not. ``None``: if a plan of ``newer`` can be made at all, it
+    lets through whatever one of ``message`` does.
+
+    Raises:
+        PlanError: A path is none of ``message``, or there are more messages within one another than a plan holds.
     """
-    return _lost(message, newer, _granted(message, paths), set())
-
-
-def _lost(
-    message: Descriptor, newer: Descriptor, granted: _Granted | None, seen: set[tuple[str, str]]
-) -> str | None:
-    if granted is None:
-        # Messages may hold their own kind: a pair that is compared already is not begun again.
-        if (message.full_name, newer.full_name) in seen:
-            return None
-        seen.add((message.full_name, newer.full_name))
-    for field in message.fields:
-        if granted is not None and field.name not in granted:
-            continue
-        found = newer.fields_by_number.get(field.number)
-        # Paths lead by name, readers by number and type.
-        if (
-            found is None
-            or not set(_tags(field)) <= set(_tags(found))
-            or (field.message_type is None) != (found.message_type is None)
-            or (granted is not None and field.name != found.name)
-        ):
-            return field.name
-        if field.message_type is not None and found.message_type is not None:
+    # No recursion: messages lie within one another deeper than Python calls. Each pair granted whole is compared once.
+    left: list[tuple[_Place | None, Descriptor, Descriptor, _Granted | None]]
+    left = [(None, message, newer, _granted(message, paths))]
+    seen: set[tuple[str, str]] = set()
+    while left:
+        place, old, new, granted = left.pop()
+        for field in old.fields:
+            if granted is not None and field.name not in granted:
+                continue
+            here = (place, field.name)
+            found = new.fields_by_number.get(field.number)
+            # Paths lead by name, readers by number and type.
+            if (
+                found is None
+                or (field.type, field.is_repeated) != (found.type, found.is_repeated)
+                or (granted is not None and field.name != found.name)
+            ):
+                return _path_of(here)
+            if field.message_type is None or found.message_type is None:
+                continue
             inside = None if granted is None else granted[field.name]
-            within = _lost(field.message_type, found.message_type, inside, seen)
-            if within is not None:
-                return f"{field.name}.{within}"
+            pair = (field.message_type.full_name, found.message_type.full_name)
+            if inside is None and pair in seen:
+                continue
+            if inside is None:
+                seen.add(pair)
+                if len(seen) > _MAX_TABLES:
+                    raise _too_many()
+            left.append((here, field.message_type, found.message_type, inside))
     return None
+
+
+_MAX_PATH_CHARACTERS: Final = 200
+
+
+def _path_of(place: _Place | None) -> str:
+    """A field and those that it lies within; of a path that nobody would read, its end."""
+    names: list[str] = []
+    while place is not None:
+        place, name = place
+        names.append(name)
+    path = ".".join(reversed(names))
+    return path if len(path) <= _MAX_PATH_CHARACTERS else f"…{path[-_MAX_PATH_CHARACTERS:]}"
+
+
+def _too_many() -> PlanError:
+    return PlanError(f"there are more than {_MAX_TABLES} messages within one another")
 
 
 def _granted(message: Descriptor, paths: Iterable[str]) -> _Granted:
@@ -184,7 +208,7 @@ class _Compiler:
             return self._whole[message.full_name]
         number = len(self._tables)
         if number == _MAX_TABLES:
-            raise PlanError(f"there are more than {_MAX_TABLES} messages within one another")
+            raise _too_many()
         if granted is None:
             self._whole[message.full_name] = number
         self._tables.append({})

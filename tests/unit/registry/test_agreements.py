@@ -1,6 +1,11 @@
 """Agreements: two member keys grant, two operators let pass, one word stops."""
 
+from collections.abc import Callable
+
 import pytest
+import structlog
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+from sqlalchemy import select
 
 from adapters.descriptors import descriptor_set
 from core.agreements import Party
@@ -10,6 +15,7 @@ from core.jws import DocumentKind
 from core.reasons import ExchangeError, Reason
 from pki.documents import sign_document, verify_document
 from pki.keys import key_thumbprint
+from registry import models
 from tests.support.registry_country import ANIP, IDENTITY_SERVICE, PNS, PORTAIL, RNPP, RegistryCountry
 
 
@@ -198,6 +204,76 @@ def republish(country: RegistryCountry, replaced: bytes, by: bytes) -> None:
     country.office.publish_services(country.operator(), RNPP, data, [IDENTITY_SERVICE])
 
 
+def changed(change: Callable[[FileDescriptorSet, DescriptorProto], None]) -> bytes:
+    """The identity service's descriptors after ``change`` to them and to what ``GetPerson`` returns."""
+    files = FileDescriptorSet.FromString(descriptor_set(IDENTITY_SERVICE))
+    (message,) = [one for file in files.file for one in file.message_type if one.name == "GetPersonResponse"]
+    change(files, message)
+    return files.SerializeToString()
+
+
+def publish(country: RegistryCountry, data: bytes) -> None:
+    """Publish the identity service again."""
+    country.office.publish_services(country.operator(), RNPP, data, [IDENTITY_SERVICE])
+
+
+def add_things(_: FileDescriptorSet, message: DescriptorProto) -> None:
+    """Repeated messages of a key and a value: as a map travels, and none."""
+    entry = message.nested_type.add(name="ThingsEntry")
+    for number, name in ((1, "key"), (2, "value")):
+        entry.field.add(name=name, number=number, label=1, type=9)
+    type_name = ".bj.identity.v1.GetPersonResponse.ThingsEntry"
+    message.field.add(name="things", number=500, label=3, type=11, type_name=type_name)
+
+
+def make_a_map(files: FileDescriptorSet, message: DescriptorProto) -> None:
+    """The same, declared to be a map."""
+    add_things(files, message)
+    message.nested_type[-1].options.map_entry = True
+
+
+def add_group(files: FileDescriptorSet, message: DescriptorProto) -> None:
+    """Within what is granted whole, a message of old times that has a group."""
+    add_things(files, message)
+    file = FileDescriptorProto(name="old.proto", package="old", syntax="proto2")
+    old = file.message_type.add(name="Old")
+    old.nested_type.add(name="G")
+    old.field.add(name="g", number=1, type=10, label=1, type_name=".old.Old.G")
+    (identity,) = [one for one in files.file if message in one.message_type]
+    identity.dependency.append(file.name)
+    (residence,) = [one for one in identity.message_type if one.name == "Residence"]
+    residence.field.add(name="old", number=500, label=1, type=11, type_name=".old.Old")
+    files.file.insert(0, file)
+
+
+@pytest.mark.parametrize(("change", "why"), [(make_a_map, "is no message"), (add_group, "is a group")])
+def test_descriptors_with_which_no_gateway_could_enforce_a_mask_are_refused(
+    populated: RegistryCountry, change: Callable[[FileDescriptorSet, DescriptorProto], None], why: str
+) -> None:
+    """They would break its agreement, and nothing would be left that the next descriptors must keep."""
+    publish(populated, changed(add_things))
+    populated.conclude(field_mask={"GetPerson": ["residence", "things.value"]})
+
+    with pytest.raises(ExchangeError, match=rf"CV-0001, version 1, grants GetPerson: .*{why}") as lost:
+        publish(populated, changed(change))
+
+    assert lost.value.reason is Reason.GRANTED_FIELD_LOST
+
+
+def test_published_descriptors_that_link_no_more_hold_nobody_up(populated: RegistryCountry) -> None:
+    """The protobuf that links them may be another than when they were published; the new ones are judged alone."""
+    populated.conclude(field_mask={"GetPerson": ["last_name"]})
+    alone = FileDescriptorProto(name="alone.proto", dependency=["gone.proto"])
+    with populated.office.sessions.begin() as session:
+        for row in session.scalars(select(models.DescriptorSet)):
+            row.data = FileDescriptorSet(file=[alone]).SerializeToString()
+
+    with structlog.testing.capture_logs() as logs:
+        republish(populated, b"last_name", b"last_nome")
+
+    assert "published_descriptors_not_linked" in [one["event"] for one in logs]
+
+
 def test_descriptors_without_a_field_that_an_agreement_grants_are_refused(populated: RegistryCountry) -> None:
     """With agreement, method and field; also while the agreement or the service rests, for both may come back."""
     populated.conclude(field_mask={"GetPerson": ["last_name", "residence.town"]})
@@ -210,7 +286,7 @@ def test_descriptors_without_a_field_that_an_agreement_grants_are_refused(popula
     assert lost.value.reason is Reason.GRANTED_FIELD_LOST
     populated.office.stop_agreement(populated.operator(), "CV-0001", "contrôle", for_good=False)
     populated.office.retire_service(populated.operator(), RNPP, IDENTITY_SERVICE)
-    with pytest.raises(ExchangeError, match=r"grants GetPerson$"):
+    with pytest.raises(ExchangeError, match=r"grants GetPerson: the descriptors have no method"):
         republish(populated, b"GetPerson", b"GotPerson")
     republish(populated, b"first_names", b"first_nomes")  # nobody was granted it by its name
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -148,10 +149,18 @@ def _add(message: str) -> Callable[[FileDescriptorProto], None]:
         pytest.param(_set("GetPersonResponse", "last_name", number=998), "last_name", id="renumbered"),
         pytest.param(_set("GetPersonResponse", "last_name", name="surname"), "last_name", id="renamed"),
         pytest.param(_set("GetPersonResponse", "last_name", type=3), "last_name", id="an-int64-now"),
+        pytest.param(_set("GetPersonResponse", "last_name", type=12), "last_name", id="bytes-now"),
+        pytest.param(
+            _set("GetPersonResponse", "record_version", type=4), "record_version", id="unsigned-now"
+        ),
+        pytest.param(
+            _set("GetPersonResponse", "record_version", label=3), "record_version", id="repeated-now"
+        ),
         pytest.param(_drop("Residence", "town"), "residence.town", id="dropped-within"),
+        pytest.param(_set("Residence", "town", label=3), "residence.town", id="repeated-within"),
         pytest.param(_set("Residence", "town", number=998), "residence.town", id="renumbered-within"),
         pytest.param(_set("Residence", "town", name="city"), None, id="renamed-within"),
-        pytest.param(_drop("GetPersonResponse", "record_version"), None, id="not-granted"),
+        pytest.param(_drop("GetPersonResponse", "first_names"), None, id="not-granted"),
         pytest.param(_add("GetPersonResponse"), None, id="added"),
         pytest.param(_add("Residence"), None, id="added-within"),
     ],
@@ -160,7 +169,7 @@ def test_a_field_that_is_granted_is_lost_when_readers_or_paths_find_it_no_more(
     change: Callable[[FileDescriptorProto], None], lost: str | None
 ) -> None:
     """What is granted whole is read by its numbers; where nothing is lost, the new plan lets through what the old did."""
-    paths = ["last_name", "residence"]
+    paths = ["last_name", "residence", "record_version"]
     newer = _changed(change)
 
     assert lost_field(_PERSON, newer, paths) == lost
@@ -174,6 +183,31 @@ def test_messages_that_hold_their_own_kind_are_compared_once() -> None:
     struct = struct_pb2.Struct.DESCRIPTOR
 
     assert lost_field(struct, struct, ["fields"]) is None
+
+
+def _chain(length: int, last: str) -> Descriptor:
+    """A message that holds a message that holds another, and so on; the innermost has one field, ``last``."""
+    file = FileDescriptorProto(name="deep.proto", package="deep", syntax="proto3")
+    for number in range(length):
+        inner = file.message_type.add(name=f"M{number}").field.add(number=1, label=1)
+        if number < length - 1:
+            inner.name, inner.type_name = "m", f".deep.M{number + 1}"
+            inner.type = FieldDescriptorProto.TYPE_MESSAGE
+        else:
+            inner.name, inner.type = last, FieldDescriptorProto.TYPE_STRING
+    file.message_type.add(name="Outer").field.add(name="it", number=1, label=1, type=11, type_name=".deep.M0")
+    pool = load_descriptors(FileDescriptorSet(file=[file]).SerializeToString())
+    return pool.FindMessageTypeByName("deep.Outer")
+
+
+def test_messages_are_compared_however_deep_they_lie() -> None:
+    """As deep as a plan goes, and no deeper; a path that nobody would read is told by its end."""
+    deep, renamed, deeper = _chain(1_900, "x"), _chain(1_901, "x"), _chain(2_100, "x")
+
+    assert lost_field(deep, deep, ["it"]) is None
+    assert re.fullmatch(r"…[m.]{199}x", lost_field(deep, renamed, ["it"]) or "")
+    with pytest.raises(PlanError, match="more than 2000 messages"):
+        lost_field(deeper, deeper, ["it"])
 
 
 def test_groups_are_refused() -> None:

@@ -70,7 +70,7 @@ class ServicesServiceServicer:
         gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
         A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
-        field that the mask of an agreement grants.
+        field that the mask of an agreement grants, have another in its place, or such that the mask cannot be enforced.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,7 +41,7 @@ class ServicesServiceStub:
     gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
     A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
-    field that the mask of an agreement grants.
+    field that the mask of an agreement grants, have another in its place, or such that the mask cannot be enforced.
     """
     ListServices: _grpc.UnaryUnaryMultiCallable[_services_pb2.ListServicesRequest, _services_pb2.ListServicesResponse]
     """Lists services, in order of subsystem and name."""
@@ -63,7 +63,7 @@ class ServicesServiceAsyncStub(ServicesServiceStub):
     gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
     A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
-    field that the mask of an agreement grants.
+    field that the mask of an agreement grants, have another in its place, or such that the mask cannot be enforced.
     """
     ListServices: _aio.UnaryUnaryMultiCallable[_services_pb2.ListServicesRequest, _services_pb2.ListServicesResponse]  # type: ignore[assignment]
     """Lists services, in order of subsystem and name."""
@@ -88,7 +88,7 @@ class ServicesServiceServicer(metaclass=_abc_1.ABCMeta):
         gateways. A published service may be called by nobody until an agreement says so, so that one caller is enough.
 
         A service that this subsystem published before is replaced as a whole. GRANTED_FIELD_LOST if its descriptors lack a
-        field that the mask of an agreement grants.
+        field that the mask of an agreement grants, have another in its place, or such that the mask cannot be enforced.
         """
 
     @_abc_1.abstractmethod

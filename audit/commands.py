@@ -56,9 +56,15 @@ _CONSISTENCY_COLUMNS: Final = {
 
 _CUT_COLUMNS: Final = {
     "messages": Text("Messages", "Messages"),
-    "mask": Text("Masque", "Mask"),
-    "fields_cut": Text("Champs retirés", "Fields cut"),
+    "mask": Text("Masque, selon le fournisseur", "Mask, as the provider says"),
+    "fields_cut": Text("Champs retirés, selon le fournisseur", "Fields cut, as the provider says"),
+    "leaves": Text("Feuilles : journal, rang, empreinte", "Leaves: log, index, hash"),
+    "signatures": Text("Signatures", "Signatures"),
 }
+# What the verdict on a cut adds, lest it be taken for one on the log.
+_LOG_NOT_JUDGED: Final = Text(
+    "JOURNAL NON JUGÉ : COMPARER LES FEUILLES", "LOG NOT JUDGED: COMPARE THE LEAVES"
+)
 
 _FACTS: Final = {
     "client": Text("consommateur", "consumer"),
@@ -333,9 +339,15 @@ def verify_consistency(file: Path, output: Output, lang: Language) -> None:
 @click.argument("originals", nargs=-1, required=True, type=_FILE, metavar="FICHIER...")
 @_log_option
 @click.option(
+    "--request",
+    metavar="EMPREINTE",
+    help="feuille de la demande, si l'échange en a plusieurs / leaf hash of the request, if there are several",
+)
+@click.option(
     "--compressed",
-    is_flag=True,
-    help="messages tels que l'adaptateur les a compressés / messages as the adapter compressed them",
+    metavar="NUMÉROS",
+    default="",
+    help="messages tels que l'adaptateur les a compressés, « 2,5-9 » / messages as the adapter compressed them, '2,5-9'",
 )
 @output_option
 @lang_option
@@ -343,19 +355,27 @@ def verify_cut(
     exchange: str,
     originals: tuple[Path, ...],
     directory: Path,
-    compressed: bool,
+    request: str | None,
+    compressed: str,
     output: Output,
     lang: Language,
 ) -> None:
     """Check that the ministry's messages are those that its gateway cut, by the salts in its log."""
-    from audit.cuts import find_cuts, verify_cuts
+    from audit.cuts import compressed_among, find_cuts, verify_cuts
     from core.identifiers import require_exchange_id
 
+    try:
+        flagged = compressed_among(compressed, len(originals))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--compressed") from None
     with posed(lang):
         require_exchange_id(exchange)
-        cuts = find_cuts(directory, exchange)
-        messages = [(int(compressed), read_bounded(one, _MAX_MESSAGE_BYTES)) for one in originals]
-    judge(lambda: verify_cuts(cuts, messages), _CUT_COLUMNS, output, lang)
+        cuts = find_cuts(directory, exchange, request)
+        messages = [
+            (int(number in flagged), read_bounded(one, _MAX_MESSAGE_BYTES))
+            for number, one in enumerate(originals, 1)
+        ]
+    judge(lambda: verify_cuts(cuts, messages), _CUT_COLUMNS, output, lang, limits=_LOG_NOT_JUDGED)
 
 
 @audit.command("verify-log", help="Vérifier un journal entier / verify a whole log.")

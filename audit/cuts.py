@@ -2,17 +2,23 @@
 
 A statement names the original by a salted digest, whose salt lies in the provider's log alone, and the gateway keeps no
 original. Whoever is shown both has proof of what the adapter answered; beside what was delivered it shows what was cut.
+
+Of the log nothing is judged here: whoever keeps it could write other leaves and other salts. The hash of a leaf is in the
+evidence of both sides; the one that is shown must be the one that ``audit verify`` found there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from core.language import Text
 from core.leaves import SAID, parse_leaf
 from core.masks import is_cut_of
+from core.merkle import leaf_hash
 from core.reasons import ExchangeError, Reason
 from core.statements import Cut, parse_statement
 from core.streams import messages_of
@@ -20,53 +26,82 @@ from ledger.places import log_places
 from ledger.reader import LogReader
 from ledger.records import AttachmentKind
 
+_CHOOSE: Final = Text("donner --request avec une des empreintes", "give --request with one of the hashes")
+_RANGE: Final = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class StatedCut:
     """What one answer, or one segment of it, says that it was cut from.
 
     Attributes:
+        log: The log of its leaf.
         index: Index of its leaf.
+        leaf: Hash of its leaf, hex.
         cut: What it says.
         messages: How many messages it holds.
         salts: The salts of their originals, one behind the other.
     """
 
+    log: str
     index: int
+    leaf: str
     cut: Cut
     messages: int
     salts: bytes
 
 
-def find_cuts(directory: Path, exchange: str) -> list[StatedCut]:
-    """What the logs of a gateway say of the answers to ``exchange``, in the order of its segments.
+def find_cuts(directory: Path, exchange: str, request: str | None = None) -> list[StatedCut]:
+    """What the logs of a gateway say of the answers to a request, in the order of its segments.
+
+    Args:
+        directory: The gateway's directory, or a copy.
+        exchange: The exchange; its consumer chose the name, and may have given it to several requests.
+        request: Leaf hash of the request; ``None``: there must be only one whose answers were cut.
 
     Raises:
-        ExchangeError: ``NOT_FOUND``: it said of none that it was cut; ``LOG_DAMAGED``.
+        ExchangeError: ``NOT_FOUND``: of none it is said that it was cut; ``STATE_CONFLICT``: of several; ``LOG_DAMAGED``.
     """
     wanted = b'"exchange":"%s"' % exchange.encode("ascii")
-    found: list[StatedCut] = []
+    found: dict[str, list[StatedCut]] = {}
     for place in log_places(directory):
         for stored in LogReader(place.segments, follows_bodies=False).follow():
             if not stored.leaf.startswith(SAID) or wanted not in stored.leaf:
                 continue
-            statement = parse_statement(parse_leaf(stored.leaf).body)
-            if statement.exchange == exchange and statement.cut is not None:
+            leaf = parse_leaf(stored.leaf)
+            statement = parse_statement(leaf.body)
+            if statement.exchange == exchange and statement.cut is not None and statement.request is not None:
                 salts = b"".join(data for kind, data in stored.attachments if kind is AttachmentKind.SALTS)
-                found.append(StatedCut(stored.index, statement.cut, messages_of(statement), salts))
-    if not found:
-        text = (
-            f"no log of this gateway says that it cut an answer of exchange {exchange}: the provider's would"
-        )
+                hashed = leaf_hash(stored.leaf).hex()
+                cut = StatedCut(leaf.log, stored.index, hashed, statement.cut, messages_of(statement), salts)
+                found.setdefault(statement.request, []).append(cut)
+    if request is None and len(found) > 1:
+        text = f"exchange {exchange} has several requests, choose one (--request): {', '.join(found)}"
+        raise ExchangeError(Reason.STATE_CONFLICT, text, remedy=_CHOOSE)
+    if not found or (request is not None and request not in found):
+        which = f"exchange {exchange}" if request is None else f"request {request!a} of exchange {exchange}"
+        text = f"no log of this gateway says that it cut an answer of {which}: the provider's would"
         raise ExchangeError(Reason.NOT_FOUND, text)
-    return found
+    return found[request] if request is not None else next(iter(found.values()))
+
+
+def compressed_among(numbers: str, messages: int) -> frozenset[int]:
+    """Which of so many messages are compressed, ``2,5-9``, counted from 1; raises ``ValueError`` where it names none."""
+    found: set[int] = set()
+    for part in numbers.split(",") if numbers else ():
+        match = _RANGE.fullmatch(part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= messages:
+            raise ValueError(f"{part!a} names none of {messages} messages")
+        found.update(range(first, last + 1))
+    return frozenset(found)
 
 
 def verify_cuts(cuts: Sequence[StatedCut], originals: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
     """Check that ``originals``, flag and bytes as the adapter sent them, are what ``cuts`` were made from.
 
     Returns:
-        How many messages they are, the digest of the mask, and how many fields were cut from them in sum.
+        How many messages they are, and the leaves that say so; mask and number of fields cut, as these say.
 
     Raises:
         ExchangeError: ``PROOF_INVALID``: there are more or fewer, or the messages of a leaf are others.
@@ -81,4 +116,10 @@ def verify_cuts(cuts: Sequence[StatedCut], originals: Sequence[tuple[int, bytes]
         if not is_cut_of(one.cut, one.salts, originals[at : at + one.messages]):
             raise ExchangeError(Reason.PROOF_INVALID, f"leaf {one.index} was cut from other messages")
         at += one.messages
-    return {"messages": total, "mask": cuts[0].cut.mask, "fields_cut": sum(one.cut.count for one in cuts)}
+    return {
+        "messages": total,
+        "mask": cuts[0].cut.mask,
+        "fields_cut": sum(one.cut.count for one in cuts),
+        "leaves": [f"{one.log} {one.index} {one.leaf}" for one in cuts],
+        "signatures": "unchecked",
+    }

@@ -43,7 +43,14 @@ def posed(lang: Language) -> Iterator[None]:
         raise click.UsageError(told) from None
 
 
-def judge(check: Callable[[], Row], columns: Mapping[str, Text], output: Output, lang: Language) -> NoReturn:
+def judge(
+    check: Callable[[], Row],
+    columns: Mapping[str, Text],
+    output: Output,
+    lang: Language,
+    *,
+    limits: Text | None = None,
+) -> NoReturn:
     """Run ``check``, show the verdict, and end the command.
 
     Args:
@@ -51,12 +58,13 @@ def judge(check: Callable[[], Row], columns: Mapping[str, Text], output: Output,
         columns: What is shown of a good file, beside verdict, reason and detail.
         output: How.
         lang: Language of the words; codes and keys are never translated.
+        limits: What the last line of a good table adds, lest its verdict be taken for more than was judged.
     """
     try:
         found = check()
     except ExchangeError as error:
         show_refusal(error, columns, output, lang)
-    _show({"verdict": _GOOD.en, **found}, columns, output, lang)
+    _show({"verdict": _GOOD.en, **found}, columns, output, lang, limits)
     sys.exit(GOOD)
 
 
@@ -69,21 +77,27 @@ def show_refusal(
     sys.exit(FAULT)
 
 
-def _show(row: Row, columns: Mapping[str, Text], output: Output, lang: Language) -> None:
+def _show(
+    row: Row, columns: Mapping[str, Text], output: Output, lang: Language, limits: Text | None = None
+) -> None:
     if output == "table":
-        _show_lines(row, columns, lang)
+        _show_lines(row, columns, lang, limits)
     else:
         show_one(row, _OF_VERDICT | dict(columns), output, lang)
 
 
-def _show_lines(row: Row, columns: Mapping[str, Text], lang: Language) -> None:
+def _show_lines(row: Row, columns: Mapping[str, Text], lang: Language, limits: Text | None) -> None:
     shown = {key: heading for key, heading in columns.items() if row.get(key) not in (None, "")}
     width = max((len(heading.in_(lang)) for heading in shown.values()), default=0)
     for key, heading in shown.items():
-        click.echo(f"{heading.in_(lang):<{width}}  {printable(str(row[key]))}")
+        value = row[key]
+        first, *others = value if isinstance(value, list) else [value]
+        click.echo(f"{heading.in_(lang):<{width}}  {printable(str(first))}")
+        for one in others:
+            click.echo(f"{'':<{width}}  {printable(str(one))}")
     if "reason" in row:
         click.echo(f"{row['reason']}: {row['detail']}")
-    click.echo(verdict_line(lang, is_good="reason" not in row))
+    click.echo(verdict_line(lang, is_good="reason" not in row) + (f", {limits.in_(lang)}" if limits else ""))
 
 
 def verdict_line(lang: Language, *, is_good: bool) -> str:

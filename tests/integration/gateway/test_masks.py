@@ -19,6 +19,7 @@ from core.agreements import Agreement
 from core.documents import digest, encode
 from core.leaves import SAID, parse_leaf
 from core.masks import is_cut_of, mask_digest
+from core.merkle import leaf_hash
 from core.statements import Cut, Statement, parse_statement
 from gateway.settings import Limits
 from ledger.reader import LogReader, StoredLeaf
@@ -285,8 +286,14 @@ def test_an_auditor_who_is_shown_the_original_checks_what_was_cut(
     ]
 
     mask = mask_digest(MASK["WatchPersons"])
-    told = {"verdict": "GOOD", "messages": 70, "mask": mask, "fields_cut": 70 * 3}
-    assert (good.exit_code, json.loads(good.stdout)) == (0, told | {"reason": None, "detail": None})
+    leaves = [
+        f"{federation.anip.log} {stored.index} {leaf_hash(stored.leaf).hex()}"
+        for said, stored in answers(federation.anip, request_hash(call))
+        if said.cut is not None
+    ]
+    told = {"verdict": "GOOD", "messages": 70, "mask": mask, "fields_cut": 70 * 3, "leaves": leaves}
+    told |= {"signatures": "unchecked", "reason": None, "detail": None}
+    assert (good.exit_code, json.loads(good.stdout)) == (0, told)
     assert [(one.exit_code, json.loads(one.stdout)["reason"]) for one in wrong] == [(1, "PROOF_INVALID")] * 2
 
 
@@ -303,7 +310,7 @@ def test_only_the_providers_log_tells_what_an_answer_was_cut_from(
     assert "NOT_FOUND" in at_the_consumers.stderr
     verdicts = [
         verify_cut(federation.anip, call, tmp_path, PERSON, options=options).exit_code
-        for options in ([], ["--compressed"])
+        for options in ([], ["--compressed", "1"])
     ]
     assert verdicts == [0, 1]
 

@@ -29,6 +29,7 @@ from core.leaves import (
     HEARD,
     NOTE,
     SAID,
+    MalformedLeafError,
     Succession,
     parse_genesis,
     parse_heard,
@@ -126,6 +127,8 @@ class Wanted:
         texts = [data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT]
         if any(_OUTCOME in text for text in texts):
             return True  # what a peer says became of a request names that request alone
+        if not texts and stored.leaf.startswith(HEARD):
+            return True  # whose statement is not there
         texts.append(stored.leaf)
         issues = [b'"issue":"%s"' % one.encode() for one in self.issues]
         return any(
@@ -505,13 +508,14 @@ class _Reading:
             verdict = "said"
         else:
             heard = parse_heard(leaf.body)
+            annex = _annex(stored, heard.annex)
             body = next((data for kind, data in stored.attachments if kind is AttachmentKind.STATEMENT), None)
             if body is None:
-                return  # whose bytes were not kept: nobody can tell of which exchange
+                # Of whichever exchange it is, about whomever: nobody must be missed without a word.
+                raise MalformedLeafError("a record without the bytes of the statement it is about")
             statement = parse_statement(body)
             request = bytes.fromhex(statement.request or heard.leaf)
             verdict = heard.verdict
-            annex = _annex(stored, heard.annex)
         is_said = leaf.label == SAID
         found = self._load(request)
         if found is None and statement.exchange is not None:

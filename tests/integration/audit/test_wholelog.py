@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,9 @@ def fault(*arguments: object) -> tuple[str, str]:
     return log["reason"], log["detail"]
 
 
-def where_the_list_ends(directory: Path, leaf: int) -> str:
+def where_the_list_ends(directory: Path, leaf: int, *options: str) -> str:
     """Why ``audit list`` reads the log no further than to ``leaf``."""
-    listed = CliRunner().invoke(audit, ["list", "--log", str(directory)])
+    listed = CliRunner().invoke(audit, ["list", "--log", str(directory), *options])
     assert isinstance(listed.exception, ExchangeError), listed.output
     why, at, _ = str(listed.exception).partition(f" (read up to leaf {leaf})")
     assert (listed.exception.reason, bool(at)) == (Reason.LOG_DAMAGED, True)
@@ -932,6 +932,28 @@ def test_an_annex_that_the_record_does_not_commit_to_is_told_with_its_leaf(
 
     assert (reason, f"leaf {at}" in detail) == ("STATEMENT_INVALID", True)
     assert "annex" in where_the_list_ends(directory, at)
+
+
+@pytest.mark.parametrize(
+    "lost", [(AttachmentKind.STATEMENT,), (AttachmentKind.STATEMENT, AttachmentKind.ANNEX)]
+)
+@pytest.mark.parametrize("subjects", [[PERSON], []])
+def test_a_record_whose_statement_was_taken_away_ends_the_list(
+    country: EvidenceCountry, lost: Sequence[AttachmentKind], subjects: list[bytes]
+) -> None:
+    """Alone or with its annex: nobody can tell of which exchange it was, so it may be of any that is looked for."""
+    wanted = country.exchange(subjects=subjects)
+    at = heard_at(country.pns)
+
+    def take_away(stored: StoredLeaf) -> StoredLeaf:
+        left = tuple(one for one in stored.attachments if one[0] not in lost)
+        return msgspec.structs.replace(stored, attachments=left)
+
+    directory = rewritten(country.pns, take_away, at)
+
+    why = where_the_list_ends(directory, at)
+    assert why == where_the_list_ends(directory, at, "--exchange", wanted.id)
+    assert ("annex" if subjects and AttachmentKind.ANNEX in lost else "statement") in why
 
 
 def test_an_annex_beside_a_record_that_has_none_is_told(country: EvidenceCountry) -> None:

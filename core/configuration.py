@@ -145,7 +145,7 @@ class ProgramEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     public_key: str | None = None
 
 
-class MaskPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MaskPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How the field mask of an agreement is enforced on one method, compiled from the descriptors of its service.
 
     Attributes:
@@ -153,12 +153,13 @@ class MaskPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         method: The method, without its service.
         tables: The plan, as ``core.wire`` packs it.
         outline: One that lets through whatever a granted message holds: what no descriptors to come can grant is past it.
+            Empty, and not written, in what an earlier control left: then ``tables`` is all that is known.
     """
 
     agreement: str
     method: str
     tables: PackedPlan
-    outline: PackedPlan
+    outline: PackedPlan = []
 
 
 class MarkedMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

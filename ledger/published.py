@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from core.configuration import COMMON_TARGET, CommonDocument, MemberDocument, decode_current
 from core.configuration import member_target as target_of
-from core.documents import MAX_DOCUMENT_BYTES, decode_strict, digest, encode
+from core.documents import MAX_DOCUMENT_BYTES, MalformedDocumentError, decode_strict, digest, encode
 from core.heads import ConfigurationMark
 
 _TARGETS = re.compile(r"([1-9][0-9]{0,17})\.targets\.json")
@@ -111,10 +111,9 @@ class PublishedConfigurations:
 
     def _in_force(self) -> PublishedVersion | None:
         try:
-            data = (self._directory / "current.json").read_bytes()
-        except OSError:
-            return None
-        current = decode_current(data)
+            current = decode_current((self._directory / "current.json").read_bytes())
+        except (OSError, MalformedDocumentError):
+            return None  # of another time, or damaged: the versions that it was made from are looked at without it
         files = {COMMON_TARGET: encode(current.common)}
         files |= {target_of(member.member): encode(member) for member in current.members}
         return PublishedVersion(ConfigurationMark(current.version, current.digest), b"", files)

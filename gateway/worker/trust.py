@@ -427,7 +427,9 @@ def hold(entry: AgreementEntry, plans: Mapping[str, Iterable[MaskPlan]]) -> Held
     field_mask = terms.field_mask or {}
     masks = {
         plan.method: FieldMask(
-            mask_digest(field_mask[plan.method]), unpack_plan(plan.tables), unpack_plan(plan.outline)
+            mask_digest(field_mask[plan.method]),
+            unpack_plan(plan.tables),
+            unpack_plan(plan.outline or plan.tables),
         )
         for plan in plans.get(mark.digest, ())
         if plan.method in field_mask

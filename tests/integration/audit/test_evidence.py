@@ -615,6 +615,17 @@ def test_what_the_mirror_has_lost_is_taken_from_what_is_in_force(country: Eviden
     assert report.steps[9].verdict is StepVerdict.ABSENT
 
 
+def test_a_configuration_in_force_that_cannot_be_read_hinders_no_evidence(country: EvidenceCountry) -> None:
+    """As another version of the software left it: the versions that were published are looked at without it."""
+    wanted = country.exchange()
+    (country.pns.directory / "configuration/current.json").write_bytes(b'{"v":0}')
+    whole = gather_evidence(country.pns.directory, wanted.id)
+    shutil.rmtree(country.pns.directory / "configuration/mirror")
+
+    assert parse_manifest(whole[MANIFEST]).missing == []
+    assert len(parse_manifest(gather_evidence(country.pns.directory, wanted.id)[MANIFEST]).missing) == 4
+
+
 def test_without_any_configuration_the_verdict_stays_open(country: EvidenceCountry) -> None:
     """Statements and proofs are there; whose they are, nobody can tell."""
     wanted = country.exchange()

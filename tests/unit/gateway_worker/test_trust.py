@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from core.agreements import Agreement, Party, Quota
-from core.configuration import MaskPlan, ServiceEntry, ServiceMethod
+from core.configuration import MaskPlan, ServiceEntry, ServiceMethod, decode_current, encode_current
 from core.documents import digest, encode
 from core.masks import mask_digest
 from core.reasons import Reason
@@ -149,6 +149,20 @@ def test_a_mask_comes_with_the_grant_of_its_method(country: WorkerCountry) -> No
         assert granted(found).mask == mask
         assert country.view(country.pns).mask_of(mark(terms), method) == mask
     assert country.view().mask_of(mark(country.agreement), METHOD) is None
+
+
+def test_a_mask_that_an_earlier_control_left_counts_for_a_provider_ahead_too(country: WorkerCountry) -> None:
+    """Its ``current.json`` has no outline: it is read, its checksum holds, and the mask itself is all that is granted."""
+    terms = msgspec.structs.replace(country.agreement, field_mask={"GetPerson": ["name"]})
+    agree(country, terms)
+    country.masks = [MaskPlan(mark(terms).digest, "GetPerson", [[(10, Rule(0))]])]
+    document = encode_current(country.current())
+
+    assert b'"tables":' in document
+    assert b'"outline":' not in document
+    assert decode_current(document).masks == country.masks
+    expected = FieldMask(mask_digest(["name"]), ({10: Rule(0)},), ({10: Rule(0)},))
+    assert granted(find(country.view(country.pns))).mask == expected
 
 
 def test_members_that_are_suspended_take_no_part(country: WorkerCountry) -> None:

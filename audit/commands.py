@@ -349,6 +349,12 @@ def verify_consistency(file: Path, output: Output, lang: Language) -> None:
     default="",
     help="messages tels que l'adaptateur les a compressés, « 2,5-9 » / messages as the adapter compressed them, '2,5-9'",
 )
+@click.option(
+    "--evidence",
+    type=_FILE,
+    help="preuve de l'échange : juger aussi les feuilles du journal / evidence: judge the leaves of the log, too",
+)
+@click.option("--anchor", type=_FILE, help="ancre, pour la preuve / anchor, for the evidence")
 @output_option
 @lang_option
 def verify_cut(
@@ -357,25 +363,31 @@ def verify_cut(
     directory: Path,
     request: str | None,
     compressed: str,
+    evidence: Path | None,
+    anchor: Path | None,
     output: Output,
     lang: Language,
 ) -> None:
     """Check that the ministry's messages are those that its gateway cut, by the salts in its log."""
-    from audit.cuts import compressed_among, find_cuts, verify_cuts
+    from audit.cuts import compressed_among, find_cuts, proven_cuts, verify_cuts
     from core.identifiers import require_exchange_id
 
+    if (evidence is None) != (anchor is None):
+        raise click.UsageError("--evidence + --anchor")
     try:
         flagged = compressed_among(compressed, len(originals))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--compressed") from None
     with posed(lang):
         require_exchange_id(exchange)
+        proven = proven_cuts(evidence, anchor) if evidence is not None and anchor is not None else None
         cuts = find_cuts(directory, exchange, request)
         messages = [
             (int(number in flagged), read_bounded(one, _MAX_MESSAGE_BYTES))
             for number, one in enumerate(originals, 1)
         ]
-    judge(lambda: verify_cuts(cuts, messages), _CUT_COLUMNS, output, lang, limits=_LOG_NOT_JUDGED)
+    limits = _LOG_NOT_JUDGED if proven is None else None
+    judge(lambda: verify_cuts(cuts, messages, proven), _CUT_COLUMNS, output, lang, limits=limits)
 
 
 @audit.command("verify-log", help="Vérifier un journal entier / verify a whole log.")

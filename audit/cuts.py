@@ -3,18 +3,21 @@
 A statement names the original by a salted digest, whose salt lies in the provider's log alone, and the gateway keeps no
 original. Whoever is shown both has proof of what the adapter answered; beside what was delivered it shows what was cut.
 
-Of the log nothing is judged here: whoever keeps it could write other leaves and other salts. The hash of a leaf is in the
-evidence of both sides; the one that is shown must be the one that ``audit verify`` found there.
+Of the log nothing is judged here: whoever keeps it could write other leaves and other salts. Its leaves count for what
+evidence that is ``VALID`` bears out; without any, they are shown to be compared with it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from audit.container import read_container
+from audit.report import Verdict
+from audit.verify import verify_evidence
 from core.language import Text
 from core.leaves import SAID, parse_leaf
 from core.masks import is_cut_of
@@ -25,6 +28,7 @@ from core.streams import messages_of
 from ledger.places import log_places
 from ledger.reader import LogReader
 from ledger.records import AttachmentKind
+from pki.anchor import Anchor
 
 _CHOOSE: Final = Text("donner --request avec une des empreintes", "give --request with one of the hashes")
 _RANGE: Final = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7}))?", re.ASCII)
@@ -38,6 +42,7 @@ class StatedCut:
         log: The log of its leaf.
         index: Index of its leaf.
         leaf: Hash of its leaf, hex.
+        request: That of the request that it answers.
         cut: What it says.
         messages: How many messages it holds.
         salts: The salts of their originals, one behind the other.
@@ -46,6 +51,7 @@ class StatedCut:
     log: str
     index: int
     leaf: str
+    request: str
     cut: Cut
     messages: int
     salts: bytes
@@ -70,11 +76,13 @@ def find_cuts(directory: Path, exchange: str, request: str | None = None) -> lis
                 continue
             leaf = parse_leaf(stored.leaf)
             statement = parse_statement(leaf.body)
-            if statement.exchange == exchange and statement.cut is not None and statement.request is not None:
+            request_of = statement.request
+            if statement.exchange == exchange and statement.cut is not None and request_of is not None:
                 salts = b"".join(data for kind, data in stored.attachments if kind is AttachmentKind.SALTS)
                 hashed = leaf_hash(stored.leaf).hex()
-                cut = StatedCut(leaf.log, stored.index, hashed, statement.cut, messages_of(statement), salts)
-                found.setdefault(statement.request, []).append(cut)
+                messages = messages_of(statement)
+                cut = StatedCut(leaf.log, stored.index, hashed, request_of, statement.cut, messages, salts)
+                found.setdefault(request_of, []).append(cut)
     if request is None and len(found) > 1:
         text = f"exchange {exchange} has several requests, choose one (--request): {', '.join(found)}"
         raise ExchangeError(Reason.STATE_CONFLICT, text, remedy=_CHOOSE)
@@ -97,15 +105,41 @@ def compressed_among(numbers: str, messages: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def verify_cuts(cuts: Sequence[StatedCut], originals: Sequence[tuple[int, bytes]]) -> dict[str, Any]:
+def proven_cuts(evidence: Path, anchor: Path) -> Mapping[str, Set[str]]:
+    """By request, both as leaf hashes, the answers of which evidence proves that they say what they were cut from.
+
+    Raises:
+        ExchangeError: The anchor cannot be read, or the file is no evidence; ``PROOF_INVALID``: it is not ``VALID``.
+    """
+    report = verify_evidence(read_container(evidence), Anchor.read(anchor).certificate)
+    if report.verdict is not Verdict.VALID:
+        why = f"the evidence is {report.verdict}, as 'passerelle audit verify' tells step by step"
+        raise ExchangeError(Reason.PROOF_INVALID, why)
+    return report.cuts
+
+
+def verify_cuts(
+    cuts: Sequence[StatedCut],
+    originals: Sequence[tuple[int, bytes]],
+    proven: Mapping[str, Set[str]] | None = None,
+) -> dict[str, Any]:
     """Check that ``originals``, flag and bytes as the adapter sent them, are what ``cuts`` were made from.
+
+    Args:
+        cuts: What the log says.
+        originals: The messages.
+        proven: What evidence proves, as ``proven_cuts`` gives it; ``None``: the log is believed.
 
     Returns:
         How many messages they are, and the leaves that say so; mask and number of fields cut, as these say.
 
     Raises:
-        ExchangeError: ``PROOF_INVALID``: there are more or fewer, or the messages of a leaf are others.
+        ExchangeError: ``PROOF_INVALID``: there are more or fewer, the messages of a leaf are others, or the evidence has
+            other leaves of this answer than the log, fewer or more.
     """
+    if proven is not None and proven.get(cuts[0].request) != {one.leaf for one in cuts}:
+        text = "log and evidence have other leaves of this answer: one was written anew, or is of another exchange"
+        raise ExchangeError(Reason.PROOF_INVALID, text)
     total = sum(one.messages for one in cuts)
     if total != len(originals):
         raise ExchangeError(
@@ -121,5 +155,5 @@ def verify_cuts(cuts: Sequence[StatedCut], originals: Sequence[tuple[int, bytes]
         "mask": cuts[0].cut.mask,
         "fields_cut": sum(one.cut.count for one in cuts),
         "leaves": [f"{one.log} {one.index} {one.leaf}" for one in cuts],
-        "signatures": "unchecked",
+        "signatures": "unchecked" if proven is None else "anchored",
     }

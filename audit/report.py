@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -77,6 +78,7 @@ class Report:
         facts: What is proved if the verdict is VALID: names as statements have them.
         remarks: What a reader must know about the verdict.
         streams: How far each call of several segments came, if the verdict is VALID.
+        cuts: By request, both as leaf hashes, the answers that say what they were cut from, if the verdict is VALID.
     """
 
     exchange: str
@@ -84,6 +86,7 @@ class Report:
     facts: dict[str, str]
     remarks: tuple[Text, ...]
     streams: tuple[Progress, ...] = ()
+    cuts: Mapping[str, Set[str]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:

@@ -115,7 +115,16 @@ def verify_evidence(
         _facts(case),
         tuple(dict.fromkeys(case.remarks)),
         tuple(one for one in case.calls if one.is_stream),
+        _cuts(case),
     )
+
+
+def _cuts(case: Case) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in case.statements("response"):
+        if one.statement is not None and one.statement.cut is not None and one.statement.request is not None:
+            found.setdefault(one.statement.request, set()).add(one.hash)
+    return found
 
 
 def unreadable(why: str) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,12 +13,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
+from audit.commands import audit
+from audit.container import pack
 from audit.report import Report, StepVerdict, Verdict
 from audit.verify import verify_evidence
 from core.configuration import CommonDocument, CurrentConfiguration, encode_current
@@ -25,6 +29,7 @@ from core.documents import decode_strict, digest, encode
 from core.evidence import CONSUMER_AGREEMENT, MANIFEST, Manifest, Parts, parse_manifest
 from core.jws import DocumentKind
 from core.masks import mask_digest
+from core.payloads import SALT_BYTES, payload_digest
 from core.pseudonyms import pseudonym
 from core.reasons import ExchangeError, Reason
 from core.statements import Cut
@@ -201,6 +206,36 @@ def test_evidence_tells_which_fields_were_granted_and_how_many_were_cut(country:
         assert report.verdict is Verdict.VALID
         assert report.facts["fields_granted"] == "last_name, residence.town"
         assert report.facts["fields_cut"] == "3"
+
+
+def test_evidence_of_either_side_bears_out_what_an_answer_was_cut_from(
+    country: EvidenceCountry, tmp_path: Path
+) -> None:
+    """The provider's log alone is no proof; evidence of another exchange, or that is not VALID, bears out nothing."""
+    original = tmp_path / "person.binpb"
+    original.write_bytes(b"as the adapter sent it")
+    cut = msgspec.structs.replace(
+        with_mask(country), original=payload_digest(bytes(SALT_BYTES), 0, original.read_bytes())
+    )
+    wanted, other = (country.exchange(answer={"cut": cut}) for _ in range(2))
+
+    def judged(side: Side, exchange: str) -> tuple[int, str]:
+        evidence = tmp_path / "evidence.asice"
+        evidence.write_bytes(pack(gather_evidence(side.directory, exchange)))
+        arguments = ["verify-cut", wanted.id, str(original), "--log", str(country.anip.directory)]
+        arguments += ["--evidence", str(evidence), "--anchor", str(country.anchor()), "--lang", "en"]
+        result = CliRunner().invoke(audit, arguments)
+        return result.exit_code, result.output
+
+    for side in (country.pns, country.anip):
+        code, told = judged(side, wanted.id)
+        assert (code, told.splitlines()[-1]) == (0, "VERDICT: GOOD")
+        assert re.search(r"Signatures +anchored", told)
+    code, told = judged(country.pns, other.id)
+    assert (code, "other leaves of this answer" in told) == (1, True)
+    shutil.rmtree(country.pns.directory / "configuration")
+    code, told = judged(country.pns, wanted.id)
+    assert (code, "UNDETERMINED" in told) == (2, True)
 
 
 @pytest.mark.parametrize("cut", [None, Cut(mask_digest(["npi"]), 3, "5e" * 32)], ids=["none", "another"])

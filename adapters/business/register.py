@@ -107,8 +107,8 @@ def end_relations(tx: sa.Connection, rccm: str, on: str) -> None:
 
 def follow_merger(tx: sa.Connection, old_npi: str, new_npi: str) -> None:
     """ANIP merged two records: who had the one number has the other, in every firm, and is known by both."""
-    aliases.follow_merger(tx, ALIASES, old_npi, new_npi)
-    tx.execute(RELATION.update().where(RELATION.c.npi == old_npi).values(npi=new_npi))
+    stands = aliases.follow_merger(tx, ALIASES, old_npi, new_npi)
+    tx.execute(RELATION.update().where(RELATION.c.npi == old_npi).values(npi=stands))
 
 
 def _holding(row: sa.Row[tuple[object, ...]] | Relation) -> tuple[str, str, int]:

@@ -7,17 +7,20 @@ written; it is found by all numbers of its person and served under the one that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from adapters.kit import forms
 from adapters.kit.inscriptions import Field, Inscription, Values
+from adapters.kit.numbers import next_number
 from adapters.reasons import InvalidFieldsError
 from core.language import Text
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
+
+_MERGERS: Final = "merger"
 
 
 def alias_table(metadata: sa.MetaData) -> sa.Table:
@@ -47,19 +50,31 @@ def numbers_of(tx: sa.Connection, aliases: sa.Table, npi: str) -> frozenset[str]
     return frozenset({npi}.union(*tx.execute(query).all()))
 
 
-def follow_merger(tx: sa.Connection, aliases: sa.Table, former: str, standing: str) -> None:
-    """ANIP merged ``former`` into ``standing``; what was merged into ``former`` before follows it."""
-    tx.execute(aliases.delete().where(aliases.c.npi == standing))
-    tx.execute(aliases.update().where(aliases.c.standing_npi == former).values(standing_npi=standing))
-    # Two who hear of the same merger at once write the same row.
+def follow_merger(tx: sa.Connection, aliases: sa.Table, former: str, standing: str) -> str:
+    """ANIP merged ``former`` into ``standing``; what was merged into ``former`` before follows it.
+
+    Mergers come in any order: if ``standing`` is known to be merged itself, both lead to where that leads. If it leads to
+    ``former``, ANIP has turned the merger round, and the newest word holds.
+
+    Returns:
+        The number that stands for both: where a ministry rewrites numbers, ``former`` gives way to this one.
+    """
+    # One merger at a time, to the end of the transaction: of two that meet, each would miss the other's step.
+    next_number(tx, _MERGERS)
+    stands = standing_npi(tx, aliases, standing)
+    if stands == former:
+        stands = standing
+        tx.execute(aliases.delete().where(aliases.c.npi == standing))
+    tx.execute(aliases.update().where(aliases.c.standing_npi == former).values(standing_npi=stands))
     enter = sa.text(
         f"INSERT INTO {aliases.name} (npi, standing_npi) VALUES (:npi, :standing_npi)"  # noqa: S608 - of constants
         " ON CONFLICT (npi) DO UPDATE SET standing_npi = :standing_npi"
     )
-    tx.execute(enter, {"npi": former, "standing_npi": standing})
+    tx.execute(enter, {"npi": former, "standing_npi": stands})
+    return stands
 
 
-def merger_inscription(follow: Callable[[sa.Connection, str, str], None]) -> Inscription:
+def merger_inscription(follow: Callable[[sa.Connection, str, str], object]) -> Inscription:
     """``merger``: what an officer writes when ANIP tells that two numbers are one person's.
 
     ``follow(tx, former, standing)`` makes the register follow.

@@ -154,8 +154,8 @@ def consenting_party(tx: sa.Connection, consenter: Consenter) -> Party:
 
 def merge_party(tx: sa.Connection, merged: Party, standing: Party) -> None:
     """ANIP merged one number into another: rights are held, and requests understood, by the one that stands."""
-    follow_merger(tx, ALIASES, merged.number, standing.number)
-    tx.execute(_current_of(merged).values(party_number=standing.number))
+    stands = follow_merger(tx, ALIASES, merged.number, standing.number)
+    tx.execute(_current_of(merged).values(party_number=stands))
 
 
 def _current_of(party: Party) -> sa.Update:

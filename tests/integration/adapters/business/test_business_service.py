@@ -212,12 +212,13 @@ def test_a_bank_needs_a_consent_of_that_person_to_it_that_holds(
 def test_a_persons_firms_and_consents_are_found_under_every_number(
     service: BusinessService, apiex: Apiex
 ) -> None:
-    """Once ANIP has merged two, whichever was consented under and is asked for."""
+    """Once ANIP has merged some, told in any order, whichever was consented under and is asked for."""
     give_consent(apiex.desk.store, CONSENTS, "CONS-1", KOFFI)
     before = list_by_person(service, "P07", npi=KOFFI)
+    apiex.desk.store.write(lambda tx: follow_merger(tx, "0000000019", "0000000777"))
     apiex.desk.store.write(lambda tx: follow_merger(tx, KOFFI, "0000000019"))
 
-    for npi in (KOFFI, "0000000019"):
+    for npi in (KOFFI, "0000000019", "0000000777"):
         assert list_by_person(service, "P07", npi=npi) == before
         assert list_by_person(service, "P03", npi=npi, consent_ref="CONS-1") == before
 

@@ -1,6 +1,6 @@
 """Corrections: two officers, or nothing."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from bj.common.v1 import document_pb2, dossier_pb2
 from bj.identity.v1 import acts_pb2 as pb
 from bj.identity.v1 import credentials_pb2, events_pb2, identity_pb2
 from tests.support.identity_office import BIO, KOFFI, NOBODY, IdentityOffice
-from tests.support.waiting import until
+from tests.support.transactions import until_it_waits
 
 
 def correction(**changes: Any) -> pb.RequestCorrectionRequest:
@@ -157,20 +157,6 @@ def test_a_record_frozen_meanwhile_is_not_changed(office: IdentityOffice) -> Non
         office.decide("grant", reference, officer="agent-2")
 
 
-def until_it_waits(office: IdentityOffice, tx: sa.Connection, other: Future[None]) -> None:
-    """Until the other transaction waits for ``tx``, or has ended. On SQLite it cannot so much as begin."""
-    if not office.desk.store.is_postgresql:
-        return
-    mine = tx.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-    waits = sa.text("SELECT pid FROM pg_stat_activity WHERE :mine = ANY(pg_blocking_pids(pid))")
-
-    def is_held() -> bool:
-        with office.desk.store.reading() as looking:
-            return other.done() or looking.execute(waits, {"mine": mine}).first() is not None
-
-    until(is_held)
-
-
 @pytest.fixture
 def meeting(office: IdentityOffice) -> tuple[str, str]:
     """An identity certificate that an officer grants, and a correction of the same record, each ready to be granted."""
@@ -191,7 +177,7 @@ def test_a_correction_waits_for_what_is_being_signed(
 
         def sign(tx: sa.Connection, *said: Any, **more: Any) -> document_pb2.Document:
             other = beside.submit(office.decide, "grant", correction, officer="agent-2")
-            until_it_waits(office, tx, other)
+            until_it_waits(office.desk.store, tx, other)
             return issue(tx, *said, **more)
 
         monkeypatch.setattr(office.desk.documents, "issue", sign)
@@ -217,7 +203,7 @@ def test_what_is_signed_after_a_correction_says_what_was_corrected(
     with ThreadPoolExecutor(1) as beside:
 
         def tell_late(desk: Any, tx: sa.Connection, *said: Any, **more: Any) -> None:
-            until_it_waits(office, tx, beside.submit(office.decide, "grant", act))
+            until_it_waits(office.desk.store, tx, beside.submit(office.decide, "grant", act))
             telling.tell(desk, tx, *said, **more)
 
         monkeypatch.setattr(office.desk.documents, "issue", sign)

@@ -14,7 +14,7 @@ from adapters.kit.answered import answer_once, answered_before
 from adapters.kit.calendar import Calendar
 from adapters.kit.catalogue import Catalogue
 from adapters.kit.documents import Documents
-from adapters.kit.dossiers import Dossiers
+from adapters.kit.dossiers import REPORT_DECISION, Dossiers
 from adapters.kit.events import Events
 from adapters.kit.ministry import Ministry
 from adapters.kit.payments import Payments
@@ -54,7 +54,7 @@ class Desk:
         catalogue = Path(settings.catalogue) if settings.catalogue else ministry.catalogue
         self.catalogue = Catalogue.load(catalogue) if catalogue else Catalogue({})
         self.calendar = Calendar.load(Path(settings.calendar)) if settings.calendar else Calendar.load()
-        self.tasks = Tasks(ministry.tables, clock)
+        self.tasks = Tasks(ministry.tables, clock, REPORT_DECISION)
         self.dossiers = Dossiers(self)
         self.payments = Payments(self)
         self.documents = Documents(self)

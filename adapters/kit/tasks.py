@@ -9,6 +9,7 @@ because it failed.
 Tasks of one reference are done one after the other, in the order in which they came due; so are those of one lane, which
 is whom they wait for: the kind of task, or a consumer. Lanes do not wait for each other: a member that is silent for its
 twenty seconds holds up what concerns it. Four are done at a time, so more than three silent members hold up the rest.
+Reports keep their lane's order alone: a consumer that does not hear of a dossier does not keep the ministry from its work.
 """
 
 from __future__ import annotations
@@ -84,9 +85,11 @@ Handler: TypeAlias = "Callable[[Desk, Task], Finish | None]"
 class Tasks:
     """The tasks of one ministry."""
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    def __init__(self, tables: Tables, clock: Clock, reports: str) -> None:
+        """``reports`` is the kind of task that only tells others what was done."""
         self._table = tables.task
         self._clock = clock
+        self._reports = reports
 
     def add(
         self,
@@ -154,12 +157,14 @@ class Tasks:
         earlier = self._table.alias()
         is_behind = sa.exists().where(
             earlier.c.reference == self._table.c.reference,
+            earlier.c.kind != self._reports,
             sa.tuple_(earlier.c.due_at, earlier.c.id) < sa.tuple_(self._table.c.due_at, self._table.c.id),
         )
+        busy = {task.reference for task in running if task.kind != self._reports}
+        has_its_turn = sa.and_(self._table.c.reference.not_in(busy), ~is_behind)
         query = self._due().where(
             self._table.c.lane.not_in({task.lane for task in running}),
-            self._table.c.reference.not_in({task.reference for task in running}),
-            ~is_behind,
+            sa.or_(self._table.c.kind == self._reports, has_its_turn),
         )
         row = tx.execute(query.limit(1)).first()
         return _task(row) if row else None

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from adapters.kit.desk import Desk
+from adapters.kit.dossiers import REPORT_DECISION
 from adapters.kit.tasks import AT_ONCE, Task, TaskRunner
 from core.identifiers import SubsystemId
 from tests.support.postal.ministry import CALLER, TABLES, PostOffice
@@ -47,7 +48,7 @@ class Members:
 @contextmanager
 def asking(office: PostOffice, members: Members) -> Iterator[None]:
     """The adapter's threads, at work; in the end all answer, and all is done."""
-    runner = TaskRunner(office.desk, dict.fromkeys(KINDS, members.ask))
+    runner = TaskRunner(office.desk, dict.fromkeys((*KINDS, REPORT_DECISION), members.ask))
     runner.start()
     try:
         yield
@@ -96,6 +97,30 @@ def test_what_concerns_one_dossier_keeps_its_order(office: PostOffice) -> None:
     }
     assert of == {"POST-1": ["ask_a", "ask_b"], "POST-2": ["ask_a", "ask_b"]}
     assert max(members.most["POST-1"], members.most["POST-2"]) == 1
+
+
+def test_a_consumer_that_hears_nothing_holds_up_no_work_on_its_dossiers(office: PostOffice) -> None:
+    """Reports to it wait for each other; the ministry's own tasks keep their order and go on."""
+    members = Members(silent={REPORT_DECISION})
+    queue(office, (REPORT_DECISION, "POST-1"), ("ask_a", "POST-1"), (REPORT_DECISION, "POST-1"))
+    queue(office, (REPORT_DECISION, "POST-2"), ("ask_b", "POST-2"), ("ask_b", "POST-1"))
+
+    with asking(office, members):
+        until(lambda: len(office.tasks()) == 3)
+        own = [("ask_a", "POST-1"), ("ask_b", "POST-2"), ("ask_b", "POST-1")]
+        assert sorted(members.asked) == sorted([(REPORT_DECISION, "POST-1"), *own])
+
+    assert members.most[REPORT_DECISION] == 1
+
+
+def test_a_report_waits_for_no_work_on_its_dossier(office: PostOffice) -> None:
+    """What was decided is told while what comes after it, or before it, waits for somebody else."""
+    members = Members(silent={"ask_a"})
+    queue(office, ("ask_a", "POST-1"), ("ask_b", "POST-1"), (REPORT_DECISION, "POST-1"))
+
+    with asking(office, members):
+        until(lambda: len(office.tasks()) == 2)
+        assert sorted(members.asked) == [("ask_a", "POST-1"), (REPORT_DECISION, "POST-1")]
 
 
 def test_no_more_are_done_at_once_than_there_are_threads(office: PostOffice) -> None:

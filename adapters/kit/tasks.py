@@ -9,7 +9,7 @@ because it failed.
 Tasks of one reference are done one after the other, in the order in which they came due; so are those of one lane, which
 is whom they wait for: the kind of task, or a consumer. Lanes do not wait for each other: a member that is silent for its
 twenty seconds holds up what concerns it. Four are done at a time, so more than three silent members hold up the rest.
-Reports keep their lane's order alone: a consumer that does not hear of a dossier does not keep the ministry from its work.
+Reports keep the order of their lane alone: a consumer that does not hear keeps no ministry from its own work.
 """
 
 from __future__ import annotations

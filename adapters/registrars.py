@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from adapters.kit.desk import Desk
-    from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Written
+    from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Login, Written
 
 _KINDS: Final = {
     "name": Text("inscription", "inscription"),
@@ -66,7 +66,14 @@ _STATES: Final = {
     True: Coded("done", Text("fait", "done")),
     False: Coded("waiting", Text("attend un second agent", "waits for a second officer")),
 }
+_SHARED: Final = Text(
+    "la machine ne dit pas qui s'est connecté : si des agents partagent le compte {}, rien ne montre qu'ils sont deux",
+    "the machine does not say who logged in: if officers share the account {}, nothing shows that they are two",
+)
 _MAX_LINE: Final = 100
+# By which account whoever runs this logged in, through ``sudo`` and ``su``, where PAM (pam_loginuid) told the kernel.
+_LOGINUID: Final = Path("/proc/self/loginuid")
+_NOT_TOLD: Final = 2**32 - 1
 
 
 class _UndoneError(Exception):
@@ -136,10 +143,10 @@ def write(
             )
             confirm(irreversible, lang, yes=yes)
 
+        login = _login()
+
         def work(tx: sa.Connection) -> Written:
-            line = book.write(
-                desk, tx, kind, given, officer_ref=officer, login=_login(), evidence_ref=evidence
-            )
+            line = book.write(desk, tx, kind, given, officer_ref=officer, login=login, evidence_ref=evidence)
             if dry_run:
                 raise _UndoneError
             return line
@@ -150,6 +157,8 @@ def write(
             click.echo(Text("possible ; rien n'est inscrit", "possible; nothing is written").in_(lang))
             return
     click.echo(_WRITTEN[line.is_done].in_(lang).format(line.number))
+    if kind.needs_two and not login.is_own:
+        click.echo(_SHARED.in_(lang).format(login.name), err=True)
 
 
 @register.command()
@@ -218,9 +227,20 @@ def _named(part: Field, lang: Language) -> str:
     return f"{part.name}={part.label.in_(lang)}"
 
 
-def _login() -> str:
+def _login() -> Login:
     """As whom the machine knows who runs this; not the environment, which anybody sets."""
+    from adapters.kit.inscriptions import Login
+
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        uid = int(_LOGINUID.read_text())
+    except (OSError, ValueError):
+        uid = _NOT_TOLD
+    is_own = uid != _NOT_TOLD
+    return Login(_account(uid if is_own else os.getuid()), is_own)
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {os.getuid()}"
+        return f"uid {uid}"

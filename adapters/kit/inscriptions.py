@@ -5,7 +5,8 @@ written in one transaction with its line in the trail: who, on which paper, when
 holes, so that a line that was taken out is missed.
 
 What one officer alone could do too much harm with is written by two: the first one's waits, and is done when another
-writes the very same, numbers and all, from the paper before him.
+writes the very same, numbers and all, from the paper before him. Another is who says so and, where the machine knows
+who logged in, is: one person who writes under two names is refused.
 """
 
 from __future__ import annotations
@@ -74,6 +75,19 @@ class Inscription:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """As whom the machine knows who writes.
+
+    Attributes:
+        name: ``koffi``.
+        is_own: Whether it is by this account that he logged in; else the command runs in it, and officers may share it.
+    """
+
+    name: str
+    is_own: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """One line of the trail; ``values`` without those that are personal.
 
@@ -133,7 +147,7 @@ class Inscriptions:
         given: Values,
         *,
         officer_ref: str,
-        login: str,
+        login: Login,
         evidence_ref: str,
     ) -> Written:
         """Write one inscription and its line in the trail; the line says whether a second officer is waited for.
@@ -149,22 +163,25 @@ class Inscriptions:
 
         Raises:
             InvalidFieldsError: Something is missing, too much, or not in its form; nothing is repeated.
-            ProviderError: The register does not allow it; this officer waits for another already (STATE_CONFLICT).
+            ProviderError: The register does not allow it; this officer waits for another already, under this name or
+                under this login (STATE_CONFLICT).
         """
         values = _read(kind, {**given, "officer": officer_ref, "evidence": evidence_ref})
+        officer_ref, evidence_ref = (values.pop(name) for name in _EVERYWHERE)
         number = next_number(tx, _SERIES)
         line = {
             "number": number,
             "name": kind.name,
             "officer_ref": officer_ref,
-            "login": login,
+            "login": login.name,
             "evidence_ref": evidence_ref,
             "written_at": desk.clock.now_ms(),
             "fields": json.dumps(values, ensure_ascii=False, sort_keys=True),
         }
         first = self._waiting(tx, line) if kind.needs_two else None
         if first is not None:
-            require(first.officer_ref != officer_ref)
+            require(first.officer_ref.casefold() != officer_ref.casefold())
+            require(first.login != login.name or not login.is_own)
             tx.execute(self._trail.update().where(self._trail.c.number == first.number).values(is_done=True))
         is_done = first is not None or not kind.needs_two
         line |= {"is_done": is_done, "first": first.number if first else 0}
@@ -218,7 +235,7 @@ def _undone(tx: sa.Connection) -> Iterator[None]:
 
 
 def _read(kind: Inscription, given: Values) -> dict[str, str]:
-    """The values of the fields, if all that was given is in its form."""
+    """The values of the fields and of what is said everywhere, if all that was given is in its form."""
     faults: dict[str, str] = {}
     values: dict[str, str] = {}
     for name, read in {**{one.name: one.read for one in kind.fields}, **_EVERYWHERE}.items():
@@ -229,4 +246,4 @@ def _read(kind: Inscription, given: Values) -> dict[str, str]:
     faults |= dict.fromkeys(given.keys() - values.keys() - faults.keys(), "is none of its fields")
     if faults:
         raise InvalidFieldsError(faults)
-    return {name: value for name, value in values.items() if name not in _EVERYWHERE}
+    return values

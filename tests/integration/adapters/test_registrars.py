@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,9 @@ PORTAL = "BJ/GOV/PNS/PORTAIL"
 KOFFI, NOBODY, JEAN, OTHER_JEAN, CHANTALE, CHANTAL, BIO, SENAN = (
     f"{number:010d}" for number in (1, 3, 8, 9, 10, 11, 12, 13)
 )
+LOGINS = {"AGENT-7": 60007, "AGENT-8": 60008}
+# What the kernel says where nobody told it who logged in.
+UNTOLD = 2**32 - 1
 # Of SENAN, with a title and free.
 NUP = "900000001"
 SUBSYSTEMS = {
@@ -56,18 +61,25 @@ SUBSYSTEMS = {
 
 @dataclass
 class Register:
-    """A ministry's seeded register, and an officer's terminal."""
+    """A ministry's seeded register, and an officer's terminal.
+
+    ``loginuid`` is where the machine says who logged in there.
+    """
 
     config: Path
     desk: Desk
+    loginuid: Path
 
     def run(self, *arguments: str, typed: str = "") -> Result:
         """Run one command; numbers that are ``typed`` stand a line each."""
         command = ("register", arguments[0], "--config", str(self.config), *arguments[1:])
         return CliRunner().invoke(adapter, command, input=typed)
 
-    def write(self, *arguments: str, typed: str = "", officer: str = "AGENT-7") -> Result:
-        """Write an inscription without being asked."""
+    def write(
+        self, *arguments: str, typed: str = "", officer: str = "AGENT-7", login: int | None = None
+    ) -> Result:
+        """Write an inscription without being asked; the officer logged in by an account of his own, or ``login``."""
+        self.loginuid.write_text(str(LOGINS.get(officer, 60000) if login is None else login))
         said = ("--officer", officer, "--evidence", "PV-2026-118", "--yes", "--lang", "fr")
         return self.run("write", *arguments, *said, typed=typed)
 
@@ -107,9 +119,11 @@ Open = Callable[[str], Register]
 
 
 @pytest.fixture
-def opened(database: str, tmp_path: Path) -> Iterator[Open]:
+def opened(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
     """Opens the register of a ministry, with the personas in it."""
     desks: list[Desk] = []
+    loginuid = tmp_path / "loginuid"
+    monkeypatch.setattr("adapters.registrars._LOGINUID", loginuid)
 
     def register(name: str) -> Register:
         subsystem = SUBSYSTEMS[name]
@@ -124,7 +138,7 @@ def opened(database: str, tmp_path: Path) -> Iterator[Open]:
         desks.append(open_desk(ministry, load_adapter_settings(config), SystemClock()))
         assert ministry.seed is not None
         ministry.seed(desks[-1], 20, 1, lambda _: None)
-        return Register(config, desks[-1])
+        return Register(config, desks[-1], loginuid)
 
     yield register
     for desk in desks:
@@ -183,6 +197,55 @@ def test_one_officer_alone_changes_nobodys_record(opened: Open) -> None:
     assert [(line["number"], line["state"]) for line in anip.lines()] == [
         (number, "waiting") for number in (4, 3, 2, 1)
     ]
+
+
+def test_one_person_is_not_two_under_another_name(opened: Open) -> None:
+    """However it is written, and whoever he says he is."""
+    anip = opened("identity")
+    anip.written("death", "day=2024-11-20", typed=f"{KOFFI}\n")
+
+    for officer, login in (
+        (" AGENT-7 ", LOGINS["AGENT-8"]),
+        ("agent-7", LOGINS["AGENT-8"]),
+        ("AGENT-8", LOGINS["AGENT-7"]),
+        ("AGENT-7", UNTOLD),
+    ):
+        alone = anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n", officer=officer, login=login)
+        assert (alone.exit_code, "STATE_CONFLICT" in alone.output) == (1, True), (officer, login)
+
+    assert not record(anip, KOFFI).is_deceased
+
+
+def test_who_wrote_on_which_paper_is_kept_without_blanks(opened: Open) -> None:
+    """So the second officer's paper is the first one's."""
+    anip = opened("identity")
+    paper = ("--evidence", " PV-2026-118 ", "--officer", " AGENT-7", "--yes")
+    anip.run("write", "death", "day=2024-11-20", *paper, typed=f"{KOFFI}\n")
+
+    anip.written("death", "day=2024-11-20", typed=f"{KOFFI}\n", officer="AGENT-8")
+
+    assert record(anip, KOFFI).is_deceased
+    assert [(one["officer"], one["evidence"]) for one in anip.lines()] == [
+        ("AGENT-8", "PV-2026-118"),
+        ("AGENT-7", "PV-2026-118"),
+    ]
+
+
+def test_where_nobody_knows_who_logged_in_the_answer_says_so(opened: Open) -> None:
+    """Two officers in one account are taken at their word, and told that nothing else shows it."""
+    anip = opened("identity")
+
+    answers = [
+        anip.write("death", "day=2024-11-20", typed=f"{KOFFI}\n", officer=officer, login=UNTOLD)
+        for officer in ("AGENT-7", "AGENT-8")
+    ]
+    alone_allowed = anip.write("lock", typed=f"{JEAN}\n", login=UNTOLD)
+
+    assert record(anip, KOFFI).is_deceased
+    account = pwd.getpwuid(os.getuid()).pw_name
+    assert [one["login"] for one in anip.lines()] == [account] * 3
+    assert all(account in one.output and "partagent" in one.output for one in answers)
+    assert alone_allowed.output == "inscrit sous le n° 3\n"
 
 
 def test_a_merger_leads_every_number_to_the_record_that_stands(opened: Open) -> None:

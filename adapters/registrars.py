@@ -58,14 +58,13 @@ _LINES: Final = {
 _WRITTEN: Final = {
     True: Text("inscrit sous le n° {}", "written as no. {}"),
     False: Text(
-        "n° {}, rien n'est changé : un autre agent doit inscrire la même chose, sur la même pièce",
-        "no. {}, nothing is changed: another officer must write the same, on the same paper",
+        "n° {}, rien n'est changé : un autre agent doit inscrire la même chose, sur la même pièce, sous {} jours",
+        "no. {}, nothing is changed: another officer must write the same, on the same paper, within {} days",
     ),
 }
-_STATES: Final = {
-    True: Coded("done", Text("fait", "done")),
-    False: Coded("waiting", Text("attend un second agent", "waits for a second officer")),
-}
+_DONE: Final = Coded("done", Text("fait", "done"))
+_WAITING: Final = Coded("waiting", Text("attend un second agent", "waits for a second officer"))
+_LAPSED: Final = Coded("lapsed", Text("caduc, sans second agent", "lapsed, no second officer came"))
 _SHARED: Final = Text(
     "la machine ne dit pas qui s'est connecté : si des agents partagent le compte {}, rien ne montre qu'ils sont deux",
     "the machine does not say who logged in: if officers share the account {}, nothing shows that they are two",
@@ -129,6 +128,8 @@ def write(
     `list` dit ce que chacune demande. Les NPI sont demandés, ou lus sur l'entrée standard, un par ligne : jamais en
     argument / numbers of persons are asked for, or read from standard input, one a line.
     """
+    from adapters.kit.inscriptions import WAITING_DAYS
+
     with closing(desk_of(config)) as desk:
         book = _inscriptions(desk, lang)
         kind = book.find(inscription)
@@ -156,7 +157,7 @@ def write(
         except _UndoneError:
             click.echo(Text("possible ; rien n'est inscrit", "possible; nothing is written").in_(lang))
             return
-    click.echo(_WRITTEN[line.is_done].in_(lang).format(line.number))
+    click.echo(_WRITTEN[line.is_done].in_(lang).format(line.number, WAITING_DAYS))
     if kind.needs_two and not login.is_own:
         click.echo(_SHARED.in_(lang).format(login.name), err=True)
 
@@ -172,12 +173,13 @@ def journal(config: Path, limit: int, output: Output, lang: Language) -> None:
         book = _inscriptions(desk, lang)
         with desk.store.reading() as tx:
             lines = book.trail(tx, limit)
+        now_ms = desk.clock.now_ms()
     rows = [
         {
             "number": one.number,
             "written_at": local_time(one.written_at),
             "name": one.name,
-            "state": _STATES[one.is_done],
+            "state": _DONE if one.is_done else _LAPSED if one.has_lapsed(now_ms) else _WAITING,
             "first": one.first or None,
             "officer": one.officer_ref,
             "login": one.login,

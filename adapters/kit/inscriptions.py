@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import sqlalchemy as sa
 
 from adapters.kit import forms
+from adapters.kit.dossier_terms import DAY_MS
 from adapters.kit.numbers import next_number
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from core.language import Text
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 # By name of the field, each as its ``read`` returned it.
 Values: TypeAlias = Mapping[str, str]
+
+# A first officer's line waits so long for the second; then it counts no more, and the matter begins anew.
+WAITING_DAYS: Final = 14
 
 _SERIES: Final = "inscription"
 # What every inscription says beside its fields.
@@ -104,6 +108,10 @@ class Written:
     first: int
     values: Values = field(repr=False)
 
+    def has_lapsed(self, now_ms: int) -> bool:
+        """Whether no second officer came in time."""
+        return not self.is_done and self.written_at <= _oldest(now_ms)
+
 
 def inscription_table(metadata: sa.MetaData) -> sa.Table:
     """Declare the trail in ``metadata``: for a ministry that has inscriptions, created by a migration of its own."""
@@ -164,21 +172,21 @@ class Inscriptions:
         Raises:
             InvalidFieldsError: Something is missing, too much, or not in its form; nothing is repeated.
             ProviderError: The register does not allow it; this officer waits for another already, under this name or
-                under this login (STATE_CONFLICT).
+                under this login, for less than ``WAITING_DAYS`` (STATE_CONFLICT).
         """
         values = _read(kind, {**given, "officer": officer_ref, "evidence": evidence_ref})
         officer_ref, evidence_ref = (values.pop(name) for name in _EVERYWHERE)
-        number = next_number(tx, _SERIES)
+        number, now_ms = next_number(tx, _SERIES), desk.clock.now_ms()
         line = {
             "number": number,
             "name": kind.name,
             "officer_ref": officer_ref,
             "login": login.name,
             "evidence_ref": evidence_ref,
-            "written_at": desk.clock.now_ms(),
+            "written_at": now_ms,
             "fields": json.dumps(values, ensure_ascii=False, sort_keys=True),
         }
-        first = self._waiting(tx, line) if kind.needs_two else None
+        first = self._waiting(tx, line, now_ms) if kind.needs_two else None
         if first is not None:
             require(first.officer_ref.casefold() != officer_ref.casefold())
             require(first.login != login.name or not login.is_own)
@@ -191,10 +199,13 @@ class Inscriptions:
             kind.write(desk, tx, values)
         return self._line(row)
 
-    def _waiting(self, tx: sa.Connection, line: Mapping[str, object]) -> sa.Row[tuple[object, ...]] | None:
+    def _waiting(
+        self, tx: sa.Connection, line: Mapping[str, object], now_ms: int
+    ) -> sa.Row[tuple[object, ...]] | None:
         """The line of whoever wrote the same and waits; the lock on the series keeps two seconds apart."""
         same = [self._trail.c[name] == line[name] for name in ("name", "evidence_ref", "fields")]
-        return tx.execute(sa.select(self._trail).where(*same, ~self._trail.c.is_done)).first()
+        in_time = self._trail.c.written_at > _oldest(now_ms)
+        return tx.execute(sa.select(self._trail).where(*same, ~self._trail.c.is_done, in_time)).first()
 
     def trail(self, tx: sa.Connection, limit: int) -> list[Written]:
         """The newest lines of the trail, the newest first."""
@@ -216,6 +227,10 @@ class Inscriptions:
             first=row.first,
             values=values,
         )
+
+
+def _oldest(now_ms: int) -> int:
+    return now_ms - WAITING_DAYS * DAY_MS
 
 
 def require(condition: bool) -> None:

@@ -20,7 +20,7 @@ from adapters.commands import adapter
 from adapters.context import serving
 from adapters.identity.person import Person, RecordState
 from adapters.identity.records import standing_record
-from adapters.identity.tables import LINKS
+from adapters.identity.tables import LINKS, TRAIL
 from adapters.identity.telling import of_client
 from adapters.kit.adapter import load_ministry
 from adapters.kit.desk import Desk, open_desk
@@ -229,6 +229,23 @@ def test_who_wrote_on_which_paper_is_kept_without_blanks(opened: Open) -> None:
         ("AGENT-8", "PV-2026-118"),
         ("AGENT-7", "PV-2026-118"),
     ]
+
+
+def test_whom_no_second_officer_follows_in_time_begins_anew(opened: Open) -> None:
+    """What the first one wrote counts for fourteen days; it stays in the trail."""
+    anip = opened("identity")
+    death = ("death", "day=2024-11-20")
+    anip.written(*death, typed=f"{KOFFI}\n")
+    with anip.desk.store.writing() as tx:
+        tx.execute(TRAIL.update().values(written_at=TRAIL.c.written_at - 14 * 24 * 3600 * 1000))
+
+    anip.written(*death, typed=f"{KOFFI}\n", officer="AGENT-8")
+    waits = record(anip, KOFFI).is_deceased
+    anip.written(*death, typed=f"{KOFFI}\n")
+
+    assert (waits, record(anip, KOFFI).is_deceased) == (False, True)
+    states = [(one["number"], one["state"], one["first"]) for one in anip.lines()]
+    assert states == [(3, "done", 2), (2, "done", None), (1, "lapsed", None)]
 
 
 def test_where_nobody_knows_who_logged_in_the_answer_says_so(opened: Open) -> None:

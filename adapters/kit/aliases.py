@@ -75,7 +75,7 @@ def follow_merger(tx: sa.Connection, aliases: sa.Table, former: str, standing: s
 
 
 def merger_inscription(follow: Callable[[sa.Connection, str, str], object]) -> Inscription:
-    """``merger``: what an officer writes when ANIP tells that two numbers are one person's.
+    """``merger``: what two officers write when ANIP tells that two numbers are one person's: it moves land and firms.
 
     ``follow(tx, former, standing)`` makes the register follow.
     """
@@ -94,4 +94,5 @@ def merger_inscription(follow: Callable[[sa.Connection, str, str], object]) -> I
         ),
         merge,
         is_final=True,
+        needs_two=True,
     )

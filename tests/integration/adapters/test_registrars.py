@@ -448,18 +448,20 @@ def test_notaries_take_office_and_leave_and_belonging_is_certified(opened: Open)
 
 
 @pytest.mark.parametrize("name", ["land", "business", "labour"])
-def test_a_register_that_anip_does_not_tell_of_a_merger_is_told_by_its_officer(
+def test_a_register_that_anip_does_not_tell_of_a_merger_is_told_by_its_officers(
     opened: Open, name: str
 ) -> None:
-    """Of two numbers; one and the same is none. A merger that was known before is not undone."""
+    """By two of them, of two numbers; one and the same is none. A merger that was known before is not undone."""
     register = opened(name)
 
-    register.written("merger", typed=f"{JEAN}\n{KOFFI}\n")
-    register.written("merger", typed=f"{SENAN}\n{JEAN}\n")
+    register.written_by_two("merger", typed=f"{JEAN}\n{KOFFI}\n")
+    alone = register.write("merger", typed=f"{SENAN}\n{JEAN}\n")
+    register.written("merger", typed=f"{SENAN}\n{JEAN}\n", officer="AGENT-8")
 
     same = register.write("merger", typed=f"{KOFFI}\n{KOFFI}\n")
     assert (same.exit_code, "standing_npi" in same.output) == (1, True)
-    assert [(line["name"], line["values"]) for line in register.lines()] == [("merger", [])] * 2
+    assert [(line["name"], line["values"]) for line in register.lines()] == [("merger", [])] * 4
+    assert "un autre agent" in alone.output
     if name == "land":
         request = parcel_pb2.CheckOwnershipRequest(nup=NUP, party=person_pb2.Party(npi=KOFFI))
         with serving(caller(purpose="P01")):

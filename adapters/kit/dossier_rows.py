@@ -84,13 +84,17 @@ class DossierRows:
         tx.execute(table.update().where(table.c.reference == reference).values(version=table.c.version + 1))
 
     def forget_tokens(self, tx: sa.Connection, report: str, limit: int) -> int:
-        """Forget the tokens of some final dossiers for which no step and no task of kind ``report`` goes on."""
+        """Forget the tokens of some final dossiers for which no task of kind ``report`` goes on.
+
+        Nor any step, of one that was granted: what else has ended leaves its steps where they were, for ever.
+        """
         dossier, step, task = self._tables.dossier, self._tables.step, self._tables.task
         goes_on = (dossier_pb2.STEP_STATE_PENDING, dossier_pb2.STEP_STATE_RUNNING)
+        is_at_work = sa.exists().where(step.c.reference == dossier.c.reference, step.c.state.in_(goes_on))
         told = (
             sa.select(dossier.c.reference)
             .where(dossier.c.state.in_(FINAL), dossier.c.response_token != "")
-            .where(~sa.exists().where(step.c.reference == dossier.c.reference, step.c.state.in_(goes_on)))
+            .where(sa.or_(dossier.c.state != State.GRANTED, ~is_at_work))
             .where(~sa.exists().where(task.c.reference == dossier.c.reference, task.c.kind == report))
             .limit(limit)
         )

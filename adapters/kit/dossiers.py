@@ -354,7 +354,8 @@ class Dossiers:
     def forget_tokens(self, tx: sa.Connection, limit: int) -> int:
         """Forget the response tokens of at most ``limit`` dossiers of which nothing is left to be reported.
 
-        They are final, no step of theirs goes on, and the consumer has confirmed the last report, or refused it.
+        They are final, no step of one that was granted goes on, and the consumer has confirmed the last report, or
+        refused it.
         """
         return self._rows.forget_tokens(tx, REPORT_DECISION, limit)
 

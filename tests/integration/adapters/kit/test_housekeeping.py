@@ -96,19 +96,23 @@ def test_events_are_kept_as_long_as_settings_say(office: PostOffice, monkeypatch
 
 
 def test_a_token_is_forgotten_when_nothing_is_left_to_be_reported(office: PostOffice) -> None:
-    """Not of a dossier that goes on, nor of one whose step does, nor before the last report was confirmed."""
+    """Not of a dossier that goes on, nor of a granted one whose step does, nor before the last report was confirmed."""
     dossiers, write = office.desk.dossiers, office.desk.store.write
-    told, untold, numbered, open_ = (office.reviewed() for _ in range(4))
+    told, untold, numbered, refused, open_ = (office.reviewed() for _ in range(5))
     for reference in (told, untold, numbered):
         write(partial(dossiers.grant, reference=reference))
-    write(lambda tx: dossiers.set_step(tx, numbered, "cnss", dossier_pb2.STEP_STATE_RUNNING))
-    for reference in (told, numbered, open_):
+    with office.desk.store.writing() as tx:
+        for reference in (numbered, refused):
+            dossiers.set_step(tx, reference, "cnss", dossier_pb2.STEP_STATE_RUNNING)
+    write(lambda tx: dossiers.reject(tx, refused, "agent-7", "no such thing"))
+    for reference in (told, numbered, refused, open_):
         write(partial(office.desk.tasks.cancel, kind="report_decision", reference=reference))
 
     clean(office)
 
-    assert {one: token(office, one) for one in (told, untold, numbered, open_)} == {
+    assert {one: token(office, one) for one in (told, untold, numbered, refused, open_)} == {
         told: "",
+        refused: "",
         untold: TOKEN,
         numbered: TOKEN,
         open_: TOKEN,

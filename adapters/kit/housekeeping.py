@@ -1,7 +1,8 @@
 """What is not needed any more is forgotten, each night: docs/registres/README.md says what is kept how long.
 
 One task of a fixed name, which plans itself anew with its own end: however many processes serve a register, there is one.
-It works in small transactions, so that nobody waits for it.
+It works in small transactions, so that nobody waits for it, and for some seconds at a time, so that who stops the adapter
+does not either: where a year's worth has gathered it goes on in a minute.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ HOUSEKEEPING: Final = "housekeeping"
 # Of one transaction: a few milliseconds.
 BATCH: Final = 500
 
+# Of one chore, at a time.
+BATCHES: Final = 20
+
 _HOUR: Final = 3
+_PAUSE_MS: Final = 60_000
 _log = structlog.get_logger("adapter")
 
 # (desk, tx) -> how many rows it forgot, at most some hundred; called in a transaction of its own until it says none.
@@ -43,14 +48,23 @@ def plan(desk: Desk, tx: sa.Connection) -> None:
 
 
 def keep_house(desk: Desk, task: Task) -> Finish:
-    """Do all chores, the kit's and the ministry's: the task's handler."""
+    """Do some of each chore, the kit's and the ministry's, and plan the rest: the task's handler."""
+    is_done = True
     for chore in (_answers, _events, _tokens, *desk.ministry.chores):
         total = 0
-        while forgotten := desk.store.write(functools.partial(chore, desk)):
+        for _ in range(BATCHES):
+            forgotten = desk.store.write(functools.partial(chore, desk))
+            if not forgotten:
+                break
             total += forgotten
+        else:
+            is_done = False
         if total:
             _log.info("forgotten", chore=chore.__name__.strip("_"), rows=total)
-    return lambda tx: plan(desk, tx)
+    if is_done:
+        return lambda tx: plan(desk, tx)
+    again_ms = desk.clock.now_ms() + _PAUSE_MS
+    return lambda tx: desk.tasks.add_once(tx, HOUSEKEEPING, due_at_ms=again_ms)
 
 
 def _answers(desk: Desk, tx: sa.Connection) -> int:

@@ -125,13 +125,35 @@ def token(office: PostOffice, reference: str) -> str:
         return office.desk.dossiers.get(tx, reference).response_token
 
 
+def test_much_is_forgotten_some_at_a_time(office: PostOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody waits for it who stops the adapter: each chore has its share, and it goes on in a minute."""
+    monkeypatch.setattr(housekeeping, "BATCH", 1)
+    monkeypatch.setattr(housekeeping, "BATCHES", 2)
+    for number in range(3):
+        office.open("PS90903", key=f"key-of-a-filing-{number:04d}")
+    with office.desk.store.writing() as tx:
+        tx.execute(BOXES.insert(), [{"number": "A", "holder": NPI}])
+    office.desk.ministry = replace(office.desk.ministry, chores=(shut_a_box,))
+    office.clock.advance(timedelta(days=31))
+
+    clean(office)
+    left, boxes = rows(office, TABLES.answered.c.key), rows(office, BOXES.c.number)
+    office.clock.advance(timedelta(minutes=1))
+    assert TaskRunner(office.desk, {HOUSEKEEPING: keep_house}).run_due() == 1
+
+    assert (len(left), boxes) == (1, [])
+    assert rows(office, TABLES.answered.c.key) == []
+    assert rows(office, TABLES.task.c.kind).count(HOUSEKEEPING) == 1
+
+
+def shut_a_box(desk: Desk, tx: sa.Connection) -> int:
+    """A ministry's own chore."""
+    oldest = sa.select(BOXES.c.number).limit(1)
+    return tx.execute(BOXES.delete().where(BOXES.c.number.in_(oldest))).rowcount
+
+
 def test_a_ministry_has_chores_of_its_own(office: PostOffice) -> None:
     """Each is called until it finds nothing, in a transaction each time."""
-
-    def shut_a_box(desk: Desk, tx: sa.Connection) -> int:
-        oldest = sa.select(BOXES.c.number).limit(1)
-        return tx.execute(BOXES.delete().where(BOXES.c.number.in_(oldest))).rowcount
-
     office.desk.ministry = replace(office.desk.ministry, chores=(shut_a_box,))
     with office.desk.store.writing() as tx:
         tx.execute(BOXES.insert(), [{"number": name, "holder": NPI} for name in "ABC"])

@@ -10,9 +10,13 @@ from collections.abc import Callable
 from datetime import date
 from typing import Final
 
-from core.identifiers import SubsystemId, require_purpose
+from adapters.kit.purposes import PURPOSES
+from core.identifiers import SubsystemId
 
 _PERSONAL: Final = re.compile(r"(?<![0-9])[0-9]{10}(?![0-9])")
+
+_FIRST_DAY: Final = date(1900, 1, 1)
+_LAST_DAY: Final = date(2199, 12, 31)
 
 
 def matching(pattern: str, must: str) -> Callable[[str], str]:
@@ -56,13 +60,13 @@ def text(length: int) -> Callable[[str], str]:
 
 
 def day(value: str) -> str:
-    """A day of the calendar, ``2026-11-28``."""
-    must = "must be a day, written 2026-11-28"
+    """A day of the calendar, ``2026-11-28``, of 1900 to 2199: it may be reckoned with."""
+    must = "must be a day of 1900 to 2199, written 2026-11-28"
     try:
-        read = date.fromisoformat(value).isoformat()
+        read = date.fromisoformat(value)
     except ValueError:
         raise ValueError(must) from None
-    if read != value:
+    if read.isoformat() != value or not _FIRST_DAY <= read <= _LAST_DAY:
         raise ValueError(must)
     return value
 
@@ -77,7 +81,7 @@ def subsystem(value: str) -> str:
 
 def purposes(value: str) -> str:
     """Codes of purposes, ``P01,P03``; kept separated by blanks."""
-    try:
-        return " ".join(sorted({require_purpose(one) for one in value.split(",")}))
-    except ValueError:
-        raise ValueError("must be codes of purposes, written P01,P03") from None
+    codes = frozenset(value.split(","))
+    if not codes <= PURPOSES:
+        raise ValueError("must be codes of purposes, P01 to P08, written P01,P03")
+    return " ".join(sorted(codes))

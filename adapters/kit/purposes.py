@@ -32,6 +32,20 @@ SUBJECT_ACCESS: Final = "P07"
 # Metadata only, never a payload.
 AUDIT: Final = "P08"
 
+# All that there are.
+PURPOSES: Final = frozenset(
+    {
+        SERVICE_DELIVERY,
+        REGISTRATION_DUTY,
+        PRIVATE_KYC,
+        INSPECTION,
+        JUDICIAL,
+        STATISTICS,
+        SUBJECT_ACCESS,
+        AUDIT,
+    }
+)
+
 # The fields of a message that a purpose may see; "residence.town" for one of a message inside.
 Profile: TypeAlias = frozenset[str]
 

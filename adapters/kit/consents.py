@@ -91,7 +91,7 @@ def consent_inscriptions(
 
     def give(desk: Desk, tx: sa.Connection, values: Values) -> None:
         number = values["party"]
-        consenter = Consenter("npi" if len(number) == len("0000000001") else "ifu", number)
+        consenter = Consenter(forms.party_kind(number), number)
         require_known(tx, consenter)
         require(_find(tx, consents, values["consent_ref"]) is None)
         until_ms = _end_of(date.fromisoformat(values["until"]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from adapters.context import CallerContext
+from adapters.kit import forms
 from adapters.kit.calendar import due_at_ms, month_of
 from adapters.kit.dossier import Dossier, State
 from adapters.kit.numbers import next_number
@@ -22,9 +22,6 @@ DAY_MS: Final = 24 * 3600 * 1000
 
 _MIN_REASON: Final = 5
 _MAX_REASON: Final = 1000
-# As the rule ``handle`` of bj.common.v1: it is written into logs, so no personal number.
-_HANDLE: Final = re.compile(r"[A-Za-z0-9._:/-]{1,64}")
-_PERSONAL_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{10}(?![0-9])")
 
 
 def new_dossier(
@@ -94,9 +91,10 @@ def require_officer(officer: str) -> str:
     Raises:
         InvalidFieldsError: It is no handle, or holds a personal number.
     """
-    if officer and (not _HANDLE.fullmatch(officer) or _PERSONAL_NUMBER.search(officer)):
-        raise InvalidFieldsError({"officer_ref": "must be a handle and hold no personal number"})
-    return officer
+    try:
+        return officer and forms.handle(officer)
+    except ValueError as error:
+        raise InvalidFieldsError({"officer_ref": str(error)}) from None
 
 
 def require_reason(reason: str) -> str:

@@ -13,7 +13,8 @@ from typing import Final
 from adapters.kit.purposes import PURPOSES
 from core.identifiers import SubsystemId
 
-_PERSONAL: Final = re.compile(r"(?<![0-9])[0-9]{10}(?![0-9])")
+# NPI, and IFU: that of a sole trader is his.
+_PERSONAL: Final = re.compile(r"(?<![0-9])(?:[0-9]{10}|[1-6]20[0-9]{10})(?![0-9])")
 
 _FIRST_DAY: Final = date(1900, 1, 1)
 _LAST_DAY: Final = date(2199, 12, 31)
@@ -37,6 +38,11 @@ ifu: Final = matching(r"[1-6]20[0-9]{10}", "must be an IFU of 13 digits")
 nup: Final = matching(r"[1-9][0-9]{8}", "must be 9 digits, the first not 0")
 amount: Final = matching(r"[1-9][0-9]{0,14}", "must be a whole number of francs")
 _handle: Final = matching(r"[A-Za-z0-9._:/-]{1,64}", "must be 1 to 64 letters, digits or ._:/-")
+
+
+def party_kind(number: str) -> str:
+    """What kind of number ``party`` has read: ``npi`` or ``ifu``."""
+    return "npi" if len(number) == len("0000000001") else "ifu"
 
 
 def handle(value: str) -> str:

@@ -184,8 +184,8 @@ def test_nothing_is_granted_that_could_not_be_signed(counter: Counter) -> None:
         ("finish", ("visit",), "STATE_CONFLICT: "),
         ("reject", ("--reason", "non"), "FORMAT_INVALID: reason: must have 5 to"),
         ("reject", ("--reason", "     non     "), "FORMAT_INVALID: reason: must have 5 to"),
-        ("review", ("--officer", NPI), "FORMAT_INVALID: officer_ref: must be a handle"),
-        ("review", ("--officer", "M. Adjovi"), "FORMAT_INVALID: officer_ref: must be a handle"),
+        ("review", ("--officer", NPI), "FORMAT_INVALID: officer_ref: must hold no personal number"),
+        ("review", ("--officer", "M. Adjovi"), "FORMAT_INVALID: officer_ref: must be 1 to 64 letters"),
     ],
 )
 def test_a_move_that_is_none_is_refused_and_changes_nothing(

@@ -21,6 +21,7 @@ LONGEST = "BJ/ABCDE/" + "M" * 32 + "/" + "S" * 32
         (forms.subsystem, LONGEST, LONGEST),
         (forms.handle, "AD-COT/2026-41", "AD-COT/2026-41"),
         (forms.text(20), "limite contestée", "limite contestée"),
+        (forms.text(40), "dossier 22021900003040, 7202190000304", "dossier 22021900003040, 7202190000304"),
     ],
 )
 def test_what_is_in_its_form_is_kept(read: Callable[[str], str], written: str, kept: str) -> None:
@@ -48,6 +49,8 @@ def test_what_is_in_its_form_is_kept(read: Callable[[str], str], written: str, k
         (forms.handle, ""),
         (forms.handle, "A" * 65),
         (forms.handle, "NPI/0000000001"),
+        (forms.handle, "IFU-2202190000304"),
+        (forms.text(40), "de 2202190000304, commerçante"),
         (forms.text(20), ""),
         (forms.text(20), "x" * 21),
         (forms.text(20), "deux\nlignes"),

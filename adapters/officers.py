@@ -230,7 +230,7 @@ def told(work: Callable[[], Any], lang: Language) -> Any:
     try:
         return work()
     except InvalidFieldsError as error:
-        fields = ", ".join(f"{field}: {must}" for field, must in error.violations.items())
+        fields = ", ".join(f"{field}: {must}" for field, must in error.told(lang).items())
         raise click.ClickException(f"{error.reason}: {fields}") from None
     except ProviderError as error:
         entry = error.reason.entry

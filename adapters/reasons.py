@@ -6,9 +6,10 @@ takes a refusal of the register for one of the layer. ``docs/adapters.md`` has a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from core.language import Text
+from core.language import Language, Text
 from core.reasons import Code, ReasonEntry, Retry
 
 
@@ -67,11 +68,26 @@ class ContendedError(ProviderError):
 
 
 class InvalidFieldsError(ProviderError):
-    """A request with malformed fields: per field its path and what it must be, never the value it has."""
+    """A request with malformed fields: per field its path and what it must be, never the value it has.
 
-    def __init__(self, violations: dict[str, str]) -> None:
+    What programs alone read is in English; what an officer may read, in both languages.
+    """
+
+    def __init__(self, violations: Mapping[str, str | Text]) -> None:
         super().__init__(ProviderReason.FORMAT_INVALID)
-        self.violations = violations
+        self._violations = violations
+
+    @property
+    def violations(self) -> dict[str, str]:
+        """Per field what it must be, for programs."""
+        return self.told("en")
+
+    def told(self, language: Language) -> dict[str, str]:
+        """The same, for people."""
+        return {
+            field: must.in_(language) if isinstance(must, Text) else must
+            for field, must in self._violations.items()
+        }
 
 
 def _entry(code: Code, retry: Retry, text: Text, remedy: Text) -> ReasonEntry:

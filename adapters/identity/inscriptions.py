@@ -21,6 +21,10 @@ from adapters.reasons import InvalidFieldsError
 from bj.identity.v1 import events_pb2
 from core.language import Text
 
+_LIFE: Final = Text("doit être entre la naissance et aujourd'hui", "must be between birth and today")
+_OTHER: Final = Text("doit être celui d'une autre fiche", "must be of another record")
+_NPI_ALONE: Final = Text("doit être un NPI", "must be an NPI")
+
 
 def _npi(name: str, label: Text) -> Field:
     return Field(name, label, forms.npi, is_personal=True)
@@ -32,7 +36,7 @@ def _record_death(desk: Desk, tx: sa.Connection, values: Values) -> None:
     require(not person.is_deceased)
     died = values["day"]
     if not person.birth_date <= died <= day_of(desk.clock.now_ms()).isoformat():
-        raise InvalidFieldsError({"day": "must be between birth and today"})
+        raise InvalidFieldsError({"day": _LIFE})
     replace_values(tx, person, {"death_date": died})
     revoked = revoke(tx, person.npi, desk.clock.now_ms())
     tell(desk, tx, events_pb2.PERSON_EVENT_TYPE_DEATH_RECORDED, person.npi, "life_status")
@@ -45,7 +49,7 @@ def _merge(desk: Desk, tx: sa.Connection, values: Values) -> None:
     found = {number: open_record(tx, number, lock=True) for number in sorted(set(values.values()))}
     former, standing = found[values["former_npi"]], found[values["standing_npi"]]
     if former.npi == standing.npi:
-        raise InvalidFieldsError({"standing_npi": "must be of another record"})
+        raise InvalidFieldsError({"standing_npi": _OTHER})
     # Merged before; and of one who died and one who lives, which it is must be settled first.
     require(former.npi == values["former_npi"] and standing.npi == values["standing_npi"])
     require(former.is_deceased == standing.is_deceased)
@@ -80,7 +84,7 @@ def _tell_revoked(desk: Desk, tx: sa.Connection, person: Person, revoked: list[s
 def _require_known(tx: sa.Connection, consenter: Consenter) -> None:
     """ANIP knows persons, and frozen records are nobody's to open."""
     if consenter.kind != "npi":
-        raise InvalidFieldsError({"party": "must be an NPI"})
+        raise InvalidFieldsError({"party": _NPI_ALONE})
     open_record(tx, consenter.number)
 
 

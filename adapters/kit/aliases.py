@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapters.kit.desk import Desk
 
 _MERGERS: Final = "merger"
+_OTHER: Final = Text("doit être un autre numéro", "must be another number")
 
 
 def alias_table(metadata: sa.MetaData) -> sa.Table:
@@ -82,7 +83,7 @@ def merger_inscription(follow: Callable[[sa.Connection, str, str], object]) -> I
 
     def merge(desk: Desk, tx: sa.Connection, values: Values) -> None:
         if values["former_npi"] == values["standing_npi"]:
-            raise InvalidFieldsError({"standing_npi": "must be another number"})
+            raise InvalidFieldsError({"standing_npi": _OTHER})
         follow(tx, values["former_npi"], values["standing_npi"])
 
     return Inscription(

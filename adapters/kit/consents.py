@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
@@ -22,6 +22,8 @@ from core.language import Text
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
+
+_PAST: Final = Text("ne doit pas être passé", "must not be past")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def consent_inscriptions(
         require(_find(tx, consents, values["consent_ref"]) is None)
         until_ms = _end_of(date.fromisoformat(values["until"]))
         if until_ms <= desk.clock.now_ms():
-            raise InvalidFieldsError({"until": "must not be past"})
+            raise InvalidFieldsError({"until": _PAST})
         row = {
             "consent_ref": values["consent_ref"],
             "party_kind": consenter.kind,

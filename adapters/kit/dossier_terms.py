@@ -14,6 +14,7 @@ from adapters.kit.dossier import Dossier, State
 from adapters.kit.numbers import next_number
 from adapters.reasons import InvalidFieldsError
 from bj.common.v1 import dossier_pb2
+from core.language import Text
 
 if TYPE_CHECKING:
     from adapters.kit.desk import Desk
@@ -93,8 +94,8 @@ def require_officer(officer: str) -> str:
     """
     try:
         return officer and forms.handle(officer)
-    except ValueError as error:
-        raise InvalidFieldsError({"officer_ref": str(error)}) from None
+    except forms.FormError as error:
+        raise InvalidFieldsError({"officer_ref": error.must}) from None
 
 
 def require_reason(reason: str) -> str:
@@ -105,5 +106,9 @@ def require_reason(reason: str) -> str:
     """
     told = reason.strip()
     if not _MIN_REASON <= len(told) <= _MAX_REASON:
-        raise InvalidFieldsError({"reason": f"must have {_MIN_REASON} to {_MAX_REASON} characters"})
+        must = Text(
+            f"doit avoir {_MIN_REASON} à {_MAX_REASON} caractères",
+            f"must have {_MIN_REASON} to {_MAX_REASON} characters",
+        )
+        raise InvalidFieldsError({"reason": must})
     return told

@@ -37,6 +37,7 @@ WAITING_DAYS: Final = 14
 _SERIES: Final = "inscription"
 # What every inscription says beside its fields.
 _EVERYWHERE: Final = {"officer": forms.handle, "evidence": forms.handle}
+_NO_FIELD: Final = Text("n'est pas un de ses champs", "is none of its fields")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Field:
     Attributes:
         name: ``nup``.
         label: What it is, for whoever is asked for it.
-        read: Takes what was written, returns it in its one form; raises ``ValueError`` with what it must be.
+        read: Takes what was written, returns it in its one form; raises ``FormError`` with what it must be.
         is_personal: Whether it is, or may be, the number of a person: never an argument of a command, never shown.
     """
 
@@ -251,14 +252,14 @@ def _undone(tx: sa.Connection) -> Iterator[None]:
 
 def _read(kind: Inscription, given: Values) -> dict[str, str]:
     """The values of the fields and of what is said everywhere, if all that was given is in its form."""
-    faults: dict[str, str] = {}
+    faults: dict[str, Text] = {}
     values: dict[str, str] = {}
     for name, read in {**{one.name: one.read for one in kind.fields}, **_EVERYWHERE}.items():
         try:
             values[name] = read(given.get(name, "").strip())
-        except ValueError as error:
-            faults[name] = str(error)
-    faults |= dict.fromkeys(given.keys() - values.keys() - faults.keys(), "is none of its fields")
+        except forms.FormError as error:
+            faults[name] = error.must
+    faults |= dict.fromkeys(given.keys() - values.keys() - faults.keys(), _NO_FIELD)
     if faults:
         raise InvalidFieldsError(faults)
     return values

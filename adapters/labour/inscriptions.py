@@ -18,6 +18,8 @@ from adapters.labour.workers import follow_merger
 from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from core.language import Text
 
+_TERM: Final = Text("ne doit pas être avant valid_from", "must not be before valid_from")
+
 
 def _link(desk: Desk, tx: sa.Connection, values: Values) -> None:
     known = sa.select(INSPECTORATES).filter_by(**values)
@@ -35,7 +37,7 @@ def _permit(desk: Desk, tx: sa.Connection, values: Values) -> None:
     """A renewal is a permit of another number."""
     require(find_permit(tx, values["permit_no"]) is None)
     if values["valid_until"] < values["valid_from"]:
-        raise InvalidFieldsError({"valid_until": "must not be before valid_from"})
+        raise InvalidFieldsError({"valid_until": _TERM})
     tx.execute(PERMITS.insert().values(**values))
 
 
@@ -78,7 +80,10 @@ _SUBSYSTEM: Final = (
         Text("son ressort, LI", "its district, LI"),
         forms.matching(
             r"[A-Z]{2}(-[A-Z]{3}(-[0-9]{2}(-[0-9]{3})?)?)?",
-            "must be written LI, LI-COT, LI-COT-05 or LI-COT-05-012",
+            Text(
+                "doit être écrit LI, LI-COT, LI-COT-05 ou LI-COT-05-012",
+                "must be written LI, LI-COT, LI-COT-05 or LI-COT-05-012",
+            ),
         ),
     ),
 )
@@ -106,7 +111,10 @@ INSCRIPTIONS: Final = Inscriptions(
             Field(
                 "permit_no",
                 Text("son numéro, PT-2026-000123", "its number, PT-2026-000123"),
-                forms.matching(r"PT-20[0-9]{2}-[0-9]{4,8}", "must be written PT-2026-000123"),
+                forms.matching(
+                    r"PT-20[0-9]{2}-[0-9]{4,8}",
+                    Text("doit être écrit PT-2026-000123", "must be written PT-2026-000123"),
+                ),
             ),
             Field("npi", Text("NPI du travailleur", "the worker's NPI"), forms.npi, is_personal=True),
             Field("valid_from", Text("premier jour", "first day"), forms.day),

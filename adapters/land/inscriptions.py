@@ -211,7 +211,13 @@ INSCRIPTIONS: Final = Inscriptions(
             Field(
                 "number",
                 Text("son numéro", "its number"),
-                forms.matching(r"[A-Za-z0-9._:/-]{1,40}", "must be 1 to 40 letters, digits or ._:/-"),
+                forms.matching(
+                    r"[A-Za-z0-9._:/-]{1,40}",
+                    Text(
+                        "doit avoir 1 à 40 lettres, chiffres ou ._:/-",
+                        "must be 1 to 40 letters, digits or ._:/-",
+                    ),
+                ),
             ),
             Field(
                 "party",

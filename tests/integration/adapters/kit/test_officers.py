@@ -184,7 +184,7 @@ def test_nothing_is_granted_that_could_not_be_signed(counter: Counter) -> None:
         ("finish", ("visit",), "STATE_CONFLICT: "),
         ("reject", ("--reason", "non"), "FORMAT_INVALID: reason: must have 5 to"),
         ("reject", ("--reason", "     non     "), "FORMAT_INVALID: reason: must have 5 to"),
-        ("review", ("--officer", NPI), "FORMAT_INVALID: officer_ref: must hold no personal number"),
+        ("review", ("--officer", NPI), "FORMAT_INVALID: officer_ref: must hold neither"),
         ("review", ("--officer", "M. Adjovi"), "FORMAT_INVALID: officer_ref: must be 1 to 64 letters"),
     ],
 )
@@ -202,6 +202,19 @@ def test_a_move_that_is_none_is_refused_and_changes_nothing(
     assert refused.output[7:].startswith(told), refused.output
     assert NPI not in refused.output
     assert steady.office.read(reference) == before
+
+
+def test_what_a_field_must_be_is_told_in_both_languages(steady: Counter) -> None:
+    """As whatever else an officer reads."""
+    reference = steady.office.filed()
+
+    told = {
+        lang: steady.type("reject", reference, *AGENT, "--reason", "non", lang=lang).output
+        for lang in ("fr", "en")
+    }
+
+    assert "reason: doit avoir 5 à 1000 caractères" in told["fr"]
+    assert "reason: must have 5 to 1000 characters" in told["en"]
 
 
 @pytest.mark.parametrize("lang", ["fr", "en"])

@@ -67,7 +67,13 @@ PERSONS: Final = sa.Table(
     sa.Column("record_version", sa.Integer, nullable=False),
     sa.CheckConstraint("state IN ('active', 'locked', 'merged')", name="state"),
     sa.CheckConstraint("(state = 'merged') = (merged_into <> '')", name="merged_into"),
-    # The rows are found by their key only: without row ids SQLite keeps one tree instead of two.
+    sa.Index(
+        "ix_person_merged_into",
+        "merged_into",
+        sqlite_where=sa.text("merged_into <> ''"),
+        postgresql_where=sa.text("merged_into <> ''"),
+    ),
+    # The rows are found by their key, all but a few: without row ids SQLite keeps one tree instead of two.
     sqlite_with_rowid=False,
 )
 
@@ -238,16 +244,23 @@ class PersonStore:
         self._store.close()
 
 
+def is_merged_into(npi: str) -> sa.ColumnElement[bool]:
+    """Records that were merged into that one; found by their index, which holds no others."""
+    return sa.and_(PERSONS.c.merged_into != sa.literal_column("''"), PERSONS.c.merged_into == npi)
+
+
 def replace_values(tx: sa.Connection, person: Person, values: dict[str, str]) -> None:
-    """Write some values of a record whose row is locked: one version more, found under its new names."""
+    """Write some values of a record whose row is locked: one version more, found under its new names and year."""
     version = person.record_version + 1
     row = PERSONS.c.npi == person.npi
     tx.execute(PERSONS.update().where(row).values(**values, record_version=version))
     now = dataclasses.replace(person, **values)  # type: ignore[arg-type]  # texts, all of them
-    tx.execute(WORDS.delete().where(WORDS.c.npi == person.npi))
-    words = record_words(now.last_name, now.marital_name, now.first_names)
-    year = _year(now.birth_date)
-    tx.execute(WORDS.insert(), [{"word": word, "year": year, "npi": person.npi} for word in sorted(words)])
+    known, wanted = (set(_words_of(as_row(one))) for one in (person, now))
+    # By their whole key: words are in no index by number.
+    for word, year, npi in known - wanted:
+        tx.execute(WORDS.delete().where(WORDS.c.word == word, WORDS.c.year == year, WORDS.c.npi == npi))
+    if new := sorted(wanted - known):
+        tx.execute(WORDS.insert(), [dict(zip(WORDS.c.keys(), one, strict=True)) for one in new])
 
 
 def _words_of(row: Row) -> list[tuple[str, int, str]]:

@@ -1,5 +1,6 @@
 """The register on disk: found by number, migrated, never seeded over real people."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,16 @@ from alembic.runtime.migration import MigrationContext
 
 from adapters.identity.person import RecordState
 from adapters.identity.seed import population, record_of
-from adapters.identity.store import METADATA, PERSONS, PersonStore, migrate, open_store
+from adapters.identity.store import (
+    METADATA,
+    PERSONS,
+    WORDS,
+    PersonStore,
+    is_merged_into,
+    migrate,
+    open_store,
+    replace_values,
+)
 from core.reasons import ExchangeError, Reason
 
 
@@ -144,3 +154,29 @@ def test_the_database_itself_refuses_a_half_merged_record(store: PersonStore) ->
 
         with pytest.raises(sa.exc.IntegrityError):
             store.replace_all([broken])
+
+
+def test_no_officer_makes_the_register_read_all_of_its_rows(store: PersonStore) -> None:
+    """A correction finds the words of before, and a merger whom it leads on, by key; a death leaves words alone."""
+    store.replace_all(population(size=60))
+    plans: list[str] = []
+
+    def explain(
+        connection: sa.Connection, _cursor: object, text: str, given: tuple[object, ...], *_: object
+    ) -> None:
+        if text.startswith(("UPDATE", "DELETE")):
+            with closing(connection.connection.cursor()) as cursor:
+                steps = cursor.execute(f"EXPLAIN QUERY PLAN {text}", given).fetchall()
+            plans.append(" ".join([text.split()[0], *(step[3] for step in steps)]))
+
+    with store._store.writing() as tx:
+        sa.event.listen(tx, "before_cursor_execute", explain)
+        replace_values(tx, record_of("0000000001"), {"death_date": "2024-11-20"})
+        of_a_death = len(plans)
+        replace_values(tx, record_of("0000000005"), {"birth_date": "1980", "last_name": "AUTRE"})
+        tx.execute(PERSONS.update().where(is_merged_into("0000000001")).values(merged_into="0000000005"))
+        born = tx.execute(sa.select(WORDS.c.year).where(WORDS.c.npi == "0000000005")).scalars().all()
+
+    assert (of_a_death, set(born)) == (1, {1980})
+    assert {plan.split()[0] for plan in plans} == {"UPDATE", "DELETE"}
+    assert [plan for plan in plans if "SCAN" in plan] == []

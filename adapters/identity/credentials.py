@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from adapters.identity.records import npi_of, subject_of
+from adapters.identity.records import npi_of, numbers_of, subject_of
 from adapters.identity.store import KIT
 from adapters.identity.tables import PHOTOS, REVOCATIONS
 from adapters.reasons import ProviderError, ProviderReason
@@ -45,12 +45,16 @@ def find_by_jwt(tx: sa.Connection, jwt: str) -> Issued | None:
 
 
 def revoke(tx: sa.Connection, npi: str, now_ms: int) -> list[str]:
-    """Revoke all that still holds of somebody: it says what the register does not say any more. Returns the numbers."""
+    """Revoke all that still holds of somebody: it says what the register does not say any more. Returns the numbers.
+
+    Dossiers that were opened under a number merged into ``npi`` are his: what they gave out since names his record.
+    """
+    subjects = [subject_of(one) for one in numbers_of(tx, npi)]
     holding = (
         sa.select(KIT.document.c.doc_id)
         .join(KIT.dossier, KIT.dossier.c.reference == KIT.document.c.reference)
         .outerjoin(REVOCATIONS, REVOCATIONS.c.doc_id == KIT.document.c.doc_id)
-        .where(KIT.dossier.c.subject == subject_of(npi), REVOCATIONS.c.doc_id.is_(None))
+        .where(KIT.dossier.c.subject.in_(subjects), REVOCATIONS.c.doc_id.is_(None))
         .where(sa.or_(KIT.document.c.valid_until == 0, KIT.document.c.valid_until >= now_ms))
         .order_by(KIT.document.c.doc_id)
     )

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from adapters.identity.credentials import revoke
 from adapters.identity.person import Person, RecordState
 from adapters.identity.records import open_record, standing_record
-from adapters.identity.store import PERSONS, replace_values
+from adapters.identity.store import PERSONS, is_merged_into, replace_values
 from adapters.identity.tables import CONSENTS, LINKS, TRAIL
 from adapters.identity.telling import link, tell
 from adapters.kit import forms
@@ -53,9 +53,10 @@ def _merge(desk: Desk, tx: sa.Connection, values: Values) -> None:
     # Merged before; and of one who died and one who lives, which it is must be settled first.
     require(former.npi == values["former_npi"] and standing.npi == values["standing_npi"])
     require(former.is_deceased == standing.is_deceased)
-    replace_values(tx, former, {"state": RecordState.MERGED, "merged_into": standing.npi})
-    tx.execute(PERSONS.update().where(PERSONS.c.merged_into == former.npi).values(merged_into=standing.npi))
+    # Before its numbers lead elsewhere: all that was given out under them.
     revoked = revoke(tx, former.npi, desk.clock.now_ms())
+    replace_values(tx, former, {"state": RecordState.MERGED, "merged_into": standing.npi})
+    tx.execute(PERSONS.update().where(is_merged_into(former.npi)).values(merged_into=standing.npi))
     for client in tx.execute(sa.select(LINKS.c.client).where(LINKS.c.npi == former.npi)).scalars().all():
         link(tx, standing.npi, client)
     tell(desk, tx, events_pb2.PERSON_EVENT_TYPE_NPI_MERGED, former.npi, "npi", surviving_npi=standing.npi)

@@ -7,7 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from adapters.identity.person import Person, RecordState
-from adapters.identity.store import PERSONS
+from adapters.identity.store import PERSONS, is_merged_into
 from adapters.reasons import ProviderError, ProviderReason
 
 _PREFIX: Final = "npi:"
@@ -37,6 +37,11 @@ def open_record(tx: sa.Connection, npi: str, *, lock: bool = False) -> Person:
     if person.state == RecordState.LOCKED:
         raise ProviderError(ProviderReason.RECORD_LOCKED)
     return person
+
+
+def numbers_of(tx: sa.Connection, npi: str) -> frozenset[str]:
+    """The number of a record, and those that were merged into it."""
+    return frozenset({npi}.union(tx.execute(sa.select(PERSONS.c.npi).where(is_merged_into(npi))).scalars()))
 
 
 def subject_of(npi: str) -> str:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from adapters.identity import store as register
 from adapters.identity.adapter import MINISTRY
+from adapters.identity.inscriptions import INSCRIPTIONS
 from adapters.kit.desk import Desk
 from adapters.kit.dossier_service import DossierService
 from adapters.kit.store import open_store
@@ -33,7 +34,7 @@ from tests.support.registers import make_register
 
 # Monday, 23 November 2026, 09:00 in Porto-Novo.
 MONDAY_MS: Final = 1_795_420_800_000
-KOFFI, AFI, NOBODY, CHANTALE, CHANTAL, BIO = (f"{n:010d}" for n in (1, 2, 3, 10, 11, 12))
+KOFFI, AFI, NOBODY, CHANTALE, CHANTAL, BIO, SENAN = (f"{n:010d}" for n in (1, 2, 3, 10, 11, 12, 13))
 
 
 @dataclass
@@ -134,6 +135,12 @@ class IdentityOffice:
         """What an officer does: ``decide("reject", reference, "Motif…")``."""
         act = getattr(self.desk.dossiers, move)
         self.desk.store.write(lambda tx: act(tx, reference, officer, *said))
+
+    def inscribe(self, name: str, **values: str) -> None:
+        """What officers write of their own accord, as many as it takes."""
+        kind = INSCRIPTIONS.find(name)
+        assert kind is not None
+        self.desk.store.write(lambda tx: kind.write(self.desk, tx, values))
 
     def change(self, npi: str, **values: Any) -> None:
         """Change a record as ANIP does by itself."""

@@ -13,7 +13,16 @@ from bj.identity.v1 import identity_pb2
 from core.heads import b64url
 from core.jws import DocumentKind, document_header
 from tests.support.consents import BANK, give_consent, give_lacking
-from tests.support.identity_office import BIO, CHANTAL, CHANTALE, KOFFI, MONDAY_MS, NOBODY, IdentityOffice
+from tests.support.identity_office import (
+    BIO,
+    CHANTAL,
+    CHANTALE,
+    KOFFI,
+    MONDAY_MS,
+    NOBODY,
+    SENAN,
+    IdentityOffice,
+)
 
 
 def verify(office: IdentityOffice, **by: str) -> pb.VerifyDocumentResponse:
@@ -57,6 +66,28 @@ def test_a_revoked_document_is_told(office: IdentityOffice) -> None:
     found = verify(office, doc_no=document.doc_id)
     assert (found.authentic, found.revoked) == (True, True)
     assert office.desk.store.write(lambda tx: revoke(tx, KOFFI, MONDAY_MS)) == []
+
+
+def test_what_was_given_out_under_a_merged_number_is_revoked_with_the_rest(office: IdentityOffice) -> None:
+    """A dossier that was opened before the merger and paid after it names the record that stands."""
+    asked = office.ask(npi=CHANTAL)
+    office.inscribe("merger", former_npi=CHANTAL, standing_npi=KOFFI)
+    (document,) = office.pay(asked).documents
+
+    office.inscribe("death", npi=KOFFI, day="2024-11-20")
+
+    assert verify(office, doc_no=document.doc_id).revoked
+
+
+def test_what_led_to_a_merged_number_is_revoked_with_it(office: IdentityOffice) -> None:
+    """Documents of both numbers name a record that stands no more."""
+    asked = office.ask(npi=CHANTAL)
+    office.inscribe("merger", former_npi=CHANTAL, standing_npi=SENAN)
+    (document,) = office.pay(asked).documents
+
+    office.inscribe("merger", former_npi=SENAN, standing_npi=KOFFI)
+
+    assert verify(office, doc_no=document.doc_id).revoked
 
 
 def shown(claims: bytes) -> dict[str, str]:

@@ -104,9 +104,9 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
             raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         person = self._find(npi)
         if person.state == RecordState.LOCKED:
-            # That ANIP examines a record is nobody's business in private: it looks like no record at all.
+            # That ANIP examines a record is nobody's business in private: its consent looks like any that does not hold.
             private = purpose == PRIVATE_KYC
-            raise ProviderError(ProviderReason.NOT_FOUND if private else ProviderReason.RECORD_LOCKED)
+            raise ProviderError(ProviderReason.CONSENT_REQUIRED if private else ProviderReason.RECORD_LOCKED)
         if person.is_deceased:
             raise ProviderError(ProviderReason.DECEASED)
         return _outcome(request, person)

@@ -79,9 +79,10 @@ class IdentityServiceServicer:
         Purposes: P01, and P03 (customer checks by private bodies), which needs consent_ref. Accents, case, punctuation, the
         order of names and exchanged last and first names make no difference.
 
-        NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-        or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
-        names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
+        P01: NOT_FOUND, NOT_FOUND: no such number. FAILED_PRECONDITION, RECORD_LOCKED: the record is frozen by ANIP. P03:
+        PERMISSION_DENIED, CONSENT_REQUIRED: consent_ref names no consent of that person to this consumer for that purpose
+        that is in force at ANIP; so for an unknown number, and while the record is frozen, which is nobody's business in
+        private. Both: FAILED_PRECONDITION, DECEASED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -64,9 +64,10 @@ class IdentityServiceStub:
     Purposes: P01, and P03 (customer checks by private bodies), which needs consent_ref. Accents, case, punctuation, the
     order of names and exchanged last and first names make no difference.
 
-    NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-    or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
-    names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
+    P01: NOT_FOUND, NOT_FOUND: no such number. FAILED_PRECONDITION, RECORD_LOCKED: the record is frozen by ANIP. P03:
+    PERMISSION_DENIED, CONSENT_REQUIRED: consent_ref names no consent of that person to this consumer for that purpose
+    that is in force at ANIP; so for an unknown number, and while the record is frozen, which is nobody's business in
+    private. Both: FAILED_PRECONDITION, DECEASED.
     """
     SearchPerson: _grpc.UnaryUnaryMultiCallable[_identity_pb2.SearchPersonRequest, _identity_pb2.SearchPersonResponse]
     """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
@@ -104,9 +105,10 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     Purposes: P01, and P03 (customer checks by private bodies), which needs consent_ref. Accents, case, punctuation, the
     order of names and exchanged last and first names make no difference.
 
-    NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-    or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
-    names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
+    P01: NOT_FOUND, NOT_FOUND: no such number. FAILED_PRECONDITION, RECORD_LOCKED: the record is frozen by ANIP. P03:
+    PERMISSION_DENIED, CONSENT_REQUIRED: consent_ref names no consent of that person to this consumer for that purpose
+    that is in force at ANIP; so for an unknown number, and while the record is frozen, which is nobody's business in
+    private. Both: FAILED_PRECONDITION, DECEASED.
     """
     SearchPerson: _aio.UnaryUnaryMultiCallable[_identity_pb2.SearchPersonRequest, _identity_pb2.SearchPersonResponse]  # type: ignore[assignment]
     """Finds who is meant by names, date of birth and mother, without giving a record away. « Retrouver une personne. »
@@ -153,9 +155,10 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         Purposes: P01, and P03 (customer checks by private bodies), which needs consent_ref. Accents, case, punctuation, the
         order of names and exchanged last and first names make no difference.
 
-        NOT_FOUND, NOT_FOUND: no such number; for P03 a locked record answers the same. FAILED_PRECONDITION, RECORD_LOCKED
-        or DECEASED otherwise. PERMISSION_DENIED, CONSENT_REQUIRED: P03, and consent_ref
-        names no consent of that person to this consumer for that purpose that is in force at ANIP; so for an unknown number.
+        P01: NOT_FOUND, NOT_FOUND: no such number. FAILED_PRECONDITION, RECORD_LOCKED: the record is frozen by ANIP. P03:
+        PERMISSION_DENIED, CONSENT_REQUIRED: consent_ref names no consent of that person to this consumer for that purpose
+        that is in force at ANIP; so for an unknown number, and while the record is frozen, which is nobody's business in
+        private. Both: FAILED_PRECONDITION, DECEASED.
         """
 
     @_abc_1.abstractmethod

@@ -47,12 +47,12 @@ def relations_of(tx: sa.Connection, rccm: str, *, with_former: bool) -> list[Rel
 
 def relations_of_person(tx: sa.Connection, npi: str) -> list[tuple[Relation, Firm]]:
     """Where somebody has or had a role, under any of his numbers, the newest first; at most ``MAX_LISTED``."""
-    npi = aliases.standing_npi(tx, ALIASES, npi)
+    numbers = aliases.numbers_of(tx, ALIASES, npi)
     newest = (RELATION.c.from_date.desc(), RELATION.c.rccm, RELATION.c.rank)
-    query = sa.select(RELATION).where(RELATION.c.npi == npi).order_by(*newest).limit(MAX_LISTED)
+    query = sa.select(RELATION).where(RELATION.c.npi.in_(numbers)).order_by(*newest).limit(MAX_LISTED)
     relations = [relation_of(row) for row in tx.execute(query)]
-    numbers = sorted({relation.rccm for relation in relations})
-    firms = {row.rccm: firm_of(row) for row in tx.execute(sa.select(FIRM).where(FIRM.c.rccm.in_(numbers)))}
+    rccms = sorted({relation.rccm for relation in relations})
+    firms = {row.rccm: firm_of(row) for row in tx.execute(sa.select(FIRM).where(FIRM.c.rccm.in_(rccms)))}
     return [(relation, firms[relation.rccm]) for relation in relations]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.business.register import follow_merger
 from adapters.business.service import BusinessService
-from adapters.business.tables import CONSENTS
+from adapters.business.tables import CONSENTS, RELATION
 from adapters.context import serving
 from adapters.reasons import ContendedError, InvalidFieldsError, ProviderError, ProviderReason
 from adapters.validation import require_valid
@@ -221,6 +221,19 @@ def test_a_persons_firms_and_consents_are_found_under_every_number(
     for npi in (KOFFI, "0000000019", "0000000777"):
         assert list_by_person(service, "P07", npi=npi) == before
         assert list_by_person(service, "P03", npi=npi, consent_ref="CONS-1") == before
+
+
+def test_a_role_written_under_the_former_number_after_the_merger_is_found(
+    service: BusinessService, apiex: Apiex
+) -> None:
+    """A formality writes what ANIP said on the day before."""
+    before = list_by_person(service, "P07", npi=KOFFI)
+    with apiex.desk.store.writing() as tx:
+        follow_merger(tx, KOFFI, "0000000019")
+        tx.execute(RELATION.update().where(RELATION.c.npi == "0000000019").values(npi=KOFFI))
+
+    for npi in (KOFFI, "0000000019"):
+        assert list_by_person(service, "P07", npi=npi) == before
 
 
 def test_nobody_and_somebody_without_firms_look_the_same(service: BusinessService) -> None:

@@ -69,6 +69,8 @@ class Inscription:
             ``InvalidFieldsError`` where the register does not allow it.
         is_final: Whether nothing undoes it.
         needs_two: Whether it is done only once two officers have written the same.
+        is_once: Whether the same, from the same paper, is written once: for what the register would add twice when an
+            officer repeats a command whose end he did not see.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Inscription:
     write: Callable[[Desk, sa.Connection, Values], None]
     is_final: bool = False
     needs_two: bool = False
+    is_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +175,8 @@ class Inscriptions:
 
         Raises:
             InvalidFieldsError: Something is missing, too much, or not in its form; nothing is repeated.
-            ProviderError: The register does not allow it; this officer waits for another already, under this name or
-                under this login, for less than ``WAITING_DAYS`` (STATE_CONFLICT).
+            ProviderError: The register does not allow it; it is written and ``is_once``; this officer waits for another
+                already, under this name or under this login, for less than ``WAITING_DAYS`` (STATE_CONFLICT).
         """
         values = _read(kind, {**given, "officer": officer_ref, "evidence": evidence_ref})
         officer_ref, evidence_ref = (values.pop(name) for name in _EVERYWHERE)
@@ -187,6 +190,8 @@ class Inscriptions:
             "written_at": now_ms,
             "fields": json.dumps(values, ensure_ascii=False, sort_keys=True),
         }
+        if kind.is_once:
+            require(tx.execute(self._same(line).where(self._trail.c.is_done)).first() is None)
         first = self._waiting(tx, line, now_ms) if kind.needs_two else None
         if first is not None:
             require(first.officer_ref.casefold() != officer_ref.casefold())
@@ -204,9 +209,13 @@ class Inscriptions:
         self, tx: sa.Connection, line: Mapping[str, object], now_ms: int
     ) -> sa.Row[tuple[object, ...]] | None:
         """The line of whoever wrote the same and waits; the lock on the series keeps two seconds apart."""
-        same = [self._trail.c[name] == line[name] for name in ("name", "evidence_ref", "fields")]
         in_time = self._trail.c.written_at > _oldest(now_ms)
-        return tx.execute(sa.select(self._trail).where(*same, ~self._trail.c.is_done, in_time)).first()
+        return tx.execute(self._same(line).where(~self._trail.c.is_done, in_time)).first()
+
+    def _same(self, line: Mapping[str, object]) -> sa.Select[tuple[object, ...]]:
+        """Lines of the same inscription from the same paper."""
+        same = [self._trail.c[name] == line[name] for name in ("name", "evidence_ref", "fields")]
+        return sa.select(self._trail).where(*same)
 
     def trail(self, tx: sa.Connection, limit: int) -> list[Written]:
         """The newest lines of the trail, the newest first."""

@@ -98,20 +98,17 @@ def _dispute(desk: Desk, tx: sa.Connection, values: Values) -> None:
 def _settle(desk: Desk, tx: sa.Connection, values: Values) -> None:
     """Nobody is told: there is no event of it."""
     parcel = _locked(tx, values["nup"])
-    settled = tx.execute(
-        DISPUTES.update()
-        .where(
-            DISPUTES.c.parcel_id == parcel.parcel_id,
-            DISPUTES.c.noted_on == values["noted_on"],
-            DISPUTES.c.settled_on == "",
-        )
-        .values(settled_on=_today(desk))
+    # Nothing is ever taken out: a dispute keeps its rank among those of its day.
+    of_that_day = (
+        sa.select(DISPUTES)
+        .where(DISPUTES.c.parcel_id == parcel.parcel_id, DISPUTES.c.noted_on == values["noted_on"])
+        .order_by(DISPUTES.c.dispute_id)
     )
-    if not settled.rowcount:
+    found = tx.execute(of_that_day.offset(int(values["rank"]) - 1).limit(1)).first()
+    if found is None or found.settled_on:
         raise ProviderError(ProviderReason.NOT_FOUND)
-    # Two of one day are two judgments: which is meant is not said.
-    if settled.rowcount > 1:
-        raise ProviderError(ProviderReason.AMBIGUOUS)
+    settled = DISPUTES.update().where(DISPUTES.c.dispute_id == found.dispute_id)
+    tx.execute(settled.values(settled_on=_today(desk)))
 
 
 def _certify(desk: Desk, tx: sa.Connection, values: Values) -> None:
@@ -156,7 +153,6 @@ _NUP: Final = Field("nup", Text("NUP de la parcelle", "NUP of the parcel"), form
 _NOTARY: Final = Field(
     "notary_ref", Text("désignation du notaire, NOT-COT-0003", "the notary's handle"), forms.handle
 )
-_COURT: Final = Field("court", Text("juridiction", "court"), forms.text(100))
 
 INSCRIPTIONS: Final = Inscriptions(
     TRAIL,
@@ -182,6 +178,7 @@ INSCRIPTIONS: Final = Inscriptions(
             Field("amount_xof", Text("montant, en francs", "amount, in francs"), forms.amount),
         ),
         _mortgage,
+        is_once=True,
     ),
     Inscription(
         "mortgage-end",
@@ -193,13 +190,28 @@ INSCRIPTIONS: Final = Inscriptions(
     Inscription(
         "dispute",
         Text("un litige", "a dispute"),
-        (_NUP, _COURT, Field("text", Text("objet", "about what"), forms.text(500))),
+        (
+            _NUP,
+            Field("court", Text("juridiction", "court"), forms.text(100)),
+            Field("text", Text("objet", "about what"), forms.text(500)),
+        ),
         _dispute,
+        is_once=True,
     ),
     Inscription(
         "dispute-end",
         Text("la fin d'un litige", "a dispute settled"),
-        (_NUP, Field("noted_on", Text("jour de son inscription", "day on which it was noted"), forms.day)),
+        (
+            _NUP,
+            Field("noted_on", Text("jour de son inscription", "day on which it was noted"), forms.day),
+            Field(
+                "rank",
+                Text(
+                    "son rang parmi ceux de ce jour, 1 s'il est seul", "which of that day, 1 if there is one"
+                ),
+                forms.amount,
+            ),
+        ),
         _settle,
         is_final=True,
     ),

@@ -412,7 +412,7 @@ def test_mortgages_and_disputes_stand_against_a_sale_until_they_end(opened: Open
     burdened = blocking(andf)
     for rank in (1, 2):
         andf.written("mortgage-end", f"nup={NUP}", f"rank={rank}")
-    andf.written("dispute-end", f"nup={NUP}", f"noted_on={today}")
+    andf.written("dispute-end", f"nup={NUP}", f"noted_on={today}", "rank=1")
 
     assert burdened == ["DISPUTE", "MORTGAGE"]
     assert blocking(andf) == []
@@ -421,13 +421,44 @@ def test_mortgages_and_disputes_stand_against_a_sale_until_they_end(opened: Open
     assert andf.events(before) == [(one, NUP) for one in (*told, released, released)]
     for late in (
         ("mortgage-end", f"nup={NUP}", "rank=1"),
-        ("dispute-end", f"nup={NUP}", f"noted_on={today}"),
+        ("dispute-end", f"nup={NUP}", f"noted_on={today}", "rank=1"),
         ("mortgage", "nup=999999999", "creditor=B", "amount_xof=1"),
         ("mortgage", "nup=900000005", "creditor=sans titre", "amount_xof=1"),
         ("dispute", "nup=900000013", "court=morcelée", "text=t"),
         ("dispute", f"nup={NUP}", "court=TPI", f"text=contre {KOFFI}"),
     ):
         assert andf.write(*late).exit_code == 1
+
+
+def test_what_an_officer_repeats_is_written_once(opened: Open) -> None:
+    """A command whose end he did not see; what another paper says is another mortgage, another dispute."""
+    andf = opened("land")
+    mortgage = ("mortgage", f"nup={NUP}", "creditor=Banque de Test", "amount_xof=5000000")
+    dispute = ("dispute", f"nup={NUP}", "court=TPI Abomey-Calavi", "text=limite contestée")
+
+    for one in (mortgage, dispute):
+        andf.written(*one)
+        again = andf.write(*one)
+        assert (again.exit_code, "STATE_CONFLICT" in again.output) == (1, True)
+        other_paper = ("--officer", "AGENT-7", "--evidence", "PV-2026-119")
+        assert andf.run("write", *one, *other_paper).exit_code == 0
+
+    assert [line["name"] for line in andf.lines()] == ["dispute", "dispute", "mortgage", "mortgage"]
+
+
+def test_each_of_two_disputes_of_a_day_ends(opened: Open) -> None:
+    """By its rank among those of that day, which it keeps."""
+    andf = opened("land")
+    for court in ("TPI Abomey-Calavi", "TPI Cotonou"):
+        andf.written("dispute", f"nup={NUP}", f"court={court}", "text=limite contestée")
+    end = ("dispute-end", f"nup={NUP}", f"noted_on={andf.lines()[0]['written_at'][:10]}")
+
+    andf.written(*end, "rank=1")
+
+    assert blocking(andf) == ["DISPUTE"]
+    assert [andf.write(*end, f"rank={rank}").exit_code for rank in (1, 3)] == [1, 1]
+    andf.written(*end, "rank=2")
+    assert blocking(andf) == []
 
 
 def test_notaries_take_office_and_leave_and_belonging_is_certified(opened: Open) -> None:

@@ -17,7 +17,8 @@ from adapters.land.entitlements import is_notary
 from adapters.land.events import tell
 from adapters.land.parcels import ParcelRow, find_parcel, lock_parcel, parcel_of
 from adapters.land.parties import Party, PartyKind
-from adapters.land.rights import merge_party
+from adapters.land.rights import current_rights, holdings, merge_party, standing_party
+from adapters.land.shares import OWNING
 from adapters.land.tables import CERTIFICATES, CONSENTS, DISPUTES, MORTGAGES, NOTARIES, TRAIL
 from adapters.reasons import ProviderError, ProviderReason
 from bj.land.v1 import events_pb2
@@ -112,17 +113,24 @@ def _settle(desk: Desk, tx: sa.Connection, values: Values) -> None:
 
 
 def _certify(desk: Desk, tx: sa.Connection, values: Values) -> None:
-    """For a parcel without title, for a year."""
+    """For a parcel without title, for a year; of somebody to whom it belongs as the register knows."""
     parcel = _locked(tx, values["nup"])
     known = sa.select(CERTIFICATES.c.number).where(CERTIFICATES.c.number == values["number"])
     require(not parcel.title_no and tx.execute(known).first() is None)
+    holder = Party(PartyKind(forms.party_kind(values["party"])), values["party"])
+    owners = {
+        standing_party(tx, one.party)
+        for one in holdings(current_rights(tx, parcel.parcel_id))
+        if one.capacity in OWNING
+    }
+    require(standing_party(tx, holder) in owners)
     today = day_of(desk.clock.now_ms())
     tx.execute(
         CERTIFICATES.insert().values(
             number=values["number"],
             parcel_id=parcel.parcel_id,
-            party_kind="npi" if len(values["party"]) == len("0000000001") else "ifu",
-            party_number=values["party"],
+            party_kind=holder.kind,
+            party_number=holder.number,
             issued_on=today.isoformat(),
             valid_until=_a_year_later(today).isoformat(),
             used_by="",

@@ -23,6 +23,7 @@ from adapters.identity.records import standing_record
 from adapters.identity.tables import LINKS, TRAIL
 from adapters.identity.telling import of_client
 from adapters.kit.adapter import load_ministry
+from adapters.kit.aliases import follow_merger
 from adapters.kit.desk import Desk, open_desk
 from adapters.kit.events import Wanted
 from adapters.labour.contracts import find_permit
@@ -30,6 +31,7 @@ from adapters.labour.employers import find_by_ifu, has_open_dispute
 from adapters.labour.tables import INSPECTORATES
 from adapters.land.entitlements import is_notary
 from adapters.land.service import LandService
+from adapters.land.tables import ALIASES
 from adapters.reasons import ProviderError, ProviderReason
 from adapters.settings import load_adapter_settings
 from bj.business.v1 import business_pb2
@@ -477,6 +479,19 @@ def test_notaries_take_office_and_leave_and_belonging_is_certified(opened: Open)
     assert andf.write("notary-end", "notary_ref=NOT-PNO-0003").exit_code == 1
     assert andf.write("certificate", f"nup={NUP}", "number=CA-2026-78", typed=f"{SENAN}\n").exit_code == 1
     assert blocking(andf, "900000005") == []
+
+
+def test_belonging_is_certified_of_those_to_whom_it_belongs(opened: Open) -> None:
+    """By whichever of their numbers; of nobody else, nor where the register knows no holder."""
+    andf = opened("land")
+    certificate = ("certificate", "nup=900000005", "number=CA-2026-77")
+
+    for other in (KOFFI, "3202090000115"):
+        refused = andf.write(*certificate, typed=f"{other}\n")
+        assert (refused.exit_code, "STATE_CONFLICT" in refused.output) == (1, True)
+    assert andf.write("certificate", "nup=900000012", "number=CA-1", typed=f"{KOFFI}\n").exit_code == 1
+    andf.desk.store.write(lambda tx: follow_merger(tx, ALIASES, JEAN, KOFFI))
+    andf.written(*certificate, typed=f"{KOFFI}\n")
 
 
 @pytest.mark.parametrize("name", ["land", "business", "labour"])

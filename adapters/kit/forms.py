@@ -16,7 +16,6 @@ from core.language import Text
 
 # NPI, and IFU: that of a sole trader is his.
 _PERSONAL: Final = re.compile(r"(?<![0-9])(?:[0-9]{10}|[1-6]20[0-9]{10})(?![0-9])")
-
 _FIRST_DAY: Final = date(1900, 1, 1)
 _LAST_DAY: Final = date(2199, 12, 31)
 

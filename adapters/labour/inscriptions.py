@@ -87,7 +87,8 @@ _SUBSYSTEM: Final = (
         ),
     ),
 )
-_EMPLOYER: Final = Field("ifu", Text("IFU de l'employeur", "the employer's IFU"), forms.ifu)
+# Of a sole trader, it is a person's number.
+_EMPLOYER: Final = Field("ifu", Text("IFU de l'employeur", "the employer's IFU"), forms.ifu, is_personal=True)
 
 INSCRIPTIONS: Final = Inscriptions(
     TRAIL,

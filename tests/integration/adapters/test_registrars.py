@@ -428,6 +428,7 @@ def test_mortgages_and_disputes_stand_against_a_sale_until_they_end(opened: Open
         ("mortgage", "nup=900000005", "creditor=sans titre", "amount_xof=1"),
         ("dispute", "nup=900000013", "court=morcelée", "text=t"),
         ("dispute", f"nup={NUP}", "court=TPI", f"text=contre {KOFFI}"),
+        ("dispute", f"nup={NUP}", "court=TPI", "text=contre 2202190000304, commerçante"),
     ):
         assert andf.write(*late).exit_code == 1
 
@@ -519,7 +520,7 @@ def test_labour_links_inspectorates_and_writes_permits_and_disputes(opened: Open
     """What only a seed could write before."""
     mtfp = opened("labour")
     link = ("client=BJ/GOV/MTFP/INSPECTION-PNO", "inspectorate_code=OU")
-    employer = "ifu=3202090000115"
+    employer = "3202090000115"
     held = {"client": "BJ/GOV/MTFP/INSPECTION-PNO", "inspectorate_code": "OU"}
 
     def links() -> int:
@@ -529,22 +530,26 @@ def test_labour_links_inspectorates_and_writes_permits_and_disputes(opened: Open
     mtfp.written("inspectorate", *link)
     term = ("valid_from=2026-12-01", "valid_until=2027-11-30")
     mtfp.written("permit", "permit_no=PT-2026-990001", *term, typed=f"{KOFFI}\n")
-    mtfp.written("dispute", employer)
+    mtfp.written("dispute", typed=f"{employer}\n")
 
     assert links() == 1
     permit = mtfp.read(lambda tx: find_permit(tx, "PT-2026-990001"))
     assert (permit.npi, str(permit.term.end)) == (KOFFI, "2027-11-30")
-    sonagnon = mtfp.read(lambda tx: find_by_ifu(tx, "3202090000115"))
+    sonagnon = mtfp.read(lambda tx: find_by_ifu(tx, employer))
     assert mtfp.read(lambda tx: has_open_dispute(tx, sonagnon.id))
-    assert mtfp.write("inspectorate", *link).exit_code == mtfp.write("dispute", employer).exit_code == 1
+    assert mtfp.write("inspectorate", *link).exit_code == 1
+    assert mtfp.write("dispute", typed=f"{employer}\n").exit_code == 1
     mtfp.written("inspectorate-end", *link)
-    mtfp.written("dispute-end", employer)
+    mtfp.written("dispute-end", typed=f"{employer}\n")
     assert links() == 0
     assert not mtfp.read(lambda tx: has_open_dispute(tx, sonagnon.id))
     assert [line["number"] for line in mtfp.lines()] == [5, 4, 3, 2, 1]
     listed = {one["name"]: one for one in json.loads(mtfp.run("list", "--output", "json").output)}
     assert listed["permit"]["personal"] == ["NPI du travailleur"]
-    assert listed["dispute"]["fields"] == ["ifu=IFU de l'employeur"]
+    # Of a sole trader it is a person's: no argument, and not shown.
+    assert (listed["dispute"]["fields"], listed["dispute"]["personal"]) == ([], ["IFU de l'employeur"])
+    assert employer not in json.dumps(mtfp.lines())
+    assert mtfp.write("dispute", f"ifu={employer}").exit_code == 2
 
 
 @pytest.mark.parametrize("name", list(SUBSYSTEMS))

@@ -45,8 +45,8 @@ class Intake:
     Attributes:
         draft: The contract, of no dossier and no employer yet.
         ifu: The employer's tax number.
-        person: The worker; None if ANIP does not answer: it is asked again.
-        permit_npi: His number on his work permit, as far as ANIP was asked.
+        person: The worker; None if ANIP does not answer for all that is asked: it is asked again.
+        permit_npi: His number on his work permit; empty as long as ``person`` is not known.
         firm: The employer as APIEx knows it, if the register did not know it.
     """
 
@@ -67,11 +67,12 @@ def take_in(desk: Desk, request: visa_pb2.SubmitContractVisaRequest) -> Intake:
     """
     draft = _draft(request, rules_of(desk))
     issue = current_caller().issue or ""
-    person, on_permit = None, request.worker_npi
+    person, on_permit = None, ""
     # If ANIP is away, the dossier is opened all the same, and its step waits for ANIP.
     with suppress(Away):
-        person = identify(desk.road, request.worker_npi, REGISTRATION_DUTY, issue, timeout_s=_PATIENCE_S)
-        on_permit = permit_npi(desk, request.work_permit_no, person, issue)
+        found = identify(desk.road, request.worker_npi, REGISTRATION_DUTY, issue, timeout_s=_PATIENCE_S)
+        # He is judged by all that ANIP says or not at all.
+        person, on_permit = found, permit_npi(desk, request.work_permit_no, found, issue)
     firm = _newcomer(desk, request.employer_ifu, issue)
     return Intake(draft, request.employer_ifu, person, on_permit, firm)
 
@@ -99,7 +100,8 @@ def enter(
         worker_npi=person.npi if person else asked,
         worker_name=person.name if person else "",
     )
-    faults = worker_faults(tx, filed, npis, person, rules)
+    # Whose the permit is, and since when he has had any, hangs on numbers that ANIP merged: its step judges it then.
+    faults = worker_faults(tx, filed, npis, person, rules) if person else {}
     if faults:
         raise InvalidFieldsError(faults)
     found = cautions(

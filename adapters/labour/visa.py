@@ -60,21 +60,21 @@ CAUTIONS: Final = {
 
 
 def worker_faults(
-    tx: sa.Connection, filed: FiledContract, npis: Collection[str], person: Person | None, rules: Ruleset
+    tx: sa.Connection, filed: FiledContract, npis: Collection[str], person: Person, rules: Ruleset
 ) -> Faults:
-    """What is wrong with this contract for this worker; as far as it can be told before ANIP was asked.
+    """What is wrong with this contract for this worker: nothing can be told of it before ANIP was asked.
 
     Args:
         tx: The transaction.
         filed: The contract.
         npis: The worker's numbers: the one that stands, and those that were merged into it.
-        person: What ANIP says of him; None as long as it has not.
+        person: What ANIP says of him.
         rules: Ages and years.
     """
     contract = filed.contract
-    faults = apprentice_faults(contract, person.birth_date if person else "", rules)
+    faults = apprentice_faults(contract, person.birth_date, rules)
     is_foreign = contract.kind is ContractKind.FOREIGN or bool(filed.work_permit_no)
-    if not is_foreign and person is not None and person.is_foreign:
+    if not is_foreign and person.is_foreign:
         faults["work_permit_no"] = "a foreigner needs a work permit"
     elif is_foreign:
         permit = find_permit(tx, filed.work_permit_no)

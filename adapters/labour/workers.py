@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from adapters.kit import aliases
 from adapters.kit.desk import Desk
 from adapters.kit.purposes import REGISTRATION_DUTY
+from adapters.kit.road import Away
 from adapters.labour.contracts import find_permit
 from adapters.labour.identity import Person, identify
 from adapters.labour.tables import ALIASES
@@ -51,6 +52,8 @@ def permit_npi(desk: Desk, permit_no: str, person: Person, issue: str) -> str:
             return person.npi
     try:
         holder = identify(desk.road, permit.npi, REGISTRATION_DUTY, issue)
+    except Away:
+        raise
     except ProviderError:
         return person.npi
     return permit.npi if holder.npi == person.npi else person.npi

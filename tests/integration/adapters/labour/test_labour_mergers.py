@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from adapters.kit.road import Away
+from adapters.labour import workers
 from adapters.labour.tables import HIRINGS
 from adapters.labour.workers import follow_merger, numbers_of, standing_npi
 from bj.labour.v1 import labour_pb2, visa_pb2
 from tests.integration.adapters.labour.test_labour_notices import hire, leave
 from tests.integration.adapters.labour.test_labour_service import seeker_request, vise
 from tests.integration.adapters.labour.test_labour_visas import FOREIGN
-from tests.support.labour.office import FOREIGNER, MONDAY_MS, LabourOffice, contract_request
+from tests.support.labour.office import ANIP, FOREIGNER, MONDAY_MS, LabourOffice, contract_request
 
 # ANIP merged the one into the other; nobody here has merged the third yet.
 FORMER, STANDING, LATER = "0000000010", "0000000011", "0000000013"
@@ -87,6 +90,31 @@ def test_a_permit_of_another_number_is_asked_about(office: LabourOffice) -> None
     assert refused.fields == {"work_permit_no"}
     with office.desk.store.reading() as tx:
         assert numbers_of(tx, STANDING) == {FORMER, STANDING}
+
+
+def test_while_anip_is_away_a_permit_of_another_number_waits(
+    office: LabourOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first question on, or before the one about the permit: neither refuses nor rejects anything."""
+    office.enter_permit("PT-2026-900016", FORMER, "2026-06-01", "2027-05-31")
+    foreign = {**FOREIGN, "worker_npi": STANDING}
+
+    def be_away(*_: Any, **__: Any) -> Any:
+        raise Away("PEER_UNAVAILABLE")
+
+    office.gateway.away = {ANIP}
+    filed = [office.file(**foreign).dossier.reference]
+    office.gateway.away = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "identify", be_away)
+        filed.append(office.file(**foreign, key="key-of-a-contract-0002").dossier.reference)
+        office.run_due()
+    waiting = [office.steps(reference)["identity"] for reference in filed]
+    office.clock.advance(timedelta(hours=1))
+    office.run_due()
+
+    assert waiting == ["RUNNING", "RUNNING"]
+    assert [office.steps(reference)["identity"] for reference in filed] == ["DONE", "DONE"]
 
 
 def test_a_hiring_told_under_two_numbers_is_one(office: LabourOffice) -> None:

@@ -391,6 +391,7 @@ def test_a_migration_fills_the_words_of_a_register_that_was_there(
     seeded = words_in(url)
     with sa.create_engine(url).begin() as connection:
         METADATA.drop_all(connection, [table for table in METADATA.sorted_tables if table is not PERSONS])
+        connection.execute(sa.text("DROP INDEX ix_person_merged_into"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     monkeypatch.setattr("adapters.identity.comparison.search_words", lambda name: {"changed"})
 

@@ -100,36 +100,45 @@ _FIND: Final = sa.select(PERSONS).where(PERSONS.c.npi == sa.bindparam("npi"))
 MAX_WALKED: Final = 50_000
 # Of each name, to find the rarest: more than people have, and no work for a claim of a hundred.
 _COUNTED_WORDS: Final = 6
-_ALL_YEARS: Final = (0, 9999)
+_ALL_YEARS: Final = (1, 9999)
 _WALKED: Final = WORDS.alias("walked")
 _PROBED: Final = WORDS.alias("probed")
-_IS_WALKED: Final = sa.and_(
-    _WALKED.c.word.in_([sa.bindparam("word"), sa.bindparam("whole")]),
-    _WALKED.c.year.between(sa.bindparam("first_year"), sa.bindparam("last_year")),
-)
-_COUNT: Final = sa.select(sa.func.count()).select_from(
-    sa.select(_WALKED.c.npi).where(_IS_WALKED).limit(sa.bindparam("limit")).subquery()
-)
+# What is not known speaks against nobody: whoever has this one is found by any.
+_UNKNOWN_YEAR: Final = 0
 
 
-def _meant(walked: int, *sizes: int) -> sa.Select[Any]:
+def _walked() -> sa.CompoundSelect[Any]:
+    """Rows of a word, or of all of its name in one, of the years that are asked for and of the unknown one."""
+    words = sa.select(_WALKED.c.year, _WALKED.c.npi).where(
+        _WALKED.c.word.in_([sa.bindparam("word"), sa.bindparam("whole")])
+    )
+    # Two walks: in one with an alternative, SQLite reads all years of the word.
+    years = _WALKED.c.year.between(sa.bindparam("first_year"), sa.bindparam("last_year"))
+    return words.where(years).union_all(words.where(_WALKED.c.year == _UNKNOWN_YEAR))
+
+
+_COUNT: Final = sa.select(sa.func.count()).select_from(_walked().limit(sa.bindparam("limit")).subquery())
+
+
+def _meant(walked_name: int, *sizes: int) -> sa.Select[Any]:
     """Records whose persons have all words of each name or all of a name in one, so many words as ``sizes`` say.
 
     Args:
-        walked: The name of which a word is walked; if it has no other, nothing is left to look up.
+        walked_name: The name of which a word is walked; if it has no other, nothing is left to look up.
         sizes: How many words each name has.
     """
+    walked = _walked().subquery()
 
     def has(name: int, word: int | None) -> sa.ColumnElement[bool]:
-        same = _PROBED.c.year == _WALKED.c.year, _PROBED.c.npi == _WALKED.c.npi
+        same = _PROBED.c.year == walked.c.year, _PROBED.c.npi == walked.c.npi
         return sa.exists().where(_PROBED.c.word == sa.bindparam(_mark(name, word)), *same)
 
     def is_named(name: int, size: int) -> sa.ColumnElement[bool]:
         whole = has(name, None)
         return whole if size == 1 else sa.or_(sa.and_(*(has(name, word) for word in range(size))), whole)
 
-    left = [is_named(name, size) for name, size in enumerate(sizes) if (name, size) != (walked, 1)]
-    found = sa.select(_WALKED.c.npi).distinct().where(_IS_WALKED, *left).subquery()
+    left = [is_named(name, size) for name, size in enumerate(sizes) if (name, size) != (walked_name, 1)]
+    found = sa.select(walked.c.npi).distinct().where(*left).subquery()
     query = sa.select(PERSONS).join_from(found, PERSONS, PERSONS.c.npi == found.c.npi)
     query = query.where(PERSONS.c.state == RecordState.ACTIVE.value, PERSONS.c.death_date == "")
     return query.limit(sa.bindparam("limit"))
@@ -169,7 +178,7 @@ class PersonStore:
         Args:
             last_name: At birth or by marriage; it may also stand among the first names.
             first_names: Some of them.
-            years: First and last year of birth, from 1.
+            years: First and last year of birth, from 1; whoever's is unknown may be meant, too.
             limit: How many.
 
         Raises:
@@ -269,7 +278,7 @@ def _words_of(row: Row) -> list[tuple[str, int, str]]:
 
 
 def _year(birth_date: str) -> int:
-    return int(birth_date[:4] or 0)
+    return int(birth_date[:4] or _UNKNOWN_YEAR)
 
 
 @contextmanager

@@ -76,11 +76,6 @@ def party_kind(number: str) -> str:
     return "npi" if len(number) == len("0000000001") else "ifu"
 
 
-def party_kind(number: str) -> str:
-    """What kind of number ``party`` has read: ``npi`` or ``ifu``."""
-    return "npi" if len(number) == len("0000000001") else "ifu"
-
-
 def handle(value: str) -> str:
     """An opaque handle, which is written into logs."""
     if _PERSONAL.search(value):

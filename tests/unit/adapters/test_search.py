@@ -118,6 +118,21 @@ def test_the_year_may_differ_as_far_as_is_said(service: IdentityService) -> None
     assert search(service, "Adjovi", "Koffi", "1988") == []
 
 
+def test_who_is_known_without_a_date_is_found_by_any(tmp_path: Path) -> None:
+    """What the register does not know speaks against nobody; only a number is not given out for it."""
+    url = f"sqlite:///{tmp_path}/rnpp.sqlite"
+    migrate(url)
+    store = open_store(url)
+    store.replace_all([replace(record_of("0000000001"), birth_date="")])
+    service = IdentityService(store, ManualClock())
+
+    for born, around in (("1987", 0), ("1950-01-01", 2), ("", 0)):
+        (found,) = search(service, "Adjovi", "Koffi", born, around=around, mother=MOTHER)
+        assert found.birth_year == ""
+    assert search(service, "Adjovi", "Koffi", "1987-04-12", mother=MOTHER, purpose="P07") == []
+    store.close()
+
+
 def test_the_mother_may_stand_for_the_date(service: IdentityService) -> None:
     """Whose name the register does not know speaks against nobody."""
     assert years(search(service, "Adjovi", "Koffi", mother=MOTHER)) == ["1987"]

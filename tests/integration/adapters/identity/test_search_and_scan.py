@@ -19,7 +19,7 @@ from core.clock import ManualClock
 
 
 class Scanned:
-    """A register without words: everybody whom searches may see, in the years asked for."""
+    """A register without words: everybody whom searches may see, of the years asked for or of an unknown one."""
 
     def __init__(self, people: list[Person]) -> None:
         self._people = sorted(people, key=lambda one: one.npi)
@@ -31,7 +31,7 @@ class Scanned:
             one
             for one in self._people
             if one.state == RecordState.ACTIVE and not one.death_date
-            if years is None or (one.birth_date and years[0] <= int(one.birth_date[:4]) <= years[1])
+            if years is None or not one.birth_date or years[0] <= int(one.birth_date[:4]) <= years[1]
         ][:limit]
 
 

@@ -17,7 +17,7 @@ from adapters.kit.calendar import day_of
 from adapters.kit.consents import Consenter, consent_inscriptions
 from adapters.kit.desk import Desk
 from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Values, require
-from adapters.reasons import InvalidFieldsError
+from adapters.reasons import InvalidFieldsError, ProviderError, ProviderReason
 from bj.identity.v1 import events_pb2
 from core.language import Text
 
@@ -82,11 +82,12 @@ def _tell_revoked(desk: Desk, tx: sa.Connection, person: Person, revoked: list[s
         tell(desk, tx, events_pb2.PERSON_EVENT_TYPE_DOCUMENT_REVOKED, person.npi, doc_id=doc_id)
 
 
-def _require_known(tx: sa.Connection, consenter: Consenter) -> None:
-    """ANIP knows persons, and frozen records are nobody's to open."""
+def _require_able(tx: sa.Connection, consenter: Consenter) -> None:
+    """Who lives consents; and ANIP knows persons, and frozen records are nobody's to open."""
     if consenter.kind != "npi":
         raise InvalidFieldsError({"party": _NPI_ALONE})
-    open_record(tx, consenter.number)
+    if open_record(tx, consenter.number).is_deceased:
+        raise ProviderError(ProviderReason.DECEASED)
 
 
 _OF_PERSON: Final = _npi("npi", Text("NPI de la personne", "the person's NPI"))
@@ -114,5 +115,5 @@ INSCRIPTIONS: Final = Inscriptions(
     ),
     Inscription("lock", Text("le gel d'une fiche", "a record frozen"), (_OF_PERSON,), _freeze),
     Inscription("lock-end", Text("la fin d'un gel", "a record freed"), (_OF_PERSON,), _free, needs_two=True),
-    *consent_inscriptions(CONSENTS, _require_known),
+    *consent_inscriptions(CONSENTS, _require_able),
 )

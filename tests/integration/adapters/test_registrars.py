@@ -305,6 +305,7 @@ def test_what_the_register_does_not_allow_is_not_written(opened: Open) -> None:
         (("merger",), f"{KOFFI}\n{BIO}\n", "RECORD_LOCKED"),
         (("lock-end",), living, "STATE_CONFLICT"),
         (("consent", "consent_ref=C-1", f"client={BANK}", "purposes=P03", "until=2099-01-01"), nobody, "NOT_FOUND"),
+        (("consent", "consent_ref=C-1", f"client={BANK}", "purposes=P03", "until=2099-01-01"), dead, "DECEASED"),
         (("consent", "consent_ref=C-1", f"client={BANK}", "purposes=P03", "until=2020-01-01"), living, "until"),
         (("consent", "consent_ref=C-1", "client=BANK", "purposes=P03", "until=2099-01-01"), living, "client"),
         (("consent-end", "consent_ref=C-1"), "", "NOT_FOUND"),

@@ -23,7 +23,7 @@ from bj.identity.v1 import identity_pb2, identity_pb2_grpc
 from cli.plan import CountryPlan, Layout
 from cli.processes import Country
 from cli.program import CallContext
-from cli.scripts import run_script
+from cli.scripts import run_command, run_script
 from core.identifiers import GatewayId, urn
 from gateway.hints import HINTS_FILE, ProgramHints
 from rpc.credentials import channel
@@ -273,19 +273,7 @@ def _verify(layout: Layout, evidence: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _passerelle(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        name = " ".join(["passerelle", *arguments[:2]])
-        raise click.ClickException(
-            f"`{name}` n'a pas fini en {_TIMEOUT_S} s / did not end within {_TIMEOUT_S} s"
-        ) from None
+    return run_command(arguments, timeout_s=_TIMEOUT_S)
 
 
 def _mark(good: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import grpc
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from adapters.context import current_caller
 from adapters.identity.credentials import find_by_jwt, find_by_number, read_photo
 from adapters.identity.person import RecordState
-from adapters.identity.records import standing_record
+from adapters.identity.records import are_one, find_record, standing_record
 from adapters.identity.tables import CONSENTS
 from adapters.kit.calendar import day_of
 from adapters.kit.consents import require_consenter
@@ -58,7 +59,7 @@ class CredentialService(credentials_pb2_grpc.CredentialServiceServicer):
                 else find_by_jwt(tx, request.qr_jwt)
             )
             # A document of somebody else looks like none: with one customer's consent nobody learns of others.
-            if found and consenter and not _are_one(tx, found.npi, consenter.number):
+            if found and consenter and not are_one(partial(find_record, tx), found.npi, consenter.number):
                 found = None
         if found is None:
             return pb.VerifyDocumentResponse(authentic=False)
@@ -84,11 +85,3 @@ class CredentialService(credentials_pb2_grpc.CredentialServiceServicer):
             return pb.GetPhotoResponse(jpeg=jpeg, capture_date=taken_on)
 
         return self._desk.store.write(work)
-
-
-def _are_one(tx: sa.Connection, npi: str, other_npi: str) -> bool:
-    """Whether two numbers are one person's; somebody unknown is nobody."""
-    try:
-        return standing_record(tx, npi).npi == standing_record(tx, other_npi).npi
-    except ProviderError:
-        return False

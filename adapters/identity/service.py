@@ -16,6 +16,7 @@ from adapters.context import current_caller
 from adapters.identity.candidates import CandidateTokens
 from adapters.identity.comparison import Claim, Match, compare, is_date
 from adapters.identity.person import FEMALE, MALE, Person, RecordState
+from adapters.identity.records import are_one, standing
 from adapters.identity.store import PersonStore
 from adapters.kit.purposes import (
     JUDICIAL,
@@ -100,7 +101,7 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
         if request.birth_date and not is_date(request.birth_date):
             raise InvalidFieldsError({"birth_date": "the calendar has no such day"})
         npi = request.npi or self._tokens.take(request.candidate_token, current_caller())
-        if consenter is not None and not self._are_one(npi, consenter):
+        if consenter is not None and not are_one(self._store.find, npi, consenter):
             raise ProviderError(ProviderReason.CONSENT_REQUIRED)
         person = self._find(npi)
         if person.state == RecordState.LOCKED:
@@ -168,22 +169,10 @@ class IdentityService(identity_pb2_grpc.IdentityServiceServicer):
 
     def _find(self, npi: str) -> Person:
         """The record of a number, or the one that it was merged into."""
-        person = self._standing(npi)
+        person = standing(self._store.find, npi)
         if person is None:
             raise ProviderError(ProviderReason.NOT_FOUND)
         return person
-
-    def _standing(self, npi: str) -> Person | None:
-        person = self._store.find(npi)
-        if person and person.state == RecordState.MERGED:
-            person = self._store.find(person.merged_into)
-        # A record that leads to another merged one is a fault of the register; nobody is served from it.
-        return None if person is None or person.state == RecordState.MERGED else person
-
-    def _are_one(self, npi: str, other_npi: str) -> bool:
-        """Whether two numbers are one person's; somebody unknown is nobody."""
-        person = self._standing(npi)
-        return person is not None and person == self._standing(other_npi)
 
 
 def _require_exact(request: identity_pb2.SearchPersonRequest) -> None:

@@ -175,8 +175,8 @@ class Inscriptions:
 
         Raises:
             InvalidFieldsError: Something is missing, too much, or not in its form; nothing is repeated.
-            ProviderError: The register does not allow it; it is written and ``is_once``; this officer waits for another
-                already, under this name or under this login, for less than ``WAITING_DAYS`` (STATE_CONFLICT).
+            ProviderError: The register does not allow it; this officer waits for another already, under this name or
+                under this login, for less than ``WAITING_DAYS`` (STATE_CONFLICT).
         """
         values = _read(kind, {**given, "officer": officer_ref, "evidence": evidence_ref})
         officer_ref, evidence_ref = (values.pop(name) for name in _EVERYWHERE)
@@ -190,8 +190,6 @@ class Inscriptions:
             "written_at": now_ms,
             "fields": json.dumps(values, ensure_ascii=False, sort_keys=True),
         }
-        if kind.is_once:
-            require(tx.execute(self._same(line).where(self._trail.c.is_done)).first() is None)
         first = self._waiting(tx, line, now_ms) if kind.needs_two else None
         if first is not None:
             require(first.officer_ref.casefold() != officer_ref.casefold())
@@ -199,6 +197,7 @@ class Inscriptions:
             tx.execute(self._trail.update().where(self._trail.c.number == first.number).values(is_done=True))
         is_done = first is not None or not kind.needs_two
         line |= {"is_done": is_done, "first": first.number if first else 0}
+        require(not (kind.is_once and self._is_written(tx, line)))
         row = tx.execute(self._trail.insert().values(line).returning(*self._trail.c)).one()
         # What waits is tried and undone: the first officer hears at once what the register does not allow.
         with nullcontext() if is_done else _undone(tx):
@@ -209,13 +208,17 @@ class Inscriptions:
         self, tx: sa.Connection, line: Mapping[str, object], now_ms: int
     ) -> sa.Row[tuple[object, ...]] | None:
         """The line of whoever wrote the same and waits; the lock on the series keeps two seconds apart."""
-        in_time = self._trail.c.written_at > _oldest(now_ms)
-        return tx.execute(self._same(line).where(~self._trail.c.is_done, in_time)).first()
-
-    def _same(self, line: Mapping[str, object]) -> sa.Select[tuple[object, ...]]:
-        """Lines of the same inscription from the same paper."""
         same = [self._trail.c[name] == line[name] for name in ("name", "evidence_ref", "fields")]
-        return sa.select(self._trail).where(*same)
+        in_time = self._trail.c.written_at > _oldest(now_ms)
+        return tx.execute(sa.select(self._trail).where(*same, ~self._trail.c.is_done, in_time)).first()
+
+    def _is_written(self, tx: sa.Connection, line: Mapping[str, object]) -> bool:
+        """Whether the same was done before; the lock on the series keeps two of the same apart."""
+        same = [self._trail.c[name] == line[name] for name in ("name", "evidence_ref", "fields")]
+        done = sa.select(self._trail).where(
+            *same, self._trail.c.is_done, self._trail.c.number != line["first"]
+        )
+        return tx.execute(done).first() is not None
 
     def trail(self, tx: sa.Connection, limit: int) -> list[Written]:
         """The newest lines of the trail, the newest first."""

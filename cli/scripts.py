@@ -69,7 +69,7 @@ def run_command(
         click.ClickException: It took longer than ``timeout_s``, and was ended; the text names the command.
     """
     # Files, not pipes: whatever it starts and leaves running keeps nobody waiting.
-    with TemporaryFile("w+", encoding="utf-8") as out, TemporaryFile("w+", encoding="utf-8") as err:
+    with TemporaryFile("w+", encoding="locale") as out, TemporaryFile("w+", encoding="locale") as err:
         with (
             subprocess.Popen(
                 [*program, *arguments],

@@ -138,9 +138,14 @@ def seed(config: Path, persons: int, seed: int, lang: Language) -> None:
     required=True,
     help="fichier ; pour plusieurs services, dossier / file; for several services, directory",
 )
-def descriptors(config: Path, standard: str | None, service: str | None, out: Path) -> None:
-    """Écrire les descripteurs à publier / write the descriptors to be published."""
-    from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
+@lang_option
+def descriptors(config: Path, standard: str | None, service: str | None, out: Path, lang: Language) -> None:
+    """Écrire les descripteurs à publier / write the descriptors to be published.
+
+    Dit ce qui leur manque : les champs qui ne disent pas s'ils sont personnels, les commentaires. / Tells what they lack.
+    """
+    from adapters.descriptors import STANDARD_SERVICES, descriptor_set, missing_comments, standard_set
+    from rpc.personal import unsaid
 
     if standard is not None:
         found = {STANDARD_SERVICES[standard]: standard_set(standard)}
@@ -154,6 +159,17 @@ def descriptors(config: Path, standard: str | None, service: str | None, out: Pa
     for one, file in files.items():
         file.write_bytes(found[one])
         click.echo(f"{one} -> {file}")
+        for line in (*unsaid(found[one]).lines(), *map(_uncommented, missing_comments(found[one]))):
+            click.echo(line.in_(lang), err=True)
+
+
+def _uncommented(file: str) -> Text:
+    """What to do so that others get the comments of a proto, which are its manual."""
+    plugin = "protoc --plugin=protoc-gen-comments=tools/protoc_gen_comments.py --comments_out=DIR"
+    return Text(
+        f"Sans commentaires : {file}. Les écrire à côté du code : {plugin}",
+        f"Without comments: {file}. Write them beside the code: {plugin}",
+    )
 
 
 def _services(config: Path, service: str | None) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ from registry.founding import found_registry
 from registry.hints import RegistryHints
 from rpc.files import replace_file
 from rpc.identity import CHAIN_FILE, KEY_FILE, ROOTS_FILE, Identity
+from rpc.personal import unsaid
 from rpc.settings import load_settings
 
 Progress = Callable[[str], None]
@@ -201,7 +202,11 @@ class Founder:
         with RegistryClient(self.ports.registry, identity, self.plan.registry) as client:
             if member.adapter is not None:
                 for service in services_of(load_ministry(member.adapter.kind)):
-                    client.publish_services(member.adapter.subsystem, descriptor_set(service), (service,))
+                    descriptors = descriptor_set(service)
+                    # Nobody is there to be asked; what a sandbox publishes is fictitious.
+                    for line in unsaid(descriptors).lines():
+                        self.progress(f"{line.fr} / {line.en}" if line.fr != line.en else line.fr)
+                    client.publish_services(member.adapter.subsystem, descriptors, (service,))
                 for kind in member.adapter.standard:
                     client.publish_services(
                         member.adapter.subsystem, standard_set(kind), (STANDARD_SERVICES[kind],)

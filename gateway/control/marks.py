@@ -21,6 +21,7 @@ from core.jws import DocumentKind, parse_document
 from core.reasons import MalformedError
 from core.wire import LEAF, Mark, PackedPlan, Plan, Rule, pack_plan
 from rpc.descriptors import load_descriptors
+from rpc.personal import is_data_subject, sensitivity
 from rpc.plans import PlanError, find_messages, whole_plan
 
 Marking = Callable[[FieldDescriptor], Mark | None]
@@ -30,7 +31,6 @@ _log = structlog.get_logger("gateway.control.configuration")
 # The first field of an answer that lists (AIP-132): each of it is one record.
 _LIST_FIELD: Final = 1
 _UNREADABLE: Final[PackedPlan] = []
-_STRING: Final = FieldDescriptor.TYPE_STRING
 
 
 def compile_marks(members: Sequence[MemberDocument], documents: Mapping[str, bytes]) -> Marks:
@@ -135,16 +135,12 @@ class _Compiler:
 
 def _subject_mark(field: FieldDescriptor) -> Mark | None:
     """A field that holds the personal number of a person concerned."""
-    is_subject = field.type == _STRING and field.GetOptions().Extensions[options_pb2.data_subject]
-    return Mark(is_subject=True) if is_subject else None
+    return Mark(is_subject=True) if is_data_subject(field) else None
 
 
 def _class_mark(field: FieldDescriptor) -> Mark | None:
     """A field whose value has a class: its own, else its message's."""
-    found = int(field.GetOptions().Extensions[options_pb2.sensitivity])
-    holder = field.containing_type
-    if not found and holder is not None:
-        found = int(holder.GetOptions().Extensions[options_pb2.fields_sensitivity])
+    found = sensitivity(field)
     return Mark(found - options_pb2.SENSITIVITY_S0) if found else None
 
 

@@ -9,7 +9,16 @@ import click
 
 from core.language import Language, Text
 from registry.commands.asking import FILE, NEW_FILE, Connection, connected, publishes, shows
-from rpc.commandline import Output, Row, dry_run_option, lang_option, output_option, show_rows
+from rpc.commandline import (
+    Output,
+    Row,
+    confirm,
+    dry_run_option,
+    lang_option,
+    output_option,
+    show_rows,
+    yes_option,
+)
 from rpc.files import replace_file
 
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ _COLUMNS: Final = {
     "methods": Text("méthodes", "methods"),
     "descriptors": Text("descripteurs", "descriptors"),
 }
+_FORGOTTEN: Final = Text("Publier quand même ?", "Publish all the same?")
 
 
 @click.group()
@@ -48,6 +58,7 @@ def service() -> None:
 @click.option("--service", "services", multiple=True, help="seulement ceux-ci / only these")
 @connected
 @dry_run_option
+@yes_option
 @output_option
 @lang_option
 def publish_services(
@@ -56,12 +67,24 @@ def publish_services(
     services: tuple[str, ...],
     connection: Connection,
     dry_run: bool,
+    yes: bool,
     output: Output,
     lang: Language,
 ) -> None:
-    """Publier les services d'un FileDescriptorSet / publish the services of a FileDescriptorSet."""
+    """Publier les services d'un FileDescriptorSet / publish the services of a FileDescriptorSet.
+
+    Un champ qui ne dit pas s'il est personnel est nommé ; il faut alors confirmer. / A field that does not say whether it
+    is personal is named; then it takes a confirmation.
+    """
+    from rpc.personal import unsaid  # reads the ministries' options: protobuf, which help does without
+
+    data = descriptors.read_bytes()
+    if forgotten := unsaid(data, services):
+        for line in forgotten.lines():
+            click.echo(line.in_(lang), err=True)
+        confirm(_FORGOTTEN, lang, yes=yes or dry_run)
     with connection.open() as client:
-        found = client.publish_services(subsystem_id, descriptors.read_bytes(), services, dry_run=dry_run)
+        found = client.publish_services(subsystem_id, data, services, dry_run=dry_run)
     show_rows([_row(one) for one in found], _COLUMNS, output, lang)
 
 

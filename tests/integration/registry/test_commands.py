@@ -24,6 +24,7 @@ from rpc.credentials import channel
 from rpc.identity import CHAIN_FILE, KEY_FILE, ROOTS_FILE
 from rpc.status import error_from_rpc
 from tests.support.certified import write_identity
+from tests.support.forgetful import without_marks
 from tests.support.registry_country import (
     ANIP,
     IDENTITY_SERVICE,
@@ -171,6 +172,24 @@ def test_stopping_and_looking(served: RegistryCountry, run: Run, tmp_path: Path)
     status = json.loads(run("registry", "status", "--output", "json").output)
     assert status["version"] == served.version
     assert status["members"] == 2
+
+
+def test_fields_that_forgot_to_say_whether_they_are_personal_take_a_confirmation(
+    run: Run, tmp_path: Path
+) -> None:
+    """They are named before anything is published; nobody who cannot answer publishes them by oversight."""
+    forgetful = tmp_path / "forgetful.binpb"
+    forgetful.write_bytes(without_marks())
+    publish = ("service", "publish", RNPP, str(forgetful), "--service", IDENTITY_SERVICE)
+
+    refused = run(*publish, "--lang", "fr")
+    tried = run(*publish, "--dry-run")
+    done = run(*publish, "--yes")
+
+    assert (refused.exit_code, tried.exit_code, done.exit_code) == (1, 0, 0)
+    assert "bj.identity.v1.GetPersonRequest.npi" in refused.stderr
+    assert "data_subject" in refused.stderr
+    assert "Publier quand même" in refused.stdout
 
 
 def test_without_an_address_the_command_says_what_it_needs(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from adapters.commands import adapter, sandbox
 from adapters.identity.store import open_store
 from adapters.world.personas.people import PERSONAS
 from core.reasons import ExchangeError, Reason
+from tests.support.forgetful import FILE, without_marks
 
 TOML = """
 adapter = "identity"
@@ -83,6 +84,20 @@ def test_descriptors_are_written_for_the_registry(config: Path, tmp_path: Path) 
     assert "bj/identity/v1/identity.proto" in {
         file.name for file in descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
     }
+
+
+def test_what_descriptors_lack_is_said_when_they_are_written(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the other output: fields that do not say whether they are personal, and protos without comments."""
+    monkeypatch.setattr("adapters.descriptors.descriptor_set", lambda _service: without_marks())
+    asked = ("descriptors", "--config", str(config), "--service", "bj.identity.v1.IdentityService")
+
+    written = run(*asked, "--out", str(tmp_path / "identity.binpb"), "--lang", "fr")
+
+    assert written.exit_code == 0
+    assert "  bj.identity.v1.GetPersonRequest.npi\n" in written.stderr
+    assert f"Sans commentaires : {FILE}" in written.stderr
 
 
 def test_descriptors_of_health_are_written_without_any_settings(tmp_path: Path) -> None:

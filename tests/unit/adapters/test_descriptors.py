@@ -4,8 +4,9 @@ import protovalidate
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from adapters.descriptors import STANDARD_SERVICES, descriptor_set, standard_set
+from adapters.descriptors import STANDARD_SERVICES, descriptor_set, missing_comments, standard_set
 from bj.identity.v1 import identity_pb2
+from tests.support.forgetful import FILE, without_marks
 
 SERVICE = "bj.identity.v1.IdentityService"
 
@@ -57,6 +58,12 @@ def test_reads_are_marked_as_safe_to_repeat(pool: descriptor_pool.DescriptorPool
         options = descriptor_pb2.MethodOptions.FromString(method.GetOptions().SerializeToString())
 
         assert options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+
+
+def test_a_proto_of_a_ministry_without_its_comments_is_named() -> None:
+    """Comments are the manual; what comes with the language has none, and nobody is told of it."""
+    assert missing_comments(descriptor_set(SERVICE)) == ()
+    assert missing_comments(without_marks()) == (FILE,)
 
 
 def test_an_unknown_service_has_no_descriptors() -> None:

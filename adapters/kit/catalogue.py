@@ -9,7 +9,7 @@ A TOML file of each ministry, which ``catalogue = "…"`` in ``adapter.toml`` re
     prefix = "ANDF"                 # of the dossiers' references
     fee_xof = 5500                  # or fee = "by-scale", below, or as the ministry computes it
     delay_working_hours = 24        # or delay_working_days = 8, delay_days = 120; none for what is given at once
-    documents = ["TITLE_STATE"]     # what a granted dossier gives, names of bj.common.v1.DocumentType
+    documents = ["TITLE_STATE"]     # what a granted dossier gives, DocumentType of bj.common.v1, or OTHER
     reliability = "B"               # sureness of fee and delay, DOMAIN: A to D, INV for invented
     [[service.paper]]               # what the applicant hands in
     fr = "Numéro du titre"
@@ -39,6 +39,10 @@ from rpc.settings import load_settings
 
 Reliability = Literal["A", "B", "C", "D", "INV"]
 _DOCUMENT: Final = "DOCUMENT_TYPE_"
+# What a catalogue may name; OTHER is for a ministry whose documents have no type of their own.
+_DOCUMENTS: Final = tuple(
+    name.removeprefix(_DOCUMENT) for name, number in document_pb2.DocumentType.items() if number
+)
 
 
 class _Paper(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,8 +82,9 @@ class _Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if min(delays) < 0 or sum(map(bool, delays)) > 1:
             raise ValueError("delay: one of delay_working_hours, delay_working_days, delay_days")
         for name in self.documents:
-            if f"{_DOCUMENT}{name}" not in document_pb2.DocumentType.keys():  # noqa: SIM118 - no mapping
-                raise ValueError(f"documents: {name[:40]!r} is no type of document")
+            if name not in _DOCUMENTS:
+                known = ", ".join(_DOCUMENTS)
+                raise ValueError(f"documents: {name[:40]!r} is no type of document, which are: {known}")
 
 
 class _CatalogueFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

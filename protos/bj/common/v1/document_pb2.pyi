@@ -68,6 +68,8 @@ class _DocumentTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Document
     """Leave to dismiss for economic reasons. « Autorisation de licenciement économique. »"""
     DOCUMENT_TYPE_JOB_SEEKER_CARD: _DocumentType.ValueType  # 65
     """Card of a job seeker. « Carte de demandeur d'emploi. »"""
+    DOCUMENT_TYPE_OTHER: _DocumentType.ValueType  # 99
+    """A document of a ministry that has no type of its own here; its title says what it is. « Autre document. »"""
 
 class DocumentType(_DocumentType, metaclass=_DocumentTypeEnumTypeWrapper):
     """What a document is. « Type de document. »"""
@@ -116,6 +118,8 @@ DOCUMENT_TYPE_ECONOMIC_DISMISSAL: DocumentType.ValueType  # 64
 """Leave to dismiss for economic reasons. « Autorisation de licenciement économique. »"""
 DOCUMENT_TYPE_JOB_SEEKER_CARD: DocumentType.ValueType  # 65
 """Card of a job seeker. « Carte de demandeur d'emploi. »"""
+DOCUMENT_TYPE_OTHER: DocumentType.ValueType  # 99
+"""A document of a ministry that has no type of its own here; its title says what it is. « Autre document. »"""
 Global___DocumentType: _TypeAlias = DocumentType  # noqa: Y015
 
 @_typing.final

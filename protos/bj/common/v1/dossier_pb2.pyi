@@ -173,6 +173,8 @@ class _IssuedNumberTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Issu
     """Visa of a contract. « N° de visa. »"""
     ISSUED_NUMBER_TYPE_SEEKER_NO: _IssuedNumberType.ValueType  # 7
     """Job seeker. « N° de demandeur d'emploi. »"""
+    ISSUED_NUMBER_TYPE_OTHER: _IssuedNumberType.ValueType  # 99
+    """A number of a ministry that has no type of its own here; the service given says what it is. « Autre numéro. »"""
 
 class IssuedNumberType(_IssuedNumberType, metaclass=_IssuedNumberTypeEnumTypeWrapper):
     """A number that a granted dossier gave. « Type de numéro délivré. »"""
@@ -193,6 +195,8 @@ ISSUED_NUMBER_TYPE_VISA_NO: IssuedNumberType.ValueType  # 6
 """Visa of a contract. « N° de visa. »"""
 ISSUED_NUMBER_TYPE_SEEKER_NO: IssuedNumberType.ValueType  # 7
 """Job seeker. « N° de demandeur d'emploi. »"""
+ISSUED_NUMBER_TYPE_OTHER: IssuedNumberType.ValueType  # 99
+"""A number of a ministry that has no type of its own here; the service given says what it is. « Autre numéro. »"""
 Global___IssuedNumberType: _TypeAlias = IssuedNumberType  # noqa: Y015
 
 @_typing.final

@@ -144,9 +144,13 @@ class Fee(_message.Message):
     amount_xof: _builtins.int
     """Amount due, in francs CFA; 0 if the service is free. « Montant dû. »"""
     payment_ref: _builtins.str
-    """Names the payment that settles it; empty before one is started. « Référence du paiement. »"""
+    """Names the payment that settles it, or else the last one that was heard of; empty before one is started. « Référence
+    du paiement. »
+    """
     state: Global___PaymentState.ValueType
-    """How far that payment is."""
+    """How far that payment is; not told of money that was received and cannot settle the dossier (another amount, a dossier
+    that has ended): it is given back.
+    """
     def __init__(
         self,
         *,

@@ -108,12 +108,15 @@ class Payments:
             self._desk.dossiers.file(tx, dossier.reference)
 
     def fee(self, tx: sa.Connection, dossier: Dossier) -> payment_pb2.Fee:
-        """What the dossier costs and how far the payment is that settles it, or the last one that was heard of."""
+        """What the dossier costs and how far the payment is that settles it, or the last one that was heard of.
+
+        Of money that was received and cannot settle the dossier the state is not told: CONFIRMED would say that it did.
+        """
         paid = self._find(tx, dossier, dossier.payment_ref) if dossier.payment_ref else None
         return payment_pb2.Fee(
             amount_xof=dossier.fee_xof,
             payment_ref=dossier.payment_ref,
-            state=paid.state if paid else payment_pb2.PAYMENT_STATE_UNSPECIFIED,
+            state=paid.state if paid and not paid.refund else payment_pb2.PAYMENT_STATE_UNSPECIFIED,
         )
 
     def require_paid(self, tx: sa.Connection, dossier: Dossier) -> None:

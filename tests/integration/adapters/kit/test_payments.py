@@ -13,6 +13,7 @@ from bj.common.v1 import dossier_pb2, dossier_service_pb2, payment_pb2
 from core.identifiers import SubsystemId
 from tests.support.postal.ministry import BOX_FEE, CALLER, NO_CONTEXT, PostOffice
 
+NOT_TOLD = payment_pb2.PAYMENT_STATE_UNSPECIFIED
 INITIATED = payment_pb2.PAYMENT_STATE_INITIATED
 PENDING = payment_pb2.PAYMENT_STATE_PENDING
 CONFIRMED = payment_pb2.PAYMENT_STATE_CONFIRMED
@@ -122,6 +123,7 @@ def test_another_amount_than_the_fee_files_nothing_and_is_given_back(office: Pos
     answered = report(office, reference, CONFIRMED, amount=amount)
 
     assert answered.state == AWAITING
+    assert (answered.fee.payment_ref, answered.fee.state) == ("MOMO-000001", NOT_TOLD)
     assert refunds(office) == [("MOMO-000001", Refund.AMOUNT)]
     assert report(office, reference, CONFIRMED, "MOMO-000002").state == FILED
     report(office, reference, REFUNDED)

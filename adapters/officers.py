@@ -6,6 +6,7 @@ Who may run them is who may read ``adapter.toml``: an office has its own program
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from adapters.kit.desk import Desk
     from adapters.kit.dossier import Dossier
+    from adapters.reasons import ProviderError
 
 _COLUMNS: Final = {
     "reference": Text("dossier", "dossier"),
@@ -35,10 +37,37 @@ _COLUMNS: Final = {
 _DETAILS: Final = {
     **_COLUMNS,
     "issue": Text("référence du consommateur", "consumer's reference"),
+    "subject": Text("objet", "subject"),
     "fee_xof": Text("frais (F)", "fee (F)"),
+    "payments": Text("paiements", "payments"),
     "reason": Text("motif", "reason"),
     "steps": Text("étapes", "steps"),
+    "documents": Text("documents", "documents"),
+    "numbers": Text("numéros délivrés", "numbers given"),
     "version": Text("version", "version"),
+}
+# Why a payment is to be given back (``adapters.kit.payments.Refund``).
+_REFUNDS: Final = {
+    "amount": Text("à rendre : ce n'est pas le montant des frais", "to give back: not the amount of the fee"),
+    "twice": Text("à rendre : déjà réglé", "to give back: paid already"),
+    "ended": Text("à rendre : le dossier était clos", "to give back: the dossier had ended"),
+    "free": Text("à rendre : rien n'était dû", "to give back: nothing was due"),
+}
+# NPI, and IFU: that of a sole trader is his.
+_PERSONAL: Final = re.compile(r"(?<![0-9])(?:[0-9]{10}|[1-6]20[0-9]{10})(?![0-9])")
+_PARTS: Final = ("payments", "steps", "documents", "numbers")
+_NO_DOSSIER: Final = Text(
+    "vérifier la référence, celle du ministère : `adapter dossier list`",
+    "check the reference, the ministry's own: `adapter dossier list`",
+)
+# Where each command leads, among ``adapters.kit.dossier.MOVES``; ``resume`` is one more way back to review.
+_LEADS_TO: Final = {
+    "review": "UNDER_REVIEW",
+    "correct": "CORRECTION_REQUESTED",
+    "interview": "INTERVIEW_REQUIRED",
+    "arbitrate": "ARBITRATION",
+    "grant": "GRANTED",
+    "reject": "REJECTED",
 }
 _STATES: Final = (
     "AWAITING_PAYMENT",
@@ -80,20 +109,28 @@ def dossier() -> None:
     "states",
     type=click.Choice(_STATES),
     multiple=True,
-    help="ces états ; sinon, tous ceux qui attendent un agent / these; else all that wait for an officer",
+    help="ces états ; sinon, tous ceux qui ne sont pas décidés / these; else all that are not decided",
 )
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 @output_option
 @lang_option
 def list_(config: Path, states: tuple[str, ...], limit: int, output: Output, lang: Language) -> None:
-    """Ceux qui attendent, l'échéance la plus proche d'abord / those that wait, who is due first comes first."""
+    """Ceux qui attendent un agent, un paiement ou une réponse, l'échéance la plus proche d'abord / those not decided.
+
+    Au-delà de `--limit`, le dit. / Says so if there are more than `--limit`.
+    """
     from adapters.kit.dossier import FINAL, State
 
     wanted = frozenset(State[one] for one in states) or frozenset(State) - FINAL
     with closing(desk_of(config)) as desk:
         with desk.store.reading() as tx:
-            found = desk.dossiers.in_states(tx, wanted, limit)
-        show_rows([_row(desk, one, lang) for one in found], _COLUMNS, output, lang)
+            found = desk.dossiers.in_states(tx, wanted, limit + 1)
+        show_rows([_row(desk, one, lang) for one in found[:limit]], _COLUMNS, output, lang)
+    if len(found) > limit:
+        more = Text(
+            f"{limit} montrés ; il y en a d'autres : --limit", f"{limit} shown; there are more: --limit"
+        )
+        click.echo(more.in_(lang), err=True)
 
 
 @dossier.command()
@@ -102,31 +139,77 @@ def list_(config: Path, states: tuple[str, ...], limit: int, output: Output, lan
 @output_option
 @lang_option
 def show(reference: str, config: Path, output: Output, lang: Language) -> None:
-    """Un dossier, avec ses étapes / one dossier, with its steps."""
-    from bj.common.v1 import dossier_pb2
-
+    """Un dossier : objet, paiements, étapes, documents / one dossier: subject, payments, steps, documents."""
     with closing(desk_of(config)) as desk:
 
         def read() -> dict[str, object]:
             with desk.store.reading() as tx:
-                return whole(tx)
+                return _whole(desk, tx, reference, lang)
 
-        def whole(tx: sa.Connection) -> dict[str, object]:
-            found = desk.dossiers.get(tx, reference)
-            steps = [
-                f"{one.name} {dossier_pb2.StepState.Name(one.state).removeprefix('STEP_STATE_')}"
-                for one in desk.dossiers.steps(tx, reference)
-            ]
-            more = {
-                "issue": found.issue,
-                "fee_xof": found.fee_xof,
-                "reason": found.reason,
-                "steps": steps,
-                "version": found.version,
+        found = told(read, lang, lambda _error: _NO_DOSSIER)
+    if output != "json":
+        found |= {name: [_in_words(one, lang) for one in found[name]] for name in _PARTS}
+    show_one(found, _DETAILS, output, lang)
+
+
+def _whole(desk: Desk, tx: sa.Connection, reference: str, lang: Language) -> dict[str, Any]:
+    """All that an officer needs of a dossier; no personal number, as it stands in the register and in no listing."""
+    from bj.common.v1 import document_pb2, dossier_pb2, payment_pb2
+
+    found = desk.dossiers.get(tx, reference)
+    message = desk.dossiers.message(tx, reference)
+    return _row(desk, found, lang) | {
+        "issue": found.issue,
+        "subject": _masked(found.subject),
+        "fee_xof": found.fee_xof,
+        "payments": [
+            {
+                "payment_ref": one.payment_ref,
+                "state": payment_pb2.PaymentState.Name(one.state).removeprefix("PAYMENT_STATE_"),
+                "amount_xof": one.amount_xof,
+                "refund": one.refund,
             }
-            return _row(desk, found, lang) | more
+            for one in desk.payments.of(tx, reference)
+        ],
+        "reason": _masked(found.reason),
+        "steps": [
+            {
+                "name": one.name,
+                "state": dossier_pb2.StepState.Name(one.state).removeprefix("STEP_STATE_"),
+                "detail": _masked(one.detail),
+            }
+            for one in message.steps
+        ],
+        "documents": [
+            {
+                "type": document_pb2.DocumentType.Name(one.type).removeprefix("DOCUMENT_TYPE_"),
+                "doc_id": one.doc_id,
+            }
+            for one in message.documents
+        ],
+        "numbers": [
+            {
+                "type": dossier_pb2.IssuedNumberType.Name(one.type).removeprefix("ISSUED_NUMBER_TYPE_"),
+                "value": one.value,
+            }
+            for one in message.issued
+        ],
+        "version": found.version,
+    }
 
-        show_one(told(read, lang), _DETAILS, output, lang)
+
+def _masked(text: str) -> str:
+    """``text`` with a dot for each digit of what looks like the number of a person."""
+    return _PERSONAL.sub(lambda found: "•" * len(found[0]), text)
+
+
+def _in_words(part: dict[str, Any], lang: Language) -> str:
+    """One payment, step, document or number, for a line of text: ``visit DONE``."""
+    refund = _REFUNDS[part["refund"]].in_(lang) if part.get("refund") else ""
+    amount = f"{part['amount_xof']} F" if "amount_xof" in part else ""
+    beside = refund or part.get("detail", "")
+    words = [value for name, value in part.items() if name not in ("amount_xof", "refund", "detail")]
+    return " ".join([*words, *([amount] if amount else []), *([f"({beside})"] if beside else [])])
 
 
 @dossier.command()
@@ -136,7 +219,7 @@ def show(reference: str, config: Path, output: Output, lang: Language) -> None:
 @lang_option
 def review(reference: str, config: Path, officer: str, lang: Language) -> None:
     """Le prendre en charge / take it up."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.review(tx, reference, officer))
+    _act(config, reference, lang, lambda desk, tx: desk.dossiers.review(tx, reference, officer))
 
 
 @dossier.command()
@@ -147,7 +230,7 @@ def review(reference: str, config: Path, officer: str, lang: Language) -> None:
 @lang_option
 def finish(reference: str, step: str, config: Path, officer: str, lang: Language) -> None:
     """Dire qu'une étape est faite (`survey`) / say that a step is done."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.finish_step(tx, reference, step, officer))
+    _act(config, reference, lang, lambda desk, tx: desk.dossiers.finish_step(tx, reference, step, officer))
 
 
 @dossier.command()
@@ -158,7 +241,9 @@ def finish(reference: str, step: str, config: Path, officer: str, lang: Language
 @lang_option
 def correct(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
     """Demander une correction / ask for a correction."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.ask_correction(tx, reference, officer, reason))
+    _act(
+        config, reference, lang, lambda desk, tx: desk.dossiers.ask_correction(tx, reference, officer, reason)
+    )
 
 
 @dossier.command()
@@ -169,7 +254,9 @@ def correct(reference: str, config: Path, officer: str, reason: str, lang: Langu
 @lang_option
 def interview(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
     """Convoquer le demandeur / ask the applicant to come."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.ask_interview(tx, reference, officer, reason))
+    _act(
+        config, reference, lang, lambda desk, tx: desk.dossiers.ask_interview(tx, reference, officer, reason)
+    )
 
 
 @dossier.command()
@@ -180,7 +267,7 @@ def interview(reference: str, config: Path, officer: str, reason: str, lang: Lan
 @lang_option
 def arbitrate(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
     """L'envoyer en arbitrage : l'échéance s'arrête / send it to arbitration: its clock stands still."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.arbitrate(tx, reference, officer, reason))
+    _act(config, reference, lang, lambda desk, tx: desk.dossiers.arbitrate(tx, reference, officer, reason))
 
 
 @dossier.command()
@@ -190,7 +277,7 @@ def arbitrate(reference: str, config: Path, officer: str, reason: str, lang: Lan
 @lang_option
 def resume(reference: str, config: Path, officer: str, lang: Language) -> None:
     """Le reprendre après un arbitrage / go on after an arbitration."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.resume(tx, reference, officer))
+    _act(config, reference, lang, lambda desk, tx: desk.dossiers.resume(tx, reference, officer))
 
 
 @dossier.command()
@@ -203,7 +290,7 @@ def grant(reference: str, config: Path, officer: str, lang: Language) -> None:
     with closing(desk_of(config)) as desk:
         if any(one.documents for one in desk.catalogue):
             desk.documents.require_key()
-    _act(config, lang, lambda desk, tx: desk.dossiers.grant(tx, reference, officer))
+    _act(config, reference, lang, lambda desk, tx: desk.dossiers.grant(tx, reference, officer))
 
 
 @dossier.command()
@@ -214,17 +301,58 @@ def grant(reference: str, config: Path, officer: str, lang: Language) -> None:
 @lang_option
 def reject(reference: str, config: Path, officer: str, reason: str, lang: Language) -> None:
     """Le rejeter, avec un motif de cinq signes au moins / reject it, with a reason of five characters or more."""
-    _act(config, lang, lambda desk, tx: desk.dossiers.reject(tx, reference, officer, reason))
+    _act(config, reference, lang, lambda desk, tx: desk.dossiers.reject(tx, reference, officer, reason))
 
 
-def _act(config: Path, lang: Language, move: Callable[[Desk, sa.Connection], Dossier]) -> None:
+def _act(
+    config: Path, reference: str, lang: Language, move: Callable[[Desk, sa.Connection], Dossier]
+) -> None:
+    typed = click.get_current_context().info_name or ""
     with closing(desk_of(config)) as desk:
-        moved = told(lambda: desk.store.write(lambda tx: move(desk, tx)), lang)
+        moved = told(
+            lambda: desk.store.write(lambda tx: move(desk, tx)),
+            lang,
+            lambda error: _advice(desk, reference, typed, error),
+        )
     click.echo(f"{moved.reference} {moved.state.name}")
 
 
-def told(work: Callable[[], Any], lang: Language) -> Any:
-    """Do it; a refusal is told as the register's own."""
+def _advice(desk: Desk, reference: str, typed: str, error: ProviderError) -> Text | None:
+    """What an officer can do now whose command was refused; None if the reason's own remedy says it."""
+    from adapters.kit.dossier import MOVES, State
+    from adapters.reasons import ContendedError, ProviderReason
+
+    if error.reason is ProviderReason.NOT_FOUND:
+        return _NO_DOSSIER
+    if error.reason is not ProviderReason.STATE_CONFLICT or isinstance(error, ContendedError):
+        return None
+    with desk.store.reading() as tx:
+        found = desk.dossiers.get(tx, reference)
+    state = found.state
+    allowed = [command for command, to in _LEADS_TO.items() if State[to] in MOVES[state]]
+    if found.notice_ends_at > desk.clock.now_ms():
+        allowed = [command for command in allowed if command not in ("review", "grant")]
+    if typed in allowed:
+        # The dossier might move so: something else forbids it, and the dossier shows what.
+        return Text(
+            f"le dossier est {state.name} ; le registre ou une étape ne le permet pas : "
+            f"`adapter dossier show {found.reference}`",
+            f"the dossier is {state.name}; the register or a step does not allow it: "
+            f"`adapter dossier show {found.reference}`",
+        )
+    possible = ", ".join(allowed)
+    return Text(
+        f"le dossier est {state.name} ; possible : {possible or 'rien'} · `adapter dossier show {found.reference}`",
+        f"the dossier is {state.name}; possible: {possible or 'nothing'} · `adapter dossier show {found.reference}`",
+    )
+
+
+def told(
+    work: Callable[[], Any],
+    lang: Language,
+    advice: Callable[[ProviderError], Text | None] = lambda _error: None,
+) -> Any:
+    """Do it; a refusal is told as the register's own, with what ``advice`` says in the place of the reason's remedy."""
     from adapters.reasons import InvalidFieldsError, ProviderError
 
     try:
@@ -234,9 +362,8 @@ def told(work: Callable[[], Any], lang: Language) -> Any:
         raise click.ClickException(f"{error.reason}: {fields}") from None
     except ProviderError as error:
         entry = error.reason.entry
-        raise click.ClickException(
-            f"{error.reason}: {entry.text.in_(lang)} · {entry.remedy.in_(lang)}"
-        ) from None
+        remedy = advice(error) or entry.remedy
+        raise click.ClickException(f"{error.reason}: {entry.text.in_(lang)} · {remedy.in_(lang)}") from None
 
 
 def _row(desk: Desk, found: Dossier, lang: Language) -> dict[str, object]:

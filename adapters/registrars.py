@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from adapters.kit.desk import Desk
     from adapters.kit.inscriptions import Field, Inscription, Inscriptions, Login, Written
+    from adapters.reasons import ProviderError
 
 _KINDS: Final = {
     "name": Text("inscription", "inscription"),
@@ -73,6 +74,8 @@ _MAX_LINE: Final = 100
 # By which account whoever runs this logged in, through ``sudo`` and ``su``, where PAM (pam_loginuid) told the kernel.
 _LOGINUID: Final = Path("/proc/self/loginuid")
 _NOT_TOLD: Final = 2**32 - 1
+# How far back in the trail to look for what waits for a second officer.
+_RECENT: Final = 1000
 
 
 class _UndoneError(Exception):
@@ -153,13 +156,44 @@ def write(
             return line
 
         try:
-            line: Written = told(lambda: desk.store.write(work), lang)
+            line: Written = told(
+                lambda: desk.store.write(work),
+                lang,
+                lambda error: _advice(desk, book, error, (inscription, officer.strip(), evidence.strip())),
+            )
         except _UndoneError:
             click.echo(Text("possible ; rien n'est inscrit", "possible; nothing is written").in_(lang))
             return
     click.echo(_WRITTEN[line.is_done].in_(lang).format(line.number, WAITING_DAYS))
     if kind.needs_two and not login.is_own:
         click.echo(_SHARED.in_(lang).format(login.name), err=True)
+
+
+def _advice(
+    desk: Desk, book: Inscriptions, error: ProviderError, written: tuple[str, str, str]
+) -> Text | None:
+    """Where the register refuses for its state: who is waited for, or where to look."""
+    from adapters.reasons import ProviderReason
+
+    if error.reason is not ProviderReason.STATE_CONFLICT:
+        return None
+    with desk.store.reading() as tx:
+        mine = [
+            one
+            for one in book.trail(tx, _RECENT)
+            if (one.name, one.officer_ref, one.evidence_ref) == written
+            and not one.is_done
+            and not one.has_lapsed(desk.clock.now_ms())
+        ]
+    if mine:
+        return Text(
+            f"inscrit par vous sous le n° {mine[0].number} : un autre agent doit l'inscrire à son tour",
+            f"written by you as no. {mine[0].number}: another officer must write it in his turn",
+        )
+    return Text(
+        "la fiche est déjà ainsi, ou autre chose s'y oppose : `adapter register journal`",
+        "the record is so already, or something else is in the way: `adapter register journal`",
+    )
 
 
 @register.command()

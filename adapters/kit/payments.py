@@ -131,6 +131,11 @@ class Payments:
         if paid is None or paid.state != payment_pb2.PAYMENT_STATE_CONFIRMED:
             raise ProviderError(ProviderReason.PAYMENT_REQUIRED)
 
+    def of(self, tx: sa.Connection, reference: str) -> list[Payment]:
+        """All payments of a dossier, the one that was heard of first comes first."""
+        query = sa.select(self._table).where(self._table.c.reference == reference)
+        return [_payment(row) for row in tx.execute(query.order_by(self._table.c.heard_at))]
+
     def refunds(self, tx: sa.Connection) -> list[Payment]:
         """Payments that are to be given back, the one that was heard of first comes first."""
         query = sa.select(self._table).where(self._table.c.refund != "").order_by(self._table.c.heard_at)

@@ -194,6 +194,7 @@ def test_one_officer_alone_changes_nobodys_record(opened: Open) -> None:
 
     assert "un autre agent" in waits.output
     assert (alone.exit_code, "STATE_CONFLICT" in alone.output) == (1, True)
+    assert "un autre agent doit l'inscrire à son tour" in alone.output
     assert not record(anip, KOFFI).is_deceased
     assert anip.events(before) == []
     assert [(line["number"], line["state"]) for line in anip.lines()] == [

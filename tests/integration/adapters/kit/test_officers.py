@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from adapters.kit.dossier import State
 from adapters.officers import dossier
-from bj.common.v1 import dossier_pb2
+from bj.common.v1 import document_pb2, dossier_pb2, payment_pb2
 from core.clock import SystemClock
+from core.language import Text
 from core.reasons import ExchangeError, Reason
 from tests.support.neighbours import Neighbourhood
-from tests.support.postal.ministry import NPI, PostOffice
+from tests.support.postal.ministry import BOX_FEE, NPI, PostOffice
 
 AGENT = ("--officer", "agent-7")
 
@@ -49,11 +51,19 @@ class Counter:
         side = Neighbourhood(self.config.parent, "BJ/GOV/LAPOSTE/BOITES")
         side.write_document_key(SystemClock().now_ms())
 
+    def pay(self, reference: str, payment_ref: str, amount: int) -> None:
+        """The portal tells of money that was received."""
+        told = payment_pb2.Payment(
+            payment_ref=payment_ref, state=payment_pb2.PAYMENT_STATE_CONFIRMED, amount_xof=amount
+        )
+        desk = self.office.desk
+        desk.store.write(lambda tx: desk.payments.hear(tx, desk.dossiers.get(tx, reference), told))
+
     def listed(self, *arguments: str) -> list[Any]:
         """References in the order of the list."""
         done = self.type("list", "--output", "json", *arguments)
         assert done.exit_code == 0, done.output
-        return [row["reference"] for row in json.loads(done.output)]
+        return [row["reference"] for row in json.loads(done.stdout)]
 
 
 def open_counter(directory: Path) -> Counter:
@@ -93,6 +103,8 @@ def test_those_that_wait_are_listed_who_is_due_first_comes_first(counter: Counte
 
     assert counter.listed() == [first, second]
     assert counter.listed("--limit", "1") == [first]
+    assert "1 shown; there are more" in counter.type("list", "--limit", "1").stderr
+    assert counter.type("list", "--limit", "2").stderr == ""
     assert counter.listed("--state", "REJECTED") == [decided]
     assert counter.listed("--state", "GRANTED", "--state", "EXPIRED") == []
 
@@ -103,7 +115,7 @@ def test_a_dossier_is_shown_with_what_its_officer_needs(counter: Counter) -> Non
     counter.does("review", reference)
     counter.office.desk.store.write(
         lambda tx: counter.office.desk.dossiers.set_step(
-            tx, reference, "visit", dossier_pb2.STEP_STATE_RUNNING
+            tx, reference, "visit", dossier_pb2.STEP_STATE_RUNNING, f"vu avec le {NPI} à 9 h"
         )
     )
     counter.does("correct", reference, "--reason", "plan illisible")
@@ -118,9 +130,79 @@ def test_a_dossier_is_shown_with_what_its_officer_needs(counter: Counter) -> Non
         "plan illisible",
     )
     assert found["service"] == "Concession of an office"
-    assert found["steps"] == ["visit RUNNING"]
+    assert found["steps"] == [{"name": "visit", "state": "RUNNING", "detail": "vu avec le •••••••••• à 9 h"}]
+    assert "visit RUNNING (vu avec le •••••••••• à 9 h)" in read.output
     assert "Concession d'un bureau" in read.output
     assert NPI not in shown.output + read.output + counter.type("list").output
+
+
+def test_what_was_paid_and_what_is_to_be_given_back_is_shown(counter: Counter) -> None:
+    """In full, in part, and why; a program reads each payment by its parts."""
+    reference = counter.office.awaiting()
+    counter.pay(reference, "MOMO-000001", 2000)
+    counter.office.clock.advance(timedelta(minutes=1))
+    counter.pay(reference, "MOMO-000002", BOX_FEE)
+
+    shown = json.loads(counter.type("show", reference, "--output", "json").output)
+    read = counter.type("show", reference, lang="fr").output
+
+    assert shown["payments"] == [
+        {"payment_ref": "MOMO-000001", "state": "CONFIRMED", "amount_xof": 2000, "refund": "amount"},
+        {"payment_ref": "MOMO-000002", "state": "CONFIRMED", "amount_xof": BOX_FEE, "refund": None},
+    ]
+    assert "MOMO-000001 CONFIRMED 2000 F (à rendre : ce n'est pas le montant des frais)" in read
+    assert f"MOMO-000002 CONFIRMED {BOX_FEE} F\n" in read
+
+
+def test_documents_and_numbers_of_a_dossier_are_shown(counter: Counter) -> None:
+    """What it is about, what it gave: type and number of each."""
+    reference, desk = counter.office.filed(), counter.office.desk
+    Neighbourhood(counter.config.parent, "BJ/GOV/LAPOSTE/BOITES").write_document_key(desk.clock.now_ms())
+
+    def give(tx: sa.Connection) -> None:
+        desk.dossiers.issue_number(tx, reference, dossier_pb2.ISSUED_NUMBER_TYPE_OTHER, "B-17")
+        title = Text("Concession", "Concession")
+        desk.documents.issue(tx, reference, document_pb2.DOCUMENT_TYPE_OTHER, title=title, lines=[])
+
+    desk.store.write(give)
+
+    shown = json.loads(counter.type("show", reference, "--output", "json").output)
+    read = counter.type("show", reference).output
+
+    (document,) = shown["documents"]
+    assert document["type"] == "OTHER"
+    assert shown["numbers"] == [{"type": "OTHER", "value": "B-17"}]
+    assert f"OTHER {document['doc_id']}" in read
+    assert "OTHER B-17" in read
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "told"),
+    [
+        ("correct", ("--reason", "plan illisible"), "FILED ; possible : review, grant, reject · "),
+        ("grant", (), "AWAITING_PAYMENT ; possible : rien · "),
+        ("finish", ("visit",), "FILED ; possible : review, grant, reject · "),
+    ],
+)
+def test_a_refused_move_tells_the_state_and_the_moves_that_there_are(
+    steady: Counter, command: str, said: tuple[str, ...], told: str
+) -> None:
+    """For an officer, who has no GetDossier: the state, what to type now, where to read on."""
+    reference = steady.office.awaiting() if command == "grant" else steady.office.filed()
+
+    refused = steady.type(command, reference, *said, *AGENT, lang="fr")
+
+    assert f"le dossier est {told}`adapter dossier show {reference}`" in refused.output
+
+
+def test_a_register_that_forbids_a_move_is_told_from_a_wrong_move(steady: Counter) -> None:
+    """The dossier might be taken up, but what comes before has not been done."""
+    reference = steady.office.awaiting()
+    steady.pay(reference, "MOMO-000003", BOX_FEE)
+
+    refused = steady.type("review", reference, *AGENT, lang="fr")
+
+    assert "le dossier est FILED ; le registre ou une étape ne le permet pas" in refused.output
 
 
 def test_each_move_is_the_dossiers_own(counter: Counter) -> None:
@@ -225,6 +307,7 @@ def test_a_dossier_that_is_not_there_is_told_in_both_languages(steady: Counter, 
         missing = steady.type(command, "CONC-202611-9999", *said, lang=lang)
 
         assert (missing.exit_code, f"NOT_FOUND: {words} · " in missing.output) == (1, True), missing.output
+        assert "adapter dossier list" in missing.output
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,9 @@ _NO_ROOM: Final = Text(
     "no room for the rows in the temporary directory: ask for one dossier, or set TMPDIR",
 )
 
+# Gateways that a remedy names.
+_SHOWN: Final = 4
+
 _log_option = click.option(
     "--log",
     "directory",
@@ -148,6 +151,7 @@ def list_(
     if exchange is not None:
         require_exchange_id(exchange)
     issues = () if dossier is None else (dossier,)
+    _require_gateway(directory)
     subject = _subject(directory, key_directories, lang) if by_subject else None
     wanted = Wanted(exchange, issues, _utc_ms(since), _utc_ms(until), reference, subject)
     try:
@@ -204,6 +208,24 @@ def dossier_(
     except sqlite3.OperationalError as error:
         raise click.ClickException(f"{_NO_ROOM.in_(lang)} ({error})") from None
     sys.exit(FAULT if dossier.contradictions else GOOD)
+
+
+def _require_gateway(directory: Path) -> None:
+    """Return if ``directory`` has a log itself; of one that holds gateways the refusal names what to name.
+
+    Raises:
+        ExchangeError: ``NOT_FOUND``.
+    """
+    from audit.dossier import gateways_below
+
+    found = gateways_below(directory)
+    if found != [directory]:
+        shown = ", ".join(map(str, found[:_SHOWN])) + (", …" if len(found) > _SHOWN else "")
+        remedy = Text(
+            f"nommer une passerelle : --log {shown} ; d'un dossier, toutes à la fois : audit dossier",
+            f"name one gateway: --log {shown}; of a dossier, all at once: audit dossier",
+        )
+        raise ExchangeError(Reason.NOT_FOUND, f"{directory} holds gateways and is none itself", remedy=remedy)
 
 
 def _subject(directory: Path, key_directories: tuple[Path, ...], lang: Language) -> Subject:

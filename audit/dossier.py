@@ -15,7 +15,7 @@ from audit.exchanges import Exchanges, Found, ReadLog, Wanted
 from audit.listing import OUTCOMES, covered, in_words
 from core.language import Language, Text
 from core.reasons import ExchangeError, Reason
-from ledger.places import log_places
+from ledger.places import GIVE_LOG, log_places
 from ledger.rows import reason_of
 from rpc.figures import counted, local_time
 
@@ -72,6 +72,11 @@ _STANDING: Final[dict[str, Text]] = {
     "missing_at_consumer": Text("ABSENT CHEZ LE CONSOMMATEUR", "ABSENT AT THE CONSUMER"),
     "contradiction": Text("SE CONTREDISENT", "THEY CONTRADICT EACH OTHER"),
 }
+# Requests bear the consumer's reference; what a ministry calls the dossier stands in answers, which logs do not tell.
+_NO_REQUEST: Final = Text(
+    "aucune demande ne porte cette référence ; d'un numéro de ministère, `adapter dossier show` y dit celle du portail",
+    "no request bears this reference; of a number that a ministry gave, `adapter dossier show` there tells the portal's",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +201,7 @@ def gateways_below(directory: Path) -> list[Path]:
     below = [one for depth in range(1, _DEEPEST + 1) for one in directory.glob("/".join("*" * depth))]
     found = sorted(one for one in below if one.is_dir() and (one / "log").is_dir() and _has_log(one))
     if not found:
-        raise ExchangeError(Reason.NOT_FOUND, f"no log below {directory}")
+        raise ExchangeError(Reason.NOT_FOUND, f"no log below {directory}", remedy=GIVE_LOG)
     return found
 
 
@@ -239,6 +244,8 @@ def foot(dossier: Dossier, language: Language, made_at_ms: int, made_by: str) ->
         Text("contradictions", "contradictions"),
     )
     agree = Text("les journaux concordent", "the logs agree") if not dossier.contradictions else against
+    if not dossier.lines:
+        agree = _NO_REQUEST
     yield " · ".join(one.in_(language) for one in (total, in_words(dossier.wanted), agree))
     for one in dossier.logs:
         yield covered(one, language)

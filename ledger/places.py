@@ -15,7 +15,7 @@ from core.language import Text
 from core.reasons import ExchangeError, Reason
 
 CLOSED: Final = "closed"
-_GIVE_LOG: Final = Text(
+GIVE_LOG: Final = Text(
     "donner le répertoire d'une passerelle, ou sa copie (audit list, export : avec --log)",
     "give the directory of a gateway, or a copy of it (audit list, export: with --log)",
 )
@@ -92,5 +92,5 @@ def log_places(gateway: Path) -> list[LogPlace]:
         place = open_place(gateway, 0)
         return [LogPlace(0, False, gateway, place.bodies, place.head_file, place.stopped_file)]
     if not found:
-        raise ExchangeError(Reason.NOT_FOUND, f"no log below {gateway}", remedy=_GIVE_LOG)
+        raise ExchangeError(Reason.NOT_FOUND, f"no log below {gateway}", remedy=GIVE_LOG)
     return found

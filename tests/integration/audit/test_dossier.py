@@ -60,6 +60,33 @@ def test_an_exchange_of_two_logs_is_one_line(country: EvidenceCountry) -> None:
     assert found["provider_index"] is not None
 
 
+def test_a_reference_that_no_request_bears_is_said_to_be_none(country: EvidenceCountry) -> None:
+    """A citizen holds the ministry's number: logs that say nothing of it do not agree about it."""
+    country.exchange()
+
+    result = woven(country.root, references=("ANDF-202611-0001",))
+
+    assert result.exit_code == 0, result.output
+    assert "aucune demande ne porte cette référence" in result.output
+    assert "concordent" not in result.output
+
+
+@pytest.mark.parametrize("options", [(), ("--subject",)])
+def test_a_list_below_a_directory_of_gateways_names_them(
+    country: EvidenceCountry, options: tuple[str, ...]
+) -> None:
+    """Before a key or a number is asked for: what is missing is the name of one of them."""
+    country.exchange()
+
+    result = CliRunner().invoke(audit, ["list", "--log", str(country.root), *options])
+
+    assert isinstance(result.exception, ExchangeError)
+    assert result.exception.reason is Reason.NOT_FOUND
+    assert result.exception.remedy is not None
+    assert str(country.anip.directory) in result.exception.remedy.fr
+    assert "audit dossier" in result.exception.remedy.fr
+
+
 def test_gateways_are_found_below_a_directory(country: EvidenceCountry) -> None:
     """An auditor is handed one disk with the copies of all members."""
     country.exchange()

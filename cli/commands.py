@@ -17,9 +17,10 @@ from typing import Final
 
 import click
 
+from adapters.descriptors import STANDARD_SERVICES
 from cli.country import founder
-from cli.demo import run_demo
-from cli.plan import DEFAULT_PLAN, CountryPlan, Layout, Ports, load_plan
+from cli.demo import run_demo, tell_what_is_left
+from cli.plan import DEFAULT_PLAN, AgreementPlan, CountryPlan, Layout, Ports, load_plan
 from cli.processes import Country, free_base
 from core.language import Text
 from core.reasons import ExchangeError, Reason
@@ -64,6 +65,7 @@ case "$1 $2" in
 esac
 exec {python} -m cli "$@" ${{value:+"$add" "$value"}}
 """
+_LIST_SERVICES: Final = '{"listServices":"*"}'
 # By which a file is known to be a wrapper of ours.
 _END_IT_FIRST: Final = Text(
     "arrêter d'abord ce pays (Ctrl-C là où il tourne), ou donner un autre --dir",
@@ -255,17 +257,34 @@ def _print_addresses(plan: CountryPlan, layout: Layout, ports: Ports, wrapper: P
         programs, pages = ports.gateway(number, 1), ports.gateway(number, 4)
         click.echo(f"  {member.gateway_id}  programmes/programs {programs}   http://{pages}/etat")
     command = "./passerelle" if wrapper == Path("passerelle") else shlex.quote(str(wrapper))
-    call = f"{command} call bj.identity.v1.IdentityService/GetPerson --as BJ/GOV/PNS/PORTAIL"
-    click.echo(f"""
-À essayer / to try:
-  {command} sandbox persons
-  {call} --purpose P01 --issue ACT-202611-0001 --data '{{"npi":"0000000001"}}'
-  {command} call grpc.reflection.v1.ServerReflection/ServerReflectionInfo --as BJ/GOV/PNS/PORTAIL --purpose P01 \\
-      --data '{{"listServices":"*"}}'      # un flux / a stream
-  {command} audit list --log {shlex.quote(str(layout.gateway(plan.member[0])))}
-
-Ctrl-C pour arrêter / to stop.""")
+    click.echo("\nÀ essayer / to try:")
+    for line in to_try(plan, layout, command):
+        click.echo(f"  {line}")
+    click.echo("\nCtrl-C pour arrêter / to stop.")
     sys.stdout.flush()
+
+
+def to_try(plan: CountryPlan, layout: Layout, command: str) -> Iterator[str]:
+    """Commands that this very country answers, as its agreements stand; ``command`` is its wrapper."""
+
+    def call(agreement: AgreementPlan, method: str, data: str) -> str:
+        issue = " --issue ACT-202611-0001" if agreement.issue_required else ""
+        asked = f"{command} call {agreement.service}/{method} --as {agreement.consumer}"
+        return f"{asked} --purpose {agreement.purposes[0]}{issue} --data {shlex.quote(data)}"
+
+    def first(service: str, method: str) -> AgreementPlan | None:
+        fitting = (one for one in plan.agreement if one.service == service and method in one.methods)
+        return next(fitting, None)
+
+    if (person := first("bj.identity.v1.IdentityService", "GetPerson")) is not None:
+        yield f"{command} sandbox persons"
+        yield call(person, "GetPerson", '{"npi":"0000000001"}')
+    elif plan.agreement:
+        any_one = plan.agreement[0]
+        yield f"{call(any_one, any_one.methods[0], '{}')}      # champs : son .proto / fields: its .proto"
+    if (reflection := first(STANDARD_SERVICES["reflection"], "ServerReflectionInfo")) is not None:
+        yield f"{call(reflection, 'ServerReflectionInfo', _LIST_SERVICES)}      # un flux / a stream"
+    yield f"{command} audit list --log {shlex.quote(str(layout.gateway(plan.member[0])))}"
 
 
 @country.command("demo")
@@ -293,3 +312,4 @@ def demo(directory: Path) -> None:
     click.echo(f"\n{seconds:.0f} s · {memory / 1024:.0f} Mo / MB (PSS)")
     if not good:
         raise click.exceptions.Exit(1)
+    tell_what_is_left(plan, layout)

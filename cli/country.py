@@ -78,6 +78,10 @@ class Founder:
         with run_registry(), self._client(0) as first, self._client(1) as second:
             for number, member in enumerate(self.plan.member, 1):
                 self.add_member(number, member, authorities, first, second)
+            if self.plan.agreement:
+                count, last = len(self.plan.agreement), self.plan.agreement[-1].id
+                named = f"{self.plan.agreement[0].id} … {last}" if count > 1 else last
+                self.progress(f"conventions / agreements: {count} ({named})")
             for agreement in self.plan.agreement:
                 self.conclude(agreement, first, second)
         replace_file(self.layout.founded, json.dumps({"base_port": self.ports.base}).encode("ascii"))
@@ -272,7 +276,6 @@ class Founder:
 
     def conclude(self, agreement: AgreementPlan, first: RegistryClient, second: RegistryClient) -> None:
         """``agreement propose | sign | conclude``: signed by both member keys, approved by two operators."""
-        self.progress(f"convention {agreement.id} / agreement {agreement.id}")
         payload = encode(self._terms(agreement))
         signed = [
             sign_document(

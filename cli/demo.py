@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -140,6 +141,37 @@ def run_demo(plan: CountryPlan, layout: Layout, running: Country) -> bool:
     flows = [_show_flow(plan, layout, one) for one in FLOWS if EXAMPLES.is_dir()]
     click.echo("\nPreuve / evidence")
     return _show_evidence(plan, layout, exchange) and all(flows)
+
+
+def tell_what_is_left(plan: CountryPlan, layout: Layout) -> None:
+    """Where evidence and documents lie now that the country is stopped, and the commands that need nothing else."""
+    papers = sorted((layout.root / "documents").glob("*.pdf"))
+    command = sys.argv[0] if Path(sys.argv[0]).name == "passerelle" else "passerelle"
+    evidence, anchor = _near(layout.root / "preuve.asice"), _near(layout.anchor)
+    click.echo(f"\nPreuve / evidence: {evidence}")
+    for paper in papers:
+        click.echo(f"Document / document: {_near(paper)}")
+    click.echo("\nÀ essayer, sans réseau / to try, offline:")
+    click.echo(f"  {command} audit verify {evidence} --anchor {anchor}")
+    for paper in papers[:1]:
+        issuer = _near(_certificate(plan, layout, paper))
+        click.echo(f"  {command} document verify {_near(paper)} --issuer {issuer} --anchor {anchor}")
+    click.echo("Le même pays, qui reste / the same country, which stays: make up")
+
+
+def _certificate(plan: CountryPlan, layout: Layout, paper: Path) -> Path:
+    """The certificate of whoever signed a document, whose number begins with the names of that system."""
+    return next(
+        layout.adapter(member) / "document.crt"
+        for member in plan.member
+        if member.adapter and paper.stem.startswith("-".join(member.adapter.subsystem.split("/")[2:]))
+    )
+
+
+def _near(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _show_flow(plan: CountryPlan, layout: Layout, flow: Flow) -> bool:

@@ -28,7 +28,12 @@ from core.reasons import ExchangeError, Reason
 from gateway.channel import ConfigurationChanged, ConfigurationConfirmed, ToWorker
 from gateway.control.mirror import Mirror
 from gateway.control.programs import PinnedPrograms
-from gateway.control.repository import Repository, TrustedVersion, UntrustedConfigurationError
+from gateway.control.repository import (
+    RegistryAwayError,
+    Repository,
+    TrustedVersion,
+    UntrustedConfigurationError,
+)
 from gateway.control.state import ConfigurationState, LeftOut, RegistryState
 from gateway.control.verification import JudgedConfiguration
 from gateway.layout import GatewayDirectory
@@ -191,6 +196,9 @@ class ConfigurationKeeper:
         """Put the last version in force from the mirror alone, verified like any other."""
         try:
             self._take(self._repository.refresh_from_mirror(), self._repository.read_mirrored, lambda: None)
+        except RegistryAwayError as error:
+            # It is the mirror that lacks something, not the registry: at the first start, all of it.
+            _log.info("no_configuration_kept", missing=str(error))
         except ExchangeError as error:
             _log.info("configuration_not_restored", reason=error.reason, error=str(error))
         except OSError as error:

@@ -16,12 +16,16 @@ from click.testing import CliRunner
 
 from adapters.descriptors import STANDARD_SERVICES
 from cli import main
-from cli.commands import clear, country, found_country, in_use, wrapper_of, write_wrapper
-from cli.plan import Layout, Ports, load_plan
+from cli.commands import clear, country, found_country, in_use, to_try, wrapper_of, write_wrapper
+from cli.demo import tell_what_is_left
+from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 from rpc.files import replace_file
 from rpc.settings import SettingsError
 from tests.support.plans import TWO_MEMBERS
+
+# A country whose one ministry is none of ours.
+FIFTH = (Path(__file__).parents[3] / "examples/cinquieme_ministere/pays.toml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -317,6 +321,54 @@ def test_the_default_plan_is_a_plan(tmp_path: Path) -> None:
         "bj.identity.v1.PersonEventService",
     ]
     assert Ports(42000).gateway(2, 5) == "127.0.0.1:42025"
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "then"),
+    [
+        (
+            TWO_MEMBERS,
+            "p sandbox persons",
+            "p call bj.identity.v1.IdentityService/GetPerson --as BJ/GOV/PNS/PORTAIL ",
+        ),
+        (
+            FIFTH,
+            "p call bj.diploma.v1.DiplomaService/GetDiploma --as BJ/GOV/PNS/PORTAIL ",
+            "p audit list --log ",
+        ),
+    ],
+)
+def test_what_a_country_proposes_to_try_is_what_its_agreements_open(
+    tmp_path: Path, text: str, first: str, then: str
+) -> None:
+    """A country without ANIP does not send people to ANIP."""
+    (tmp_path / "country.toml").write_text(text, encoding="utf-8")
+
+    proposed = list(to_try(load_plan(tmp_path / "country.toml"), Layout(tmp_path), "p"))
+
+    assert proposed[0].startswith(first)
+    assert proposed[1].startswith(then)
+    assert ("identity" in "".join(proposed)) == ("identity" in text)
+
+
+def test_what_the_demo_leaves_is_named_with_the_commands_that_check_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By paths as one would type them; a document with the certificate of whoever signed it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "country.toml").write_text(DEFAULT_PLAN, encoding="utf-8")
+    paper = tmp_path / "var" / "documents" / "APIEX-RCCM-2026-00000001.pdf"
+    paper.parent.mkdir(parents=True)
+    paper.touch()
+
+    tell_what_is_left(load_plan(tmp_path / "country.toml"), Layout(tmp_path / "var"))
+
+    told = capsys.readouterr().out
+    assert "passerelle audit verify var/preuve.asice --anchor var/anchor.pem\n" in told
+    assert (
+        "document verify var/documents/APIEX-RCCM-2026-00000001.pdf "
+        "--issuer var/members/BJ.GOV.APIEX/adapter/document.crt --anchor var/anchor.pem\n"
+    ) in told
 
 
 def test_a_plan_publishes_standard_services_that_exist(tmp_path: Path) -> None:

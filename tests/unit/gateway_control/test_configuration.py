@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from core.clock import ManualClock
 from core.configuration import (
@@ -248,6 +249,15 @@ def test_a_restart_without_registry_brings_the_last_version_back(
         restarted.refresh()
     assert restarted.registry.reason == Reason.REGISTRY_UNREACHABLE
     assert restarted.state.version == 1
+
+
+def test_a_first_start_does_not_accuse_the_registry(keepers: Keepers) -> None:
+    """Nothing was kept yet: nobody has been asked, so nobody is unreachable."""
+    with structlog.testing.capture_logs() as lines:
+        keepers.new().restore()
+
+    assert [line["event"] for line in lines] == ["no_configuration_kept"]
+    assert "REGISTRY_UNREACHABLE" not in str(lines)
 
 
 def test_a_version_too_old_to_be_put_in_force_again_is_expired_not_missing(

@@ -69,6 +69,13 @@ def test_the_tutorial_exposes_a_fifth_ministry_and_decides_a_dossier(
     assert re.search(r"^DIPL-\d{6}-0001 GRANTED$", printed, re.MULTILINE)
     states = re.findall(r'"state": "DOSSIER_STATE_(\w+)"', printed)
     assert states == ["AWAITING_PAYMENT", "FILED", "GRANTED"]
+    # What was signed is genuine, and says whose it is.
+    assert re.search(r"^ *Kind +OTHER", printed, re.MULTILINE)
+    assert re.search(r"^ *In the name of +ADJOVI Koffi", printed, re.MULTILINE)
+    # Who asks for the proto gets the manual with it.
+    assert "Dit quels diplômes une personne a" in (work / "bj/diploma/v1/diploma_comments.json").read_text(
+        "utf-8"
+    )
 
     # A register that holds somebody real is left alone.
     register = work / "seul" / "diplomes.sqlite"

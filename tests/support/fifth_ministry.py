@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLE: Final = ROOT / "examples" / "cinquieme_ministere"
@@ -17,9 +17,24 @@ def tutorial() -> str:
     return PAGE.read_text(encoding="utf-8").partition(_TUTORIAL_ENDS)[0]
 
 
-def shown() -> list[tuple[str, str]]:
-    """Each block of code of the tutorial, after the file that it is said to be of."""
-    return re.findall(r"^`([^`\n]+)` :\n\n```\w+\n(.*?)\n```", tutorial(), re.DOTALL | re.MULTILINE)
+class Shown(NamedTuple):
+    """A block of code of the tutorial.
+
+    Attributes:
+        name: The file that it is said to be of.
+        excerpt: ``, extrait`` where it is said not to be the whole file.
+        code: What is shown.
+    """
+
+    name: str
+    excerpt: str
+    code: str
+
+
+def shown() -> list[Shown]:
+    """Each block of code of the tutorial that is said to be of a file."""
+    block = r"^`([^`\n]+)`(, extrait)? :\n\n```\w+\n(.*?\n)```"
+    return [Shown(*found) for found in re.findall(block, tutorial(), re.DOTALL | re.MULTILINE)]
 
 
 def commands(work: Path, base_port: int) -> str:

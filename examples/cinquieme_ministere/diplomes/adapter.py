@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 def seed(desk: Desk, persons: int, seed: int, written: Callable[[int], None]) -> int:
     """Deux diplômes fictifs, pour deux personnes de test ; les NPI réservés commencent par 000."""
     rows = [
-        {"number": "BAC-2005-900001", "npi": "0000000001", "series": "D", "year": 2005, "honours": "Bien"},
-        {"number": "BAC-1999-900002", "npi": "0000000014", "series": "G2", "year": 1999, "honours": ""},
+        ("BAC-2005-900001", "0000000001", "ADJOVI Koffi", "D", 2005, "Bien", 0),
+        ("BAC-1999-900002", "0000000014", "ASSOGBA Mahugnon", "G2", 1999, "", 0),
     ]
     with desk.store.writing() as tx:
         if tx.execute(sa.select(DIPLOMAS).where(DIPLOMAS.c.npi.not_like("000%")).limit(1)).first():
@@ -27,7 +27,7 @@ def seed(desk: Desk, persons: int, seed: int, written: Callable[[int], None]) ->
                 Reason.STATE_CONFLICT, "this register holds real persons; no seed may touch it"
             )
         tx.execute(DIPLOMAS.delete())
-        tx.execute(DIPLOMAS.insert(), [row | {"duplicates": 0} for row in rows])
+        tx.execute(DIPLOMAS.insert(), [dict(zip(DIPLOMAS.c.keys(), row, strict=True)) for row in rows])
     return len(rows)
 
 

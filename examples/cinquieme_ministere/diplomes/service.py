@@ -5,12 +5,15 @@ import sqlalchemy as sa
 
 from adapters.context import CallerContext
 from adapters.kit.desk import Desk
+from adapters.kit.documents import Line
 from adapters.kit.dossier import Dossier
 from adapters.kit.procedure import Procedure
 from adapters.kit.purposes import REGISTRATION_DUTY, SERVICE_DELIVERY, require_purpose
 from adapters.reasons import ProviderError, ProviderReason
+from bj.common.v1 import document_pb2
 from bj.diploma.v1 import diploma_pb2 as pb
 from bj.diploma.v1.diploma_pb2_grpc import DiplomaServiceServicer
+from core.language import Text
 from diplomes.tables import DIPLOMAS
 
 SERVICE_NAME = "bj.diploma.v1.DiplomaService"
@@ -62,6 +65,20 @@ class Duplicate(Procedure):
     """Ce qui se passe quand un agent accorde le duplicata : dans la même transaction que sa décision."""
 
     def granted(self, desk: Desk, tx: sa.Connection, dossier: Dossier) -> None:
-        """Compter le duplicata."""
+        """Compter le duplicata et le signer."""
         lost = DIPLOMAS.c.number == dossier.subject
         tx.execute(DIPLOMAS.update().where(lost).values(duplicates=DIPLOMAS.c.duplicates + 1))
+        diploma = tx.execute(sa.select(DIPLOMAS).where(lost)).one()
+        desk.documents.issue(
+            tx,
+            dossier.reference,
+            document_pb2.DOCUMENT_TYPE_OTHER,
+            title=Text("Duplicata du diplôme", "Duplicate of the diploma"),
+            lines=[
+                Line(Text("N° du diplôme", "Diploma no."), diploma.number),
+                Line(Text("Titulaire", "Holder"), diploma.holder),
+                Line(Text("Série, année", "Series, year"), f"{diploma.series}, {diploma.year}"),
+                Line(Text("Duplicata n°", "Duplicate no."), str(diploma.duplicates)),
+            ],
+            holder_names=[diploma.holder],
+        )

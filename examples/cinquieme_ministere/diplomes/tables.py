@@ -13,6 +13,7 @@ DIPLOMAS = sa.Table(
     METADATA,
     sa.Column("number", sa.String(15), primary_key=True),
     sa.Column("npi", sa.String(10), nullable=False),
+    sa.Column("holder", sa.String(80), nullable=False),
     sa.Column("series", sa.String(10), nullable=False),
     sa.Column("year", sa.Integer, nullable=False),
     sa.Column("honours", sa.String(20), nullable=False),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from adapters.settings import load_adapter_settings
-from tests.support.fifth_ministry import EXAMPLE, shown
+from tests.support.fifth_ministry import EXAMPLE, Shown, shown
 
 NOT_SHOWN = {"diplomes/__init__.py"}
 
 
-@pytest.mark.parametrize(("name", "block"), shown())
-def test_a_block_is_what_its_file_says(name: str, block: str) -> None:
-    """A reader who copies the page, or the file, has the same."""
-    assert f"\n{block}\n" in "\n" + (EXAMPLE / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("block", shown(), ids=lambda block: block.name)
+def test_a_block_is_what_its_file_says(block: Shown) -> None:
+    """A reader who copies the page has the file, whole; where something is left out, the page says so."""
+    file = (EXAMPLE / block.name).read_text(encoding="utf-8")
+
+    assert f"\n{block.code}" in f"\n{file}"
+    assert (block.code == file) is not bool(block.excerpt)
 
 
 def test_no_file_of_the_example_is_left_out() -> None:
@@ -24,7 +27,7 @@ def test_no_file_of_the_example_is_left_out() -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
 
-    assert {name for name, _ in shown()} == files - NOT_SHOWN
+    assert {block.name for block in shown()} == files - NOT_SHOWN
 
 
 def test_the_adapters_settings_of_the_page_are_read() -> None:

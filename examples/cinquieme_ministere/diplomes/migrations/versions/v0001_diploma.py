@@ -16,6 +16,7 @@ def upgrade() -> None:
         "diploma",
         sa.Column("number", sa.String(15), nullable=False),
         sa.Column("npi", sa.String(10), nullable=False),
+        sa.Column("holder", sa.String(80), nullable=False),
         sa.Column("series", sa.String(10), nullable=False),
         sa.Column("year", sa.Integer(), nullable=False),
         sa.Column("honours", sa.String(20), nullable=False),

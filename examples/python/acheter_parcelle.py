@@ -1,8 +1,9 @@
 r"""Vérifier une parcelle, puis l'acheter : fiche publique, propriété du vendeur, mutation par le notaire.
 
-    python examples/python/acheter_parcelle.py IDENTITE PORTAIL DOSSIER NUP VENDEUR ACQUEREUR PRIX
+    python examples/python/acheter_parcelle.py IDENTITE PORTAIL DOSSIER NUP VENDEUR ACQUEREUR PRIX [REPERTOIRE]
     python examples/python/acheter_parcelle.py var/up/programs/BJ.GOV.PNS.PORTAIL.portail \
-        var/up/members/BJ.GOV.PNS/adapter/adapter.toml FON-202611-0001 900000001 0000000013 0000000001 10000000
+        var/up/members/BJ.GOV.PNS/adapter/adapter.toml FON-202611-0001 900000001 0000000013 0000000001 10000000 \
+        var/up/documents
 
 L'agent de l'ANDF décide entre-temps : « passerelle adapter dossier review|grant ».
 """
@@ -25,7 +26,7 @@ ANDF = "BJ/GOV/ANDF/CADASTRE"
 TRANSFER = "PS01427"
 
 
-def buy(case: Case, nup: str, seller: str, buyer: str, price_xof: int) -> dos.Dossier:
+def buy(case: Case, nup: str, seller: str, buyer: str, price_xof: int, out: Path) -> dos.Dossier:
     """Vérifier, puis déposer la mutation et la mener à sa décision."""
     parcel = case.ask(LandServiceStub, "GetParcel", land.GetParcelRequest(nup=nup), ANDF, "P01")
     print(
@@ -57,15 +58,17 @@ def buy(case: Case, nup: str, seller: str, buyer: str, price_xof: int) -> dos.Do
     print(f"  {dossier.reference} déposé, frais {dossier.fee.amount_xof} F")
     case.pay(dossier, ANDF, "P02")
     dossier = case.wait(dossier.reference, ANDF, "P02")
-    case.fetch(dossier, ANDF, "P02", Path())
+    case.fetch(dossier, ANDF, "P02", out)
     return dossier
 
 
-def main(identity: Path, portal: Path, issue: str, nup: str, seller: str, buyer: str, price: str) -> int:
+def main(
+    identity: Path, portal: Path, issue: str, nup: str, seller: str, buyer: str, price: str, out: str = "."
+) -> int:
     """Rendre 0 si la parcelle a changé de mains."""
     with Case(identity, portal, issue) as case:
         try:
-            dossier = buy(case, nup, seller, buyer, int(price))
+            dossier = buy(case, nup, seller, buyer, int(price), Path(out))
         except grpc.RpcError as refused:
             return told(refused)
         except ValueError as blocked:
@@ -75,7 +78,7 @@ def main(identity: Path, portal: Path, issue: str, nup: str, seller: str, buyer:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 8:
+    if len(sys.argv) not in (8, 9):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))

@@ -1,8 +1,8 @@
 r"""Créer une SARL à un seul guichet : identité, dénomination, registre du commerce, IFU et CNSS, documents.
 
-python examples/python/creer_entreprise.py IDENTITE PORTAIL DOSSIER NPI DENOMINATION
+python examples/python/creer_entreprise.py IDENTITE PORTAIL DOSSIER NPI DENOMINATION [REPERTOIRE]
 python examples/python/creer_entreprise.py var/up/programs/BJ.GOV.PNS.PORTAIL.portail \
-        var/up/members/BJ.GOV.PNS/adapter/adapter.toml ENT-202611-0001 0000000014 "Les Ateliers du Mono"
+        var/up/members/BJ.GOV.PNS/adapter/adapter.toml ENT-202611-0001 0000000014 "Les Ateliers du Mono" var/up/documents
 """
 
 import sys
@@ -77,18 +77,18 @@ def create(case: Case, npi: str, name: str, out: Path) -> dos.Dossier:
     return dossier
 
 
-def main(identity: Path, portal: Path, issue: str, npi: str, name: str) -> int:
+def main(identity: Path, portal: Path, issue: str, npi: str, name: str, out: str = ".") -> int:
     """Rendre 0 si l'entreprise est créée."""
     with Case(identity, portal, issue) as case:
         try:
-            dossier = create(case, npi, name, Path())
+            dossier = create(case, npi, name, Path(out))
         except grpc.RpcError as refused:
             return told(refused)
     return 0 if dossier.state == dos.DOSSIER_STATE_GRANTED else 1
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
+    if len(sys.argv) not in (6, 7):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))

@@ -136,8 +136,9 @@ class Case:
             pause = min(2 * pause, 5)
 
     def fetch(self, dossier: dos.Dossier, provider: str, purpose: str, out: Path) -> list[Path]:
-        """Retirer les documents signés ; l'empreinte de chacun est comparée."""
+        """Retirer les documents signés dans ``out`` ; l'empreinte de chacun est comparée."""
         files = []
+        out.mkdir(parents=True, exist_ok=True)
         for one in dossier.documents:
             request = dossiers.GetDocumentRequest(reference=dossier.reference, doc_id=one.doc_id)
             got = self.ask(DossierServiceStub, "GetDocument", request, provider, purpose)

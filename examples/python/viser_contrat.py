@@ -1,8 +1,9 @@
 r"""Faire viser un contrat de travail : employeur, travailleur, situation d'emploi, dépôt, décision de l'inspection.
 
-    python examples/python/viser_contrat.py IDENTITE PORTAIL DOSSIER IFU NPI SALAIRE
+    python examples/python/viser_contrat.py IDENTITE PORTAIL DOSSIER IFU NPI SALAIRE [REPERTOIRE]
     python examples/python/viser_contrat.py var/up/programs/BJ.GOV.PNS.PORTAIL.portail \
-        var/up/members/BJ.GOV.PNS/adapter/adapter.toml CTR-202611-0001 3202690000110 0000000001 90000
+        var/up/members/BJ.GOV.PNS/adapter/adapter.toml CTR-202611-0001 3202690000110 0000000001 90000 \
+        var/up/documents
 
 L'agent de l'inspection décide entre-temps : « passerelle adapter dossier review|grant ».
 """
@@ -30,7 +31,7 @@ ANIP, APIEX, MTFP = "BJ/GOV/ANIP/RNPP", "BJ/GOV/APIEX/RCCM", "BJ/GOV/MTFP/TRAVAI
 CONTRACT_VISA = "PS90401"
 
 
-def file(case: Case, ifu: str, npi: str, salary_xof: int) -> dos.Dossier:
+def file(case: Case, ifu: str, npi: str, salary_xof: int, out: Path) -> dos.Dossier:
     """Vérifier les deux parties, déposer, mener à la décision."""
     firm = case.ask(BusinessServiceStub, "GetBusiness", biz.GetBusinessRequest(ifu=ifu), APIEX, "P02")
     if firm.status != biz.BUSINESS_STATUS_ACTIVE:
@@ -60,22 +61,22 @@ def file(case: Case, ifu: str, npi: str, salary_xof: int) -> dos.Dossier:
     for warning in answer.warnings:
         print(f"  attention : {visa.VisaWarning.Name(warning)}")
     dossier = case.wait(answer.dossier.reference, MTFP, "P02")
-    case.fetch(dossier, MTFP, "P02", Path())
+    case.fetch(dossier, MTFP, "P02", out)
     return dossier
 
 
-def main(identity: Path, portal: Path, issue: str, ifu: str, npi: str, salary: str) -> int:
+def main(identity: Path, portal: Path, issue: str, ifu: str, npi: str, salary: str, out: str = ".") -> int:
     """Rendre 0 si le contrat est visé."""
     with Case(identity, portal, issue) as case:
         try:
-            dossier = file(case, ifu, npi, int(salary))
+            dossier = file(case, ifu, npi, int(salary), Path(out))
         except grpc.RpcError as refused:
             return told(refused)
     return 0 if dossier.state == dos.DOSSIER_STATE_GRANTED else 1
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 7:
+    if len(sys.argv) not in (7, 8):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
     sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))

@@ -154,11 +154,11 @@ def test_a_contract_gets_its_visa(country: Running, tmp_path: Path) -> None:
 
 def test_a_birth_act_is_asked_for_paid_and_fetched(country: Running, tmp_path: Path) -> None:
     """At once, and whoever holds the paper verifies it with the agency's certificate and the anchor alone."""
-    script = Script(country, "acte_naissance.py", "ACT-202611-0042", BUYER, out=tmp_path)
+    script = Script(country, "acte_naissance.py", "ACT-202611-0042", BUYER, "documents", out=tmp_path)
 
     script.end()
 
-    (act,) = tmp_path.glob("*.pdf")
+    (act,) = tmp_path.glob("documents/*.pdf")
     issuer = adapter_of(country, ANIP).with_name("document.crt")
     verified = country.run(
         *("document", "verify", str(act), "--issuer", str(issuer), "--anchor", str(country.layout.anchor))

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
+import msgspec
 import pytest
 
-from adapters.settings import load_adapter_settings
-from tests.support.fifth_ministry import EXAMPLE, Shown, shown
+from adapters.settings import (
+    AdapterSettings,
+    DossierSettings,
+    EventSettings,
+    ProgramSettings,
+    load_adapter_settings,
+)
+from tests.support.fifth_ministry import EXAMPLE, PAGE, Shown, shown
 
 NOT_SHOWN = {"diplomes/__init__.py"}
 
@@ -35,3 +44,24 @@ def test_the_adapters_settings_of_the_page_are_read() -> None:
     settings = load_adapter_settings(EXAMPLE / "adapter.toml")
 
     assert settings.adapter == "diplomes.adapter:MINISTRY"
+
+
+def test_the_page_names_every_setting_with_its_default() -> None:
+    """But those of ``[limits]``, which stand on a page of their own (``test_limits``)."""
+    told = re.findall(r"^\| `([a-z_.]+)` \| (?:`(.*?)` )?\|", PAGE.read_text("utf-8"), re.MULTILINE)
+
+    assert dict(told) == (
+        keys("", AdapterSettings)
+        | keys("program.", ProgramSettings)
+        | keys("dossiers.", DossierSettings)
+        | keys("events.", EventSettings)
+    )
+
+
+def keys(table: str, settings: type[msgspec.Struct]) -> dict[str, str]:
+    """Each key of a table, with its default as the page writes it; tables within it have keys of their own."""
+    tables = {"limits", "program", "dossiers", "events"}
+    fields = [one for one in msgspec.structs.fields(settings) if one.name not in tables]
+    return {
+        f"{table}{one.name}": "" if one.required else f"{one.default}".removesuffix(".0") for one in fields
+    }

@@ -207,9 +207,7 @@ class Founder:
             if member.adapter is not None:
                 for service in services_of(load_ministry(member.adapter.kind)):
                     descriptors = descriptor_set(service)
-                    # Nobody is there to be asked; what a sandbox publishes is fictitious.
-                    for line in unsaid(descriptors).lines():
-                        self.progress(f"{line.fr} / {line.en}" if line.fr != line.en else line.fr)
+                    tell_unsaid(descriptors, self.progress)
                     client.publish_services(member.adapter.subsystem, descriptors, (service,))
                 for kind in member.adapter.standard:
                     client.publish_services(
@@ -322,6 +320,12 @@ class Founder:
     def _client(self, operator: int) -> RegistryClient:
         identity = Identity.read(self.layout.person("operator", self.plan.operators[operator]))
         return RegistryClient(self.ports.registry, identity, self.plan.registry)
+
+
+def tell_unsaid(descriptors: bytes, progress: Progress) -> None:
+    """Name what descriptors forgot to say of persons; they are published: what a sandbox holds is fictitious."""
+    for line in unsaid(descriptors).lines():
+        progress(f"{line.fr} / {line.en}" if line.fr != line.en else line.fr)
 
 
 def _approve(request: int, first: RegistryClient, second: RegistryClient) -> None:

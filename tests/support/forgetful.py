@@ -4,6 +4,7 @@ from google.protobuf import descriptor_pb2
 
 from adapters.descriptors import descriptor_set
 from bj.common.v1 import options_pb2
+from bj.identity.v1 import identity_pb2  # noqa: F401 - fills the pool of descriptors
 
 FILE = "bj/identity/v1/identity.proto"
 

@@ -17,11 +17,13 @@ from click.testing import CliRunner
 from adapters.descriptors import STANDARD_SERVICES
 from cli import main
 from cli.commands import clear, country, found_country, in_use, to_try, wrapper_of, write_wrapper
+from cli.country import tell_unsaid
 from cli.demo import tell_what_is_left
 from cli.plan import DEFAULT_PLAN, Layout, Ports, load_plan
 from core.reasons import ExchangeError, Reason
 from rpc.files import replace_file
 from rpc.settings import SettingsError
+from tests.support.forgetful import without_marks
 from tests.support.plans import TWO_MEMBERS
 
 # A country whose one ministry is none of ours.
@@ -349,6 +351,16 @@ def test_what_a_country_proposes_to_try_is_what_its_agreements_open(
     assert proposed[0].startswith(first)
     assert proposed[1].startswith(then)
     assert ("identity" in "".join(proposed)) == ("identity" in text)
+
+
+def test_a_founding_names_fields_that_forgot_to_say_whether_they_are_personal() -> None:
+    """Nobody is there to be asked; whoever founds a country to try his proto reads it."""
+    told: list[str] = []
+
+    tell_unsaid(without_marks(), told.append)
+
+    assert "  bj.identity.v1.GetPersonRequest.npi" in told
+    assert "data_subject" in told[0]
 
 
 def test_what_the_demo_leaves_is_named_with_the_commands_that_check_it(

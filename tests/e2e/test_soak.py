@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +14,11 @@ pytestmark = pytest.mark.e2e
 EXCHANGES = 3_000
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Sockets of a gateway lie in its directory, and have short names (108 bytes)."""
-    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        yield Path(directory)
-
-
 @pytest.mark.timeout(300)
-def test_nothing_is_lost_while_a_worker_dies_and_the_link_is_dead(place: Path) -> None:
+def test_nothing_is_lost_while_a_worker_dies_and_the_link_is_dead(tmp_path: Path) -> None:
     """Calls of all kinds at full speed, through control, workers, real disks and TLS; then every process stops."""
     result = soak(
-        place, exchanges=EXCHANGES, fault_s=0.5, hold_s=(0.5, 1.5), coming=(worker_killed, link_dead)
+        tmp_path, exchanges=EXCHANGES, fault_s=0.5, hold_s=(0.5, 1.5), coming=(worker_killed, link_dead)
     )
 
     print(result)
@@ -37,4 +28,4 @@ def test_nothing_is_lost_while_a_worker_dies_and_the_link_is_dead(place: Path) -
     assert result.wrong == []
     assert {"unary", "collect", "watch", "converse", "pingpong"} <= result.kinds.keys()
     assert {"acknowledged", "cancelled", "out of time", "refused"} <= result.ends.keys()
-    assert verify_logs(place) == []
+    assert verify_logs(tmp_path) == []
